@@ -1,0 +1,44 @@
+# Every target first makes the virtual environment .venv from requirements.lock, where it is missing or out of date.
+PYTHON ?= $(shell python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
+VENV := .venv
+RUN := $(VENV)/bin/python
+LOCKED := $(VENV)/.locked
+INSTALLED := $(VENV)/.installed
+PIP := $(RUN) -m pip --disable-pip-version-check --quiet --quiet
+
+.PHONY: demo test lint coverage clean
+
+demo: $(INSTALLED)
+	@$(RUN) examples/demo.py
+
+# The closing line is that of the whole suite: what runs in both generations of Keras runs under Keras 3 first.
+test: lint
+	@echo 'pytest under Keras 3'
+	@TF_USE_LEGACY_KERAS=0 $(RUN) -m pytest -m both_generations
+	@echo 'pytest under tf_keras'
+	@TF_USE_LEGACY_KERAS=1 $(RUN) -m pytest
+
+lint: $(INSTALLED)
+	@echo 'ruff and mypy'
+	@$(RUN) -m ruff check --quiet
+	@$(RUN) -m ruff format --check --quiet
+	@$(RUN) -m mypy --no-error-summary
+
+coverage: $(INSTALLED)
+	@TF_USE_LEGACY_KERAS=1 $(RUN) -m pytest --cov=smooth_recs --cov-report=term-missing
+
+clean:
+	rm -rf $(VENV) build runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(LOCKED): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo 'smooth_recs needs Python 3.11 to 3.13: name one with make PYTHON=...' >&2; exit 2; }
+	@echo 'Installing requirements.lock into $(VENV) (once, a few minutes)'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) install -r requirements.lock
+	@touch $@
+
+$(INSTALLED): $(LOCKED) setup.py pyproject.toml smooth_recs/version.py
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,71 @@
+"""Packaging of smooth_recs; the settings of the tools are in pyproject.toml, exact versions in requirements.lock."""
+
+import pathlib
+import re
+
+import setuptools
+
+ROOT = pathlib.Path(__file__).parent
+
+# The TensorFlow and Keras bounds are narrow: the Keras strings reach into one private table, and `tf_keras` follows
+# TensorFlow release by release.
+REQUIREMENTS = [
+    "absl-py>=2.1,<3",
+    "jinja2>=3.1,<4",
+    "keras>=3.15,<3.16",
+    "matplotlib>=3.9,<4",
+    "ml-collections>=1.0,<2",
+    "numpy>=2.0,<3",
+    "pyarrow>=17,<27",
+    "tensorboard>=2.20,<2.22",  # tf.summary, and with it Keras' TensorBoard callback, does not write without it
+    "tensorflow>=2.21,<2.22",
+    "tensorflow-recommenders>=0.7.7,<0.8",
+    "tf-keras>=2.21,<2.22",
+    "tqdm>=4.66,<5",
+]
+
+TEST_REQUIREMENTS = [
+    "hypothesis>=6.100,<7",
+    "mypy>=2.0,<3",
+    "pytest>=9.0,<10",
+    "pytest-cov>=7.0,<8",
+    "pytest-timeout>=2.3,<3",
+    "ruff>=0.17,<0.18",
+    "scikit-learn>=1.5,<2",
+]
+
+
+def version() -> str:
+    """Read, not imported: importing the package needs TensorFlow."""
+    text = (ROOT / "smooth_recs" / "version.py").read_text(encoding="utf-8")
+    return re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE).group(1)
+
+
+def long_description() -> str:
+    readme = ROOT / "README.md"
+    return readme.read_text(encoding="utf-8") if readme.exists() else ""
+
+
+setuptools.setup(
+    name="smooth_recs",
+    version=version(),
+    description="Smooth activations and prediction difference for reproducible recommenders in TensorFlow and Keras",
+    long_description=long_description(),
+    long_description_content_type="text/markdown",
+    author="The smooth_recs Authors",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    packages=setuptools.find_packages(include=["smooth_recs", "smooth_recs.*"]),
+    package_data={"smooth_recs": ["py.typed", "**/*.html", "**/*.css"]},
+    python_requires=">=3.11,<3.14",
+    install_requires=REQUIREMENTS,
+    extras_require={"test": TEST_REQUIREMENTS},
+    classifiers=[
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

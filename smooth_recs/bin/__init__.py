@@ -1,0 +1,1 @@
+"""The binaries: flags, one call each, and the exit statuses that `command` gives them."""

@@ -1,0 +1,93 @@
+"""The one wrapper of every binary: from flags to an exit status.
+
+    0    done
+    1    the run failed: one line says why, --verbosity=1 adds the traceback
+    2    wrong flags, configuration or input: one line names the field, the rule and the value
+    3    a gate was not met
+    130  interrupted
+
+A binary defines its flags, then calls `run(main)`. TensorFlow is loaded by `main`, so that --help and wrong flags are
+answered at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+
+from smooth_recs.bin import config_flag, help_text
+from smooth_recs.bin.one_line import one_line
+from smooth_recs.errors import GateNotMet, InputError
+
+flags.disclaim_key_flags()  # a flag defined through this module is the binary's own
+
+_HELP = ("-h", "-?", "-help", "--help", "-helpshort", "--helpshort")
+_required: list[flags.FlagHolder[str | None]] = []
+
+
+def required_string(name: str, text: str) -> flags.FlagHolder[str | None]:
+    """Defines a flag that must be given, and not be empty."""
+    holder = flags.DEFINE_string(name, None, text)
+    _required.append(holder)
+    return holder
+
+
+def run(main: Callable[[], None]) -> None:
+    """Parses the flags, calls `main` and ends the process with the status of what happened."""
+    app.run(functools.partial(_call, main), flags_parser=_parse)
+
+
+def _parse(argv: Sequence[str]) -> None:
+    if any(argument in _HELP for argument in argv[1:]):
+        print(help_text.of_binary(sys.modules["__main__"].__doc__ or "", config_flag.is_defined()))
+        sys.exit(0)
+    try:
+        _parse_flags(argv)
+    except SystemExit:  # --helpfull and the like: absl ends them with 1
+        sys.exit(0)
+    except (flags.Error, InputError) as error:
+        sys.exit(_report(error, 2))
+
+
+def _parse_flags(argv: Sequence[str]) -> None:
+    flags.FLAGS.set_gnu_getopt(True)  # flags may follow an argument, which is an error of its own
+    argv = flags.FLAGS.read_flags_from_files(list(argv), force_gnu=True)
+    config_flag.check_overrides(argv)
+    rest = flags.FLAGS(argv)[1:]
+    if rest:
+        raise InputError(f"arguments must be flags (--name=value), got {rest[0]!r}")
+    for holder in _required:
+        if not holder.value:
+            raise InputError(f"--{holder.name} must be given: {flags.FLAGS[holder.name].help}")
+    config_flag.validate()
+
+
+def _call(main: Callable[[], None], _: None) -> int:
+    if flags.FLAGS.verbosity < 1:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up messages
+    try:
+        main()
+    except InputError as error:
+        return _report(error, 2)
+    except GateNotMet as error:
+        return _report(error, 3)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        return _report(error, 1)
+    return 0
+
+
+def _report(error: Exception, status: int) -> int:
+    """Says in one line what happened; returns `status`."""
+    if flags.FLAGS["verbosity"].value >= 1:
+        traceback.print_exception(error)
+    said = one_line(error) if status == 1 else " ".join(str(error).split())
+    print(f"error: {said}", file=sys.stderr)
+    return status

@@ -1,0 +1,107 @@
+"""Poisson bootstrap of a ratio of sums, over requests or examples, in constant memory.
+
+In every replicate of the sample a request counts n times, n drawn from Poisson(1). The draw is a function of the seed,
+the replicate and the request's key alone: a request that is spread over batches or shards counts n times in all of
+them, so that shards can be merged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from smooth_recs.arrays import Array
+from smooth_recs.errors import InputError
+
+Keys = npt.NDArray[np.uint64]
+
+_CELLS = 1 << 16  # draws that are held at a time: they stay in the cache
+_LANES = 4  # draws of 16 bits from one hash
+
+
+class PoissonBootstrap:
+    """Replicates of sum(numerator) / sum(denominator).
+
+    Args:
+      replicates: how many.
+      seed: of the draws.
+
+    ```python
+    bootstrap = PoissonBootstrap()
+    bootstrap.add(np.array([0.2, 0.1]), np.array([1.0, 1.0]), request_keys(np.array([7, 8])))
+    low, high = bootstrap.interval()
+    ```
+    """
+
+    def __init__(self, replicates: int = 1000, seed: int = 0) -> None:
+        if replicates < 1:
+            raise InputError(f"replicates must be at least 1, got {replicates!r}")
+        self.seed = seed
+        self.sums = np.zeros([replicates, 2])
+
+    def add(self, numerator: Array, denominator: Array, keys: Keys) -> None:
+        """Adds the terms of examples or, summed per request, of requests; equal keys are drawn together."""
+        replicates = len(self.sums)
+        terms = np.stack([numerator, denominator], axis=1)
+        step = max(1, _CELLS // replicates)
+        for start in range(0, len(keys), step):
+            part = slice(start, start + step)
+            self.sums += poisson_draws(keys[part], replicates, self.seed).T @ terms[part]
+
+    def merge(self, other: PoissonBootstrap) -> None:
+        """Adds what `other`, of the same seed and number of replicates, has seen."""
+        if other.seed != self.seed or len(other.sums) != len(self.sums):
+            raise InputError("only bootstraps of the same seed and replicates can be merged, got different ones")
+        self.sums += other.sums
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """The percentile interval; replicates that drew nothing are left out."""
+        if not 0 < confidence < 1:
+            raise InputError(f"confidence must be between 0 and 1, got {confidence!r}")
+        drawn = self.sums[self.sums[:, 1] > 0]
+        if not len(drawn):
+            raise InputError("a bootstrap needs examples of positive weight, got none")
+        low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [(1 - confidence) / 2, (1 + confidence) / 2])
+        return float(low), float(high)
+
+
+def request_keys(query_id: Any) -> Keys:
+    """A key for each request: integers are their own, anything else is hashed as text, bytes as UTF-8."""
+    array = np.asarray(query_id)
+    if array.dtype.kind in "iub":
+        return array.astype(np.int64).view(np.uint64) if array.dtype.kind != "u" else array.astype(np.uint64)
+    unique, inverse = np.unique(array, return_inverse=True)
+    return np.array([_text_key(text) for text in unique.tolist()], np.uint64)[inverse]
+
+
+def _text_key(text: Any) -> int:
+    raw = text if isinstance(text, bytes) else str(text).encode()
+    return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little")
+
+
+def poisson_draws(keys: Keys, replicates: int, seed: int) -> Array:
+    """Poisson(1), float64 [keys, replicates], from SplitMix64 (Steele et al. 2014) started at a hash of each key."""
+    with np.errstate(over="ignore"):
+        start = _mix(keys ^ _mix(np.full(1, seed, np.int64).view(np.uint64)))
+        counter = np.arange(1, -(-replicates // _LANES) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        bits = _mix(start[:, None] + counter)
+    return _POISSON[bits.view(np.uint16)[:, :replicates]]
+
+
+def _mix(bits: Keys) -> Keys:
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))
+
+
+def _poisson_table() -> Array:
+    """The quantile function of Poisson(1) at the 65,536 levels of 16 bits: mean and variance 1 to 4 digits."""
+    probabilities = np.exp(-1.0) / np.cumprod([1.0, *range(1, 16)])
+    levels = (np.arange(1 << 16) + 0.5) / (1 << 16)
+    return np.searchsorted(np.cumsum(probabilities), levels).astype(np.float64)
+
+
+_POISSON = _poisson_table()

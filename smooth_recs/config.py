@@ -1,0 +1,183 @@
+"""What a run is: plain dataclasses, no TensorFlow. A file in `configs/` states only what differs.
+
+```python
+from smooth_recs import config
+
+def get_config():
+    return config.Config(model=config.Model(activation="smelu", beta=0.1))
+```
+
+A configuration file is Python code: run only files that you trust.
+"""
+
+import dataclasses
+from typing import Annotated, Any
+
+from smooth_recs.data.schema import Schema
+
+# No `from __future__ import annotations` here: the flags read the types of the fields.
+
+Beta = Annotated[float | tuple[float, ...] | None, "a number, one a hidden layer, or null"]
+
+
+@dataclasses.dataclass
+class SyntheticLog:
+    """The synthetic click log (`data/synthetic.py` says what each number does)."""
+
+    users: int = 20_000
+    items: int = 5_000
+    publishers: int = 1_000
+    campaigns: int = 200
+    contexts: int = 50
+    candidates: int = 4
+    zipf_exponent: float = 1.05
+    latent_dim: int = 4
+    signal: float = 1.0
+    bias: float = -2.4
+    drift: float = 0.3
+    missing_rate: float = 0.05
+
+
+@dataclasses.dataclass
+class Data:
+    """Where the examples come from, and in which order they are trained on.
+
+    Attributes:
+      source: `synthetic`; a preset: `criteo`, `movielens`, `open_bandit`; or `csv`, `tfrecord`, `parquet` with a
+        `schema`.
+      path: a file, a folder or a glob, several separated by commas.
+      features: names of the source's features to use; none = all.
+      schema: the columns of a `csv`, `tfrecord` or `parquet` source.
+      delimiter, header, column_names: of a `csv` source: the field delimiter, whether the first line of each file
+        names the columns, and the names where it does not.
+      examples: training rows, 0 = all (synthetic: 1,000,000). Held-out rows come on top.
+      eval_examples: held-out rows, 0 = all that `split` leaves (synthetic: 100,000).
+      split: which rows are held out: `tail` (the last rows as they lie in the files), `time` (the latest),
+        `user_time` (each user's latest), `random`.
+      train_fraction: share of the rows to train on; the rest is held out.
+      eval_path: files of held-out rows; overrides `split`.
+      shuffle_window: rows that are shuffled together; 1 keeps the order of the log.
+      seed: of the synthetic log and of a random split.
+      max_malformed: share of malformed rows above which the run stops.
+    """
+
+    source: str = "synthetic"
+    path: str = ""
+    features: tuple[str, ...] = ()
+    schema: Schema | None = None
+    delimiter: str = ","
+    header: bool = True
+    column_names: tuple[str, ...] = ()
+    examples: int = 0
+    eval_examples: int = 0
+    split: str = "tail"
+    train_fraction: float = 0.8
+    eval_path: str = ""
+    shuffle_window: int = 100_000
+    seed: int = 1
+    max_malformed: float = 0.01
+    synthetic: SyntheticLog = dataclasses.field(default_factory=SyntheticLog)
+
+
+@dataclasses.dataclass
+class Model:
+    """The ranking network.
+
+    Attributes:
+      activation: a name that `smooth_recs.activations.get` knows.
+      beta: its width parameter: a number, or one a hidden layer (wide to narrow, section 5.1); None = its default.
+      hidden_units: widths of the hidden layers of the top stack.
+      bottom_units: widths of the stack over the numeric features; none = they reach the interaction as they are.
+      interaction: `concat`, `dot` (DLRM) or `cross` (DCN-v2).
+      normalization: `weight` (rows of W at L2 norm `norm_value`, section 2), `layer`, `batch` or `none`.
+      norm_value: v of weight normalisation.
+      clip: activated outputs are clipped to [-clip, clip]; 0 = not at all.
+      embedding_dim: width of every embedding.
+      dropout: rate after every hidden layer.
+      l2: L2 penalty on the kernels of the hidden layers.
+      linear: adds a linear (wide) part over the features.
+    """
+
+    activation: str = "smelu"
+    beta: Beta = None
+    hidden_units: tuple[int, ...] = (256, 128, 64, 32, 16)
+    bottom_units: tuple[int, ...] = ()
+    interaction: str = "concat"
+    normalization: str = "weight"
+    norm_value: float = 1.0
+    clip: float = 6.0
+    embedding_dim: int = 16
+    dropout: float = 0.0
+    l2: float = 0.0
+    linear: bool = False
+
+
+@dataclasses.dataclass
+class Siblings:
+    """The replicas that are trained side by side.
+
+    Attributes:
+      replicas: how many; 1 trains a single model and measures no PD.
+      differ: what differs between them: `order` of the examples, `init`, `both`, or `nothing` (hardware chance only).
+    """
+
+    replicas: int = 2
+    differ: str = "order"
+
+
+@dataclasses.dataclass
+class Train:
+    """Optimisation and the loop.
+
+    Attributes:
+      batch_size: examples a step and sibling, over all devices.
+      epochs: passes over the training rows.
+      dense_optimizer: `adagrad`, `adam` or `sgd`, for everything that is not an embedding; embeddings use Adagrad.
+      dense_learning_rate, embedding_learning_rate: of the two optimizers.
+      final_learning_rate_share: both rates fall linearly to this share of themselves over the run; 1 = constant.
+      initial_accumulator: where Adagrad's sums of squares start.
+      clip_norm: global norm to which dense gradients are clipped; 0 = not at all.
+      deterministic: op determinism and a fixed number of threads.
+      threads: threads of an op and between ops in a deterministic run; 0 = the number of cores.
+      steps_per_execution: training steps a call of the compiled function.
+      evaluations: how often a run measures held-out AUC and PD on `evaluation_examples` rows for the progress bar.
+      evaluation_examples: see `evaluations`.
+      checkpoint_seconds: least time between two checkpoints.
+    """
+
+    batch_size: int = 256
+    epochs: int = 1
+    dense_optimizer: str = "adagrad"
+    dense_learning_rate: float = 0.004
+    embedding_learning_rate: float = 0.05
+    final_learning_rate_share: float = 1.0
+    initial_accumulator: float = 0.001
+    clip_norm: float = 0.0
+    deterministic: bool = False
+    threads: int = 0
+    steps_per_execution: int = 100
+    evaluations: int = 10
+    evaluation_examples: int = 20_000
+    checkpoint_seconds: float = 60.0
+
+
+@dataclasses.dataclass
+class Distribution:
+    """`strategy`: `auto`, `one_device` or `mirrored`."""
+
+    strategy: str = "auto"
+
+
+@dataclasses.dataclass
+class Config:
+    """A run. `seed` drives initialisation and the order of the examples; `data.seed` the synthetic log."""
+
+    seed: int = 1
+    data: Data = dataclasses.field(default_factory=Data)
+    model: Model = dataclasses.field(default_factory=Model)
+    siblings: Siblings = dataclasses.field(default_factory=Siblings)
+    train: Train = dataclasses.field(default_factory=Train)
+    distribution: Distribution = dataclasses.field(default_factory=Distribution)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)

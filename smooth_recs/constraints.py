@@ -1,0 +1,84 @@
+"""Weight constraints for any Keras layer."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import tensorflow as tf
+
+from smooth_recs import keras_generation
+
+
+def normalized_rows(kernel: tf.Tensor, *, norm_value: float = 1.0, p: float = 2.0) -> tf.Tensor:
+    """Scales every row of the paper's W to L_p norm v: w_j <- v w_j / ||w_j||_p (section 2).
+
+    A Keras kernel is [inputs, units], so a row of W, the weights into one unit, is a column of `kernel`, and norms are
+    over axis 0. Rows of zeros stay zeros. The gradient goes through the norm: it is orthogonal to w_j for p = 2.
+
+    Args:
+      kernel: [inputs, units], any float dtype.
+      norm_value: v.
+      p: order of the norm, at least 1; `math.inf` is the largest magnitude.
+
+    Returns:
+      A tensor of the shape of `kernel`.
+
+    ```python
+    tf.norm(normalized_rows(tf.random.normal([8, 3]), norm_value=2.0), axis=0)  # [2, 2, 2]
+    ```
+    """
+    # The result does not depend on the scale of a row, so neither does the gradient: dividing by the largest magnitude
+    # first keeps every power in range, and that divisor needs no gradient of its own.
+    largest = tf.stop_gradient(tf.reduce_max(tf.abs(kernel), axis=0, keepdims=True))
+    is_zero = largest == 0
+    scaled = kernel / tf.where(is_zero, tf.ones_like(largest), largest)
+    if math.isinf(p):
+        norm = tf.reduce_max(tf.abs(scaled), axis=0, keepdims=True)
+    elif p == 2:
+        norm = tf.sqrt(_one_where(is_zero, tf.reduce_sum(tf.square(scaled), axis=0, keepdims=True)))
+    else:
+        powers = tf.reduce_sum(tf.pow(tf.abs(scaled), p), axis=0, keepdims=True)
+        norm = tf.pow(_one_where(is_zero, powers), 1.0 / p)
+    return scaled * (norm_value / _one_where(is_zero, norm))
+
+
+def _one_where(condition: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor:
+    return tf.where(condition, tf.ones_like(tensor), tensor)
+
+
+def validate_norm(norm_value: float, p: float) -> None:
+    """Raises ValueError unless `norm_value` is finite and above 0 and `p` is at least 1."""
+    if not (math.isfinite(norm_value) and norm_value > 0):
+        raise ValueError(f"norm_value must be finite and above 0, got {norm_value!r}")
+    if not p >= 1:
+        raise ValueError(f"p must be at least 1, got {p!r}")
+
+
+@keras_generation.serializable
+class RowNorm(keras_generation.keras().constraints.Constraint):  # type: ignore[misc]
+    """Keras constraint that sets every row of the paper's W to L_p norm v after each update (section 2).
+
+    `NormalizedDense` does the same inside the layer, by reparameterisation: the better choice in a new model. The
+    constraint suits a layer that is there already. Where an optimizer updates variables by other means than Keras'
+    (embeddings on a TPU), it is not applied.
+
+    Args:
+      value: the norm v.
+      p: order of the norm, at least 1.
+
+    ```python
+    tf.keras.layers.Dense(8, kernel_constraint=sr.constraints.RowNorm(1.0))
+    ```
+    """
+
+    def __init__(self, value: float = 1.0, p: float = 2.0) -> None:
+        validate_norm(value, p)
+        self.value = float(value)
+        self.p = float(p)
+
+    def __call__(self, w: tf.Tensor) -> tf.Tensor:
+        return normalized_rows(w, norm_value=self.value, p=self.p)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"value": self.value, "p": self.p}

@@ -1,0 +1,103 @@
+"""From what a file holds (text, integers, floats, absent values) to the types a schema asks for, in TensorFlow ops.
+
+Every function takes `values` and `present`, a mask of the same shape, and returns the converted tensor and the mask of
+values that are there but cannot be converted. Text is matched byte by byte against patterns of ASCII, so bytes that
+are no UTF-8 do no harm.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+_LARGEST_INTEGER = "9223372036854775807"
+
+
+def _integer_pattern() -> str:
+    """Matches exactly the integers that int64 holds, the smallest one aside: beyond them TensorFlow's parser fails."""
+    bounded = [r"\d{1,18}", _LARGEST_INTEGER]
+    for position, digit in enumerate(_LARGEST_INTEGER):
+        if digit != "0":
+            rest = len(_LARGEST_INTEGER) - position - 1
+            bounded.append(rf"{_LARGEST_INTEGER[:position]}[0-{int(digit) - 1}]\d{{{rest}}}")
+    return rf"\s*-?0*(?:{'|'.join(bounded)})\s*"
+
+
+INTEGER = _integer_pattern()
+NUMBER = r"\s*[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,9})?|(?i:inf(?:inity)?|nan))\s*"
+_DATE = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
+_CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?"
+_ZONE = r"Z|[-+]\d{2}:?\d{2}"
+ISO_8601 = rf"{_DATE}(?:[T ]{_CLOCK}(?:{_ZONE})?)?"
+
+
+def to_float(values: Any, present: Any, dtype: tf.DType = tf.float32) -> tuple[Any, Any]:
+    """Numbers; NaN where absent."""
+    if values.dtype != tf.string:
+        numbers = tf.where(present, tf.cast(values, dtype), tf.constant(float("nan"), dtype))
+        return numbers, tf.zeros_like(present)
+    good = present & tf.strings.regex_full_match(values, NUMBER)
+    return tf.strings.to_number(tf.where(good, values, "nan"), dtype), present & ~good
+
+
+def to_int64(values: Any, present: Any) -> tuple[Any, Any]:
+    """Integers; -1 where absent. A float counts if it is whole (a column of integers with gaps, written by pandas)."""
+    if values.dtype == tf.string:
+        good = present & tf.strings.regex_full_match(values, INTEGER)
+        return tf.strings.to_number(tf.where(good, values, "-1"), tf.int64), present & ~good
+    if not values.dtype.is_floating:
+        return tf.where(present, tf.cast(values, tf.int64), -1), tf.zeros_like(present)
+    present = present & ~tf.math.is_nan(values)
+    good = present & tf.equal(values, tf.floor(values)) & (tf.abs(values) < 2.0**63)
+    return tf.cast(tf.where(good, values, -1.0), tf.int64), present & ~good
+
+
+def to_string(values: Any, present: Any) -> tuple[Any, Any]:
+    """Bytes; "" where absent. Numbers become their shortest text, so that 7, 7.0 and "7" agree."""
+    if values.dtype == tf.string:
+        text = values
+    elif values.dtype.is_floating:
+        present = present & ~tf.math.is_nan(values)
+        whole = tf.equal(values, tf.floor(values)) & (tf.abs(values) < 2.0**63)
+        digits = tf.strings.as_string(tf.cast(tf.where(whole, values, 0.0), tf.int64))
+        text = tf.where(whole, digits, tf.strings.as_string(values, shortest=True))
+    else:
+        text = tf.strings.as_string(values)
+    return tf.where(present, text, ""), tf.zeros_like(present)
+
+
+def to_time(values: Any, present: Any) -> tuple[Any, Any]:
+    """float64: a number as it stands, an ISO 8601 date or date and time as seconds since 1970 (UTC without a zone)."""
+    if values.dtype != tf.string:
+        return to_float(values, present, tf.float64)
+    iso = present & tf.strings.regex_full_match(values, ISO_8601)
+    seconds = _seconds(tf.where(iso, values, "1970-01-01"))
+    numbers, bad = to_float(values, present & ~iso, tf.float64)
+    return tf.where(iso, seconds, numbers), bad
+
+
+def _seconds(text: Any) -> Any:
+    """Seconds since 1970-01-01 UTC of valid ISO 8601 texts."""
+    full = tf.strings.regex_replace(text, rf"^({_DATE})$", r"\1T00:00")
+    full = tf.strings.regex_replace(full, r"([T ]\d{2}:\d{2})($|Z|[-+])", r"\1:00\2")
+    full = tf.strings.regex_replace(full, r"(?:Z|([-+]\d{2}):?(\d{2}))?$", r" \1:\2")
+    full = tf.strings.regex_replace(full, r" :$", " +00:00")
+    zone = tf.strings.substr(full, tf.strings.length(full) - 6, 6)
+    clock = 3600.0 * _digits(full, 11, 2) + 60.0 * _digits(full, 14, 2)
+    second = tf.strings.to_number(tf.strings.regex_replace(full, r"^.{17}([0-9.]+) .*$", r"\1"), tf.float64)
+    offset = 3600.0 * _digits(zone, 1, 2) + 60.0 * _digits(zone, 4, 2)
+    sign = tf.where(tf.equal(tf.strings.substr(zone, 0, 1), "-"), tf.constant(-1.0, tf.float64), 1.0)
+    days = _days(_digits(full, 0, 4), _digits(full, 5, 2), _digits(full, 8, 2))
+    return 86400.0 * days + clock + second - sign * offset
+
+
+def _digits(text: Any, position: int, length: int) -> Any:
+    return tf.strings.to_number(tf.strings.substr(text, position, length), tf.float64)
+
+
+def _days(year: Any, month: Any, day: Any) -> Any:
+    """Days since 1970-01-01 in the Gregorian calendar, with years that start in March, after the leap day."""
+    year = tf.where(month <= 2, year - 1, year)
+    day_of_year = tf.floor((153 * tf.math.floormod(month + 9, tf.constant(12, tf.float64)) + 2) / 5) + day - 1
+    return 365 * year + tf.floor(year / 4) - tf.floor(year / 100) + tf.floor(year / 400) + day_of_year - 719468

@@ -1,0 +1,164 @@
+"""CSV and TSV files as chunks of raw rows, in TensorFlow ops only."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from smooth_recs.data.files import compression
+from smooth_recs.data.raw_rows import CHUNK_ROWS, GOOD, WRONG_FIELDS, Column, assemble
+from smooth_recs.data.schema import Schema
+from smooth_recs.data.side_table import SideTable
+from smooth_recs.errors import InputError
+
+_BYTE_ORDER_MARK = "\ufeff"
+_TYPE_SUFFIX = re.compile(r":(token|token_seq|float|float_seq)$")  # RecBole's headers: `user_id:token`
+_LARGEST_REPETITION = 1000  # of RE2
+
+
+class CsvReader:
+    """Reads delimited text, plain or gzip (by the name `.gz`), one row a line; blank lines are no rows.
+
+    A field may be quoted as in RFC 4180, a quote doubled inside, but holds no line break; a tab separated file has no
+    quoting. An empty field is a missing value. A column of the schema is found by its name, or by its name with an
+    underscore for every character that an identifier cannot hold.
+
+    Args:
+      files: paths, read in this order; their headers must agree.
+      schema: the columns to read; no other is decoded.
+      delimiter: one ASCII character.
+      header: whether the first line of each file names the columns; `name:type` counts as `name`.
+      column_names: the names where there is no header.
+      side_tables: give further columns.
+
+    Raises:
+      InputError: a header or a column is missing or ambiguous.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[str],
+        schema: Schema,
+        *,
+        delimiter: str = ",",
+        header: bool = True,
+        column_names: Sequence[str] = (),
+        side_tables: Sequence[SideTable] = (),
+    ) -> None:
+        if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
+            raise InputError(f"data.delimiter must be one ASCII character and no quote, got {delimiter!r}")
+        self.files, self.schema = tuple(files), schema
+        self._delimiter, self._header, self._side_tables = delimiter, header, tuple(side_tables)
+        self._names = header_names(self.files, delimiter) if header else tuple(column_names)
+        if not self._names:
+            raise InputError("data.column_names must name the columns of files without a header, got none")
+        self._wanted = self._wanted_columns()
+        self._pattern = _line_pattern(len(self._names), delimiter)
+
+    def read(self, file: int = 0, line: int = 1) -> Any:
+        """A dataset of chunks (see `raw_rows`) from that line of that file on."""
+        files = self.files[file:]
+        first = int(self._header)  # lines before the first row
+        skip = [max(line - 1, first)] + [first] * (len(files) - 1)
+        kinds = [compression(name) for name in files]
+        numbers = tf.range(file, file + len(files))
+        parts = tf.data.Dataset.from_tensor_slices((list(files), kinds, numbers, tf.constant(skip, tf.int64)))
+        return parts.flat_map(_line_chunks).map(self._parse, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def _wanted_columns(self) -> dict[int, str]:
+        """Position in the file -> name, ascending."""
+        joined = {name for table in self._side_tables for name in table.names}
+        wanted = [name for name in self.schema.columns if name not in joined]
+        names = dict.fromkeys(wanted + [table.key for table in self._side_tables])
+        return dict(sorted((_position(self._names, name, self.files[0]), name) for name in names))
+
+    def _parse(self, lines: Any, file: Any, first: Any) -> dict[str, Any]:
+        lines, line = _without_blanks(lines, first)
+        good = tf.strings.regex_full_match(_matchable(lines), self._pattern)
+        cells = tf.io.decode_csv(
+            tf.where(good, lines, self._delimiter * (len(self._names) - 1)),
+            record_defaults=[[""]] * len(self._wanted),
+            field_delim=self._delimiter,
+            use_quote_delim=self._delimiter != "\t",
+            select_cols=list(self._wanted),
+        )
+        by_name = dict(zip(self._wanted.values(), cells, strict=True))
+        for table in self._side_tables:
+            by_name |= table.lookup(by_name[table.key])
+        problem = tf.where(good, GOOD, WRONG_FIELDS)
+        return assemble(self.schema, self._columns(by_name), problem, file, line)
+
+    def _columns(self, cells: dict[str, Any]) -> dict[str, Column]:
+        multi_valued = {feature.name: feature for feature in self.schema.categorical if feature.multi_valued}
+        columns = {}
+        for name in self.schema.columns:
+            values = cells[name]
+            if feature := multi_valued.get(name):
+                values = tf.strings.split(values, feature.separator).to_tensor("", [None, feature.max_values])
+            columns[name] = (values, tf.not_equal(values, ""))
+        return columns
+
+
+def header_names(files: Sequence[str], delimiter: str) -> tuple[str, ...]:
+    """The column names in the first line of the files, which must be the same in all of them."""
+    headers = [_header(file, delimiter) for file in files]
+    for file, header in zip(files, headers, strict=True):
+        if header != headers[0]:
+            raise InputError(f"data.path: the header of {file} differs from that of {files[0]}")
+    return headers[0]
+
+
+def _header(file: str, delimiter: str) -> tuple[str, ...]:
+    first = list(tf.data.TextLineDataset(file, compression(file)).take(1).as_numpy_iterator())
+    text = first[0].decode("utf-8", "replace").removeprefix(_BYTE_ORDER_MARK) if first else ""
+    if not text.strip():
+        raise InputError(f"data.path: a header must name the columns, got none in the first line of {file}")
+    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
+    fields = next(csv.reader([text], delimiter=delimiter, quoting=quoting))
+    return tuple(_TYPE_SUFFIX.sub("", name.strip()) for name in fields)
+
+
+def _position(names: Sequence[str], wanted: str, file: str) -> int:
+    identifiers = [re.sub(r"\W", "_", name, flags=re.ASCII) for name in names]
+    for candidates in (names, identifiers):
+        if candidates.count(wanted) > 1:
+            raise InputError(f"data.path: the column {wanted!r} is twice in {file}")
+        if wanted in candidates:
+            return candidates.index(wanted)
+    raise InputError(f"data.path: the column {wanted!r} is not in {file}, which has {', '.join(names)}")
+
+
+def _line_pattern(fields: int, delimiter: str) -> str:
+    """RE2 pattern of a line with that many fields."""
+    mark = re.escape(delimiter)
+    field = f"[^{mark}]*" if delimiter == "\t" else f'(?:[^"{mark}]*|"(?:[^"]|"")*")'
+    whole, rest = divmod(fields - 1, _LARGEST_REPETITION)
+    return f"(?:{field}{mark}){{{_LARGEST_REPETITION}}}" * whole + f"(?:{field}{mark}){{{rest}}}{field}"
+
+
+def _matchable(lines: Any) -> Any:
+    """The lines as RE2 can match them: it takes only UTF-8, so other bytes become the characters of Latin-1.
+
+    Fields keep their number, as delimiters and quotes are ASCII; values are decoded from the lines themselves.
+    """
+    ascii_only = tf.reduce_all(tf.strings.regex_full_match(lines, r"[\x00-\x7f]*"))
+    return tf.cond(ascii_only, lambda: lines, lambda: tf.strings.unicode_transcode(lines, "ISO-8859-1", "UTF-8"))
+
+
+def _line_chunks(file: Any, kind: Any, number: Any, skip: Any) -> Any:
+    """Chunks (lines, file number, number of the first line) of one file, its first `skip` lines left out."""
+    batches = tf.data.TextLineDataset(file, kind).skip(skip).batch(CHUNK_ROWS)
+    return batches.enumerate().map(lambda index, lines: (lines, number, skip + 1 + index * CHUNK_ROWS))
+
+
+def _without_blanks(lines: Any, first: Any) -> tuple[Any, Any]:
+    """The lines that are not blank, a byte order mark at the start of the file removed, and their numbers."""
+    numbers = first + tf.range(tf.size(lines, tf.int64), dtype=tf.int64)
+    at_start = tf.concat([tf.strings.regex_replace(lines[:1], f"^{_BYTE_ORDER_MARK}", ""), lines[1:]], axis=0)
+    lines = tf.where(tf.equal(first, 1), at_start, lines)
+    kept = tf.not_equal(lines, "")
+    return tf.boolean_mask(lines, kept), tf.boolean_mask(numbers, kept)

@@ -1,0 +1,67 @@
+"""Examples in files, streamed from them in the order in which they lie there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from smooth_recs.data.encoding import Encoder
+from smooth_recs.data.raw_rows import GOOD, select
+from smooth_recs.data.readers import Reader
+from smooth_recs.data.splits import Part
+from smooth_recs.data.survey import Survey
+
+
+def part_of(reader: Reader, survey: Survey, part: Part, position: int = 0) -> Any:
+    """A dataset of chunks of the good raw rows of a part, from its row number `position` on.
+
+    The survey tells in which chunk that row lies: reading starts there.
+    """
+    first = part.number_of(position)
+    chunk = max(int(survey.first_row.searchsorted(first, side="right")) - 1, 0)
+    begin = int(survey.first_row[chunk])
+
+    def number(next_row: Any, chunk: Any) -> tuple[Any, Any]:
+        good = tf.equal(chunk["problem"], GOOD)
+        numbers = next_row + tf.cumsum(tf.cast(good, tf.int64)) - 1
+        kept = good & part.contains(numbers) & (numbers >= first)
+        after = next_row + tf.math.count_nonzero(good)
+        return after, (chunk, kept, next_row)
+
+    numbered = reader.read(int(survey.file[chunk]), int(survey.line[chunk])).scan(tf.constant(begin, tf.int64), number)
+    inside = numbered.take_while(lambda chunk, kept, begins: begins < part.stop)
+    return inside.map(lambda chunk, kept, begins: select(chunk, kept), num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def encoded(chunks: Any, encoder: Encoder) -> Any:
+    """A dataset of chunks of `Rows` from one of raw chunks."""
+    extra = ["query_id"] if encoder.schema.query_id else []
+
+    def encode(chunk: Any) -> dict[str, Any]:
+        return {"features": encoder(chunk["raw"])} | {key: chunk[key] for key in ("label", "weight", *extra)}
+
+    return chunks.map(encode, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+class StreamedSource:
+    """A `Source` that reads its rows from the files in every pass and holds none of them."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        training: tuple[Reader, Survey, Part],
+        held_out: tuple[Reader, Survey, Part],
+        fingerprint: str,
+        summary: dict[str, Any],
+    ) -> None:
+        self.schema, self.encoder = encoder.schema, encoder
+        self._training, self._held_out = training, held_out
+        self.train_rows, self.eval_rows = training[2].rows, held_out[2].rows
+        self.fingerprint, self.summary = fingerprint, summary
+
+    def train(self, start_row: int = 0) -> Any:
+        return encoded(part_of(*self._training, start_row), self.encoder)
+
+    def holdout(self) -> Any:
+        return encoded(part_of(*self._held_out), self.encoder)

@@ -1,0 +1,66 @@
+"""Which files a path stands for, and what they contain, as a fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from smooth_recs.data.progress import progress
+from smooth_recs.errors import InputError
+
+_BLOCK = 1 << 22
+
+
+def expand(path: str, field: str = "data.path") -> tuple[str, ...]:
+    """The files of a file name, a folder or a glob, or of several separated by commas; each part in sorted order.
+
+    Files of a folder that start with a dot or an underscore are left out.
+
+    Raises:
+      InputError: nothing is named, a file is missing, or a folder or a glob has no file.
+    """
+    parts = [part.strip() for part in path.split(",") if part.strip()]
+    if not parts:
+        raise InputError(f"{field} must name a file, a folder or a glob, got {path!r}")
+    return tuple(file for part in parts for file in _expand_one(part, field))
+
+
+def _expand_one(part: str, field: str) -> list[str]:
+    if tf.io.gfile.isdir(part):
+        names = sorted(name for name in tf.io.gfile.listdir(part) if not name.startswith((".", "_")))
+        files = [name for name in (f"{part.rstrip('/')}/{name}" for name in names) if not tf.io.gfile.isdir(name)]
+        if not files:
+            raise InputError(f"{field}: the folder has no file: {part}")
+        return files
+    if tf.io.gfile.exists(part):
+        return [part]
+    if not any(character in part for character in "*?["):
+        raise InputError(f"{field}: no such file or folder: {part}")
+    files = sorted(file for file in tf.io.gfile.glob(part) if not tf.io.gfile.isdir(file))
+    if not files:
+        raise InputError(f"{field}: no file matches {part}")
+    return files
+
+
+def compression(file: str) -> str:
+    """What tf.data calls the compression of a file of that name."""
+    return "GZIP" if file.endswith(".gz") else ""
+
+
+def fingerprint(files: Sequence[str], *meaning: object) -> str:
+    """Hexadecimal digest of the files' contents, in order, and of whatever else gives them their meaning.
+
+    Names and places do not count: a copy of the data has the same fingerprint.
+    """
+    digest = hashlib.sha256(repr(meaning).encode())
+    with progress("checking files", "B") as bar:
+        for file in files:
+            content = hashlib.sha256()
+            with tf.io.gfile.GFile(file, "rb") as stream:
+                while block := stream.read(_BLOCK):
+                    content.update(block)
+                    bar.update(len(block))
+            digest.update(content.digest())
+    return digest.hexdigest()[:32]

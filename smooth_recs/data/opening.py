@@ -1,0 +1,192 @@
+"""From the configuration of file data to a `Source`: survey, split, statistics, each cached."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from smooth_recs import config
+from smooth_recs.data import files, splits, statistics
+from smooth_recs.data.encoding import Encoder
+from smooth_recs.data.file_source import StreamedSource, part_of
+from smooth_recs.data.progress import progress
+from smooth_recs.data.readers import Reader, chunks
+from smooth_recs.data.sorted_source import SortedSource
+from smooth_recs.data.source import Source
+from smooth_recs.data.splits import Part
+from smooth_recs.data.survey import Survey, survey
+from smooth_recs.errors import InputError
+
+SPLITS = ("tail", "time", "user_time", "random")
+_CACHE_FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Files with everything that is needed to read them.
+
+    Attributes:
+      training: reads `data.path`.
+      evaluation: reads `data.eval_path`, or None.
+      side_files: further files whose contents count.
+      split: the way to split where `data.split` is empty.
+    """
+
+    training: Reader
+    evaluation: Reader | None = None
+    side_files: tuple[str, ...] = ()
+    split: str = "tail"
+
+
+def open_origin(data: config.Data, origin: Origin, cache_dir: str) -> Source:
+    """Surveys the files, splits them, and builds the statistics, or takes both from `cache_dir`.
+
+    Raises:
+      InputError: a setting is out of its range, or the files are not what the schema says.
+    """
+    split = "" if origin.evaluation else data.split or origin.split
+    _check(data, split, origin.training)
+    return _Opening(data, origin, split, cache_dir).source()
+
+
+class _Opening:
+    """The steps of `open_origin`, which share the fingerprint."""
+
+    def __init__(self, data: config.Data, origin: Origin, split: str, cache_dir: str) -> None:
+        self._data, self._split, self._cache_dir = data, split, cache_dir
+        self._reader, self._evaluation = origin.training, origin.evaluation
+        self._schema = origin.training.schema
+        evaluation_files = origin.evaluation.files if origin.evaluation else ()
+        read_as = (_CACHE_FORMAT, data.source, data.delimiter, data.header, data.column_names, self._schema)
+        counts = (len(self._reader.files), len(evaluation_files))
+        everything = (*self._reader.files, *evaluation_files, *origin.side_files)
+        self._fingerprint = files.fingerprint(everything, *read_as, *counts)
+
+    def source(self) -> Source:
+        timed = self._split in ("time", "user_time")
+        found = self._survey("train", self._reader, timed)
+        if timed:
+            return self._sorted(found)
+        if self._evaluation:
+            held_out = self._survey("eval", self._evaluation, False)
+            training, _ = splits.tail(found.good, 1.0, self._data.examples, 0)
+            _, evaluation = splits.tail(held_out.good, 0.0, 0, self._data.eval_examples)
+            return self._streamed((self._reader, found, training), (self._evaluation, held_out, evaluation))
+        training, evaluation = self._parts(found.good)
+        return self._streamed((self._reader, found, training), (self._reader, found, evaluation))
+
+    def _parts(self, rows: int) -> tuple[Part, Part]:
+        data = self._data
+        if self._split == "random":
+            return splits.random(rows, data.train_fraction, data.seed, data.examples, data.eval_examples)
+        return splits.tail(rows, data.train_fraction, data.examples, data.eval_examples)
+
+    def _streamed(self, training: tuple[Reader, Survey, Part], held_out: tuple[Reader, Survey, Part]) -> Source:
+        self._check_sizes(training[2].rows, held_out[2].rows)
+        encoder = Encoder(self._schema, self._statistics(training[1], training[2]))
+        surveys = {"train": training[1]} | ({"eval": held_out[1]} if self._evaluation else {})
+        summary = self._summary(surveys, training[2].rows, held_out[2].rows)
+        return StreamedSource(encoder, training, held_out, self._fingerprint, summary)
+
+    def _sorted(self, found: Survey) -> Source:
+        limits = self._data.train_fraction, self._data.examples, self._data.eval_examples
+        if self._split == "time":
+            training, held_out = splits.by_time(found.timestamp, *limits)
+        else:
+            training, held_out = splits.by_user_time(found.timestamp, found.query_id, *limits)
+        self._check_sizes(training.size, held_out.size)
+        mask = np.zeros(found.good, bool)
+        mask[training] = True
+        trained = tf.constant(mask)
+        part = Part(training.size, 0, found.good, lambda numbers: tf.gather(trained, tf.maximum(numbers, 0)))
+        encoder = Encoder(self._schema, self._statistics(found, part))
+        summary = self._summary({"train": found}, training.size, held_out.size)
+        return SortedSource(encoder, self._reader, found, training, held_out, self._fingerprint, summary)
+
+    def _survey(self, name: str, reader: Reader, times: bool) -> Survey:
+        path = self._cached(f"survey-{name}{'-times' if times else ''}.npz")
+        if os.path.exists(path):
+            found = Survey.load(path)
+            found.check(self._data.max_malformed)
+            return found
+        found = survey(reader, self._data.max_malformed, times=times)
+        _write(path, found.save)
+        return found
+
+    def _statistics(self, found: Survey, training: Part) -> statistics.Statistics:
+        if not statistics.needed(self._schema):
+            return statistics.Statistics()
+        data = self._data
+        rows = (self._split, data.train_fraction, data.examples, data.seed if self._split == "random" else 0)
+        path = self._cached(f"statistics-{hashlib.sha256(repr(rows).encode()).hexdigest()[:16]}.json")
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as stream:
+                return statistics.Statistics.from_json(stream.read())
+        collected = statistics.collect(self._schema, _raw_features(part_of(self._reader, found, training)))
+
+        def save(target: str) -> None:
+            with open(target, "w", encoding="utf-8") as stream:
+                stream.write(collected.to_json())
+
+        _write(path, save)
+        return collected
+
+    def _cached(self, name: str) -> str:
+        return os.path.join(self._cache_dir, f"{self._fingerprint}-{name}")
+
+    def _check_sizes(self, train_rows: int, eval_rows: int) -> None:
+        if not train_rows or not eval_rows:
+            raise InputError(
+                f"data.train_fraction must leave rows on both sides, got {self._data.train_fraction}, "
+                f"which leaves {train_rows} training and {eval_rows} held-out rows"
+            )
+
+    def _summary(self, surveys: dict[str, Survey], train_rows: int, eval_rows: int) -> dict[str, Any]:
+        readers = {"train": self._reader, "eval": self._evaluation}
+        return {
+            "files": [file for name in surveys for file in readers[name].files],  # type: ignore[union-attr]
+            "rows": sum(found.rows for found in surveys.values()),
+            "malformed": sum(found.malformed for found in surveys.values()),
+            "first_malformed": [place for found in surveys.values() for place in found.places],
+            "split": self._split or "eval_path",
+            "train_rows": train_rows,
+            "eval_rows": eval_rows,
+        }
+
+
+def _raw_features(dataset: Any) -> Any:
+    with progress("collecting statistics", " rows") as bar:
+        for chunk in chunks(dataset):
+            yield chunk["raw"]
+            bar.update(chunk["line"].size)
+
+
+def _write(path: str, save: Callable[[str], None]) -> None:
+    """Writes beside, then renames: another process sees the whole file or none."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    handle, beside = tempfile.mkstemp(dir=os.path.dirname(path))
+    os.close(handle)
+    save(beside)
+    os.replace(beside, path)
+
+
+def _check(data: config.Data, split: str, reader: Reader) -> None:
+    if split and split not in SPLITS:
+        raise InputError(f"data.split must be one of {', '.join(SPLITS)}, got {split!r}")
+    if split and not 0.0 < data.train_fraction < 1.0:
+        raise InputError(f"data.train_fraction must lie between 0 and 1, got {data.train_fraction}")
+    if not 0.0 <= data.max_malformed <= 1.0:
+        raise InputError(f"data.max_malformed must lie in [0, 1], got {data.max_malformed}")
+    for name in ("examples", "eval_examples"):
+        if getattr(data, name) < 0:
+            raise InputError(f"data.{name} must be at least 0, got {getattr(data, name)}")
+    for column, splitting in (("timestamp", ("time", "user_time")), ("query_id", ("user_time",))):
+        if split in splitting and not getattr(reader.schema, column):
+            raise InputError(f"data.split {split!r} needs a {column} in the schema, got none")

@@ -1,0 +1,46 @@
+"""What every origin of examples offers: a schema, an encoder, training rows in their order, held-out rows."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from smooth_recs.data.encoding import Encoder
+from smooth_recs.data.schema import Schema
+
+Rows = dict[str, Any]
+"""A chunk of n encoded rows.
+
+- `features`: a dictionary of tensors by feature name: int64 ids [n] or [n, max_values], float32 [n, width];
+- `label`: float32 [n], 0 or 1;
+- `weight`: float32 [n], 1 where the schema names no weight;
+- `query_id`: int64 [n], a fingerprint of the column; absent where the schema names none.
+"""
+
+
+class Source(Protocol):
+    """An origin of examples: files, or a generator.
+
+    Attributes:
+      schema: the raw columns.
+      encoder: from raw to encoded rows; its statistics come from training rows only.
+      train_rows: rows of one training pass.
+      eval_rows: held-out rows.
+      fingerprint: changes whenever the rows or their meaning do.
+      summary: what reading found, for the manifest of a run: plain values that JSON can hold.
+    """
+
+    schema: Schema
+    encoder: Encoder
+    train_rows: int
+    eval_rows: int
+    fingerprint: str
+    summary: dict[str, Any]
+
+    def train(self, start_row: int = 0) -> Any:
+        """A finite `tf.data.Dataset` of chunks of `Rows` in training order, from row number `start_row` on.
+
+        Chunks are of no particular size; the rows and their order are the same in every call.
+        """
+
+    def holdout(self) -> Any:
+        """A finite `tf.data.Dataset` of chunks of `Rows`: the held-out rows, always in the same order."""

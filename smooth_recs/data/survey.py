@@ -1,0 +1,130 @@
+"""The first pass over the files: how many rows, which are malformed, and where each chunk starts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from smooth_recs.data.progress import progress
+from smooth_recs.data.raw_rows import GOOD, describe
+from smooth_recs.data.readers import Reader, chunks
+from smooth_recs.errors import InputError
+
+HEAD_ROWS = 1000
+_PLACES = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Survey:
+    """What one pass found. Good rows are numbered from 0 in reading order.
+
+    Attributes:
+      rows, malformed: of all files.
+      head_malformed: malformed ones of the first 1,000 rows.
+      places: the first few malformed rows: file, line and why.
+      file, line, first_row: one entry a chunk: where it starts, and the number of its first good row.
+      timestamp, query_id: of every good row, where they were asked for; else empty.
+    """
+
+    rows: int
+    malformed: int
+    head_malformed: int
+    places: tuple[str, ...]
+    file: np.ndarray
+    line: np.ndarray
+    first_row: np.ndarray
+    timestamp: np.ndarray
+    query_id: np.ndarray
+
+    @property
+    def good(self) -> int:
+        return self.rows - self.malformed
+
+    def check(self, max_malformed: float) -> None:
+        """Raises InputError where there is no good row, or too large a share of malformed ones."""
+        _refuse_above(max_malformed, self.head_malformed, min(self.rows, HEAD_ROWS), self.places)
+        _refuse_above(max_malformed, self.malformed, self.rows, self.places)
+        if not self.good:
+            raise InputError("data.path: the files hold no row")
+
+    def save(self, path: str) -> None:
+        with open(path, "wb") as stream:
+            np.savez_compressed(stream, **dataclasses.asdict(self))
+
+    @classmethod
+    def load(cls, path: str) -> Survey:
+        with np.load(path) as arrays:
+            found: dict[str, Any] = {name: arrays[name] for name in arrays.files}
+        for name in ("rows", "malformed", "head_malformed"):
+            found[name] = int(found[name])
+        return cls(**{**found, "places": tuple(map(str, found["places"]))})
+
+
+def survey(reader: Reader, max_malformed: float, *, times: bool = False) -> Survey:
+    """Reads everything once; `times` keeps timestamp and query_id of the good rows.
+
+    Raises:
+      InputError: more than the share `max_malformed` is malformed, in the first 1,000 rows or in all; or no row is good.
+    """
+    found = _Findings(reader, times)
+    with progress("surveying", " rows") as bar:
+        for chunk in chunks(reader.read()):
+            found.add(chunk)
+            bar.update(chunk["line"].size)
+            if found.rows >= HEAD_ROWS:
+                _refuse_above(max_malformed, found.head_malformed, HEAD_ROWS, found.places)
+    result = found.survey()
+    result.check(max_malformed)
+    return result
+
+
+class _Findings:
+    """What was found so far."""
+
+    def __init__(self, reader: Reader, times: bool) -> None:
+        self._reader = reader
+        self.rows = self.malformed = self.head_malformed = 0
+        self.places: list[str] = []
+        self._starts: list[tuple[int, int, int]] = []
+        kept = {"timestamp": reader.schema.timestamp, "query_id": reader.schema.query_id} if times else {}
+        self._kept: dict[str, list[np.ndarray]] = {name: [] for name, column in kept.items() if column}
+
+    def add(self, chunk: dict[str, Any]) -> None:
+        if not chunk["line"].size:
+            return
+        bad = chunk["problem"] != GOOD
+        self._starts.append((int(chunk["file"]), int(chunk["line"][0]), self.rows - self.malformed))
+        self.head_malformed += int(bad[: max(0, HEAD_ROWS - self.rows)].sum())
+        self.rows += bad.size
+        self.malformed += int(bad.sum())
+        for row in np.flatnonzero(bad)[: _PLACES - len(self.places)]:
+            why = describe(self._reader.schema, int(chunk["problem"][row]))
+            self.places.append(f"{self._reader.files[chunk['file']]}:{chunk['line'][row]} ({why})")
+        for name, pieces in self._kept.items():
+            pieces.append(chunk[name][~bad])
+
+    def survey(self) -> Survey:
+        file, line, first_row = np.array(self._starts, np.int64).reshape(-1, 3).T
+        kept = {name: np.concatenate(pieces or [np.zeros(0)]) for name, pieces in self._kept.items()}
+        return Survey(
+            rows=self.rows,
+            malformed=self.malformed,
+            head_malformed=self.head_malformed,
+            places=tuple(self.places),
+            file=file,
+            line=line,
+            first_row=first_row,
+            timestamp=kept.get("timestamp", np.zeros(0)),
+            query_id=kept.get("query_id", np.zeros(0, np.int64)),
+        )
+
+
+def _refuse_above(limit: float, malformed: int, rows: int, places: Sequence[str]) -> None:
+    if rows and malformed / rows > limit:
+        raise InputError(
+            f"data.max_malformed: {malformed:,} of the first {rows:,} rows are malformed, above {limit:.2%}: "
+            + "; ".join(places)
+        )

@@ -1,0 +1,22 @@
+"""The scale on which a numeric feature is standardised: one definition for statistics, pipeline and export."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from smooth_recs.data.schema import Numeric
+
+
+def finite(values: Any) -> Any:
+    """Clips float32 `values` to the largest finite numbers; NaN stays NaN."""
+    return tf.clip_by_value(values, tf.float32.min, tf.float32.max)
+
+
+def rescaled(feature: Numeric, values: Any) -> Any:
+    """`values`, or sign(x) log(1 + |x|) of them where the feature's transform starts with a logarithm."""
+    values = finite(values)
+    if feature.transform.startswith("log"):
+        return tf.sign(values) * tf.math.log1p(tf.abs(values))
+    return values

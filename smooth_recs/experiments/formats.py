@@ -1,0 +1,47 @@
+"""How a report writes numbers and settings for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from smooth_recs.experiments.runs import is_number
+
+MISSING = "\N{EN DASH}"
+
+
+def percent(value: Any) -> str:
+    """A share with three digits: 14.4%, 8.50%, 0.0120%."""
+    if not is_number(value):
+        return MISSING
+    return f"{100 * value:#.3g}".rstrip(".") + "%" if value else "0%"
+
+
+def decimal(value: Any) -> str:
+    """An accuracy with four decimals."""
+    return f"{value:.4f}" if is_number(value) else MISSING
+
+
+def count(value: Any) -> str:
+    """A whole number with separators: 1,000,000."""
+    return f"{value:,.0f}" if is_number(value) else MISSING
+
+
+def short(value: Any) -> str:
+    """Three digits at most: 0.62, 1.5."""
+    return f"{value:.3g}" if is_number(value) else MISSING
+
+
+def signed(size: str, value: float) -> str:
+    """A formatted absolute value with the sign that `value` has; what shows as zero has none."""
+    if size.strip("0.%") == "":
+        return size
+    return ("+" if value > 0 else "\N{MINUS SIGN}") + size
+
+
+def setting(value: Any) -> str:
+    """A setting as a user would type it."""
+    if value is None:
+        return "none"
+    if isinstance(value, list):
+        return ", ".join(setting(item) for item in value) or "none"
+    return str(value) if value != "" else "(empty)"

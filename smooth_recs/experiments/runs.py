@@ -1,0 +1,137 @@
+"""A finished run, read back from its workdir, and the name by which a reader tells it from others."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from smooth_recs.errors import InputError
+
+_SPELLING = {
+    "relu": "ReLU",
+    "smelu": "SmeLU",
+    "gsmelu": "gSmeLU",
+    "rescu": "RESCU",
+    "swish": "Swish",
+    "gelu": "GELU",
+    "softplus": "Softplus",
+    "mish": "Mish",
+    "tanhexp": "TanhExp",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What `config.json`, `manifest.json` and `metrics.json` of one workdir say; `label` is its name in a report."""
+
+    workdir: str
+    label: str
+    config: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+
+    @property
+    def replicas(self) -> list[Mapping[str, Any]]:
+        return list(self.metrics["replicas"])
+
+    @property
+    def pd(self) -> Mapping[str, Any]:
+        """The `pd` object of metrics.json; empty where one replica was trained."""
+        return self.metrics.get("pd") or {}
+
+    @property
+    def history(self) -> list[Mapping[str, Any]]:
+        return list(self.metrics.get("history") or ())
+
+    def mean(self, metric: str) -> float | None:
+        """Mean of a metric over the replicas, or None where a replica has none."""
+        values = self.values(metric)
+        return math.fsum(values) / len(values) if len(values) == len(self.replicas) else None
+
+    def values(self, metric: str) -> list[float]:
+        """The metric of each replica that has it."""
+        return [replica[metric] for replica in self.replicas if is_number(replica.get(metric))]
+
+
+def load(workdirs: Sequence[str]) -> list[Run]:
+    """Reads finished runs; the labels differ from each other wherever the settings do.
+
+    Raises:
+      InputError: no workdir is given, or one does not hold the files of a finished run.
+    """
+    if not workdirs:
+        raise InputError("workdirs: must name at least one workdir, got none")
+    runs = [_read(str(workdir)) for workdir in workdirs]
+    return [dataclasses.replace(run, label=label) for run, label in zip(runs, _labels(runs), strict=True)]
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings as {"model.beta": 0.1, ...}; a list of plain values stays one value."""
+    if isinstance(value, Mapping) and value:
+        children = [(f"{prefix}.{key}" if prefix else str(key), child) for key, child in value.items()]
+    elif isinstance(value, list) and any(isinstance(child, Mapping) for child in value):
+        children = [(f"{prefix}[{index}]", child) for index, child in enumerate(value)]
+    else:
+        return {prefix: value} if prefix else {}
+    return {name: leaf for path, child in children for name, leaf in flatten(child, path).items()}
+
+
+def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys of flat settings, in order, whose values are not the same everywhere."""
+    keys = dict.fromkeys(key for mapping in settings for key in mapping)
+    return [key for key in keys if any(mapping.get(key) != settings[0].get(key) for mapping in settings)]
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value of a JSON file is a finite number (a metric that is not defined is null or NaN)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _read(workdir: str) -> Run:
+    config, manifest, metrics = (
+        _read_json(Path(workdir, name)) for name in ("config.json", "manifest.json", "metrics.json")
+    )
+    if not metrics.get("replicas"):
+        raise InputError(f"workdirs: metrics.json must hold at least one replica, got none in {workdir!r}")
+    return Run(workdir, _activation(config) or Path(workdir).name, config, manifest, metrics)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"workdirs: a finished run holds {path.name}, got no such file in {str(path.parent)!r}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"workdirs: {path.name} must be readable JSON, got {str(path)!r}: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"workdirs: {path.name} must hold a JSON object, got {str(path)!r}")
+    return content
+
+
+def _activation(config: Mapping[str, Any]) -> str:
+    """`SmeLU 0.1`: the activation and its width parameter, one a layer where they differ."""
+    model = config.get("model") or {}
+    name = str(model.get("activation") or "")
+    beta = model.get("beta")
+    widths = beta if isinstance(beta, list) else [] if beta is None else [beta]
+    return " ".join([_SPELLING.get(name, name), "/".join(str(width) for width in widths)]).strip()
+
+
+def _labels(runs: Sequence[Run]) -> list[str]:
+    labels = [run.label for run in runs]
+    if len(set(labels)) == len(runs):
+        return labels
+    settings = [flatten(run.config) for run in runs]
+    keys = [key for key in differing(settings) if key not in ("model.activation", "model.beta")]
+    if 0 < len(keys) <= 3:
+        details = [", ".join(f"{key.rpartition('.')[2]} {mapping.get(key)}" for key in keys) for mapping in settings]
+        detailed = [f"{label} ({detail})" for label, detail in zip(labels, details, strict=True)]
+        if len(set(detailed)) == len(runs):
+            return detailed
+    return [f"{run.label} ({run.workdir})" for run in runs]

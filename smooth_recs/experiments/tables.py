@@ -1,0 +1,185 @@
+"""What was measured, as the tables of a report. A cell keeps the exact number beside the text that a reader sees."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from smooth_recs.experiments.formats import MISSING, count, decimal, percent, short, signed
+from smooth_recs.experiments.runs import Run, is_number
+
+Format = Callable[[Any], str]
+Change = Callable[[float, float], str]
+
+_REPLICA_METRICS = {
+    "auc": "AUC",
+    "auc_loss": "AUC loss",
+    "per_query_auc_loss": "AUC loss within a request",
+    "log_loss": "Log loss",
+    "calibration": "Calibration",
+    "mean_prediction": "Mean prediction",
+}
+_HISTORY_METRICS: Mapping[str, tuple[str, Format]] = {
+    "pd": ("PD", percent),
+    "auc": ("AUC", decimal),
+    "log_loss": ("Log loss", decimal),
+}
+_LAYER_METRICS: Mapping[str, tuple[str, Format]] = {
+    "pre_activation_rms": ("Scale (root mean square)", short),
+    "transition_share": ("Within the transition", percent),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """`values` are what `texts` say, exactly; None where a text is no number."""
+
+    texts: Sequence[str] = (MISSING,)
+    values: Sequence[Any] = (None,)
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """`rows` maps the first column to the cells of the others."""
+
+    columns: Sequence[str]
+    rows: Mapping[str, Sequence[Cell]]
+    title: str = ""
+    numeric: bool = True
+
+
+def overview(runs: Sequence[Run]) -> Table:
+    """One column a run and, after each but the first, how much it differs from the first."""
+    best = [run.metrics.get("best_possible") or {} for run in runs]
+    rows = {
+        "Prediction difference (PD)": _compared([run.pd.get("relative") for run in runs], percent, _relative_change),
+        "its 95% interval": _beside([_interval(run.pd.get("interval")) for run in runs]),
+        "95% interval over seeds": _beside([_interval(run.pd.get("interval_over_seeds")) for run in runs]),
+        "PD with means matched": _compared(
+            [run.pd.get("after_matching_means") for run in runs], percent, _relative_change
+        ),
+        **{
+            name: _compared([run.mean(key) for run in runs], decimal, _absolute_change)
+            for key, name in _REPLICA_METRICS.items()
+        },
+        "AUC of the true probabilities": _compared([each.get("auc") for each in best], decimal),
+        "Log loss of the true probabilities": _compared([each.get("log_loss") for each in best], decimal),
+        "Training examples": _compared([run.metrics.get("examples") for run in runs], count),
+        "Examples a second": _compared([run.metrics.get("examples_per_second") for run in runs], count),
+    }
+    names = [name for run in runs for name in (run.label, "change")]
+    return Table(("", names[0], *names[2:]), _measured(rows))
+
+
+def replicas(runs: Sequence[Run]) -> Table:
+    """One column a replica, every metric that metrics.json has."""
+    every = [replica for run in runs for replica in run.replicas]
+    others = {key: key for replica in every for key in replica if key not in _REPLICA_METRICS}
+    rows = {
+        name: [_number(replica.get(key), decimal) for replica in every]
+        for key, name in {**_REPLICA_METRICS, **others}.items()
+    }
+    names = [
+        f"{run.label}, {number}" if len(runs) > 1 else f"Replica {number}"
+        for run in runs
+        for number in range(len(run.replicas))
+    ]
+    return Table(("", *names), _measured(rows))
+
+
+def pairs(runs: Sequence[Run]) -> list[Table]:
+    """PD of each pair of replicas, for runs with more than one pair."""
+    return [
+        Table(
+            ("Replicas", "PD"),
+            {f"{a} and {b}": [_number(relative, percent)] for a, b, relative in run.pd["pairs"]},
+            _title(run, runs),
+        )
+        for run in runs
+        if len(run.pd.get("pairs") or ()) > 1
+    ]
+
+
+def histogram(runs: Sequence[Run]) -> list[Table]:
+    """Examples in each bin of PD, up to the last bin that has any."""
+    tables = []
+    for run in runs:
+        bins = run.pd.get("histogram") or {}
+        edges, counts = bins.get("edges") or [], bins.get("counts") or []
+        last = max((index + 1 for index, examples in enumerate(counts) if examples), default=0)
+        rows = {
+            f"{percent(edges[index])} to {percent(edges[index + 1])}": [_number(counts[index], count)]
+            for index in range(last)
+        }
+        if rows:
+            tables.append(Table(("PD of an example", "Examples"), rows, _title(run, runs)))
+    return tables
+
+
+def history(runs: Sequence[Run]) -> list[Table]:
+    """What was measured on held-out rows while training, a row a step."""
+    return [_records("Step", "step", run.history, _HISTORY_METRICS, _title(run, runs)) for run in runs if run.history]
+
+
+def layers(runs: Sequence[Run]) -> list[Table]:
+    """The scale of the pre-activations of each hidden layer."""
+    return [
+        _records("Layer", "name", run.metrics["layers"], _LAYER_METRICS, _title(run, runs))
+        for run in runs
+        if run.metrics.get("layers")
+    ]
+
+
+def _records(
+    head: str, key: str, records: Sequence[Mapping[str, Any]], metrics: Mapping[str, tuple[str, Format]], title: str
+) -> Table:
+    """One row a record, named by its `key`; the columns are the metrics that any record has."""
+    known = {metric: how for metric, how in metrics.items() if any(is_number(each.get(metric)) for each in records)}
+    rows = {
+        count(record[key]) if is_number(record[key]) else str(record[key]): [
+            _number(record.get(metric), text) for metric, (_, text) in known.items()
+        ]
+        for record in records
+    }
+    return Table((head, *(name for name, _ in known.values())), rows, title)
+
+
+def _number(value: Any, text: Format) -> Cell:
+    return Cell((text(value),), (value if is_number(value) else None,))
+
+
+def _interval(interval: Any) -> Cell:
+    return Cell([percent(end) for end in interval], list(interval)) if interval else Cell()
+
+
+def _compared(values: Sequence[Any], text: Format, change: Change | None = None) -> list[Cell]:
+    first, comparable = values[0], change is not None and is_number(values[0])
+    changes = [change(value, first) if change and comparable and is_number(value) else "" for value in values[1:]]
+    return _beside([_number(value, text) for value in values], changes)
+
+
+def _beside(cells: Sequence[Cell], changes: Sequence[str] = ()) -> list[Cell]:
+    """Each cell but the first with its change from the first."""
+    said = [*changes, *[""] * (len(cells) - 1 - len(changes))]
+    pairs = zip(cells[1:], (Cell((text,)) for text in said), strict=True)
+    return [cells[0], *(cell for pair in pairs for cell in pair)]
+
+
+def _relative_change(value: float, baseline: float) -> str:
+    return signed(f"{abs(value / baseline - 1):.0%}", value - baseline) if baseline else ""
+
+
+def _absolute_change(value: float, baseline: float) -> str:
+    return signed(decimal(abs(value - baseline)), value - baseline)
+
+
+def _measured(rows: Mapping[str, Sequence[Cell]]) -> dict[str, Sequence[Cell]]:
+    """Without the rows that no run has a number for."""
+    return {
+        name: cells for name, cells in rows.items() if any(value is not None for cell in cells for value in cell.values)
+    }
+
+
+def _title(run: Run, runs: Sequence[Run]) -> str:
+    return run.label if len(runs) > 1 else ""

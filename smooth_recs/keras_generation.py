@@ -1,0 +1,53 @@
+"""The one place that knows that there are two Keras generations.
+
+`tf.keras` is Keras 3, or `tf_keras` (Keras 2) where `TF_USE_LEGACY_KERAS=1` was set before TensorFlow was imported.
+Activations, layers, constraints, metrics and callbacks run in both; the ranking stack runs in `tf_keras` only, because
+TensorFlow Recommenders does.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+LEGACY_VARIABLE = "TF_USE_LEGACY_KERAS"
+PACKAGE = "smooth_recs"
+
+
+def started_as_binary() -> bool:
+    """True in `python -m smooth_recs.bin.X`, and in `bin/X.py` run as a file (Bazel does)."""
+    if sys.argv[:1] == ["-m"]:  # the package is imported before the module that -m names
+        return any(argument.startswith(f"{PACKAGE}.bin.") for argument in sys.orig_argv)
+    folder, _, _ = (sys.argv[0] if sys.argv else "").replace(os.sep, "/").rpartition("/")
+    return folder.endswith(f"{PACKAGE}/bin")
+
+
+def choose_legacy() -> None:
+    """Asks TensorFlow for `tf_keras`, as the ranking stack needs; an explicit choice of the user stays."""
+    os.environ.setdefault(LEGACY_VARIABLE, "1")
+
+
+def keras() -> Any:
+    """The Keras that `tf.keras` stands for in this process."""
+    import tensorflow as tf
+
+    return tf.keras
+
+
+def is_legacy() -> bool:
+    """True where `tf.keras` is `tf_keras` (Keras 2)."""
+    return keras().layers.Layer.__module__.startswith("tf_keras")
+
+
+def require_legacy(what: str) -> None:
+    """Raises ImportError, in one line with the remedy, unless `tf.keras` is `tf_keras`."""
+    if not is_legacy():
+        raise ImportError(
+            f"{what} needs Keras 2: set the environment variable {LEGACY_VARIABLE}=1 before TensorFlow is imported"
+        )
+
+
+def serializable(thing: Any) -> Any:
+    """Decorator: registers a class or function with Keras as `smooth_recs>NAME`, so that saved models find it."""
+    return keras().utils.register_keras_serializable(package=PACKAGE)(thing)

@@ -1,0 +1,66 @@
+"""Clipping of hidden activations for numerical stability (section 2)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import tensorflow as tf
+
+from smooth_recs import keras_generation
+
+
+def clip(x: tf.Tensor, *, limit: float) -> tf.Tensor:
+    """min(max(x, -limit), limit); the gradient is 1 where |x| <= limit and 0 elsewhere.
+
+    The same values and gradients as `tf.clip_by_value`, whose gradient costs four ops instead of two.
+
+    Args:
+      x: any shape, any float dtype. NaN stays NaN.
+      limit: above 0.
+    """
+
+    @tf.custom_gradient
+    def clipped(x: tf.Tensor) -> Any:
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            return upstream * tf.cast(tf.abs(x) <= limit, upstream.dtype)
+
+        return tf.clip_by_value(x, -limit, limit), gradient
+
+    return clipped(x)
+
+
+def validate_limit(limit: float) -> None:
+    """Raises ValueError unless `limit` is above 0."""
+    if not limit > 0 or math.isnan(limit):
+        raise ValueError(f"limit must be above 0, got {limit!r}")
+
+
+@keras_generation.serializable
+class Clip(keras_generation.keras().layers.Layer):  # type: ignore[misc]
+    """Clips its input to [-limit, limit], any shape.
+
+    Section 2 clips activated outputs, and section 5.1 adds that normalisation should keep activations inside the
+    range: clipping is not smooth.
+
+    Args:
+      limit: above 0; the paper's figures use 6 and 4.
+
+    ```python
+    tf.keras.Sequential([tf.keras.layers.Dense(8, activation="smelu"), sr.layers.Clip(6.0)])
+    ```
+    """
+
+    def __init__(self, limit: float = 6.0, **kwargs: Any) -> None:
+        validate_limit(limit)
+        super().__init__(**kwargs)
+        self.limit = float(limit)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return clip(inputs, limit=self.limit)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "limit": self.limit}
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape

@@ -1,0 +1,112 @@
+"""A dense layer whose rows of weights keep a fixed norm (section 2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from smooth_recs import activations, constraints, keras_generation
+from smooth_recs.layers import clipping
+
+
+@keras_generation.serializable
+class NormalizedDense(keras_generation.keras().layers.Layer):  # type: ignore[misc]
+    """clip(f(W~ x + b)), where row j of W~ is v w_j / ||w_j||_p (section 2): weights into a unit have L_p norm v.
+
+    A reparameterisation: `kernel` is trained freely, the gradient goes through the norm, and what an export needs is
+    the plain matrix `normalized_kernel()`. Rows of zeros stay finite. With a Keras kernel [inputs, units] a row of the
+    paper's W is a column, so norms are over axis 0.
+
+    Args:
+      units: width of the output.
+      activation: anything that `smooth_recs.activations.get` takes; None for the linear layer.
+      norm_value: v.
+      p: order of the norm, at least 1.
+      clip: activated outputs are clipped to [-clip, clip]; None for no clipping.
+      use_bias: adds b.
+      kernel_initializer: its scale has no effect on the outputs, but on how fast directions change.
+      bias_initializer, kernel_regularizer: as in `tf.keras.layers.Dense`.
+
+    Shapes: [..., inputs] to [..., units].
+
+    Raises:
+      ValueError: units below 1, norm_value not above 0, p below 1, clip not above 0, an unknown activation.
+
+    ```python
+    layer = sr.layers.NormalizedDense(64, activation="smelu", norm_value=1.0, clip=6.0)
+    layer(tf.random.normal([32, 80]))  # [32, 64]
+    ```
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        norm_value: float = 1.0,
+        p: float = 2.0,
+        clip: float | None = None,
+        *,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        if units < 1:
+            raise ValueError(f"units must be at least 1, got {units!r}")
+        constraints.validate_norm(norm_value, p)
+        if clip is not None:
+            clipping.validate_limit(clip)
+        super().__init__(**kwargs)
+        keras = keras_generation.keras()
+        self.units = int(units)
+        self.activation = activations.get(activation)
+        self.norm_value = float(norm_value)
+        self.p = float(p)
+        self.clip = None if clip is None else float(clip)
+        self.use_bias = use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+
+    def build(self, input_shape: Any) -> None:
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(int(input_shape[-1]), self.units),
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(name="bias", shape=(self.units,), initializer=self.bias_initializer)
+        self.built = True
+
+    def normalized_kernel(self) -> tf.Tensor:
+        """W~ as a [inputs, units] kernel: fixed in deployment, where the layer is a plain dense one."""
+        return constraints.normalized_rows(tf.convert_to_tensor(self.kernel), norm_value=self.norm_value, p=self.p)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        outputs = tf.matmul(inputs, self.normalized_kernel())
+        if self.bias is not None:
+            outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))
+        outputs = self.activation(outputs)
+        return outputs if self.clip is None else clipping.clip(outputs, limit=self.clip)
+
+    def get_config(self) -> dict[str, Any]:
+        keras = keras_generation.keras()
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "activation": activations.serialize(self.activation),
+            "norm_value": self.norm_value,
+            "p": self.p,
+            "clip": self.clip,
+            "use_bias": self.use_bias,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+        }
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
+        return (*input_shape[:-1], self.units)

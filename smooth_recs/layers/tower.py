@@ -1,0 +1,131 @@
+"""A stack of hidden layers: the network between the embeddings and the output layer (section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from smooth_recs import activations, keras_generation
+from smooth_recs.layers.clipping import Clip
+from smooth_recs.layers.normalized_dense import NormalizedDense
+
+NORMALIZATIONS = ("weight", "layer", "batch", "none")
+
+
+@keras_generation.serializable
+class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
+    """Hidden layers clip(f(norm(W x + b))): fully connected, normalised, activated, clipped, in this order.
+
+    The input (the embeddings) is not activated, and the output layer, which is not part of the tower, is not
+    normalised.
+
+    Args:
+      hidden_units: width of each layer.
+      activation: one specification for all layers, or a sequence of them, one a layer: anything that
+        `smooth_recs.activations.get` takes. Wide transitions near the input and narrow ones near the output are a list
+        (section 5.1). A layer object given once is shared by all layers.
+      normalization: `weight` (`NormalizedDense`), `layer`, `batch` (Keras' own, between W x + b and f) or `none`.
+      norm_value: v of weight normalisation.
+      clip: limit of the activated outputs; None for no clipping.
+      dropout: rate after each layer, while training.
+      l2: L2 penalty on each kernel.
+
+    Shapes: [batch, inputs] to [batch, hidden_units[-1]]; with no hidden units, the identity.
+
+    ```python
+    tower = sr.layers.Tower([256, 128, 64], activation="smelu", norm_value=1.0, clip=6.0)
+    tower(tf.random.normal([32, 80]))  # [32, 64]
+    ```
+    """
+
+    def __init__(
+        self,
+        hidden_units: Sequence[int],
+        activation: Any = "smelu",
+        normalization: str = "weight",
+        norm_value: float = 1.0,
+        clip: float | None = None,
+        dropout: float = 0.0,
+        l2: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        if normalization not in NORMALIZATIONS:
+            raise ValueError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {normalization!r}")
+        if isinstance(activation, (list, tuple)) and len(activation) != len(hidden_units):
+            raise ValueError(
+                f"activation must be one specification or one a layer, got {len(activation)} for "
+                f"{len(hidden_units)} layers"
+            )
+        super().__init__(**kwargs)
+        self.hidden_units = tuple(int(units) for units in hidden_units)
+        self.activation = activation
+        self.normalization = normalization
+        self.norm_value = float(norm_value)
+        self.clip = clip
+        self.dropout = float(dropout)
+        self.l2 = float(l2)
+        several = isinstance(activation, (list, tuple))
+        chosen = list(activation) if several else [activation] * len(self.hidden_units)
+        self.hidden = [self._hidden(units, f) for units, f in zip(self.hidden_units, chosen, strict=True)]
+
+    def _hidden(self, units: int, activation: Any) -> list[Any]:
+        """The layers of one hidden layer, in the order in which they are applied."""
+        keras = keras_generation.keras()
+        penalty = keras.regularizers.L2(self.l2) if self.l2 else None
+        if self.normalization == "weight":
+            parts = [
+                NormalizedDense(
+                    units, activation, norm_value=self.norm_value, clip=self.clip, kernel_regularizer=penalty
+                )
+            ]
+        else:
+            parts = [keras.layers.Dense(units, kernel_regularizer=penalty)]
+            if self.normalization == "layer":
+                parts.append(keras.layers.LayerNormalization())
+            elif self.normalization == "batch":
+                parts.append(keras.layers.BatchNormalization())
+            parts.append(keras.layers.Activation(activations.get(activation)))
+            if self.clip is not None:
+                parts.append(Clip(self.clip))
+        return [*parts, keras.layers.Dropout(self.dropout)] if self.dropout else parts
+
+    def build(self, input_shape: Any) -> None:
+        inputs = int(input_shape[-1])
+        for units, parts in zip(self.hidden_units, self.hidden, strict=True):
+            for part in parts:
+                if not part.built:
+                    part.build((None, inputs))
+                inputs = units
+        self.built = True
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        keras = keras_generation.keras()
+        takes_training = (keras.layers.BatchNormalization, keras.layers.Dropout)
+        outputs = inputs
+        for part in (part for parts in self.hidden for part in parts):
+            outputs = part(outputs, training=training) if isinstance(part, takes_training) else part(outputs)
+        return outputs
+
+    def get_config(self) -> dict[str, Any]:
+        several = isinstance(self.activation, (list, tuple))
+        activation = [_serialized(f) for f in self.activation] if several else _serialized(self.activation)
+        return {
+            **super().get_config(),
+            "hidden_units": list(self.hidden_units),
+            "activation": activation,
+            "normalization": self.normalization,
+            "norm_value": self.norm_value,
+            "clip": self.clip,
+            "dropout": self.dropout,
+            "l2": self.l2,
+        }
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
+        return (*input_shape[:-1], self.hidden_units[-1] if self.hidden_units else input_shape[-1])
+
+
+def _serialized(activation: Any) -> Any:
+    """A specification as plain data; strings and dictionaries already are."""
+    return activation if activation is None or isinstance(activation, (str, dict)) else activations.serialize(activation)

@@ -1,0 +1,101 @@
+"""AUC loss over the pairs within a query, as a Keras metric (PQAUC, section 2)."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import tensorflow as tf
+
+from smooth_recs import keras_generation
+from smooth_recs.accuracy import Weighting
+from smooth_recs.metrics.sums import SumMetric, column, column_like, weight_column
+
+
+@keras_generation.serializable
+class PerQueryAUCLoss(SumMetric):
+    """Share of the positive-negative pairs within a query that are in the wrong order; ties count one half.
+
+    `update_state(y_true, y_pred, sample_weight=None, *, query_id)`: labels 0 or 1, scores, and integers or strings that
+    name the query, [batch] or [batch, 1] each. Exact for queries that lie whole within a batch; a query whose rows are
+    in several batches counts once in each, with the pairs that it has there.
+
+    Args:
+      weighting: what a query counts: its `pairs` (the loss over all pairs within queries), the same for all `queries`,
+        or its `examples`.
+
+    Attributes:
+      queries: how many queries the result is over.
+      one_class_queries: how many were left out, because their rows (of positive weight) are all of one class.
+
+    The result, float64, is NaN where it is not defined: until a query had both classes, and once a score was NaN.
+
+    ```python
+    metric = sr.metrics.PerQueryAUCLoss()
+    metric.update_state([1, 0, 1, 0, 1], [0.2, 0.6, 0.9, 0.4, 0.5], query_id=[7, 7, 8, 8, 9])
+    float(metric.result())  # 0.5; query 9 is left out
+    ```
+    """
+
+    def __init__(
+        self, weighting: Weighting = "pairs", name: str = "per_query_auc_loss", dtype: Any = None
+    ) -> None:
+        if weighting not in get_args(Weighting):
+            raise ValueError(f"weighting must be one of {', '.join(get_args(Weighting))}, got {weighting!r}")
+        super().__init__(name=name, dtype=dtype)
+        self.weighting = weighting
+        self.loss = self.add_sum("loss")
+        self.total = self.add_sum("total")
+        self.queries = self.add_sum("queries")
+        self.one_class_queries = self.add_sum("one_class_queries")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None, *, query_id: Any) -> None:
+        score = column(y_pred)
+        label = column_like(y_true, score)
+        weight = weight_column(sample_weight, score)
+        weight = tf.where(tf.math.is_nan(score), score, weight)
+        wrong, positive, negative = _pairs_by_query(label, score, weight, _integers(query_id, score))
+        pairs = positive * negative
+        both = tf.cast(pairs != 0, tf.float64)  # NaN is not 0
+        total = {"pairs": pairs, "queries": both, "examples": both * (positive + negative)}[self.weighting]
+        self.loss.assign_add(tf.reduce_sum(total * tf.math.divide_no_nan(wrong, pairs)))
+        self.total.assign_add(tf.reduce_sum(total))
+        self.queries.assign_add(tf.reduce_sum(both))
+        self.one_class_queries.assign_add(tf.reduce_sum((1 - both) * tf.cast(positive + negative > 0, tf.float64)))
+
+    def result(self) -> tf.Tensor:
+        # 0 / 0 where no query had both classes.
+        return tf.convert_to_tensor(self.loss) / tf.convert_to_tensor(self.total)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "weighting": self.weighting}
+
+
+def _integers(query_id: Any, other: tf.Tensor) -> tf.Tensor:
+    """[batch] int64, equal where the queries are."""
+    query = tf.reshape(tf.convert_to_tensor(query_id), tf.shape(other))
+    return tf.cast(tf.unique(query)[1] if query.dtype == tf.string else query, tf.int64)
+
+
+def _pairs_by_query(
+    label: tf.Tensor, score: tf.Tensor, weight: tf.Tensor, query: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Weights [batch] of pairs in the wrong order, of positives and of negatives of the queries, then zeros."""
+    order = tf.argsort(score, direction="DESCENDING", stable=True)
+    order = tf.gather(order, tf.argsort(tf.gather(query, order), stable=True))
+    label, score, weight, query = (tf.gather(values, order) for values in (label, score, weight, query))
+    rows = tf.shape(score)[0]
+    new_query = tf.concat([[False], query[1:] != query[:-1]], 0)[:rows]
+    new_score = tf.concat([[False], score[1:] != score[:-1]], 0)[:rows]
+    segment = tf.cumsum(tf.cast(new_query, tf.int32))
+    tied = tf.cumsum(tf.cast(new_query | new_score, tf.int32))  # numbers the groups of equal scores in a query
+    positive, negative = weight * label, weight * (1 - label)
+    before = tf.cumsum(negative, exclusive=True)
+    above = _first(before, tied, rows) - _first(before, segment, rows)
+    ties = tf.gather(tf.math.unsorted_segment_sum(negative, tied, rows), tied)
+    wrong = positive * (above + ties / 2)
+    return tuple(tf.math.unsorted_segment_sum(values, segment, rows) for values in (wrong, positive, negative))
+
+
+def _first(growing: tf.Tensor, segment: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """At each row the value at the first row of its segment, of values that never fall."""
+    return tf.gather(tf.math.unsorted_segment_min(growing, segment, rows), segment)

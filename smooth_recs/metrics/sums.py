@@ -1,0 +1,46 @@
+"""What all metrics here have in common: their state is sums, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import tensorflow as tf
+
+from smooth_recs import keras_generation
+
+
+class SumMetric(keras_generation.keras().metrics.Metric):  # type: ignore[misc]
+    """A metric whose state is sums: replicas of `tf.distribute` and shards merge by adding them up.
+
+    float64 counts exactly up to 2^53, where float32 stops at 2^24.
+    """
+
+    def add_sum(self, name: str, shape: tuple[int, ...] = ()) -> Any:
+        return self.add_weight(name=name, shape=shape, initializer="zeros", dtype="float64")
+
+    def merge_state(self, metrics: Iterable[Any]) -> None:
+        """Adds the states of other metrics of the same class and settings, which stay as they are."""
+        for metric in metrics:
+            if type(metric) is not type(self) or _settings(metric) != _settings(self):
+                raise ValueError(f"merge_state needs metrics of the same class and settings as {self!r}, got {metric!r}")
+            for total, more in zip(self.variables, metric.variables, strict=True):
+                total.assign_add(more)
+
+
+def _settings(metric: Any) -> dict[str, Any]:
+    return {name: value for name, value in metric.get_config().items() if name not in ("name", "dtype")}
+
+
+def column(values: Any, dtype: tf.DType = tf.float64) -> tf.Tensor:
+    """[batch] or [batch, 1] as [batch]."""
+    return tf.reshape(tf.cast(values, dtype), [-1])
+
+
+def column_like(values: Any, other: tf.Tensor) -> tf.Tensor:
+    """As `column`, and an error where the batch is not that of `other`: nothing is broadcast."""
+    return tf.reshape(tf.cast(values, tf.float64), tf.shape(other))
+
+
+def weight_column(sample_weight: Any, other: tf.Tensor) -> tf.Tensor:
+    return tf.ones_like(other) if sample_weight is None else column_like(sample_weight, other)

@@ -1,0 +1,94 @@
+"""The ranking model that a configuration describes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from smooth_recs import activations, keras_generation
+from smooth_recs import config as config_lib
+from smooth_recs.data.encoding import Encoder
+from smooth_recs.errors import InputError
+from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower
+
+keras_generation.require_legacy("a ranking model (TensorFlow Recommenders)")
+
+import tensorflow_recommenders as tfrs  # noqa: E402  needs the check above
+
+from smooth_recs.models import interactions  # noqa: E402
+from smooth_recs.models.linear import Linear  # noqa: E402
+from smooth_recs.models.ranking import RankingModel  # noqa: E402
+
+
+def ranking_model(model: config_lib.Model, encoder: Encoder) -> RankingModel:
+    """A new, uncompiled model for rows that `encoder` encodes."""
+    features = [
+        EmbeddedFeature(f.name, encoder.table_rows(f), f.max_values, f.combiner) for f in encoder.schema.categorical
+    ]
+    numeric = [feature.name for feature in encoder.schema.numeric]
+    if model.interaction == "dot" and not features:
+        raise InputError("model.interaction must be concat or cross where the schema has no categorical feature, got dot")
+
+    def tower(units: tuple[int, ...], activation: Any, name: str) -> Tower:
+        return Tower(
+            units,
+            activation,
+            normalization=model.normalization,
+            norm_value=model.norm_value,
+            clip=model.clip or None,
+            dropout=model.dropout,
+            l2=model.l2,
+            name=name,
+        )
+
+    hidden = layer_activations(model)
+    bottom_activation = hidden[0] if hidden else activations.with_beta(model.activation, None)
+    return RankingModel(
+        embeddings=StackedEmbedding(features, model.embedding_dim, name="embeddings") if features else None,
+        numeric=numeric,
+        bottom_stack=tower(model.bottom_units, bottom_activation, "bottom") if numeric and model.bottom_units else None,
+        interaction=interactions.by_name(model.interaction),
+        top_stack=tower(model.hidden_units, hidden, "top"),
+        linear=Linear(features, numeric, name="linear") if model.linear else None,
+    )
+
+
+def layer_activations(model: config_lib.Model) -> list[Any]:
+    """One activation object a hidden layer; InputError names the field for an unknown name or a bad width."""
+    layers = len(model.hidden_units)
+    several = isinstance(model.beta, (tuple, list))
+    if several and len(model.beta) != layers:
+        raise InputError(
+            f"model.beta must be a number or one a hidden layer, got {len(model.beta)} for {layers} layers"
+        )
+    try:
+        return [activations.with_beta(model.activation, beta) for beta in (model.beta if several else [model.beta] * layers)]
+    except ValueError as error:
+        raise InputError(f"model.activation or model.beta: {error}") from error
+
+
+def optimizer(model: RankingModel, train: config_lib.Train, total_steps: int) -> Any:
+    """Adagrad for the embeddings (sparse updates) and the configured optimizer for everything else.
+
+    Keras' legacy optimizers, because their sparse Adagrad is one fused op and the TPU embedding takes no others.
+    """
+    legacy = tf.keras.optimizers.legacy
+
+    def rate(initial: float) -> Any:
+        if train.final_learning_rate_share == 1:
+            return initial
+        final = initial * train.final_learning_rate_share
+        return tf.keras.optimizers.schedules.PolynomialDecay(initial, total_steps, final)
+
+    clipping = {"global_clipnorm": train.clip_norm} if train.clip_norm else {}
+    dense = {
+        "adagrad": lambda r: legacy.Adagrad(r, initial_accumulator_value=train.initial_accumulator, **clipping),
+        "adam": lambda r: legacy.Adam(r, **clipping),
+        "sgd": lambda r: legacy.SGD(r, **clipping),
+    }
+    sparse = legacy.Adagrad(rate(train.embedding_learning_rate), initial_accumulator_value=train.initial_accumulator)
+    pairs = [(dense[train.dense_optimizer](rate(train.dense_learning_rate)), lambda: model.dense_variables)]
+    if model.embedding_variables or model.embeddings is not None or model.linear is not None:
+        pairs.append((sparse, lambda: model.embedding_variables))
+    return tfrs.experimental.optimizers.CompositeOptimizer(pairs)

@@ -1,0 +1,83 @@
+"""How embeddings and numeric inputs meet: concatenation, DLRM's dot products, DCN-v2's crosses.
+
+Each is called with (embeddings [batch, features, dim] or None, dense [batch, m] or None) and returns [batch, inputs].
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from smooth_recs import keras_generation
+
+keras_generation.require_legacy("interactions (TensorFlow Recommenders)")
+
+import tensorflow_recommenders as tfrs  # noqa: E402  needs the check above
+
+NAMES = ("concat", "dot", "cross")
+
+
+def concatenated(embedded: tf.Tensor | None, dense: tf.Tensor | None) -> tf.Tensor:
+    """[batch, features * dim + m]."""
+    if embedded is None:
+        return dense
+    flat = tf.reshape(embedded, [-1, embedded.shape[1] * embedded.shape[2]])
+    return flat if dense is None else tf.concat([flat, dense], axis=1)
+
+
+class Concatenation(tf.keras.layers.Layer):  # type: ignore[misc]
+    """All inputs side by side: the paper's input layer (section 2)."""
+
+    def call(self, embedded: tf.Tensor | None, dense: tf.Tensor | None = None) -> tf.Tensor:
+        return concatenated(embedded, dense)
+
+
+class Dot(tf.keras.layers.Layer):  # type: ignore[misc]
+    """Dot products of all pairs of vectors, beside the dense vector (DLRM, Naumov et al. 2019).
+
+    The dense inputs take part as one more vector: a linear layer brings them to the embeddings' width.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._dot = tfrs.layers.feature_interaction.DotInteraction()
+        self._projection: Any = None
+
+    def build(self, input_shape: Any) -> None:
+        self._projection = tf.keras.layers.Dense(input_shape[-1], name="projection")
+        super().build(input_shape)
+
+    def call(self, embedded: tf.Tensor, dense: tf.Tensor | None = None) -> tf.Tensor:
+        vectors = tf.unstack(embedded, axis=1)
+        if dense is None:
+            return tf.concat([concatenated(embedded, None), self._dot(vectors)], axis=1)
+        vector = self._projection(dense)
+        return tf.concat([vector, self._dot([*vectors, vector])], axis=1)
+
+
+class Cross(tf.keras.layers.Layer):  # type: ignore[misc]
+    """x_(i+1) = x_0 * (W x_i + b) + x_i over the concatenated inputs (DCN-v2, Wang et al. 2021, eq. 1).
+
+    Args:
+      depth: how many crosses.
+    """
+
+    def __init__(self, depth: int = 2, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._crosses = [tfrs.layers.feature_interaction.Cross() for _ in range(depth)]
+
+    def call(self, embedded: tf.Tensor | None, dense: tf.Tensor | None = None) -> tf.Tensor:
+        first = concatenated(embedded, dense)
+        outputs = first
+        for cross in self._crosses:
+            outputs = cross(first, outputs)
+        return outputs
+
+
+def by_name(name: str) -> Any:
+    """The interaction that a configuration names: `concat`, `dot` or `cross`."""
+    kinds = {"concat": Concatenation, "dot": Dot, "cross": Cross}
+    if name not in kinds:
+        raise ValueError(f"interaction must be one of {', '.join(NAMES)}, got {name!r}")
+    return kinds[name]()

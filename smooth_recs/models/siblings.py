@@ -1,0 +1,111 @@
+"""Sibling replicas: the same model trained side by side, so that its irreproducibility can be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from smooth_recs import keras_generation
+from smooth_recs.data.windows import SiblingBatches
+
+DIFFER = ("order", "init", "both", "nothing")
+
+
+class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
+    """R replicas of one model in one `fit`: one training step trains them all.
+
+    Args:
+      build_fn: returns a new, compiled Keras model each time it is called. Its output is a probability of shape [batch]
+        or [batch, 1].
+      replicas: R, how many.
+      differ: what differs between the replicas. `order`: the examples' order, from the same initialisation; `init`: the
+        initialisation, on the same batches; `both`; `nothing`: whatever still differs is chance of the hardware.
+
+    `fit` takes a dataset of `SiblingBatches` (`data.windows.shuffled`), one batch a replica, or of usual (x, y) or
+    (x, y, sample_weight) batches, which all replicas train on. With `differ="order"` or `"both"` give it the first.
+
+    The model maps a batch of inputs to the predictions of all replicas, float32 [batch, R].
+
+    Raises:
+      ValueError: fewer than one replica, an unknown `differ`, replicas of different shapes.
+
+    ```python
+    def build():
+        model = tf.keras.Sequential([
+            tf.keras.layers.Dense(8, activation="smelu"), tf.keras.layers.Dense(1, activation="sigmoid")])
+        model.compile(optimizer="adagrad", loss="binary_crossentropy")
+        return model
+
+    siblings = sr.models.SiblingModel(build, replicas=2, differ="init")
+    siblings.compile()
+    siblings.fit(dataset, callbacks=[sr.callbacks.PredictionDifference(validation)])  # the progress bar shows pd
+    ```
+    """
+
+    def __init__(
+        self, build_fn: Callable[[], Any], replicas: int = 2, differ: str = "order", **kwargs: Any
+    ) -> None:
+        if replicas < 1:
+            raise ValueError(f"replicas must be at least 1, got {replicas!r}")
+        if differ not in DIFFER:
+            raise ValueError(f"differ must be one of {', '.join(DIFFER)}, got {differ!r}")
+        super().__init__(**kwargs)
+        self.replicas = [build_fn() for _ in range(replicas)]
+        self.differ = differ
+        self._replicas_built = False
+
+    @property
+    def metrics(self) -> list[Any]:
+        """Of all replicas: `fit` resets them at the beginning of an epoch."""
+        return [metric for replica in self.replicas for metric in replica.metrics]
+
+    def compile(self, **kwargs: Any) -> None:
+        """Settings of the loop only (`steps_per_execution`, `run_eagerly`): every replica has its own optimizer."""
+        super().compile(**kwargs)
+
+    def fit(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """As `tf.keras.Model.fit`, for a `tf.data.Dataset`."""
+        self.build_replicas(x.element_spec)
+        return super().fit(x, *args, **kwargs)
+
+    def build_replicas(self, element_spec: Any) -> None:
+        """Makes the replicas' variables for batches of this specification, with equal values unless `init` differs.
+
+        `fit` does it before the first step; later calls do nothing.
+        """
+        if self._replicas_built:
+            return
+        batch = element_spec.batches[0] if isinstance(element_spec, SiblingBatches) else element_spec
+        for replica in self.replicas:
+            replica(tf.nest.map_structure(_one_row, batch[0]), training=False)
+        self._replicas_built = True
+        if self.differ in ("order", "nothing"):
+            first = self.replicas[0].variables
+            for replica in self.replicas[1:]:
+                if [v.shape for v in replica.variables] != [v.shape for v in first]:
+                    raise ValueError("build_fn must return the same model each time, got variables of other shapes")
+                for variable, value in zip(replica.variables, first, strict=True):
+                    variable.assign(value)
+
+    def call(self, inputs: Any, training: bool = False) -> tf.Tensor:
+        predictions = [replica(inputs, training=training) for replica in self.replicas]
+        return tf.stack([tf.reshape(tf.cast(p, tf.float32), [-1]) for p in predictions], axis=1)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        batches: Sequence[Any] = data.batches if isinstance(data, SiblingBatches) else [data] * len(self.replicas)
+        if len(batches) != len(self.replicas):
+            raise ValueError(f"there must be one batch a replica, got {len(batches)} for {len(self.replicas)} replicas")
+        logs = [replica.train_step(batch) for replica, batch in zip(self.replicas, batches, strict=True)]
+        return {name: tf.add_n([log[name] for log in logs]) / len(logs) for name in logs[0]}
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        logs = [replica.test_step(data) for replica in self.replicas]
+        return {name: tf.add_n([log[name] for log in logs]) / len(logs) for name in logs[0]}
+
+
+def _one_row(spec: tf.TensorSpec) -> tf.Tensor:
+    """A batch of one row of zeros or empty strings."""
+    shape = [1, *(size or 1 for size in spec.shape[1:])]
+    return tf.fill(shape, "") if spec.dtype == tf.string else tf.zeros(shape, spec.dtype)

@@ -1,0 +1,1 @@
+"""Exports: SavedModels that TF Serving loads as they are."""

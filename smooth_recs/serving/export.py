@@ -1,0 +1,57 @@
+"""SavedModels that take the raw features by name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from typing import Any
+
+import tensorflow as tf
+
+from smooth_recs.data.encoding import Encoder
+
+
+class ServingModule(tf.Module):
+    """What is saved: the variables, the vocabularies and one function, nothing of Keras.
+
+    `serving_default` takes every feature under its name (`Encoder.raw_signature` tells types and shapes) and returns
+    `probability`, float32 [batch].
+    """
+
+    def __init__(self, model: Any, encoder: Encoder) -> None:
+        super().__init__(name="smooth_recs_export")
+        self.encoder = encoder
+        self.model_variables = list(model.variables)
+        signature = {name: tf.TensorSpec(s.shape, s.dtype, name=name) for name, s in encoder.raw_signature().items()}
+
+        def serve(**raw: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"probability": tf.cast(model(encoder(raw), training=False), tf.float32)}
+
+        self.serve = tf.function(serve).get_concrete_function(**signature)
+
+
+def save(model: Any, encoder: Encoder, base: str) -> str:
+    """Writes a SavedModel as the next version under `base`, whole or not at all.
+
+    Args:
+      model: maps encoded features to probabilities.
+      encoder: maps raw features to encoded ones.
+      base: folder of versions: the export is `base/VERSION`, with VERSION one above the highest that is there.
+
+    Returns:
+      The path of the export.
+    """
+    os.makedirs(base, exist_ok=True)
+    versions = [int(name) for name in os.listdir(base) if name.isdigit()]
+    target = os.path.join(base, str(max(versions, default=0) + 1))
+    beside = tempfile.mkdtemp(prefix=".writing-", dir=base)
+    try:
+        module = ServingModule(model, encoder)
+        tf.saved_model.save(module, beside, signatures={"serving_default": module.serve})
+        os.chmod(beside, 0o755)
+        os.rename(beside, target)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    return target

@@ -1,0 +1,158 @@
+"""The main job: train siblings on a log, measure how much they differ, export them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from typing import Any
+
+import tensorflow as tf
+
+from smooth_recs import distribution, evaluation, keras_generation, validation, workdir as workdirs
+from smooth_recs.callbacks import PredictionDifference
+from smooth_recs.callbacks.checkpoints import Checkpoints
+from smooth_recs.config import Config
+from smooth_recs.data import windows
+from smooth_recs.data.presets import open_source
+from smooth_recs.data.source import Source
+from smooth_recs.experiments import report
+from smooth_recs.models import from_config
+from smooth_recs.models.siblings import SiblingModel
+from smooth_recs.serving import export
+
+keras_generation.require_legacy("training (TensorFlow Recommenders)")
+
+
+def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
+    """Trains the siblings of `config`, measures them on the held-out rows and exports each.
+
+    The same call on the same `workdir` resumes a killed run, and returns the metrics of a finished one at once.
+
+    Args:
+      config: the run.
+      workdir: receives `config.json`, `manifest.json`, `checkpoints/`, `tensorboard/`, `metrics.json`, `report.html`
+        and `export/replica_K/VERSION/`.
+
+    Returns:
+      The content of `metrics.json`.
+
+    Raises:
+      InputError: a wrong configuration or wrong data, before training starts.
+
+    ```python
+    from smooth_recs import config, training
+
+    metrics = training.train_and_evaluate(config.Config(data=config.Data(examples=100_000)), "runs/first")
+    metrics["pd"]["relative"], metrics["replicas"][0]["auc"]
+    ```
+    """
+    validation.validate(config)
+    from_config.layer_activations(config.model)  # an unknown activation is an error before anything is written
+    finished = workdirs.open_run(config, workdir)
+    if finished is not None:
+        print(f"{workdir}: this run is finished already")
+        return finished
+    _set_up(config)
+    source = open_source(config.data, os.path.join(workdir, "cache"))
+    workdirs.write_json(
+        os.path.join(workdir, "manifest.json"), workdirs.manifest(config, source.fingerprint, source.summary)
+    )
+    strategy = distribution.strategy(config.distribution.strategy)
+    with strategy.scope():
+        siblings = _build(config, source)
+    examples_per_second, history = _train(config, workdir, source, siblings)
+    columns = evaluation.collect(siblings, source.holdout())
+    metrics = {
+        **evaluation.metrics(columns),
+        "examples": source.train_rows * config.train.epochs,
+        "examples_per_second": examples_per_second,
+        "history": history,
+        "exports": [
+            os.path.relpath(export.save(replica, source.encoder, os.path.join(workdir, "export", f"replica_{k}")), workdir)
+            for k, replica in enumerate(siblings.replicas)
+        ],
+    }
+    workdirs.write_json(os.path.join(workdir, "metrics.json"), metrics)
+    report.write([workdir], os.path.join(workdir, "report.html"))
+    return metrics
+
+
+def _set_up(config: Config) -> None:
+    """Seeds, and determinism where asked for."""
+    if config.train.deterministic:
+        threads = config.train.threads or os.cpu_count() or 1
+        with contextlib.suppress(RuntimeError):  # TensorFlow runs already: its number of threads is fixed
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
+        tf.config.experimental.enable_op_determinism()
+    tf.keras.utils.set_random_seed(config.seed)
+
+
+def _steps(config: Config, source: Source) -> int:
+    """Steps of an epoch."""
+    return -(-source.train_rows // config.train.batch_size)
+
+
+def _build(config: Config, source: Source) -> SiblingModel:
+    total_steps = _steps(config, source) * config.train.epochs
+
+    def build_fn() -> Any:
+        model = from_config.ranking_model(config.model, source.encoder)
+        model.compile(optimizer=from_config.optimizer(model, config.train, total_steps))
+        return model
+
+    siblings = SiblingModel(build_fn, config.siblings.replicas, config.siblings.differ)
+    siblings.compile(steps_per_execution=min(config.train.steps_per_execution, _steps(config, source)))
+    siblings.build_replicas(_example(source.train().element_spec))
+    return siblings
+
+
+def _example(rows: Any) -> tuple[Any, Any, Any]:
+    """What Keras trains on, of a row of the source."""
+    return rows["features"], rows["label"], rows["weight"]
+
+
+def _train(config: Config, workdir: str, source: Source, siblings: SiblingModel) -> tuple[float, list[Any]]:
+    """Trains from the newest checkpoint on; returns examples per second and the curve of held-out measurements."""
+    steps, batch_size, window = _steps(config, source), config.train.batch_size, config.data.shuffle_window
+    differs = config.siblings.differ in ("order", "both")
+    seeds = [config.seed * 1000 + (k if differs else 0) for k in range(config.siblings.replicas)]
+    checkpoints = Checkpoints(siblings, os.path.join(workdir, "checkpoints"), config.train.checkpoint_seconds)
+    done = checkpoints.restore()
+    callbacks = _callbacks(config, workdir, source, steps)
+    began, first = time.monotonic(), done
+    for epoch in range(done // steps, config.train.epochs):
+        start = max(done - epoch * steps, 0)
+        batches = windows.shuffled(
+            lambda row: source.train(row).map(_example),
+            window=window,
+            batch_size=batch_size,
+            seeds=seeds,
+            start=start * batch_size,
+            first_window=epoch * windows.windows_in(source.train_rows, window=window, batch_size=batch_size),
+        )
+        siblings.fit(
+            batches,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            steps_per_epoch=steps - start,
+            callbacks=[*callbacks, checkpoints],
+            verbose=1 if sys.stdout.isatty() else 2,
+        )
+    seconds = time.monotonic() - began
+    trained = (checkpoints.steps_done - first) * batch_size
+    return (trained / seconds if trained else 0.0), callbacks[0].history
+
+
+def _callbacks(config: Config, workdir: str, source: Source, steps: int) -> list[Any]:
+    """PD and AUC on some held-out rows while training; TensorBoard; a progress bar that shows them."""
+    sample = source.holdout().map(_example).unbatch().take(config.train.evaluation_examples).batch(4096).cache()
+    every = max(steps * config.train.epochs // max(config.train.evaluations, 1), 1)
+    logs = os.path.join(workdir, "tensorboard")
+    return [
+        PredictionDifference(sample, every=every, log_dir=logs),
+        tf.keras.callbacks.TensorBoard(logs, write_graph=False),
+        tf.keras.callbacks.ProgbarLogger("steps", stateful_metrics=["loss", "pd", "auc", "log_loss"]),
+    ]

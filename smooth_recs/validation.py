@@ -1,0 +1,202 @@
+"""What a configuration must hold before a run starts: a rule for every field, each violation one line.
+
+Activation names are not checked here but by `smooth_recs.activations.get`: this module needs no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from smooth_recs import config as config_lib
+from smooth_recs.data.schema import Schema
+from smooth_recs.errors import InputError
+
+PRESETS = ("criteo", "movielens", "open_bandit")
+SCHEMA_SOURCES = ("csv", "tfrecord", "parquet")
+
+
+class Rule(NamedTuple):
+    """`field` must be `words`."""
+
+    words: str
+    holds: Callable[[Any], bool]
+
+
+def _one_of(*choices: str) -> Rule:
+    return Rule(f"one of {', '.join(choices)}", lambda value: value in choices)
+
+
+def _at_least(low: float) -> Rule:
+    return Rule(f"at least {low}", lambda value: value >= low)
+
+
+def _above(low: float) -> Rule:
+    return Rule(f"above {low}", lambda value: value > low)
+
+
+_ANYTHING = Rule("anything", lambda value: True)
+_SEED = Rule("from 0 to 2147483647", lambda value: 0 <= value < 2**31)
+_SHARE = Rule("from 0 to 1", lambda value: 0 <= value <= 1)
+_RATE = Rule("at least 0 and below 1", lambda value: 0 <= value < 1)
+_WIDTHS = Rule("widths of at least 1", lambda value: all(width >= 1 for width in value))
+_LAYERS = Rule("one or more widths of at least 1", lambda value: len(value) > 0 and _WIDTHS.holds(value))
+
+RULES: dict[str, Rule] = {
+    "seed": _SEED,
+    "data.source": _one_of("synthetic", *PRESETS, *SCHEMA_SOURCES),
+    "data.path": _ANYTHING,
+    "data.schema": _ANYTHING,
+    "data.delimiter": Rule("one character", lambda value: len(value) == 1),
+    "data.header": _ANYTHING,
+    "data.column_names": Rule("names that differ", lambda value: len(set(value)) == len(value)),
+    "data.examples": _at_least(0),
+    "data.eval_examples": _at_least(0),
+    "data.split": _one_of("tail", "time", "user_time", "random"),
+    "data.train_fraction": Rule("above 0 and below 1", lambda value: 0 < value < 1),
+    "data.eval_path": _ANYTHING,
+    "data.shuffle_window": _at_least(1),
+    "data.seed": _SEED,
+    "data.max_malformed": _SHARE,
+    "data.synthetic.users": _at_least(1),
+    "data.synthetic.items": _at_least(1),
+    "data.synthetic.publishers": _at_least(1),
+    "data.synthetic.campaigns": _at_least(1),
+    "data.synthetic.contexts": _at_least(1),
+    "data.synthetic.candidates": _at_least(1),
+    "data.synthetic.zipf_exponent": _at_least(0),
+    "data.synthetic.latent_dim": _at_least(1),
+    "data.synthetic.signal": _at_least(0),
+    "data.synthetic.bias": _ANYTHING,
+    "data.synthetic.drift": _at_least(0),
+    "data.synthetic.missing_rate": _RATE,
+    "model.activation": Rule("a name", bool),
+    "model.beta": Rule("at least 0", lambda value: all(beta >= 0 for beta in _as_tuple(value))),
+    "model.hidden_units": _LAYERS,
+    "model.bottom_units": _WIDTHS,
+    "model.interaction": _one_of("concat", "dot", "cross"),
+    "model.normalization": _one_of("weight", "layer", "batch", "none"),
+    "model.norm_value": _above(0),
+    "model.clip": _at_least(0),
+    "model.embedding_dim": _at_least(1),
+    "model.dropout": _RATE,
+    "model.l2": _at_least(0),
+    "model.linear": _ANYTHING,
+    "siblings.replicas": _at_least(1),
+    "siblings.differ": _one_of("order", "init", "both", "nothing"),
+    "train.batch_size": _at_least(1),
+    "train.epochs": _at_least(1),
+    "train.dense_optimizer": _one_of("adagrad", "adam", "sgd"),
+    "train.dense_learning_rate": _above(0),
+    "train.embedding_learning_rate": _above(0),
+    "train.final_learning_rate_share": _SHARE,
+    "train.initial_accumulator": _at_least(0),
+    "train.clip_norm": _at_least(0),
+    "train.deterministic": _ANYTHING,
+    "train.threads": _at_least(0),
+    "train.steps_per_execution": _at_least(1),
+    "train.evaluations": _at_least(0),
+    "train.evaluation_examples": _at_least(1),
+    "train.checkpoint_seconds": _at_least(0),
+    "distribution.strategy": _one_of("auto", "one_device", "mirrored"),
+}
+
+
+def validate(config: config_lib.Config) -> None:
+    """Checks every field for its type and its rule, and the fields that depend on each other.
+
+    Raises:
+      InputError: the first violation, naming the field, the rule and the value.
+
+    ```python
+    from smooth_recs import config, validation
+
+    validation.validate(config.Config())
+    ```
+    """
+    for name, kind, value in fields_of(config):
+        if not _is_a(value, kind):
+            raise InputError(f"{name} must be {_words(kind)}, got {value!r}")
+        if not all(math.isfinite(number) for number in _as_tuple(value) if isinstance(number, float)):
+            raise InputError(f"{name} must be finite, got {value!r}")
+        if not RULES[name].holds(value):
+            raise InputError(f"{name} must be {RULES[name].words}, got {value!r}")
+    _validate_source(config.data)
+    _validate_beta(config.model)
+
+
+def fields_of(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Name, type and value of every field, sections opened: `("train.epochs", int, 1)`."""
+    for field in dataclasses.fields(config):
+        value, name = getattr(config, field.name), prefix + field.name
+        if is_section(field.type):
+            if not isinstance(value, typing.cast("type", field.type)):
+                raise InputError(f"{name} must be a {field.type.__name__}, got {value!r}")
+            yield from fields_of(value, f"{name}.")
+        else:
+            yield name, field.type, value
+
+
+def is_section(kind: Any) -> bool:
+    """True for the type of a field that holds further fields."""
+    return dataclasses.is_dataclass(kind)
+
+
+def _validate_source(data: config_lib.Data) -> None:
+    if data.source != "synthetic" and not data.path:
+        raise InputError(f"data.path must name a file, a folder or a glob for data.source {data.source!r}, got ''")
+    if data.source in SCHEMA_SOURCES and data.schema is None:
+        raise InputError(f"data.schema must be given for data.source {data.source!r}, got None")
+    if data.source == "csv" and not data.header and not data.column_names:
+        raise InputError("data.column_names must name the columns where data.header is False, got ()")
+    if data.schema is not None:
+        data.schema.validate()
+        if data.split in ("time", "user_time") and data.schema.timestamp is None and not data.eval_path:
+            raise InputError(f"data.schema must have a timestamp for data.split {data.split!r}, got None")
+
+
+def _validate_beta(model: config_lib.Model) -> None:
+    if isinstance(model.beta, tuple) and len(model.beta) != len(model.hidden_units):
+        raise InputError(
+            f"model.beta must have one number for each of the {len(model.hidden_units)} hidden layers, got {model.beta}"
+        )
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    if value is None:
+        return ()
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    """`isinstance` for the types that a configuration is made of; an int is a float, a bool is no number."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return _is_a(value, arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        return any(_is_a(value, argument) for argument in arguments)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_is_a(item, arguments[0]) for item in value)
+    if kind in (int, float):
+        return isinstance(value, int | kind) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+_WORDS = {
+    bool: "true or false",
+    int: "an integer",
+    float: "a number",
+    str: "a text",
+    tuple[int, ...]: "a tuple of integers",
+    tuple[str, ...]: "a tuple of texts",
+    config_lib.Beta: "a number, a tuple of numbers or None",
+    Schema | None: "a Schema or None",
+}
+
+
+def _words(kind: Any) -> str:
+    return _WORDS[kind]

@@ -1,0 +1,92 @@
+"""The files of a run: written beside and renamed, so that none is ever half there."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from smooth_recs.config import Config
+from smooth_recs.errors import InputError
+
+_VERSIONED = ("smooth_recs", "tensorflow", "tf_keras", "tensorflow-recommenders", "keras", "numpy")
+
+
+def write_json(path: str, content: Any) -> None:
+    """Writes `content` to `path`, whole or not at all."""
+    handle, beside = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".writing-", text=True)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=2)
+            file.write("\n")
+        os.replace(beside, path)
+    except BaseException:
+        os.unlink(beside)
+        raise
+
+
+def read_json(path: str) -> Any:
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def open_run(config: Config, workdir: str) -> dict[str, Any] | None:
+    """Claims `workdir` for a run of `config`; returns the metrics where that run is finished already.
+
+    Raises:
+      InputError: `workdir` cannot be written, or holds a run of another configuration.
+    """
+    try:
+        os.makedirs(workdir, exist_ok=True)
+        path = os.path.join(workdir, "config.json")
+        # The round trip makes tuples lists, as in the file.
+        wanted = json.loads(json.dumps(config.to_dict()))
+        if os.path.exists(path):
+            for field, there, here in _differences(read_json(path), wanted):
+                raise InputError(
+                    f"workdir {workdir} holds a run with {field}={there!r}, this one has {here!r}: take another workdir"
+                )
+        else:
+            write_json(path, wanted)
+    except OSError as error:
+        raise InputError(f"workdir {workdir} cannot be used: {error}") from error
+    metrics = os.path.join(workdir, "metrics.json")
+    return read_json(metrics) if os.path.exists(metrics) else None
+
+
+def _differences(one: Any, other: Any, field: str = "config") -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        for name in dict.fromkeys([*one, *other]):
+            yield from _differences(one.get(name), other.get(name), f"{field}.{name}")
+    elif one != other:
+        yield field, one, other
+
+
+def manifest(config: Config, fingerprint: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What is needed to tell runs apart and to repeat one: versions, seeds, data, machine, command."""
+    return {
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _VERSIONED}},
+        "seeds": {"seed": config.seed, "data.seed": config.data.seed},
+        "data": {"fingerprint": fingerprint, **data},
+        "machine": {"system": platform.platform(), "cores": os.cpu_count()},
+        "command": _command(),
+    }
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _command() -> str:
+    main = getattr(sys.modules.get("__main__"), "__spec__", None)
+    program = ["-m", main.name.removesuffix(".__main__")] if main else sys.argv[:1]
+    return shlex.join(["python", *program, *sys.argv[1:]])
