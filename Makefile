@@ -14,7 +14,7 @@ demo: $(INSTALLED)
 # The closing line is that of the whole suite: what runs in both generations of Keras runs under Keras 3 first.
 test: lint
 	@echo 'pytest under Keras 3'
-	@TF_USE_LEGACY_KERAS=0 $(RUN) -m pytest -m both_generations
+	@TF_USE_LEGACY_KERAS=0 $(RUN) -m pytest
 	@echo 'pytest under tf_keras'
 	@TF_USE_LEGACY_KERAS=1 $(RUN) -m pytest
 

@@ -67,14 +67,16 @@ def _accuracy(columns: Columns, prediction: npt.NDArray[np.float64]) -> dict[str
 def _difference(columns: Columns, predictions: npt.NDArray[np.float64]) -> dict[str, Any]:
     weight = columns["weight"]
     pairs = prediction_difference.pairs(predictions, weight)
-    matched = [
-        prediction_difference.after_matching_means(predictions[:, one], predictions[:, other], weight)
-        for one, other, _ in pairs
-    ]
+    columns_of = [(predictions[:, one], predictions[:, other]) for one, other, _ in pairs]
+    histograms = [prediction_difference.histogram(a, b, weight) for a, b in columns_of]
+    matched = [prediction_difference.after_matching_means(a, b, weight) for a, b in columns_of]
     return {
         "relative": float(np.mean([value for _, _, value in pairs])),
         "pairs": [list(pair) for pair in pairs],
         "interval": list(prediction_difference.interval(predictions, weight, query_id=columns.get("query_id"))),
         "after_matching_means": float(np.mean(matched)),
-        "histogram": prediction_difference.histogram(predictions, weight),
+        "histogram": {
+            "counts": np.mean([shares for shares, _ in histograms], axis=0).tolist(),
+            "edges": histograms[0][1].tolist(),
+        },
     }

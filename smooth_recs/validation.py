@@ -44,16 +44,18 @@ _SEED = Rule("from 0 to 2147483647", lambda value: 0 <= value < 2**31)
 _SHARE = Rule("from 0 to 1", lambda value: 0 <= value <= 1)
 _RATE = Rule("at least 0 and below 1", lambda value: 0 <= value < 1)
 _WIDTHS = Rule("widths of at least 1", lambda value: all(width >= 1 for width in value))
+_NAMES = Rule("names that differ", lambda value: all(value) and len(set(value)) == len(value))
 _LAYERS = Rule("one or more widths of at least 1", lambda value: len(value) > 0 and _WIDTHS.holds(value))
 
 RULES: dict[str, Rule] = {
     "seed": _SEED,
     "data.source": _one_of("synthetic", *PRESETS, *SCHEMA_SOURCES),
     "data.path": _ANYTHING,
+    "data.features": _NAMES,
     "data.schema": _ANYTHING,
     "data.delimiter": Rule("one character", lambda value: len(value) == 1),
     "data.header": _ANYTHING,
-    "data.column_names": Rule("names that differ", lambda value: len(set(value)) == len(value)),
+    "data.column_names": _NAMES,
     "data.examples": _at_least(0),
     "data.eval_examples": _at_least(0),
     "data.split": _one_of("tail", "time", "user_time", "random"),

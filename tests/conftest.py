@@ -1,7 +1,29 @@
-"""The generation of Keras and the quietness of TensorFlow, before anything imports it."""
+"""The generation of Keras and the quietness of TensorFlow, before anything imports it; what runs under Keras 3."""
+
+from __future__ import annotations
 
 import os
+from pathlib import Path
+
+import pytest
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+KERAS_3 = os.environ["TF_USE_LEGACY_KERAS"].lower() not in ("1", "true")
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Under Keras 3 a file without the mark is not even imported: it may need TensorFlow Recommenders."""
+    if KERAS_3 and collection_path.is_file() and "mark.both_generations" not in collection_path.read_text("utf-8"):
+        return True
+    return None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Under Keras 3 only what is marked runs."""
+    if KERAS_3:
+        unmarked = [item for item in items if not item.get_closest_marker("both_generations")]
+        config.hook.pytest_deselected(items=unmarked)
+        items[:] = [item for item in items if item.get_closest_marker("both_generations")]

@@ -11,9 +11,8 @@ from smooth_recs import keras_generation
 from smooth_recs.activations import functions, layers
 from smooth_recs.errors import InputError
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    name: getattr(functions, name) for name in ("smelu", "gsmelu", "softplus", "swish", "gelu", "relu")
-}
+from smooth_recs.activations import others
+FUNCTIONS: dict[str, Callable[..., Any]] = {f.__name__: f for f in (functions.smelu, functions.gsmelu, functions.softplus, functions.swish, functions.gelu, others.relu, others.leaky_relu, others.elu, others.selu, others.celu, others.mish, others.tanhexp)}
 LAYERS: dict[str, Any] = {c.__name__: c for c in (layers.SmeLU, layers.GSmeLU, layers.Softplus, layers.Swish, layers.GELU)}
 WITH_BETA = {"smelu": layers.SmeLU, "gsmelu": layers.GSmeLU, "softplus": layers.Softplus, "swish": layers.Swish, "gelu": layers.GELU}
 

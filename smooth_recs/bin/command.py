@@ -6,13 +6,14 @@
     3    a gate was not met
     130  interrupted
 
-A binary defines its flags, then calls `run(main)`. TensorFlow is loaded by `main`, so that --help and wrong flags are
-answered at once.
+A binary defines its flags, then calls `run(main)`. What needs TensorFlow is imported in `main`, so that --help and wrong
+flags are answered at once.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import sys
 import traceback
@@ -20,7 +21,7 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags
 
-from smooth_recs.bin import config_flag, help_text
+from smooth_recs.bin import config_flag, help_text, stderr
 from smooth_recs.bin.one_line import one_line
 from smooth_recs.errors import GateNotMet, InputError
 
@@ -50,7 +51,7 @@ def _parse(argv: Sequence[str]) -> None:
         _parse_flags(argv)
     except SystemExit:  # --helpfull and the like: absl ends them with 1
         sys.exit(0)
-    except (flags.Error, InputError) as error:
+    except (flags.Error, ValueError) as error:
         sys.exit(_report(error, 2))
 
 
@@ -68,9 +69,9 @@ def _parse_flags(argv: Sequence[str]) -> None:
 
 
 def _call(main: Callable[[], None], _: None) -> int:
-    if flags.FLAGS.verbosity < 1:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up messages
     try:
+        if flags.FLAGS.verbosity < 1:
+            _load_tensorflow_quietly()
         main()
     except InputError as error:
         return _report(error, 2)
@@ -82,6 +83,13 @@ def _call(main: Callable[[], None], _: None) -> int:
     except Exception as error:
         return _report(error, 1)
     return 0
+
+
+def _load_tensorflow_quietly() -> None:
+    """Leaves standard error to this program: what TensorFlow logs about a failure, its exception says too."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with stderr.held_back():
+        importlib.import_module("tensorflow")
 
 
 def _report(error: Exception, status: int) -> int:

@@ -26,10 +26,10 @@ def _integer_pattern() -> str:
 
 INTEGER = _integer_pattern()
 NUMBER = r"\s*[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,9})?|(?i:inf(?:inity)?|nan))\s*"
-_DATE = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
-_CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?"
-_ZONE = r"Z|[-+]\d{2}:?\d{2}"
-ISO_8601 = rf"{_DATE}(?:[T ]{_CLOCK}(?:{_ZONE})?)?"
+_DATE = r"(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+_CLOCK = r"([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d(?:\.\d{1,9})?))?"
+_ZONE = r"(?:Z|([-+])(\d{2}):?(\d{2}))?"
+ISO_8601 = rf"{_DATE}(?:[T ]{_CLOCK}{_ZONE})?"
 
 
 def to_float(values: Any, present: Any, dtype: tf.DType = tf.float32) -> tuple[Any, Any]:
@@ -72,28 +72,21 @@ def to_time(values: Any, present: Any) -> tuple[Any, Any]:
     if values.dtype != tf.string:
         return to_float(values, present, tf.float64)
     iso = present & tf.strings.regex_full_match(values, ISO_8601)
-    seconds = _seconds(tf.where(iso, values, "1970-01-01"))
     numbers, bad = to_float(values, present & ~iso, tf.float64)
-    return tf.where(iso, seconds, numbers), bad
+    return tf.cond(tf.reduce_any(iso), lambda: tf.where(iso, _seconds(values, iso), numbers), lambda: numbers), bad
 
 
-def _seconds(text: Any) -> Any:
-    """Seconds since 1970-01-01 UTC of valid ISO 8601 texts."""
-    full = tf.strings.regex_replace(text, rf"^({_DATE})$", r"\1T00:00")
-    full = tf.strings.regex_replace(full, r"([T ]\d{2}:\d{2})($|Z|[-+])", r"\1:00\2")
-    full = tf.strings.regex_replace(full, r"(?:Z|([-+]\d{2}):?(\d{2}))?$", r" \1:\2")
-    full = tf.strings.regex_replace(full, r" :$", " +00:00")
-    zone = tf.strings.substr(full, tf.strings.length(full) - 6, 6)
-    clock = 3600.0 * _digits(full, 11, 2) + 60.0 * _digits(full, 14, 2)
-    second = tf.strings.to_number(tf.strings.regex_replace(full, r"^.{17}([0-9.]+) .*$", r"\1"), tf.float64)
-    offset = 3600.0 * _digits(zone, 1, 2) + 60.0 * _digits(zone, 4, 2)
-    sign = tf.where(tf.equal(tf.strings.substr(zone, 0, 1), "-"), tf.constant(-1.0, tf.float64), 1.0)
-    days = _days(_digits(full, 0, 4), _digits(full, 5, 2), _digits(full, 8, 2))
-    return 86400.0 * days + clock + second - sign * offset
+def _seconds(text: Any, iso: Any) -> Any:
+    """Seconds since 1970-01-01 UTC where `iso`."""
+    text = tf.where(iso, text, "1970-01-01")
 
+    def group(rewrite: str) -> Any:
+        return tf.strings.to_number(tf.strings.regex_replace(text, f"^{ISO_8601}$", rewrite), tf.float64)
 
-def _digits(text: Any, position: int, length: int) -> Any:
-    return tf.strings.to_number(tf.strings.substr(text, position, length), tf.float64)
+    # A group that is not there is empty: the digit before or after it makes it 0, or a sign of +1.
+    year, month, day, hour, minute, second = (group(rf"0\{number}") for number in range(1, 7))
+    offset = group(r"\71") * (3600.0 * group(r"0\8") + 60.0 * group(r"0\9"))
+    return 86400.0 * _days(year, month, day) + 3600.0 * hour + 60.0 * minute + second - offset
 
 
 def _days(year: Any, month: Any, day: Any) -> Any:

@@ -9,8 +9,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from smooth_recs.data.chunking import lines, read_chunks
 from smooth_recs.data.files import compression
-from smooth_recs.data.raw_rows import CHUNK_ROWS, GOOD, WRONG_FIELDS, Column, assemble
+from smooth_recs.data.raw_rows import GOOD, WRONG_FIELDS, Column, assemble
 from smooth_recs.data.schema import Schema
 from smooth_recs.data.side_table import SideTable
 from smooth_recs.errors import InputError
@@ -61,13 +62,8 @@ class CsvReader:
 
     def read(self, file: int = 0, line: int = 1) -> Any:
         """A dataset of chunks (see `raw_rows`) from that line of that file on."""
-        files = self.files[file:]
-        first = int(self._header)  # lines before the first row
-        skip = [max(line - 1, first)] + [first] * (len(files) - 1)
-        kinds = [compression(name) for name in files]
-        numbers = tf.range(file, file + len(files))
-        parts = tf.data.Dataset.from_tensor_slices((list(files), kinds, numbers, tf.constant(skip, tf.int64)))
-        return parts.flat_map(_line_chunks).map(self._parse, num_parallel_calls=tf.data.AUTOTUNE)
+        chunks = read_chunks(tf.data.TextLineDataset, self.files, file, line, skip=int(self._header))
+        return chunks.map(self._parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
     def _wanted_columns(self) -> dict[int, str]:
         """Position in the file -> name, ascending."""
@@ -76,11 +72,12 @@ class CsvReader:
         names = dict.fromkeys(wanted + [table.key for table in self._side_tables])
         return dict(sorted((_position(self._names, name, self.files[0]), name) for name in names))
 
-    def _parse(self, lines: Any, file: Any, first: Any) -> dict[str, Any]:
-        lines, line = _without_blanks(lines, first)
-        good = tf.strings.regex_full_match(_matchable(lines), self._pattern)
+    @tf.autograph.experimental.do_not_convert
+    def _parse(self, records: Any, file: Any, first: Any) -> dict[str, Any]:
+        text, line = _without_blanks(records, first)
+        good = tf.strings.regex_full_match(_matchable(text), self._pattern)
         cells = tf.io.decode_csv(
-            tf.where(good, lines, self._delimiter * (len(self._names) - 1)),
+            tf.where(good, text, self._delimiter * (len(self._names) - 1)),
             record_defaults=[[""]] * len(self._wanted),
             field_delim=self._delimiter,
             use_quote_delim=self._delimiter != "\t",
@@ -98,8 +95,8 @@ class CsvReader:
         for name in self.schema.columns:
             values = cells[name]
             if feature := multi_valued.get(name):
-                values = tf.strings.split(values, feature.separator).to_tensor("", [None, feature.max_values])
-            columns[name] = (values, tf.not_equal(values, ""))
+                values = tf.strings.split(values, feature.separator).to_tensor("", shape=[None, feature.max_values])
+            columns[name] = (values, tf.ones_like(values, tf.bool))
         return columns
 
 
@@ -117,8 +114,7 @@ def _header(file: str, delimiter: str) -> tuple[str, ...]:
     text = first[0].decode("utf-8", "replace").removeprefix(_BYTE_ORDER_MARK) if first else ""
     if not text.strip():
         raise InputError(f"data.path: a header must name the columns, got none in the first line of {file}")
-    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-    fields = next(csv.reader([text], delimiter=delimiter, quoting=quoting))
+    fields = text.split("\t") if delimiter == "\t" else next(csv.reader([text], delimiter=delimiter))
     return tuple(_TYPE_SUFFIX.sub("", name.strip()) for name in fields)
 
 
@@ -140,25 +136,18 @@ def _line_pattern(fields: int, delimiter: str) -> str:
     return f"(?:{field}{mark}){{{_LARGEST_REPETITION}}}" * whole + f"(?:{field}{mark}){{{rest}}}{field}"
 
 
-def _matchable(lines: Any) -> Any:
+def _matchable(text: Any) -> Any:
     """The lines as RE2 can match them: it takes only UTF-8, so other bytes become the characters of Latin-1.
 
     Fields keep their number, as delimiters and quotes are ASCII; values are decoded from the lines themselves.
     """
-    ascii_only = tf.reduce_all(tf.strings.regex_full_match(lines, r"[\x00-\x7f]*"))
-    return tf.cond(ascii_only, lambda: lines, lambda: tf.strings.unicode_transcode(lines, "ISO-8859-1", "UTF-8"))
+    ascii_only = tf.reduce_all(tf.strings.regex_full_match(text, r"[\x00-\x7f]*"))
+    return tf.cond(ascii_only, lambda: text, lambda: tf.strings.unicode_transcode(text, "ISO-8859-1", "UTF-8"))
 
 
-def _line_chunks(file: Any, kind: Any, number: Any, skip: Any) -> Any:
-    """Chunks (lines, file number, number of the first line) of one file, its first `skip` lines left out."""
-    batches = tf.data.TextLineDataset(file, kind).skip(skip).batch(CHUNK_ROWS)
-    return batches.enumerate().map(lambda index, lines: (lines, number, skip + 1 + index * CHUNK_ROWS))
-
-
-def _without_blanks(lines: Any, first: Any) -> tuple[Any, Any]:
+def _without_blanks(records: Any, first: Any) -> tuple[Any, Any]:
     """The lines that are not blank, a byte order mark at the start of the file removed, and their numbers."""
-    numbers = first + tf.range(tf.size(lines, tf.int64), dtype=tf.int64)
-    at_start = tf.concat([tf.strings.regex_replace(lines[:1], f"^{_BYTE_ORDER_MARK}", ""), lines[1:]], axis=0)
-    lines = tf.where(tf.equal(first, 1), at_start, lines)
-    kept = tf.not_equal(lines, "")
-    return tf.boolean_mask(lines, kept), tf.boolean_mask(numbers, kept)
+    at_start = tf.concat([tf.strings.regex_replace(records[:1], f"^{_BYTE_ORDER_MARK}", ""), records[1:]], axis=0)
+    records = tf.where(tf.equal(first, 1), at_start, records)
+    kept = tf.not_equal(records, "")
+    return tf.boolean_mask(records, kept), tf.boolean_mask(lines(first, records), kept)

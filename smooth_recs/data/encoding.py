@@ -53,10 +53,7 @@ class Encoder(tf.Module):
         lacking = [feature.name for feature in self.schema.features if feature.name not in raw]
         if lacking:
             raise InputError(f"encoder: the raw features lack {', '.join(map(repr, lacking))}")
-        return {
-            feature.name: (self._number if isinstance(feature, Numeric) else self._ids)(feature, raw[feature.name])
-            for feature in self.schema.features
-        }
+        return {feature.name: self._encode(feature, raw[feature.name]) for feature in self.schema.features}
 
     def known_values(self, feature: Categorical) -> int:
         """How many values have a row of their own."""
@@ -83,6 +80,9 @@ class Encoder(tf.Module):
         values = tf.constant(self.statistics.vocabularies[feature.name], tf.as_dtype(feature.dtype))
         rows = tf.range(tf.size(values, tf.int64), dtype=tf.int64)
         return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(values, rows), self.known_values(feature))
+
+    def _encode(self, feature: Numeric | Categorical, values: Any) -> Any:
+        return self._number(feature, values) if isinstance(feature, Numeric) else self._ids(feature, values)
 
     def _ids(self, feature: Categorical, values: Any) -> Any:
         values = tf.convert_to_tensor(values, tf.as_dtype(feature.dtype))

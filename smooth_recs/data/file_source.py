@@ -19,9 +19,10 @@ def part_of(reader: Reader, survey: Survey, part: Part, position: int = 0) -> An
     The survey tells in which chunk that row lies: reading starts there.
     """
     first = part.number_of(position)
-    chunk = max(int(survey.first_row.searchsorted(first, side="right")) - 1, 0)
-    begin = int(survey.first_row[chunk])
+    chunk = max(int(survey.start_row.searchsorted(first, side="right")) - 1, 0)
+    begin = int(survey.start_row[chunk])
 
+    @tf.autograph.experimental.do_not_convert
     def number(next_row: Any, chunk: Any) -> tuple[Any, Any]:
         good = tf.equal(chunk["problem"], GOOD)
         numbers = next_row + tf.cumsum(tf.cast(good, tf.int64)) - 1
@@ -29,7 +30,9 @@ def part_of(reader: Reader, survey: Survey, part: Part, position: int = 0) -> An
         after = next_row + tf.math.count_nonzero(good)
         return after, (chunk, kept, next_row)
 
-    numbered = reader.read(int(survey.file[chunk]), int(survey.line[chunk])).scan(tf.constant(begin, tf.int64), number)
+    numbered = reader.read(int(survey.start_file[chunk]), int(survey.start_line[chunk])).scan(
+        tf.constant(begin, tf.int64), number
+    )
     inside = numbered.take_while(lambda chunk, kept, begins: begins < part.stop)
     return inside.map(lambda chunk, kept, begins: select(chunk, kept), num_parallel_calls=tf.data.AUTOTUNE)
 
@@ -38,6 +41,7 @@ def encoded(chunks: Any, encoder: Encoder) -> Any:
     """A dataset of chunks of `Rows` from one of raw chunks."""
     extra = ["query_id"] if encoder.schema.query_id else []
 
+    @tf.autograph.experimental.do_not_convert
     def encode(chunk: Any) -> dict[str, Any]:
         return {"features": encoder(chunk["raw"])} | {key: chunk[key] for key in ("label", "weight", *extra)}
 

@@ -64,3 +64,12 @@ def fingerprint(files: Sequence[str], *meaning: object) -> str:
                     bar.update(len(block))
             digest.update(content.digest())
     return digest.hexdigest()[:32]
+
+
+def in_folder(path: str, *patterns: str) -> str:
+    """Where `path` is a folder: the glob of the first pattern that some file in it matches; else `path` itself."""
+    if tf.io.gfile.isdir(path):
+        for pattern in patterns:
+            if tf.io.gfile.glob(candidate := f"{path.rstrip('/')}/{pattern}"):
+                return candidate
+    return path

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,13 @@ from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.file_source import StreamedSource, part_of
 from smooth_recs.data.progress import progress
 from smooth_recs.data.readers import Reader, chunks
+from smooth_recs.data.schema import Schema
 from smooth_recs.data.sorted_source import SortedSource
 from smooth_recs.data.source import Source
 from smooth_recs.data.splits import Part
 from smooth_recs.data.survey import Survey, survey
 from smooth_recs.errors import InputError
 
-SPLITS = ("tail", "time", "user_time", "random")
 _CACHE_FORMAT = 1
 
 
@@ -36,23 +36,21 @@ class Origin:
       training: reads `data.path`.
       evaluation: reads `data.eval_path`, or None.
       side_files: further files whose contents count.
-      split: the way to split where `data.split` is empty.
     """
 
     training: Reader
     evaluation: Reader | None = None
     side_files: tuple[str, ...] = ()
-    split: str = "tail"
 
 
 def open_origin(data: config.Data, origin: Origin, cache_dir: str) -> Source:
     """Surveys the files, splits them, and builds the statistics, or takes both from `cache_dir`.
 
     Raises:
-      InputError: a setting is out of its range, or the files are not what the schema says.
+      InputError: the files are not what the schema says, or too small to split.
     """
-    split = "" if origin.evaluation else data.split or origin.split
-    _check(data, split, origin.training)
+    split = "eval_path" if origin.evaluation else data.split
+    _check(split, origin.training.schema)
     return _Opening(data, origin, split, cache_dir).source()
 
 
@@ -155,7 +153,7 @@ class _Opening:
             "rows": sum(found.rows for found in surveys.values()),
             "malformed": sum(found.malformed for found in surveys.values()),
             "first_malformed": [place for found in surveys.values() for place in found.places],
-            "split": self._split or "eval_path",
+            "split": self._split,
             "train_rows": train_rows,
             "eval_rows": eval_rows,
         }
@@ -177,16 +175,8 @@ def _write(path: str, save: Callable[[str], None]) -> None:
     os.replace(beside, path)
 
 
-def _check(data: config.Data, split: str, reader: Reader) -> None:
-    if split and split not in SPLITS:
-        raise InputError(f"data.split must be one of {', '.join(SPLITS)}, got {split!r}")
-    if split and not 0.0 < data.train_fraction < 1.0:
-        raise InputError(f"data.train_fraction must lie between 0 and 1, got {data.train_fraction}")
-    if not 0.0 <= data.max_malformed <= 1.0:
-        raise InputError(f"data.max_malformed must lie in [0, 1], got {data.max_malformed}")
-    for name in ("examples", "eval_examples"):
-        if getattr(data, name) < 0:
-            raise InputError(f"data.{name} must be at least 0, got {getattr(data, name)}")
-    for column, splitting in (("timestamp", ("time", "user_time")), ("query_id", ("user_time",))):
-        if split in splitting and not getattr(reader.schema, column):
+def _check(split: str, schema: Schema) -> None:
+    needed = {"time": ("timestamp",), "user_time": ("timestamp", "query_id")}
+    for column in needed.get(split, ()):
+        if not getattr(schema, column):
             raise InputError(f"data.split {split!r} needs a {column} in the schema, got none")

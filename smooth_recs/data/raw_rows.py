@@ -15,7 +15,6 @@ import tensorflow as tf
 from smooth_recs.data.conversion import to_float, to_int64, to_string, to_time
 from smooth_recs.data.schema import Categorical, Numeric, Schema
 
-CHUNK_ROWS = 8192
 GOOD, WRONG_FIELDS, UNREADABLE, FIRST_COLUMN = 0, 1, 2, 3
 Column = tuple[Any, Any]
 """Values as the file holds them and a mask of those that are there: [n], or [n, max_values] if multi-valued."""
@@ -23,6 +22,7 @@ Column = tuple[Any, Any]
 
 def assemble(schema: Schema, columns: Mapping[str, Column], problem: Any, file: Any, line: Any) -> dict[str, Any]:
     """A chunk from the columns of a file; `problem` says which rows the reader itself could not read."""
+    columns = {name: _without_empty(*column) for name, column in columns.items()}
     bad: dict[str, Any] = {}
     chunk: dict[str, Any] = {"raw": {}, "file": file, "line": line}
     for feature in schema.features:
@@ -52,9 +52,9 @@ def select(chunk: Mapping[str, Any], mask: Any) -> dict[str, Any]:
 def describe(schema: Schema, problem: int) -> str:
     """Why a row is malformed, in words."""
     if problem == WRONG_FIELDS:
-        return "wrong number of fields"
+        return "wrong number of fields or values"
     if problem == UNREADABLE:
-        return "no readable record"
+        return "no readable tf.Example"
     name = schema.columns[problem - FIRST_COLUMN]
     if name == schema.label:
         return f"{name} is no number" if schema.label_threshold is not None else f"{name} is neither 0 nor 1"
@@ -64,6 +64,11 @@ def describe(schema: Schema, problem: int) -> str:
         return f"{name} is neither a number nor an ISO 8601 time"
     integer = any(feature.name == name and feature.dtype == "int64" for feature in schema.categorical)
     return f"{name} is no integer" if integer else f"{name} is no number"
+
+
+def _without_empty(values: Any, present: Any) -> Column:
+    """An empty text is a missing value."""
+    return values, present & tf.not_equal(values, "") if values.dtype == tf.string else present
 
 
 def _problem(bad: Any, problem: Any) -> Any:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-import numpy as np
+import tensorflow as tf
 
 from smooth_recs.data.schema import Schema
+from smooth_recs.errors import InputError
 
 
 class Reader(Protocol):
@@ -30,12 +31,12 @@ class Reader(Protocol):
 
 
 def chunks(dataset: Any) -> Iterator[dict[str, Any]]:
-    """The chunks of a dataset as dictionaries of NumPy arrays."""
-    chunk: dict[str, Any]
-    for chunk in dataset.as_numpy_iterator():
-        yield chunk
+    """The chunks of a dataset as dictionaries of NumPy arrays.
 
-
-def rows_of(chunk: dict[str, Any]) -> int:
-    """How many rows a chunk has."""
-    return int(np.size(chunk["line"]))
+    Raises:
+      InputError: a file is not what its name says, or is cut short.
+    """
+    try:
+        yield from dataset.as_numpy_iterator()
+    except tf.errors.DataLossError as error:
+        raise InputError(f"data.path: a file is damaged: {error.message.splitlines()[0]}") from error

@@ -162,6 +162,8 @@ def _validate_categorical(feature: Categorical) -> None:
     if feature.min_count < 1:
         raise InputError(f"schema: min_count of {feature.name!r} must be at least 1, got {feature.min_count}")
     if feature.encoding == "identity" and feature.dtype != "int64":
-        raise InputError(f"schema: dtype of {feature.name!r} must be int64 for encoding identity, got {feature.dtype!r}")
+        raise InputError(
+            f"schema: dtype of {feature.name!r} must be int64 for encoding identity, got {feature.dtype!r}"
+        )
     if feature.multi_valued and not feature.separator:
         raise InputError(f"schema: separator of {feature.name!r} must not be empty for a multi-valued feature")

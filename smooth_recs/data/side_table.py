@@ -7,6 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from smooth_recs.data.files import compression
+from smooth_recs.errors import InputError
+
 
 class SideTable:
     """Looks up the attributes of a key; an unknown key has missing ones. Held in memory.
@@ -15,9 +18,15 @@ class SideTable:
       key: the column of the log that holds the key.
       keys: the keys of the table, each once.
       columns: by name, one text per key.
+
+    Raises:
+      InputError: a key is there twice.
     """
 
     def __init__(self, key: str, keys: Sequence[bytes], columns: Mapping[str, Sequence[bytes]]) -> None:
+        if len(set(keys)) < len(keys):
+            twice = next(value for value in keys if keys.count(value) > 1)
+            raise InputError(f"data.path: the side table of {key} holds the key {twice.decode('latin-1')!r} twice")
         self.key = key
         self.names = tuple(columns)
         rows = tf.range(len(keys), dtype=tf.int64)
@@ -29,3 +38,17 @@ class SideTable:
         """The table's columns for a tensor of keys, all of its shape."""
         rows = self._rows.lookup(keys)
         return {name: tf.gather(values, rows) for name, values in self._columns.items()}
+
+
+def read_fields(file: str, delimiter: bytes, fields: int, *, header: bool) -> list[list[bytes]]:
+    """The fields of every line of a small file without quoting, as bytes.
+
+    Raises:
+      InputError: a line has another number of fields.
+    """
+    lines = list(tf.data.TextLineDataset(file, compression(file)).as_numpy_iterator())
+    rows = [line.split(delimiter) for line in lines]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != fields:
+            raise InputError(f"data.path: a line must have {fields} fields, got {len(row)} in {file}:{number}")
+    return rows[int(header) :]

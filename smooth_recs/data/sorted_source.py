@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from smooth_recs.data.chunking import CHUNK_ROWS
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.file_source import encoded, part_of
 from smooth_recs.data.progress import progress
-from smooth_recs.data.raw_rows import CHUNK_ROWS
 from smooth_recs.data.readers import Reader
 from smooth_recs.data.source import Rows
 from smooth_recs.data.splits import Part

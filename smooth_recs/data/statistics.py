@@ -51,7 +51,9 @@ def _from_text(value: str | int) -> Value:
 
 def needed(schema: Schema) -> bool:
     """Whether encoding needs a look at the training rows first."""
-    return any(f.encoding == "vocabulary" for f in schema.categorical) or any(f.needs_statistics for f in schema.numeric)
+    return any(f.encoding == "vocabulary" for f in schema.categorical) or any(
+        f.needs_statistics for f in schema.numeric
+    )
 
 
 class Moments:

@@ -25,7 +25,7 @@ class Survey:
       rows, malformed: of all files.
       head_malformed: malformed ones of the first 1,000 rows.
       places: the first few malformed rows: file, line and why.
-      file, line, first_row: one entry a chunk: where it starts, and the number of its first good row.
+      start_file, start_line, start_row: one entry a chunk: where it starts, and the number of its first good row.
       timestamp, query_id: of every good row, where they were asked for; else empty.
     """
 
@@ -33,9 +33,9 @@ class Survey:
     malformed: int
     head_malformed: int
     places: tuple[str, ...]
-    file: np.ndarray
-    line: np.ndarray
-    first_row: np.ndarray
+    start_file: np.ndarray
+    start_line: np.ndarray
+    start_row: np.ndarray
     timestamp: np.ndarray
     query_id: np.ndarray
 
@@ -67,7 +67,7 @@ def survey(reader: Reader, max_malformed: float, *, times: bool = False) -> Surv
     """Reads everything once; `times` keeps timestamp and query_id of the good rows.
 
     Raises:
-      InputError: more than the share `max_malformed` is malformed, in the first 1,000 rows or in all; or no row is good.
+      InputError: above the share `max_malformed`, in the first 1,000 rows or in all; or no row is good.
     """
     found = _Findings(reader, times)
     with progress("surveying", " rows") as bar:
@@ -107,16 +107,16 @@ class _Findings:
             pieces.append(chunk[name][~bad])
 
     def survey(self) -> Survey:
-        file, line, first_row = np.array(self._starts, np.int64).reshape(-1, 3).T
+        start_file, start_line, start_row = np.array(self._starts, np.int64).reshape(-1, 3).T
         kept = {name: np.concatenate(pieces or [np.zeros(0)]) for name, pieces in self._kept.items()}
         return Survey(
             rows=self.rows,
             malformed=self.malformed,
             head_malformed=self.head_malformed,
             places=tuple(self.places),
-            file=file,
-            line=line,
-            first_row=first_row,
+            start_file=start_file,
+            start_line=start_line,
+            start_row=start_row,
             timestamp=kept.get("timestamp", np.zeros(0)),
             query_id=kept.get("query_id", np.zeros(0, np.int64)),
         )

@@ -76,7 +76,9 @@ class SyntheticSource:
         self.encoder = Encoder(self.schema, Statistics())
         self.train_rows = data.examples or DEFAULT_TRAIN_ROWS
         self.eval_rows = data.eval_examples or DEFAULT_EVAL_ROWS
-        settings = json.dumps([vars(data.synthetic), data.features, data.seed, self.train_rows, self.eval_rows], sort_keys=True)
+        settings = json.dumps(
+            [vars(data.synthetic), data.features, data.seed, self.train_rows, self.eval_rows], sort_keys=True
+        )
         self.fingerprint = hashlib.sha256(settings.encode()).hexdigest()[:16]
         self.summary: dict[str, Any] = {"rows": self.train_rows + self.eval_rows, "malformed": 0}
 

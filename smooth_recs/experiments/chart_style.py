@@ -78,7 +78,7 @@ def _inline(document: str, description: str) -> str:
     """Without what only a file of its own needs, and without ids and styles that reach beyond the chart."""
     text = document[document.index("<svg") :]
     text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>\s*", "", text, flags=re.DOTALL)
-    text = re.sub(r'<g id="[a-zA-Z]+_\d+">', "<g>", text)
+    text = re.sub(r'<g id="[\w.]+_\d+"', "<g", text)
     opening = re.compile(r'<svg [^>]*(viewBox="[^"]*")[^>]*>')
     text = opening.sub(lambda found: f'<svg {found[1]} role="img" aria-label="{escape(description)}">', text, count=1)
     return re.sub(r'style="[^"]*"', _with_variables, text)

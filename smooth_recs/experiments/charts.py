@@ -17,7 +17,8 @@ from smooth_recs.experiments.runs import Run, is_number
 
 _HISTOGRAM_SHARE = 0.995  # the few examples beyond would squeeze the others into a corner
 _LEAST_AUC_RANGE = 0.001  # what is narrower would look like a difference where there is none
-_NAME_LENGTH = 26
+_NAME_LENGTH = 22
+_STEPS = (1, 2, 2.5, 5, 10)  # 2%, 4%, 6%, never 8%, 16%, 24%
 
 
 def pd_bars(runs: Sequence[Run]) -> str:
@@ -98,7 +99,7 @@ def _auc_dots(axes: Axes, runs: Sequence[Run]) -> None:
     every = [value for run in runs for value in run.values("auc")] or [0.5]
     span = max(max(every) - min(every), _LEAST_AUC_RANGE)
     axes.set_xlim(min(every) - 0.15 * span, max(every) + 0.75 * span)
-    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4f}".rstrip("0")))
     axes.set_xlabel("a dot a replica; higher is better")
 
@@ -123,11 +124,10 @@ def _histogram(axes: Axes, runs: Sequence[Run]) -> None:
         )
     axes.set_xlim(0, max(limits, default=1))
     _percent_ticks(axes.xaxis, 6)
-    _percent_ticks(axes.yaxis, 4)
-    axes.tick_params(length=0, labelcolor=MUTED)
-    axes.grid(axis="y")
+    _percent_ticks(axes.yaxis, 5)
+    _quiet(axes)
     axes.set_xlabel("PD of an example")
-    axes.set_ylabel("examples for each point of PD")
+    axes.set_ylabel("examples per point of PD")
 
 
 def _history(axes: Axes, runs: Sequence[Run], metric: str) -> None:
@@ -141,10 +141,14 @@ def _history(axes: Axes, runs: Sequence[Run], metric: str) -> None:
         _percent_ticks(axes.yaxis, 5)
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.tick_params(length=0, labelcolor=MUTED, labelsize=9)
-    axes.grid(axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
+    _quiet(axes)
     axes.set_xlabel("training step")
+
+
+def _quiet(axes: Axes) -> None:
+    axes.tick_params(length=0, pad=5, labelcolor=MUTED, labelsize=9)
+    axes.grid(axis="y")
 
 
 def _write(axes: Axes, text: str, x: float, row: int) -> None:
@@ -152,7 +156,7 @@ def _write(axes: Axes, text: str, x: float, row: int) -> None:
 
 
 def _percent_ticks(axis: Axis, ticks: int) -> None:
-    axis.set_major_locator(MaxNLocator(ticks))
+    axis.set_major_locator(MaxNLocator(ticks, steps=_STEPS))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
 
 

@@ -27,8 +27,8 @@ def count(value: Any) -> str:
 
 
 def short(value: Any) -> str:
-    """Three digits at most: 0.62, 1.5."""
-    return f"{value:.3g}" if is_number(value) else MISSING
+    """Three digits: 0.620, 14.4."""
+    return f"{value:#.3g}".rstrip(".") if is_number(value) else MISSING
 
 
 def signed(size: str, value: float) -> str:

@@ -30,7 +30,7 @@ def write(workdirs: Sequence[str], output: str) -> None:
     """
     page = _environment().get_template("report.html.j2").render(_contents(runs.load(workdirs)))
     _make_folder(output)
-    Path(output).write_text(page, encoding="utf-8")
+    Path(output).write_text(page.strip() + "\n", encoding="utf-8")
 
 
 def picture(workdirs: Sequence[str], output_png: str) -> None:
@@ -50,6 +50,7 @@ def _contents(loaded: Sequence[runs.Run]) -> dict[str, Any]:
         "colours": [chart_style.colour_index(position, len(loaded)) for position in range(len(loaded))],
         "charts": _charts(loaded),
         "sentences": verdict.sentences(loaded),
+        "caveat": verdict.caveat(loaded),
         "warnings": verdict.warnings(loaded),
         "tables": tables,
         "origin": origin,

@@ -115,12 +115,12 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _activation(config: Mapping[str, Any]) -> str:
-    """`SmeLU 0.1`: the activation and its width parameter, one a layer where they differ."""
+    """`SmeLU 0.1`, or `SmeLU 0.4 to 0.05` where the width parameter is a schedule over the layers."""
     model = config.get("model") or {}
     name = str(model.get("activation") or "")
     beta = model.get("beta")
-    widths = beta if isinstance(beta, list) else [] if beta is None else [beta]
-    return " ".join([_SPELLING.get(name, name), "/".join(str(width) for width in widths)]).strip()
+    widths = [beta[0], beta[-1]] if isinstance(beta, list) and beta else [] if beta is None else [beta]
+    return f"{_SPELLING.get(name, name)} {' to '.join(map(str, widths))}".strip()
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:

@@ -54,8 +54,8 @@ def overview(runs: Sequence[Run]) -> Table:
     best = [run.metrics.get("best_possible") or {} for run in runs]
     rows = {
         "Prediction difference (PD)": _compared([run.pd.get("relative") for run in runs], percent, _relative_change),
-        "its 95% interval": _beside([_interval(run.pd.get("interval")) for run in runs]),
-        "95% interval over seeds": _beside([_interval(run.pd.get("interval_over_seeds")) for run in runs]),
+        "PD, 95% interval": _beside([_interval(run.pd.get("interval")) for run in runs]),
+        "PD, 95% interval over seeds": _beside([_interval(run.pd.get("interval_over_seeds")) for run in runs]),
         "PD with means matched": _compared(
             [run.pd.get("after_matching_means") for run in runs], percent, _relative_change
         ),
@@ -68,7 +68,7 @@ def overview(runs: Sequence[Run]) -> Table:
         "Training examples": _compared([run.metrics.get("examples") for run in runs], count),
         "Examples a second": _compared([run.metrics.get("examples_per_second") for run in runs], count),
     }
-    names = [name for run in runs for name in (run.label, "change")]
+    names = [name for run in runs for name in (run.label, "Change")]
     return Table(("", names[0], *names[2:]), _measured(rows))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from smooth_recs.experiments.formats import decimal, percent
 from smooth_recs.experiments.runs import Run, differing, flatten, is_number
 
-CAVEAT = (
+_CAVEAT = (
     "The interval is over held-out requests: it tells how far PD would move with other requests, for these very "
     "models. It says nothing about another training run. A claim about an activation needs several pairs, each with a "
     "seed of its own."
@@ -26,8 +26,12 @@ def sentences(runs: Sequence[Run]) -> list[str]:
         found = [*_disagreement(runs[0]), *_accuracy(runs[0])]
     else:
         found = [" ".join([*_pd_against(runs[0], run), *_accuracy_against(runs[0], run)]) for run in runs[1:]]
-    found += [_over_seeds(run) for run in runs if run.pd.get("interval_over_seeds")]
-    return [*found, CAVEAT] if any(run.pd.get("interval") for run in runs) else found
+    return found + [_over_seeds(run) for run in runs if run.pd.get("interval_over_seeds")]
+
+
+def caveat(runs: Sequence[Run]) -> str:
+    """What the intervals do not cover; nothing where there is none."""
+    return _CAVEAT if any(run.pd.get("interval") for run in runs) else ""
 
 
 def warnings(runs: Sequence[Run]) -> list[str]:

@@ -91,7 +91,8 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
             _combine(piece, ids, feature.combiner)
             for feature, ids, piece in zip(self.multiple, parts[first:], pieces[first:], strict=True)
         ]
-        return tf.concat(pieces[:first] + combined, axis=1)
+        # The number of values of a feature may be free, as in an export; the number of features never is.
+        return tf.ensure_shape(tf.concat(pieces[:first] + combined, axis=1), [None, len(self.features), self.dim])
 
     def get_config(self) -> dict[str, Any]:
         return {

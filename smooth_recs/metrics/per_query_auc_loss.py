@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from smooth_recs import keras_generation
 from smooth_recs.accuracy import Weighting
-from smooth_recs.metrics.sums import SumMetric, column, column_like, weight_column
+from smooth_recs.metrics.sums import SumMetric, column, column_like, is_label, nan_unless, weight_column
 
 
 @keras_generation.serializable
@@ -27,7 +27,8 @@ class PerQueryAUCLoss(SumMetric):
       queries: how many queries the result is over.
       one_class_queries: how many were left out, because their rows (of positive weight) are all of one class.
 
-    The result, float64, is NaN where it is not defined: until a query had both classes, and once a score was NaN.
+    The result, float64, is NaN where it is not defined: until a query had both classes, and once a score was NaN or a
+    label neither 0 nor 1.
 
     ```python
     metric = sr.metrics.PerQueryAUCLoss()
@@ -51,8 +52,7 @@ class PerQueryAUCLoss(SumMetric):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None, *, query_id: Any) -> None:
         score = column(y_pred)
         label = column_like(y_true, score)
-        weight = weight_column(sample_weight, score)
-        weight = tf.where(tf.math.is_nan(score), score, weight)
+        weight = nan_unless(is_label(label) & ~tf.math.is_nan(score), weight_column(sample_weight, score))
         wrong, positive, negative = _pairs_by_query(label, score, weight, _integers(query_id, score))
         pairs = positive * negative
         both = tf.cast(pairs != 0, tf.float64)  # NaN is not 0

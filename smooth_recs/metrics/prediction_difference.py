@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import keras_generation
-from smooth_recs.metrics.sums import SumMetric, column, column_like, weight_column
+from smooth_recs.metrics.sums import SumMetric, column, column_like, is_probability, nan_unless, weight_column
 
 
 @keras_generation.serializable
@@ -18,7 +18,7 @@ class RelativePredictionDifference(SumMetric):
     or [batch, 1], of any float dtype. An example whose predictions are both 0 counts as 0.
 
     The result, float64, is 0 before the first example, and NaN once a prediction was NaN or outside [0, 1] (a logit,
-    most likely): inside a compiled step a metric cannot raise.
+    most likely).
 
     ```python
     metric = sr.metrics.RelativePredictionDifference()
@@ -36,10 +36,9 @@ class RelativePredictionDifference(SumMetric):
         a = column(a)
         b = column_like(b, a)
         weight = weight_column(sample_weight, a)
-        valid = (a >= 0) & (a <= 1) & (b >= 0) & (b <= 1)
         relative = 2 * tf.math.divide_no_nan(tf.abs(a - b), a + b)
-        not_a_number = tf.constant(float("nan"), tf.float64)
-        self.difference.assign_add(tf.reduce_sum(weight * tf.where(valid, relative, not_a_number)))
+        relative = nan_unless(is_probability(a) & is_probability(b), relative)
+        self.difference.assign_add(tf.reduce_sum(weight * relative))
         self.weight.assign_add(tf.reduce_sum(weight))
 
     def result(self) -> tf.Tensor:

@@ -19,6 +19,10 @@ class SumMetric(keras_generation.keras().metrics.Metric):  # type: ignore[misc]
     def add_sum(self, name: str, shape: tuple[int, ...] = ()) -> Any:
         return self.add_weight(name=name, shape=shape, initializer="zeros", dtype="float64")
 
+    def reset_state(self) -> None:
+        for total in self.variables:
+            total.assign(tf.zeros(total.shape, total.dtype))
+
     def merge_state(self, metrics: Iterable[Any]) -> None:
         """Adds the states of other metrics of the same class and settings, which stay as they are."""
         for metric in metrics:
@@ -44,3 +48,16 @@ def column_like(values: Any, other: tf.Tensor) -> tf.Tensor:
 
 def weight_column(sample_weight: Any, other: tf.Tensor) -> tf.Tensor:
     return tf.ones_like(other) if sample_weight is None else column_like(sample_weight, other)
+
+
+def nan_unless(valid: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """NaN where the input was not valid, so that the result is NaN too: inside a compiled step a metric cannot raise."""
+    return tf.where(valid, values, tf.constant(float("nan"), values.dtype))
+
+
+def is_probability(values: tf.Tensor) -> tf.Tensor:
+    return (values >= 0) & (values <= 1)
+
+
+def is_label(values: tf.Tensor) -> tf.Tensor:
+    return (values == 0) | (values == 1)

@@ -1,0 +1,135 @@
+"""The flag --config: a file with a `get_config()`, and typed --config.FIELD=VALUE overrides of what it returns."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
+
+from absl import flags
+from ml_collections import config_flags
+
+from smooth_recs import validation
+from smooth_recs.bin import field_parsers
+from smooth_recs.bin.one_line import one_line
+from smooth_recs.config import Config
+from smooth_recs.errors import InputError
+
+flags.disclaim_key_flags()
+
+_NAME = "config"
+_TEXT = "file whose get_config() returns a smooth_recs.config.Config"
+_MISSING = f"--{_NAME} must be given: {_TEXT}"
+_OVERRIDE = re.compile(rf"--?(?:no)?{_NAME}\.([^=]*)")
+
+
+def define() -> flags.FlagHolder[Config]:
+    """Defines --config; its value is the configuration with all overrides, validated."""
+    field_parsers.register()
+    # No arguments yet: ml_collections would apply overrides to the default here, outside of the error handling.
+    return config_flags.DEFINE_config_dataclass(_NAME, Config(), _TEXT, sys_argv=_argv, parse_fn=load)
+
+
+_argv: list[str] = []
+
+
+def is_defined() -> bool:
+    return _NAME in flags.FLAGS
+
+
+def check_overrides(argv: Iterable[str]) -> None:
+    """Raises InputError for the first override of a field that does not exist, or of a configuration not given."""
+    _argv[:] = argv
+    overrides = [match[1] for match in map(_OVERRIDE.match, _argv[1:]) if match]
+    if not is_defined() or not overrides:
+        return
+    if not any(re.match(rf"--?{_NAME}(=|$)", argument) for argument in _argv):
+        raise InputError(_MISSING)
+    for path in overrides:
+        _check_field(path)
+
+
+def validate() -> None:
+    """Raises InputError where --config is missing, or the configuration with its overrides breaks a rule."""
+    if not is_defined():
+        return
+    if not flags.FLAGS[_NAME].present:
+        raise InputError(_MISSING)
+    validation.validate(flags.FLAGS[_NAME].value)
+
+
+def _check_field(path: str) -> None:
+    section: Any = Config()
+    *outer, last = path.split(".")
+    for depth, name in enumerate(outer):
+        section = _member(section, name, ".".join(outer[:depth]))
+        if not validation.is_section(type(section)):
+            raise InputError(f"--{_NAME}.{path}: {'.'.join(outer[: depth + 1])} has no fields")
+    member = _member(section, last, ".".join(outer))
+    if validation.is_section(type(member)):
+        raise InputError(f"--{_NAME}.{path} must name a field of {path}: {_listed(member)}")
+    if path == "data.schema":
+        raise InputError(f"--{_NAME}.{path} cannot be a flag: a schema is set in the configuration file")
+
+
+def _member(section: Any, name: str, path: str) -> Any:
+    fields = list(vars(section))
+    if name in fields:
+        return getattr(section, name)
+    whole = ".".join(filter(None, (_NAME, path, name)))
+    near = difflib.get_close_matches(name, fields)
+    hint = f" did you mean {' or '.join(near)}?" if near else ""
+    raise InputError(f"--{whole}: no such field;{hint} fields of {path or _NAME}: {', '.join(fields)}")
+
+
+def _listed(section: Any) -> str:
+    return ", ".join(vars(section))
+
+
+def load(path: str) -> Config:
+    """What `get_config()` of the file at `path` returns.
+
+    Raises:
+      InputError: the file is missing, fails, has no `get_config` or returns something else. absl puts
+        `flag --config=PATH: ` before the message.
+    """
+    if not os.path.isfile(path):
+        raise InputError("no such file")
+    module = _execute(path)
+    if not callable(getattr(module, "get_config", None)):
+        raise InputError("the file has no function get_config()")
+    try:
+        config = module.get_config()
+    except Exception as error:
+        raise InputError(f"get_config() failed{_line_in(error, path)}: {one_line(error)}") from error
+    if not isinstance(config, Config):
+        raise InputError(f"get_config() must return a smooth_recs.config.Config, got {type(config).__name__}")
+    return config
+
+
+def _execute(path: str) -> ModuleType:
+    name = f"{_NAME}_file"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError("must be a Python file (.py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses of the file look themselves up there
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise InputError(f"line {error.lineno} is not Python: {error.msg}") from error
+    except Exception as error:
+        raise InputError(f"the file failed{_line_in(error, path)}: {one_line(error)}") from error
+    return module
+
+
+def _line_in(error: Exception, path: str) -> str:
+    """` in line N`, the innermost line of the file at `path` that `error` passed."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    return f" in line {lines[-1]}" if lines else ""

@@ -1,0 +1,26 @@
+"""Trains siblings of one model, measures their prediction difference (PD) and accuracy, and exports each.
+
+  python -m smooth_recs.bin.train --config=configs/demo.py --workdir=runs/demo
+  python -m smooth_recs.bin.train --config=configs/movielens.py --workdir=runs/relu \\
+      --config.data.path=ml-100k --config.model.activation=relu --config.model.beta=null
+
+The same command on the same workdir resumes a run that was killed. It leaves metrics.json, report.html, checkpoints/,
+tensorboard/ and export/replica_K/VERSION/ there.
+"""
+
+from __future__ import annotations
+
+from smooth_recs.bin import command, config_flag
+
+_CONFIG = config_flag.define()
+_WORKDIR = command.required_string("workdir", "folder that receives the results")
+
+
+def main() -> None:
+    from smooth_recs import training
+
+    training.train_and_evaluate(_CONFIG.value, str(_WORKDIR.value))
+
+
+if __name__ == "__main__":
+    command.run(main)

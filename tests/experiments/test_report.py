@@ -1,0 +1,405 @@
+"""Reports of runs that were never trained: what a page says, what it never does, and how it looks in a browser."""
+
+from __future__ import annotations
+
+import copy
+import html.parser
+import json
+import re
+import shutil
+import subprocess
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import matplotlib.image
+import pytest
+from hypothesis import strategies as st
+
+from smooth_recs import config
+from smooth_recs.errors import InputError
+from smooth_recs.experiments import report
+
+ATTACK = "<script>alert(1)</script>"
+METRICS: dict[str, Any] = {
+    "replicas": [
+        {
+            "log_loss": 0.33712345678,
+            "auc": 0.7712,
+            "auc_loss": 0.2288,
+            "per_query_auc_loss": 0.241,
+            "calibration": 0.991,
+            "mean_prediction": 0.1353,
+        },
+        {
+            "log_loss": 0.3365,
+            "auc": 0.7731,
+            "auc_loss": 0.2269,
+            "per_query_auc_loss": 0.239,
+            "calibration": 1.002,
+            "mean_prediction": 0.1367,
+        },
+    ],
+    "pd": {
+        "relative": 0.085312345,
+        "pairs": [[0, 1, 0.085312345]],
+        "interval": [0.0832, 0.0871],
+        "after_matching_means": 0.0812,
+        "histogram": {"edges": [0.0, 0.1, 0.2, 0.5, 2.0], "counts": [700, 250, 50, 0]},
+    },
+    "best_possible": {"auc": 0.8336, "log_loss": 0.3011},
+    "history": [
+        {"step": 400, "pd": 0.2, "auc": 0.70, "log_loss": 0.40},
+        {"step": 1800, "pd": 0.09, "auc": 0.77, "log_loss": 0.34},
+    ],
+    "layers": [{"name": "dense_0", "pre_activation_rms": 0.62, "transition_share": 0.31}],
+    "examples": 1_000_000,
+    "examples_per_second": 47123.4,
+    "exports": ["export/replica_0/1", "export/replica_1/1"],
+}
+MANIFEST: dict[str, Any] = {
+    "versions": {"smooth_recs": "0.1.0", "tensorflow": "2.21.0"},
+    "seeds": {"seed": 1, "replicas": [11, 12]},
+    "data": {
+        "fingerprint": "sha256:9c11",
+        "rows": 1_100_000,
+        "malformed": {"rows": 2, "first": ["log.csv:12: label must be 0 or 1, got '2'", "log.csv:99: empty line"]},
+    },
+    "command": "python -m smooth_recs.bin.train --config=configs/demo.py",
+}
+
+
+class Page(html.parser.HTMLParser):
+    """Tags with their attributes, all text, and per table {row name: [[exact numbers of a cell], ...]}."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.source = path.read_text(encoding="utf-8")
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.tables: list[dict[str, list[list[float]]]] = []
+        self._row = ""
+        self._in_row_name = False
+        self.feed(self.source)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        self.tags.append((tag, attributes))
+        if tag == "table":
+            self.tables.append({})
+        elif tag == "th" and attributes.get("scope") == "row":
+            self._row, self._in_row_name = "", True
+        elif tag == "td":
+            self.tables[-1].setdefault(self._row, []).append([])
+        elif tag == "data":
+            self.tables[-1][self._row][-1].append(float(attributes["value"] or "nan"))
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_row_name = self._in_row_name and tag != "th"
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self._in_row_name:
+            self._row += data
+
+    @property
+    def prose(self) -> str:
+        return " ".join(self.text.split())
+
+    def table(self, row: str) -> dict[str, list[list[float]]]:
+        """The first table that has such a row."""
+        return next(table for table in self.tables if row in table)
+
+
+def workdir(
+    folder: Path, *, activation: str = "smelu", beta: Any = 0.1, metrics: Any = METRICS, manifest: Any = MANIFEST
+) -> str:
+    folder.mkdir(parents=True)
+    settings = config.Config(model=config.Model(activation=activation, beta=beta)).to_dict()
+    for name, content in (("config", settings), ("manifest", manifest), ("metrics", metrics)):
+        (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    return str(folder)
+
+
+def page_of(tmp_path: Path, *workdirs: str) -> Page:
+    output = tmp_path / "out" / "report.html"
+    report.write(workdirs, str(output))
+    return Page(output)
+
+
+def relu(tmp_path: Path, **pd: Any) -> str:
+    metrics = copy.deepcopy(METRICS)
+    metrics["pd"].update({"relative": 0.144, "interval": [0.141, 0.147], "pairs": [[0, 1, 0.144]], **pd})
+    for replica in metrics["replicas"]:
+        replica["auc_loss"] += 0.002
+    return workdir(tmp_path / "relu", activation="relu", beta=None, metrics=metrics)
+
+
+def test_page_is_whole_and_asks_for_nothing(tmp_path: Path) -> None:
+    page = page_of(tmp_path, relu(tmp_path), workdir(tmp_path / "smelu"))
+    names = [tag for tag, _ in page.tags]
+    assert names.count("svg") == 5
+    assert not {"script", "link", "iframe", "img", "image", "object", "embed", "base", "form"} & set(names)
+    references = [
+        value
+        for _, attributes in page.tags
+        for name, value in attributes.items()
+        if name in {"src", "srcset", "href", "xlink:href", "action", "data", "poster"}
+    ]
+    assert references, "the charts refer to their own parts"
+    assert all(value and value.startswith("#") for value in references)
+    assert re.findall(r"url\((?!#)", page.source) == []
+    assert not re.search(r"https?:|@import|javascript:", page.source)
+    assert any("default-src 'none'" in (attributes.get("content") or "") for _, attributes in page.tags)
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+
+
+def test_charts_follow_the_colours_of_the_page_and_share_no_id(tmp_path: Path) -> None:
+    page = page_of(tmp_path, relu(tmp_path), workdir(tmp_path / "smelu"))
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    charts = re.findall(r"<svg.*?</svg>", page.source, flags=re.DOTALL)
+    for chart in charts:
+        assert not re.search(r"(fill|stroke): (#|black|white)", chart)
+        assert "currentColor" in chart or "var(--muted)" in chart
+    assert all("var(--series-0)" in chart and "var(--series-1)" in chart for chart in charts)
+    assert page.source.count("--series-0:") == 2, "one for light, one for dark"
+
+
+def test_equal_workdirs_give_equal_files(tmp_path: Path) -> None:
+    run = workdir(tmp_path / "smelu")
+    for name in ("first", "second"):
+        report.write([run], str(tmp_path / f"{name}.html"))
+        report.picture([run], str(tmp_path / f"{name}.png"))
+    assert (tmp_path / "first.html").read_bytes() == (tmp_path / "second.html").read_bytes()
+    assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
+
+
+def test_numbers_in_tables_are_those_of_the_metrics(tmp_path: Path) -> None:
+    page = page_of(tmp_path, workdir(tmp_path / "smelu"))
+    overview = page.table("PD, 95% interval")
+    assert overview["Prediction difference (PD)"] == [[0.085312345]]
+    assert overview["PD, 95% interval"] == [[0.0832, 0.0871]]
+    assert overview["PD with means matched"] == [[0.0812]]
+    assert overview["AUC"] == [[pytest.approx(0.77215)]]
+    assert overview["AUC of the true probabilities"] == [[0.8336]]
+    assert overview["Training examples"] == [[1_000_000]]
+
+    replicas = next(table for table in page.tables if len(table.get("AUC", ())) == 2)
+    for name, key in {
+        "Log loss": "log_loss",
+        "AUC": "auc",
+        "AUC loss": "auc_loss",
+        "Calibration": "calibration",
+    }.items():
+        assert replicas[name] == [[replica[key]] for replica in METRICS["replicas"]]
+
+    bins = page.table("10.0% to 20.0%")
+    assert list(bins.values()) == [[[700.0]], [[250.0]], [[50.0]]], "no rows after the last bin that has examples"
+    steps = page.table("1,800")
+    assert steps == {"400": [[0.2], [0.7], [0.4]], "1,800": [[0.09], [0.77], [0.34]]}
+    assert page.table("dense_0")["dense_0"] == [[0.62], [0.31]]
+    assert page.table("train.batch_size")["train.batch_size"] == [[256.0]]
+    for said in ("8.53%", "8.32% to 8.71%", "log.csv:99: empty line", "2.21.0", MANIFEST["command"], "sha256:9c11"):
+        assert said in page.text
+
+
+@hypothesis.given(
+    name=st.text(alphabet="<>&\"'{}%$_#/ab", min_size=1, max_size=30),
+    relative=st.floats(0, 2),
+    auc=st.floats(0, 1),
+)
+@hypothesis.settings(max_examples=25, deadline=None)
+def test_any_name_stays_text_and_any_number_stays_exact(
+    tmp_path_factory: pytest.TempPathFactory, name: str, relative: float, auc: float
+) -> None:
+    tmp_path = tmp_path_factory.mktemp("any")
+    metrics = {"replicas": [{"auc": auc}, {"auc": auc}], "pd": {"relative": relative}}
+    plain = page_of(tmp_path, workdir(tmp_path / "plain", activation="plain", beta=None, metrics=metrics))
+    page = page_of(tmp_path, workdir(tmp_path / "named", activation=name, beta=None, metrics=metrics))
+    assert [tag for tag, _ in page.tags] == [tag for tag, _ in plain.tags]
+    assert name in page.text
+    assert page.table("AUC")["Prediction difference (PD)"] == [[relative]]
+    assert page.tables[1]["AUC"] == [[auc], [auc]]
+
+
+def test_markup_in_data_and_configuration_stays_text(tmp_path: Path) -> None:
+    manifest = {
+        "versions": {ATTACK: ATTACK},
+        "data": {"malformed": {"first": [f"log.csv:1: column {ATTACK}"]}, ATTACK: 1},
+        "command": ATTACK,
+        "unknown": [{ATTACK: [ATTACK]}],
+    }
+    metrics = copy.deepcopy(METRICS)
+    metrics["layers"][0]["name"] = ATTACK
+    metrics["exports"] = [ATTACK]
+    metrics["replicas"][0][ATTACK] = 0.5
+    runs = [
+        workdir(tmp_path / str(number), activation=ATTACK, beta=number, metrics=metrics, manifest=manifest)
+        for number in range(2)
+    ]
+    for page in (page_of(tmp_path, runs[0]), page_of(tmp_path, *runs)):
+        assert "<script" not in page.source
+        assert page.text.count(ATTACK) >= 10
+
+
+@pytest.mark.parametrize(
+    ("missing", "gone"),
+    [
+        ("history", "While training"),
+        ("layers", "Scale of the pre-activations"),
+        ("best_possible", "true probabilities"),
+        ("examples_per_second", "Examples a second"),
+    ],
+)
+@pytest.mark.parametrize("null", [False, True])
+def test_missing_part_leaves_out_its_section_only(tmp_path: Path, missing: str, gone: str, null: bool) -> None:
+    metrics = {key: value for key, value in METRICS.items() if key != missing} | ({missing: None} if null else {})
+    page = page_of(tmp_path, workdir(tmp_path / "smelu", metrics=metrics))
+    assert gone not in page.prose
+    assert gone in page_of(tmp_path, workdir(tmp_path / "whole")).prose
+    assert page.table("PD, 95% interval")["Prediction difference (PD)"] == [[0.085312345]]
+
+
+def test_one_replica_has_no_prediction_difference(tmp_path: Path) -> None:
+    metrics = {**METRICS, "pd": None, "replicas": METRICS["replicas"][:1]}
+    alone = workdir(tmp_path / "alone", activation="relu", beta=None, metrics=metrics)
+    page = page_of(tmp_path, alone)
+    assert "no prediction difference is measured" in page.prose
+    assert "The interval is over held-out requests" not in page.prose
+    both = page_of(tmp_path, alone, workdir(tmp_path / "pair"))
+    assert "cannot be compared in PD with ReLU" in both.prose
+    assert "not measured" in both.text
+
+
+def test_hardly_anything_is_enough(tmp_path: Path) -> None:
+    folder = tmp_path / "bare"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "manifest.json").write_text("{}")
+    (folder / "metrics.json").write_text('{"replicas": [{"auc": null, "log_loss": NaN}, {"auc": 0.5}]}')
+    page = page_of(tmp_path, str(folder))
+    assert page.prose.startswith("bare")
+    assert "nan" not in page.prose.lower()
+
+
+def test_comparison_says_what_is_measured_and_no_more(tmp_path: Path) -> None:
+    page = page_of(tmp_path, relu(tmp_path), workdir(tmp_path / "smelu"))
+    assert page.prose.startswith("SmeLU 0.1 against ReLU")
+    assert (
+        "The PD of SmeLU 0.1 is 8.53% (95% interval 8.32% to 8.71%), that of ReLU 14.4% (14.1% to 14.7%): 41% lower. "
+        "The two intervals do not overlap. Its AUC loss is 0.2278 against 0.2298, which is 0.0020 lower; replicas of "
+        "one and the same run differ by up to 0.0019."
+    ) in page.prose
+    assert "It says nothing about another training run." in page.prose
+    overview = page.table("PD, 95% interval")
+    assert overview["Prediction difference (PD)"] == [[0.144], [0.085312345], []]
+    assert overview["PD, 95% interval"] == [[0.141, 0.147], [0.0832, 0.0871], []]
+    assert page.prose.count("\N{MINUS SIGN}41%") == 1
+    changed = [table for table in page.tables if list(table) == ["model.activation", "model.beta"]]
+    assert changed == [{"model.activation": [[], []], "model.beta": [[], [0.1]]}]
+    assert page.source.index("<svg") < page.source.index("What is measured"), "a picture first"
+
+
+def test_comparison_that_goes_against_the_second_run(tmp_path: Path) -> None:
+    page = page_of(tmp_path, relu(tmp_path, relative=0.08, interval=[0.078, 0.084]), workdir(tmp_path / "smelu"))
+    assert ": 7% higher. The two intervals overlap." in page.prose
+
+
+def test_pd_of_zero_has_no_relative_change(tmp_path: Path) -> None:
+    page = page_of(tmp_path, relu(tmp_path, relative=0.0, interval=[0.0, 0.0]), workdir(tmp_path / "smelu"))
+    assert "that of ReLU 0% (0% to 0%). The two intervals do not overlap." in page.prose
+
+
+def test_interval_over_seeds_is_told_apart(tmp_path: Path) -> None:
+    page = page_of(tmp_path, relu(tmp_path, interval_over_seeds=[0.11, 0.16]), workdir(tmp_path / "smelu"))
+    assert "Over training runs with seeds of their own, the PD of ReLU is 11.0% to 16.0% (95%)." in page.prose
+    assert page.table("PD, 95% interval over seeds")["PD, 95% interval over seeds"] == [[0.11, 0.16], [], []]
+
+
+def test_runs_on_other_data_are_said_to_be(tmp_path: Path) -> None:
+    first = workdir(tmp_path / "a", activation="relu", beta=None)
+    assert "did not see the same data" not in page_of(tmp_path, first, workdir(tmp_path / "b")).prose
+    other = {**MANIFEST, "data": {**MANIFEST["data"], "fingerprint": "sha256:0"}}
+    page = page_of(tmp_path, first, workdir(tmp_path / "c", manifest=other))
+    assert "These runs did not see the same data (their fingerprints differ)" in page.prose
+
+
+def test_runs_with_one_name_are_told_apart_by_what_differs(tmp_path: Path) -> None:
+    runs = [workdir(tmp_path / name) for name in ("a", "b")]
+    assert f"SmeLU 0.1 ({runs[0]})" in page_of(tmp_path, *runs).prose
+    settings = json.loads((tmp_path / "b" / "config.json").read_text())
+    settings["seed"] = 7
+    (tmp_path / "b" / "config.json").write_text(json.dumps(settings))
+    assert page_of(tmp_path, *runs).prose.startswith("SmeLU 0.1 (seed 7) against SmeLU 0.1 (seed 1)")
+
+
+def test_schedule_and_pairs_of_three_replicas(tmp_path: Path) -> None:
+    metrics = copy.deepcopy(METRICS)
+    metrics["replicas"].append(METRICS["replicas"][0])
+    metrics["pd"]["pairs"] = [[0, 1, 0.08], [0, 2, 0.09], [1, 2, 0.0856]]
+    page = page_of(tmp_path, workdir(tmp_path / "smelu", beta=[0.4, 0.2, 0.05], metrics=metrics))
+    assert page.prose.startswith("SmeLU 0.4 to 0.05")
+    assert page.table("0 and 2") == {"0 and 1": [[0.08]], "0 and 2": [[0.09]], "1 and 2": [[0.0856]]}
+
+
+def test_picture_shows_both_runs_on_white(tmp_path: Path) -> None:
+    output = tmp_path / "docs" / "picture.png"
+    report.picture([relu(tmp_path), workdir(tmp_path / "smelu")], str(output))
+    pixels = matplotlib.image.imread(output)[..., :3]
+    height, width, _ = pixels.shape
+    assert 1200 < width < 2000
+    assert 200 < height < 600
+    assert (pixels[[0, 0, -1, -1], [0, -1, 0, -1]] == 1).all()
+    grey, blue = ([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for colour in ("#868c96", "#2566ae"))
+    areas = [(abs(pixels - colour).max(axis=-1) < 0.01)[:, : width // 2].sum() for colour in (grey, blue)]
+    assert areas[1] / areas[0] == pytest.approx(0.0853 / 0.144, rel=0.06), "the bars are as long as the PDs"
+
+
+def test_workdirs_that_hold_no_finished_run_are_named(tmp_path: Path) -> None:
+    output = str(tmp_path / "report.html")
+    with pytest.raises(InputError, match="must name at least one workdir, got none"):
+        report.write([], output)
+    with pytest.raises(InputError, match=r"holds config\.json, got no such file in '.*nowhere'"):
+        report.write([str(tmp_path / "nowhere")], output)
+    run = Path(workdir(tmp_path / "run"))
+    for content, rule in (
+        ("{", r"metrics\.json must be readable JSON"),
+        ("[]", r"metrics\.json must hold a JSON object"),
+        ("{}", r"metrics\.json must hold at least one replica"),
+    ):
+        (run / "metrics.json").write_text(content)
+        with pytest.raises(InputError, match=rule):
+            report.write([str(run)], output)
+    assert not Path(output).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs Chromium")
+@pytest.mark.parametrize("width", [360, 390, 1200])
+def test_nothing_overflows_in_a_browser(tmp_path: Path, width: int) -> None:
+    long_name = {**MANIFEST, "data": {"fingerprint": "0123456789abcdef" * 20}, "command": "x" * 400}
+    runs = [relu(tmp_path), workdir(tmp_path / "smelu", manifest=long_name), workdir(tmp_path / "swish", beta=0.2)]
+    page = page_of(tmp_path, *runs)
+    opened = page.source.replace("<details>", "<details open>")
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f'<iframe style="width:{width}px;height:900px;border:0" srcdoc="{escape(opened)}"></iframe>'
+        "<script>onload = () => {"
+        "const page = document.querySelector('iframe').contentDocument.documentElement;"
+        "const charts = [...page.querySelectorAll('svg')].map(chart => chart.getBoundingClientRect());"
+        "document.body.innerHTML = `width ${page.scrollWidth} of ${page.clientWidth},"
+        " charts ${charts.filter(box => box.width > 200 && box.right <= page.clientWidth).length}`}</script>",
+        encoding="utf-8",
+    )
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", "--window-size=1400,1000", frame.as_uri()]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    found = re.search(r"width (\d+) of (\d+), charts (\d+)", shown)
+    assert found, shown[-300:]
+    scroll_width, client_width, charts = map(int, found.groups())
+    assert scroll_width == client_width
+    assert width - 20 <= client_width <= width
+    assert charts == 5

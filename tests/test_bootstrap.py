@@ -1,0 +1,90 @@
+"""The Poisson bootstrap: its draws, its merges, its coverage."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from smooth_recs import bootstrap
+from smooth_recs.bootstrap import PoissonBootstrap, poisson_draws, request_keys
+from smooth_recs.errors import InputError
+
+
+def test_draws_are_poisson_and_independent() -> None:
+    draws = poisson_draws(np.arange(5000, dtype=np.uint64), 200, seed=3)
+    shares = [(draws == n).mean() for n in range(6)]
+    np.testing.assert_allclose(shares, np.exp(-1) / np.array([1, 1, 2, 6, 24, 120]), atol=0.002)
+    assert draws.mean() == pytest.approx(1, abs=0.005)
+    assert draws.var() == pytest.approx(1, abs=0.01)
+    across_replicates = np.corrcoef(draws.T)[np.triu_indices(200, 1)]
+    across_keys = np.corrcoef(draws[:200])[np.triu_indices(200, 1)]
+    assert across_replicates.std() == pytest.approx(1 / np.sqrt(5000), rel=0.05)
+    assert across_keys.std() == pytest.approx(1 / np.sqrt(200), rel=0.05)
+
+
+def test_a_draw_depends_on_seed_key_and_replicate_only() -> None:
+    keys = np.array([5, 9, 5], np.uint64)
+    draws = poisson_draws(keys, 30, seed=0)
+    np.testing.assert_array_equal(draws[0], draws[2])
+    np.testing.assert_array_equal(poisson_draws(keys[1:2], 17, seed=0)[0], draws[1, :17])
+    assert (poisson_draws(keys, 30, seed=1) != draws).any()
+
+
+def test_keys_of_text_do_not_depend_on_what_else_is_there() -> None:
+    np.testing.assert_array_equal(request_keys(["b", "a", "b"]), request_keys([b"b", b"a", b"b"]))
+    assert request_keys(["c", "a"])[1] == request_keys(["a", "b"])[0]
+    np.testing.assert_array_equal(request_keys(np.array([-1, 7], np.int32)), np.array([2**64 - 1, 7], np.uint64))
+
+
+def test_replicates_are_the_weighted_ratios() -> None:
+    rng = np.random.default_rng(0)
+    numerator, denominator, keys = rng.uniform(size=300), rng.uniform(size=300), np.arange(300, dtype=np.uint64)
+    resampled = PoissonBootstrap(replicates=40, seed=2)
+    resampled.add(numerator, denominator, keys)
+    draws = poisson_draws(keys, 40, seed=2)
+    ratios = (draws.T @ numerator) / (draws.T @ denominator)
+    np.testing.assert_allclose(resampled.interval(0.9), np.quantile(ratios, [0.05, 0.95]), rtol=1e-12)
+
+
+def test_shards_merge_even_where_they_split_a_request() -> None:
+    rng = np.random.default_rng(0)
+    values, ones = rng.uniform(size=999), np.ones(999)
+    keys = request_keys(np.arange(999) // 4)
+    whole = PoissonBootstrap(replicates=100)
+    whole.add(values, ones, keys)
+    merged = PoissonBootstrap(replicates=100)
+    for part in (slice(0, 1), slice(1, 402), slice(402, 402), slice(402, None)):
+        shard = PoissonBootstrap(replicates=100)
+        shard.add(values[part], ones[part], keys[part])
+        merged.merge(shard)
+    np.testing.assert_allclose(merged.sums, whole.sums, rtol=1e-12)
+
+
+def test_memory_is_bounded_and_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, keys = np.linspace(0, 1, 500), np.arange(500, dtype=np.uint64)
+    whole = PoissonBootstrap(replicates=50)
+    whole.add(values, np.ones(500), keys)
+    monkeypatch.setattr(bootstrap, "_CELLS", 170)  # three keys at a time
+    chunked = PoissonBootstrap(replicates=50)
+    chunked.add(values, np.ones(500), keys)
+    np.testing.assert_allclose(chunked.sums, whole.sums, rtol=1e-12)
+
+
+def test_a_single_request_gives_its_own_value() -> None:
+    single = PoissonBootstrap(replicates=20)  # a third of the replicates draw nothing
+    single.add(np.array([0.3]), np.array([2.0]), np.array([1], np.uint64))
+    assert single.interval() == pytest.approx((0.15, 0.15))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: PoissonBootstrap(replicates=0), "replicates must be at least 1, got 0"),
+        (lambda: PoissonBootstrap().interval(), "positive weight, got none"),
+        (lambda: PoissonBootstrap().interval(1.0), "confidence must be between 0 and 1, got 1.0"),
+        (lambda: PoissonBootstrap().merge(PoissonBootstrap(seed=1)), "same seed and replicates"),
+    ],
+)
+def test_errors(wrong, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        wrong()

@@ -1,0 +1,144 @@
+"""BUILD names every file once, only files and targets that exist, and every dependency that a target's files import."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from source_imports import PACKAGE, ROOT, imports, module_name
+
+# Where the name that is imported is not the name of the distribution.
+DISTRIBUTIONS = {"absl": "absl_py", "sklearn": "scikit_learn"}
+STARLARK = (ast.Expr, ast.Assign)
+
+
+def glob(include: list[str], exclude: list[str] | None = None, allow_empty: bool = False) -> list[str]:
+    """Bazel's glob: files only; without `allow_empty` an empty result is an error."""
+    found = _files(include) - _files(exclude or [])
+    assert found or allow_empty, f"glob({include}) finds nothing"
+    return sorted(found)
+
+
+def _files(patterns: list[str]) -> set[str]:
+    paths = {path for pattern in patterns for path in ROOT.glob(_all_files(pattern))}
+    return {path.relative_to(ROOT).as_posix() for path in paths if path.is_file() and "__pycache__" not in path.parts}
+
+
+def _all_files(pattern: str) -> str:
+    """Python's `dir/**` finds folders only."""
+    return f"{pattern}/*" if pattern.endswith("**") else pattern
+
+
+def targets() -> dict[str, dict[str, Any]]:
+    """The rules of BUILD by name. Starlark is close enough to Python to be run by it."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def rule(**attributes: Any) -> None:
+        name = attributes["name"]
+        assert name not in found, f"two targets are called {name}"
+        found[name] = attributes
+
+    def nothing(*_: Any, **__: Any) -> None:
+        pass
+
+    words = dict.fromkeys(("load", "package", "exports_files"), nothing)
+    rules = dict.fromkeys(("py_library", "py_binary", "py_test"), rule)
+    exec(compile(tree(), "BUILD", "exec"), {"__builtins__": {}, "glob": glob, **words, **rules})
+    return found
+
+
+def tree() -> ast.Module:
+    return ast.parse((ROOT / "BUILD").read_text("utf-8"))
+
+
+TARGETS = targets()
+OWNER = {source: name for name, target in TARGETS.items() for source in target["srcs"]}
+
+
+def internal(name: str) -> list[str]:
+    return [label.removeprefix(":") for label in TARGETS[name].get("deps", []) if label.startswith(":")]
+
+
+def needed(source: str) -> set[str]:
+    """The labels that the imports of a file ask for."""
+    labels = set()
+    for module in imports(ROOT / source):
+        if module.partition(".")[0] == PACKAGE:
+            labels.add(f":{OWNER[_path(module)]}")
+        elif (ROOT / "tests" / f"{module}.py").is_file():
+            labels.add(":testing")
+        elif module not in sys.stdlib_module_names:
+            labels.add(f"@pypi//{DISTRIBUTIONS.get(module, module)}")
+    return labels
+
+
+def _path(module: str) -> str:
+    path = ROOT.joinpath(*module.split("."))
+    return (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).relative_to(ROOT).as_posix()
+
+
+def test_the_file_keeps_to_what_starlark_has_at_the_top_level():
+    assert all(isinstance(statement, STARLARK) for statement in tree().body)
+    assert not any(isinstance(node, ast.JoinedStr | ast.Lambda | ast.GeneratorExp) for node in ast.walk(tree()))
+
+
+def test_every_source_file_belongs_to_exactly_one_target():
+    folders = (PACKAGE, "tests", "configs", "examples", "benchmarks")
+    files = {path.relative_to(ROOT).as_posix() for folder in folders for path in (ROOT / folder).rglob("*.py")}
+    listed = sorted(source for target in TARGETS.values() for source in target["srcs"])
+    assert listed == sorted(files)
+
+
+def test_every_test_file_is_a_test():
+    tests = {
+        source for target in TARGETS.values() for source in target["srcs"] if Path(source).name.startswith("test_")
+    }
+    assert tests
+    assert all(TARGETS[OWNER[source]].get("main") == source for source in tests)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_every_file_of_a_target_exists(name):
+    files = [*TARGETS[name]["srcs"], *(f for f in TARGETS[name].get("data", []) if not f.startswith(":"))]
+    assert not [file for file in files if not (ROOT / file).is_file()]
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_every_dependency_exists(name):
+    locked = {
+        line.partition("==")[0].lower().replace("-", "_")
+        for line in (ROOT / "requirements.lock").read_text("utf-8").splitlines()
+    }
+    labels = [*TARGETS[name].get("deps", []), *(f for f in TARGETS[name].get("data", []) if f.startswith(":"))]
+    assert len(set(labels)) == len(labels)
+    for label in labels:
+        hub, _, distribution = label.partition("//")
+        assert label[1:] in TARGETS if label.startswith(":") else hub == "@pypi" and distribution in locked, label
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_dependencies_cover_what_the_files_import(name):
+    missing = {s: needed(s) - set(TARGETS[name].get("deps", [])) - {f":{name}"} for s in TARGETS[name]["srcs"]}
+    assert not {source: labels for source, labels in missing.items() if labels}
+
+
+def test_dependencies_form_no_circle():
+    order = list(graphlib.TopologicalSorter({name: internal(name) for name in TARGETS}).static_order())
+    assert order.index("base") < order.index("training") < order.index("train")
+
+
+def test_the_whole_library_is_behind_its_own_name():
+    libraries = {OWNER[source] for source in OWNER if source.startswith(f"{PACKAGE}/")} - {
+        "smooth_recs",
+        "command",
+        "train",
+    }
+    assert set(internal("smooth_recs")) == libraries
+
+
+def test_names_of_modules_match_their_files():
+    assert all(_path(module_name(ROOT / source)) == source for source in OWNER if source.startswith(PACKAGE))

@@ -1,0 +1,108 @@
+"""Imports point downward: no module imports one of a higher layer, none imports itself in a circle."""
+
+from __future__ import annotations
+
+import graphlib
+
+import pytest
+from source_imports import imports, modules
+
+# The longest name that a module's name starts with decides.
+LAYERS = {
+    "smooth_recs.accuracy": 0,
+    "smooth_recs.activations.checks": 0,
+    "smooth_recs.activations.functions": 0,
+    "smooth_recs.activations.gated": 0,
+    "smooth_recs.activations.gradients": 0,
+    "smooth_recs.activations.piecewise": 0,
+    "smooth_recs.arrays": 0,
+    "smooth_recs.bootstrap": 0,
+    "smooth_recs.config": 0,
+    "smooth_recs.data.schema": 0,
+    "smooth_recs.errors": 0,
+    "smooth_recs.exact_sum": 0,
+    "smooth_recs.keras_generation": 0,
+    "smooth_recs.logit_shift": 0,
+    "smooth_recs.prediction_difference": 0,
+    "smooth_recs.validation": 0,
+    "smooth_recs.version": 0,
+    "smooth_recs": 1,
+    "smooth_recs.activations": 1,
+    "smooth_recs.constraints": 1,
+    "smooth_recs.data": 1,
+    "smooth_recs.distribution": 1,
+    "smooth_recs.layers": 1,
+    "smooth_recs.metrics": 1,
+    "smooth_recs.callbacks": 2,
+    "smooth_recs.models": 2,
+    "smooth_recs.evaluation": 3,
+    "smooth_recs.experiments": 3,
+    "smooth_recs.serving": 3,
+    "smooth_recs.training": 3,
+    "smooth_recs.workdir": 3,
+    "smooth_recs.bin": 4,
+}
+WITHOUT_TENSORFLOW = ("smooth_recs.config", "smooth_recs.data.schema", "smooth_recs.validation", "smooth_recs.bin")
+TENSORFLOW = {"tensorflow", "tf_keras", "keras", "tensorflow_recommenders"}
+
+MODULES = modules()
+
+
+def layer(module: str) -> int:
+    if module == "smooth_recs":
+        return LAYERS[module]
+    name = module
+    while name not in LAYERS and "." in name:
+        name = name.rpartition(".")[0]
+    assert name != "smooth_recs", f"{module} stands in no layer: name one in LAYERS"
+    return LAYERS[name]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_import_points_upward(module):
+    upward = {other for other in imports(MODULES[module]) if other in MODULES and layer(other) > layer(module)}
+    assert not upward, f"{module} (layer {layer(module)}) imports {upward}"
+
+
+def test_every_named_layer_exists():
+    assert not set(LAYERS) - set(MODULES)
+
+
+def test_no_circles():
+    graph = {module: imports(path) & set(MODULES) - {module} for module, path in MODULES.items()}
+    order = list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+    assert order.index("smooth_recs.errors") < order.index("smooth_recs.config") < order.index("smooth_recs.bin.train")
+
+
+def loaded_with(module: str) -> set[str]:
+    """All that importing `module` imports, packages on the way included, the package's own first file left out."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name == "smooth_recs":
+            continue
+        found.add(name)
+        if name in MODULES:
+            waiting += [*imports(MODULES[name], at_import_only=True), name.rpartition(".")[0]]
+    return found
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith(WITHOUT_TENSORFLOW)])
+def test_no_tensorflow_where_none_is_needed(module):
+    assert not loaded_with(module) & TENSORFLOW
+
+
+def test_tensorflow_is_seen_where_it_is_loaded():
+    assert "tensorflow" in loaded_with("smooth_recs.layers")
+
+
+def test_only_models_import_tensorflow_recommenders():
+    users = {module for module, path in MODULES.items() if "tensorflow_recommenders" in imports(path)}
+    assert users
+    assert all(user.startswith("smooth_recs.models.") for user in users), users
+
+
+def test_only_the_registration_of_strings_reaches_into_keras():
+    users = {module for module, path in MODULES.items() if imports(path) & {"keras", "tf_keras"}}
+    assert users <= {"smooth_recs.activations.registration"}
