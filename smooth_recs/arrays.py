@@ -1,4 +1,4 @@
-"""Checks of arrays of predictions, labels and weights: each returns float64, or raises one line that says what is wrong.
+"""Checks of arrays of predictions, labels and weights: float64 comes back, or one line says what is wrong.
 
 A prediction array is [n], or [n, 1] as `model.predict` returns it.
 """

@@ -28,6 +28,8 @@ def normalized_rows(kernel: tf.Tensor, *, norm_value: float = 1.0, p: float = 2.
     tf.norm(normalized_rows(tf.random.normal([8, 3]), norm_value=2.0), axis=0)  # [2, 2, 2]
     ```
     """
+    if kernel.dtype.size < 4:  # sums over a row need more digits and range than half precision has
+        return tf.cast(normalized_rows(tf.cast(kernel, tf.float32), norm_value=norm_value, p=p), kernel.dtype)
     # The result does not depend on the scale of a row, so neither does the gradient: dividing by the largest magnitude
     # first keeps every power in range, and that divisor needs no gradient of its own.
     largest = tf.stop_gradient(tf.reduce_max(tf.abs(kernel), axis=0, keepdims=True))
@@ -47,10 +49,10 @@ def _one_where(condition: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor:
     return tf.where(condition, tf.ones_like(tensor), tensor)
 
 
-def validate_norm(norm_value: float, p: float) -> None:
-    """Raises ValueError unless `norm_value` is finite and above 0 and `p` is at least 1."""
+def validate_norm(norm_value: float, p: float, name: str = "norm_value") -> None:
+    """Raises ValueError unless `norm_value`, which the user knows as `name`, is finite and above 0, and `p` >= 1."""
     if not (math.isfinite(norm_value) and norm_value > 0):
-        raise ValueError(f"norm_value must be finite and above 0, got {norm_value!r}")
+        raise ValueError(f"{name} must be finite and above 0, got {norm_value!r}")
     if not p >= 1:
         raise ValueError(f"p must be at least 1, got {p!r}")
 
@@ -67,18 +69,21 @@ class RowNorm(keras_generation.keras().constraints.Constraint):  # type: ignore[
       value: the norm v.
       p: order of the norm, at least 1.
 
+    Raises:
+      ValueError: value not above 0, p below 1.
+
     ```python
     tf.keras.layers.Dense(8, kernel_constraint=sr.constraints.RowNorm(1.0))
     ```
     """
 
     def __init__(self, value: float = 1.0, p: float = 2.0) -> None:
-        validate_norm(value, p)
+        validate_norm(value, p, name="value")
         self.value = float(value)
         self.p = float(p)
 
     def __call__(self, w: tf.Tensor) -> tf.Tensor:
-        return normalized_rows(w, norm_value=self.value, p=self.p)
+        return normalized_rows(tf.convert_to_tensor(w), norm_value=self.value, p=self.p)
 
     def get_config(self) -> dict[str, Any]:
         return {"value": self.value, "p": self.p}

@@ -41,7 +41,7 @@ class ExactSum:
 
 
 def _units(values: npt.NDArray[np.float64]) -> int:
-    # Each value is an integer of 53 bits times 2^(exponent - 53). Both halves of those integers are summed per exponent,
+    # Each value is an integer of 53 bits times 2^(exponent - 53). The halves of those integers are summed per exponent,
     # in float64, where sums below 2^53 are exact.
     fraction, exponent = np.frexp(values)
     high = np.floor(fraction * (1 << 27))

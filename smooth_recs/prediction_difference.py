@@ -10,6 +10,7 @@ import itertools
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from smooth_recs import arrays
 from smooth_recs.arrays import Array
@@ -23,7 +24,7 @@ def per_example(a: Any, b: Any) -> Array:
     """Relative PD of each example: 2 |a - b| / (a + b), from 0 to 2; 0 where both are 0 (the summand of eq. 2).
 
     ```python
-    per_example([0.1, 0.0], [0.3, 0.0])  # [1.0, 0.0]
+    per_example([0.125, 0.0], [0.375, 0.0])  # [1.0, 0.0]
     ```
     """
     a = arrays.probabilities("a", a)
@@ -41,7 +42,7 @@ def relative(a: Any, b: Any, sample_weight: Any = None) -> float:
       sample_weight: [n], at or above 0; None: eq. 2 verbatim.
 
     ```python
-    relative([0.1, 0.2], [0.3, 0.2])  # 0.5
+    relative([0.125, 0.2], [0.375, 0.2])  # 0.5
     ```
     """
     accumulator = Accumulator()
@@ -54,7 +55,7 @@ class Accumulator:
 
     ```python
     first, second = Accumulator(), Accumulator()
-    first.add([0.1], [0.3])
+    first.add([0.125], [0.375])
     second.add([0.2], [0.2])
     first.merge(second)
     first.result()  # 0.5
@@ -88,7 +89,7 @@ def pairs(predictions: Any, sample_weight: Any = None) -> list[tuple[int, int, f
     """(i, j, relative PD) of every unordered pair i < j of the models in predictions [n, R].
 
     ```python
-    pairs([[0.1, 0.3, 0.3]])  # [(0, 1, 1.0), (0, 2, 1.0), (1, 2, 0.0)]
+    pairs([[0.125, 0.375, 0.375]])  # [(0, 1, 1.0), (0, 2, 1.0), (1, 2, 0.0)]
     ```
     """
     matrix = arrays.prediction_matrix(predictions)
@@ -134,15 +135,18 @@ def interval(
     weight = arrays.weights(sample_weight, len(matrix))
     models = itertools.combinations(matrix.T, 2)
     difference = weight * np.mean([per_example(a, b) for a, b in models], axis=0)
-    keys = np.arange(len(matrix), dtype=np.uint64)
-    if query_id is not None:
-        keys, request = np.unique(
-            request_keys(arrays.identifiers("query_id", query_id, len(matrix))), return_inverse=True
-        )
-        difference, weight = np.bincount(request, difference), np.bincount(request, weight)
     bootstrap = PoissonBootstrap(replicates, seed)
-    bootstrap.add(difference, weight, keys)
+    if query_id is None:
+        bootstrap.add(difference, weight, np.arange(len(matrix), dtype=np.uint64))
+    else:
+        keys = request_keys(arrays.identifiers("query_id", query_id, len(matrix)))
+        requests, request = np.unique(keys, return_inverse=True)
+        bootstrap.add(_sum_by(request, difference), _sum_by(request, weight), requests)
     return bootstrap.interval(confidence)
+
+
+def _sum_by(group: npt.NDArray[np.intp], values: Array) -> Array:
+    return np.bincount(group, values).astype(np.float64)
 
 
 def histogram(a: Any, b: Any, sample_weight: Any = None, *, bins: int = 40) -> tuple[Array, Array]:
@@ -152,7 +156,7 @@ def histogram(a: Any, b: Any, sample_weight: Any = None, *, bins: int = 40) -> t
       The share of the weight in each bin, [bins], which adds up to 1, and the edges, [bins + 1].
 
     ```python
-    histogram([0.1, 0.2], [0.3, 0.2], bins=2)  # ([0.5, 0.5], [0, 1, 2])
+    histogram([0.125, 0.2], [0.375, 0.2], bins=2)  # ([0.5, 0.5], [0, 1, 2])
     ```
     """
     difference = per_example(a, b)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import sys
 import time
@@ -10,7 +11,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import distribution, evaluation, keras_generation, validation, workdir as workdirs
+from smooth_recs import activations, distribution, evaluation, keras_generation, validation
+from smooth_recs import workdir as workdirs
 from smooth_recs.callbacks import PredictionDifference
 from smooth_recs.callbacks.checkpoints import Checkpoints
 from smooth_recs.config import Config
@@ -49,11 +51,35 @@ def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
     ```
     """
     validation.validate(config)
+    config = _resolved(config)
     from_config.layer_activations(config.model)  # an unknown activation is an error before anything is written
-    finished = workdirs.open_run(config, workdir)
-    if finished is not None:
-        print(f"{workdir}: this run is finished already")
-        return finished
+    metrics = workdirs.open_run(config, workdir)
+    if metrics is None:
+        metrics = _run(config, workdir)
+    else:
+        print(f"{workdir} holds this run, finished:")
+    print(summary(metrics, workdir))
+    return metrics
+
+
+def summary(metrics: dict[str, Any], workdir: str) -> str:
+    """What a person wants to know of a finished run, and where its files are."""
+    replicas, difference = metrics["replicas"], metrics["pd"]
+    lines = []
+    if difference:
+        low, high = difference["interval"]
+        lines.append(f"relative PD  {difference['relative']:.2%} (95% over held-out requests: {low:.2%} to {high:.2%})")
+    for name, label in (("auc_loss", "AUC loss"), ("log_loss", "log loss")):
+        values = "  ".join("undefined" if r[name] is None else f"{r[name]:.4f}" for r in replicas)
+        best = metrics["best_possible"]
+        lines.append(f"{label:11}  {values}" + (f"  (true probabilities: {best[name]:.4f})" if best else ""))
+    lines.append(f"speed        {metrics['examples_per_second']:,.0f} examples a second")
+    lines.append(f"report       {os.path.join(workdir, 'report.html')}")
+    lines += [f"export       {os.path.join(workdir, path)}" for path in metrics["exports"]]
+    return "\n".join(lines)
+
+
+def _run(config: Config, workdir: str) -> dict[str, Any]:
     _set_up(config)
     source = open_source(config.data, os.path.join(workdir, "cache"))
     workdirs.write_json(
@@ -77,6 +103,12 @@ def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
     workdirs.write_json(os.path.join(workdir, "metrics.json"), metrics)
     report.write([workdir], os.path.join(workdir, "report.html"))
     return metrics
+
+
+def _resolved(config: Config) -> Config:
+    """The configuration with what follows from it: an activation without a width has none."""
+    beta = config.model.beta if activations.takes_beta(config.model.activation) else None
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, beta=beta))
 
 
 def _set_up(config: Config) -> None:
@@ -119,12 +151,14 @@ def _train(config: Config, workdir: str, source: Source, siblings: SiblingModel)
     steps, batch_size, window = _steps(config, source), config.train.batch_size, config.data.shuffle_window
     differs = config.siblings.differ in ("order", "both")
     seeds = [config.seed * 1000 + (k if differs else 0) for k in range(config.siblings.replicas)]
-    checkpoints = Checkpoints(siblings, os.path.join(workdir, "checkpoints"), config.train.checkpoint_seconds)
-    done = checkpoints.restore()
-    callbacks = _callbacks(config, workdir, source, steps)
-    began, first = time.monotonic(), done
-    for epoch in range(done // steps, config.train.epochs):
-        start = max(done - epoch * steps, 0)
+    curve = _Curve(os.path.join(workdir, "history.json"))
+    folder = os.path.join(workdir, "checkpoints")
+    checkpoints = Checkpoints(siblings, folder, config.train.checkpoint_seconds, on_save=lambda _: curve.save())
+    first = checkpoints.restore()
+    callbacks = [*_callbacks(config, workdir, source, curve.restore(first)), checkpoints]
+    began = time.monotonic()
+    for epoch in range(first // steps, config.train.epochs):
+        start = max(first - epoch * steps, 0)
         batches = windows.shuffled(
             lambda row: source.train(row).map(_example),
             window=window,
@@ -138,21 +172,41 @@ def _train(config: Config, workdir: str, source: Source, siblings: SiblingModel)
             initial_epoch=epoch,
             epochs=epoch + 1,
             steps_per_epoch=steps - start,
-            callbacks=[*callbacks, checkpoints],
+            callbacks=callbacks,
             verbose=1 if sys.stdout.isatty() else 2,
         )
-    seconds = time.monotonic() - began
     trained = (checkpoints.steps_done - first) * batch_size
-    return (trained / seconds if trained else 0.0), callbacks[0].history
+    return trained / max(time.monotonic() - began, 1e-9), curve.measured
 
 
-def _callbacks(config: Config, workdir: str, source: Source, steps: int) -> list[Any]:
+class _Curve:
+    """Held-out measurements of a run, kept over its interruptions."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self.measured: list[dict[str, float]] = []
+
+    def restore(self, step: int) -> list[dict[str, float]]:
+        """The list to append to, with what was measured up to `step`."""
+        if step and os.path.exists(self._path):
+            self.measured += [entry for entry in workdirs.read_json(self._path) if entry["step"] <= step]
+        return self.measured
+
+    def save(self) -> None:
+        workdirs.write_json(self._path, self.measured)
+
+
+def _callbacks(config: Config, workdir: str, source: Source, measured: list[Any]) -> list[Any]:
     """PD and AUC on some held-out rows while training; TensorBoard; a progress bar that shows them."""
-    sample = source.holdout().map(_example).unbatch().take(config.train.evaluation_examples).batch(4096).cache()
-    every = max(steps * config.train.epochs // max(config.train.evaluations, 1), 1)
     logs = os.path.join(workdir, "tensorboard")
-    return [
-        PredictionDifference(sample, every=every, log_dir=logs),
+    callbacks: list[Any] = [
         tf.keras.callbacks.TensorBoard(logs, write_graph=False),
         tf.keras.callbacks.ProgbarLogger("steps", stateful_metrics=["loss", "pd", "auc", "log_loss"]),
     ]
+    if config.siblings.replicas == 1:
+        return callbacks
+    sample = source.holdout().map(_example).unbatch().take(config.train.evaluation_examples).batch(4096).cache()
+    steps = _steps(config, source) * config.train.epochs
+    difference = PredictionDifference(sample, every=max(steps // config.train.evaluations, 1), log_dir=logs)
+    difference.history = measured
+    return [difference, *callbacks]

@@ -131,16 +131,17 @@ def validate(config: config_lib.Config) -> None:
     _validate_beta(config.model)
 
 
-def fields_of(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+def fields_of(section: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Name, type and value of every field, sections opened: `("train.epochs", int, 1)`."""
-    for field in dataclasses.fields(config):
-        value, name = getattr(config, field.name), prefix + field.name
-        if is_section(field.type):
-            if not isinstance(value, typing.cast("type", field.type)):
-                raise InputError(f"{name} must be a {field.type.__name__}, got {value!r}")
+    for field in dataclasses.fields(section):
+        kind: Any = field.type
+        value, name = getattr(section, field.name), prefix + field.name
+        if not is_section(kind):
+            yield name, kind, value
+        elif isinstance(value, kind):
             yield from fields_of(value, f"{name}.")
         else:
-            yield name, field.type, value
+            raise InputError(f"{name} must be a config.{kind.__name__}, got {value!r}")
 
 
 def is_section(kind: Any) -> bool:

@@ -14,8 +14,9 @@ from typing import Any
 
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
+from smooth_recs.version import __version__
 
-_VERSIONED = ("smooth_recs", "tensorflow", "tf_keras", "tensorflow-recommenders", "keras", "numpy")
+_VERSIONED = ("tensorflow", "tf_keras", "tensorflow-recommenders", "keras", "numpy")
 
 
 def write_json(path: str, content: Any) -> None:
@@ -71,19 +72,16 @@ def _differences(one: Any, other: Any, field: str = "config") -> Iterator[tuple[
 def manifest(config: Config, fingerprint: str, data: Mapping[str, Any]) -> dict[str, Any]:
     """What is needed to tell runs apart and to repeat one: versions, seeds, data, machine, command."""
     return {
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _VERSIONED}},
+        "versions": {
+            "smooth_recs": __version__,
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in _VERSIONED},
+        },
         "seeds": {"seed": config.seed, "data.seed": config.data.seed},
         "data": {"fingerprint": fingerprint, **data},
         "machine": {"system": platform.platform(), "cores": os.cpu_count()},
         "command": _command(),
     }
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _command() -> str:

@@ -80,7 +80,9 @@ def test_per_query_auc_loss_by_hand() -> None:
     label = [1, 0, 1, 1, 0, 0, 1]
     prediction = [0.2, 0.6, 0.9, 0.3, 0.4, 0.1, 0.5]
     query = np.array(["q7", "q7", "q8", "q8", "q8", "q8", "q9"])
-    by = {w: accuracy.per_query_auc_loss(label, prediction, query, weighting=w) for w in ("pairs", "queries", "examples")}
+    by = {
+        w: accuracy.per_query_auc_loss(label, prediction, query, weighting=w) for w in ("pairs", "queries", "examples")
+    }
     assert by["pairs"] == (pytest.approx(2 / 5), 2, 1)
     assert by["queries"].value == pytest.approx((1 + 1 / 4) / 2)
     assert by["examples"].value == pytest.approx((2 * 1 + 4 / 4) / 6)

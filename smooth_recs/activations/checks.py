@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import numbers
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ def floating(x: Any) -> Any:
 def number(
     name: str, value: Any, *, at_least: float = -math.inf, above: float = -math.inf, at_most: float = math.inf
 ) -> None:
-    """Raises TypeError unless `value` is a number or an array of numbers, InputError unless finite and within bounds."""
+    """Raises TypeError unless `value` is a number or an array of them, InputError unless finite and within bounds."""
     if is_tensor(value):
         return
     for item in np.ravel(np.asarray(value, dtype=object)):
@@ -48,13 +49,13 @@ def number(
 
 def increasing(name: str, values: Sequence[Any]) -> None:
     """Raises InputError unless every number in `values` is above the one before it."""
-    for left, right in zip(values, values[1:], strict=False):
+    for left, right in itertools.pairwise(values):
         if not (is_tensor(left) or is_tensor(right)) and np.any(np.asarray(left) >= np.asarray(right)):
             raise InputError(f"{name} must increase, got {right} after {left}")
 
 
 def of_type(name: str, value: Any, dtype: Any) -> Any:
-    """`value` in `dtype`: a tensor cast, numbers rounded (in NumPy). Raises InputError where one is too large for it."""
+    """`value` in `dtype`: a tensor cast, numbers rounded (in NumPy). Raises InputError where one is too large."""
     if is_tensor(value):
         return tf.cast(value, dtype)
     largest = float(dtype.max)

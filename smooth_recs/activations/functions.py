@@ -67,9 +67,7 @@ def _smelu_partials(x: Any, beta: Any, wide: bool = False) -> Partials:
     return [lambda: slope, lambda: slope * (1 - slope)]
 
 
-def gsmelu(
-    x: Any, *, alpha: Any = 1.0, beta: Any = 1.0, g_minus: Any = 0.0, g_plus: Any = 1.0, t: Any = 0.0
-) -> Any:
+def gsmelu(x: Any, *, alpha: Any = 1.0, beta: Any = 1.0, g_minus: Any = 0.0, g_plus: Any = 1.0, t: Any = 0.0) -> Any:
     """Generalized SmeLU (eqs. 9 and 10).
 
     The slope is g_minus for x <= -alpha, g_plus for x >= beta, and linear between; y(-alpha) = t. SmeLU is
@@ -206,11 +204,16 @@ def gelu(x: Any, *, beta: Any = 1.0, form: str = "erf") -> Any:
     Raises:
       TypeError, InputError: as `smelu`, and for another `form`.
     """
-    if form not in ("erf", "sigmoid"):
-        raise InputError(f"form must be 'erf' or 'sigmoid', got {form!r}")
+    check_form(form)
     x = checks.floating(x)
     checks.number("beta", beta, at_least=0)
     if form == "sigmoid":
         scaled = tf.cast(beta, x.dtype) if checks.is_tensor(beta) else np.asarray(beta)
         return swish(x, beta=scaled * GELU_AS_SWISH)
     return gated.gated(x, beta, gated.normal_cdf, gated.normal_density)
+
+
+def check_form(form: str) -> None:
+    """Raises InputError unless `gelu` has that form."""
+    if form not in ("erf", "sigmoid"):
+        raise InputError(f"form must be 'erf' or 'sigmoid', got {form!r}")

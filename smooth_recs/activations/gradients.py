@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from smooth_recs.activations import checks
+
+LARGE = 2**20  # numbers
+CHUNKS = 16
 
 Partials = Sequence[Callable[[], Any]]
 
@@ -37,17 +41,36 @@ def differentiable(
     def function(x: Any, *args: Any) -> Any:
         named = inputs | dict(zip(tensors, args, strict=True))
 
+        def products(x: Any, upstream: Any) -> list[Any]:
+            of = dict(zip(named, partials(x, *named.values())[1:], strict=True))
+            upstream = tf.cast(upstream, tf.float32) if x.dtype.size < 4 else upstream  # for the sums to come
+            return [upstream * tf.cast(of[name](), upstream.dtype) for name in tensors]
+
         def gradient(upstream: Any) -> Any:
-            of_x, *of_rest = partials(x, *named.values())
-            product = upstream * of_x()
-            found = [product if keeps_shape else _sum_to(product, x)]
-            wanted = [(of, named[name]) for name, of in zip(named, of_rest, strict=True) if name in tensors]
-            found += [_sum_to(upstream * of(), h) for of, h in wanted]
-            return found if tensors else found[0]
+            product = upstream * partials(x, *named.values())[0]()
+            of_x = product if keeps_shape else _sum_to(product, x)
+            if not tensors:
+                return of_x
+            chunks = _chunks(x, upstream) if keeps_shape else [(x, upstream)]
+            return [of_x, *map(_sum_to, _totals([products(*chunk) for chunk in chunks]), args)]
 
         return value(x, *named.values()), gradient
 
     return function(x, *tensors.values())
+
+
+def _chunks(x: Any, upstream: Any) -> list[tuple[Any, Any]]:
+    """`x` and `upstream` cut along the first axis where they are too large for the caches."""
+    size = x.shape.num_elements()
+    if size is None or size < LARGE or x.shape.rank < 2 or x.shape[0] % CHUNKS:
+        return [(x, upstream)]
+    return list(zip(tf.split(x, CHUNKS), tf.split(upstream, CHUNKS), strict=True))
+
+
+def _totals(products: list[list[Any]]) -> list[Any]:
+    """The sums over the chunks of each product. The stack makes them one kernel, which reads the inputs only once."""
+    sums = [functools.reduce(tf.add, same) for same in zip(*products, strict=True)]
+    return sums if len(products) == 1 else tf.unstack(tf.reduce_sum(tf.stack(sums, axis=1), axis=0))
 
 
 def _fits(small: Any, large: Any) -> bool:
@@ -60,8 +83,7 @@ def _fits(small: Any, large: Any) -> bool:
 
 
 def _sum_to(gradient: Any, of: Any) -> Any:
-    """Sums the gradient over the axes along which `of` was broadcast, in float32 at least."""
+    """Sums the gradient over the axes along which `of` was broadcast."""
     shape = tf.shape(of)
     axes, _ = tf.raw_ops.BroadcastGradientArgs(s0=shape, s1=tf.shape(gradient))
-    wide = tf.cast(gradient, tf.float32) if gradient.dtype.size < 4 else gradient
-    return tf.reshape(tf.cast(tf.reduce_sum(wide, axes), of.dtype), shape)
+    return tf.reshape(tf.cast(tf.reduce_sum(gradient, axes), of.dtype), shape)

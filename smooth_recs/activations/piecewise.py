@@ -11,6 +11,7 @@ of a number near the end of the type's range may overflow.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -32,7 +33,7 @@ def integral(x: Any, knots: Mapping[str, Any], slopes: Mapping[str, Any], t: Any
     Numbers or tensors by name; the names are for messages. Knots may coincide: there the slope jumps.
     """
     rounded = [checks.of_type(name, knot, x.dtype) for name, knot in knots.items()]
-    wide = [is_wide(left, right) for left, right in zip(rounded, rounded[1:], strict=False)]
+    wide = [is_wide(left, right) for left, right in itertools.pairwise(rounded)]
     value, partials = functools.partial(_value, wide), functools.partial(_partials, wide)
     return differentiable(value, partials, x, {**knots, **slopes, "t": t})
 
@@ -86,7 +87,7 @@ def _split(hyperparameters: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]
 def _value(wide: Sequence[bool], x: Any, *hyperparameters: Any) -> Any:
     knots, slopes, t = _split(hyperparameters)
     bases = _half_bases(x, knots, _segments(x, knots, wide))
-    products = [tf.math.multiply_no_nan(basis, slope) for basis, slope in zip(bases, slopes, strict=True)]  # inf * 0 = 0
+    products = list(map(tf.math.multiply_no_nan, bases, slopes))  # a tail of slope 0 is 0 at infinity too
     return sum(products[1:], products[0]) * 2 + t
 
 

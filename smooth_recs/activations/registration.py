@@ -1,4 +1,9 @@
-"""The activations as Keras strings, in both generations of Keras."""
+"""The activations by name: as Keras strings, in both generations of Keras, and in run configurations.
+
+Names that Keras has itself ("relu", "softplus", "swish", "gelu", "elu", ...) keep Keras' meaning, which is that of our
+functions at their default hyperparameters. The others ("smelu", "gsmelu", "tanhexp", and what this Keras lacks of
+"mish", "celu", "leaky_relu") become Keras strings. `rescu` has no string, since its knots have no default.
+"""
 
 from __future__ import annotations
 
@@ -8,53 +13,62 @@ from collections.abc import Callable
 from typing import Any
 
 from smooth_recs import keras_generation
-from smooth_recs.activations import functions, layers
+from smooth_recs.activations import functions, layers, others, sharpness
 from smooth_recs.errors import InputError
 
-from smooth_recs.activations import others
-FUNCTIONS: dict[str, Callable[..., Any]] = {f.__name__: f for f in (functions.smelu, functions.gsmelu, functions.softplus, functions.swish, functions.gelu, others.relu, others.leaky_relu, others.elu, others.selu, others.celu, others.mish, others.tanhexp)}
-LAYERS: dict[str, Any] = {c.__name__: c for c in (layers.SmeLU, layers.GSmeLU, layers.Softplus, layers.Swish, layers.GELU)}
-WITH_BETA = {"smelu": layers.SmeLU, "gsmelu": layers.GSmeLU, "softplus": layers.Softplus, "swish": layers.Swish, "gelu": layers.GELU}
+Function = Callable[..., Any]
+
+FUNCTIONS: dict[str, Function] = {
+    function.__name__: function
+    for function in (
+        *(functions.smelu, functions.gsmelu, functions.softplus, functions.swish, functions.gelu),
+        *(others.relu, others.leaky_relu, others.elu, others.selu, others.celu, others.mish, others.tanhexp),
+    )
+}
+LAYERS: dict[str, Any] = {
+    layer.__name__: layer
+    for layer in (layers.SmeLU, layers.GSmeLU, layers.RESCU, sharpness.Softplus, sharpness.Swish, sharpness.GELU)
+}
+WITH_BETA: dict[str, Function] = {
+    "smelu": layers.SmeLU,
+    "gsmelu": lambda beta: layers.GSmeLU(alpha=beta, beta=beta),
+    "softplus": sharpness.Softplus,
+    "swish": sharpness.Swish,
+    "gelu": sharpness.GELU,
+}
 
 
-def register() -> None:
-    for name, function in FUNCTIONS.items():
-        if not _is_builtin(name):
-            keras_generation.serializable(function)
-            _add_string(name, function)
+def get(identifier: Any) -> Function:
+    """The activation that a string, a configuration, a function or a layer stands for.
 
+    >>> get("smelu")([-1.0, 0.0, 1.0]).numpy().tolist()
+    [0.0, 0.125, 1.0]
+    >>> float(get({"class_name": "SmeLU", "config": {"beta": 1.0}})([0.0])[0])
+    0.25
 
-def _is_builtin(name: str) -> bool:
-    try:
-        keras_generation.keras().activations.get(name)
-    except (ValueError, TypeError):
-        return False
-    return True
+    Args:
+      identifier: a name of ours or of Keras, a dictionary with the `class_name` and `config` of a layer, a callable (a
+        layer is one), which is returned as it is, or None, which is the identity.
 
+    Returns:
+      A function of a tensor.
 
-def _add_string(name: str, function: Callable[..., Any]) -> None:
-    if keras_generation.is_legacy():
-        keras_generation.keras().utils.get_custom_objects()[name] = function
-        return
-    try:
-        from keras.src.activations import ALL_OBJECTS_DICT
-
-        ALL_OBJECTS_DICT[name] = function
-    except ImportError:
-        warnings.warn(f"this Keras does not take the string {name!r}: pass smooth_recs.activations.{name}", stacklevel=2)
-
-
-def get(identifier: Any) -> Callable[..., Any]:
+    Raises:
+      InputError: a string that is not registered; the message has the near misses.
+    """
     keras = keras_generation.keras()
     if isinstance(identifier, dict) and identifier.get("class_name") in LAYERS:
-        return LAYERS[identifier["class_name"]].from_config(identifier.get("config", {}))
-    if isinstance(identifier, str):
-        if identifier in FUNCTIONS and not _is_builtin(identifier):
-            return FUNCTIONS[identifier]
-        if not _is_builtin(identifier):
-            near = difflib.get_close_matches(identifier, FUNCTIONS, cutoff=0.5)
-            raise InputError(f"activation must be a registered name, got {identifier!r}; near: {', '.join(near)}")
-    return keras.activations.get(identifier)
+        return LAYERS[identifier["class_name"]].from_config(dict(identifier.get("config", {})))
+    if isinstance(identifier, str) and identifier in FUNCTIONS and identifier not in _keras_names():
+        return FUNCTIONS[identifier]
+    try:
+        return keras.activations.get(identifier)
+    except ValueError as error:
+        if not isinstance(identifier, str):
+            raise
+        names = sorted({*FUNCTIONS, *_keras_names()})
+        near = ", ".join(difflib.get_close_matches(identifier, names, n=3, cutoff=0.5)) or "nothing"
+        raise InputError(f"activation must be a registered name, got {identifier!r}; near it: {near}") from error
 
 
 def takes_beta(name: str) -> bool:
@@ -62,13 +76,62 @@ def takes_beta(name: str) -> bool:
     return name in WITH_BETA
 
 
-def with_beta(name: str, beta: float | None = None) -> Callable[..., Any]:
-    """The activation `name` of width beta (None = its default), as an object that Keras can save."""
+def with_beta(name: str, beta: float | None = None) -> Function:
+    """The activation of a run configuration: a name, and its width parameter.
+
+    >>> with_beta("smelu", 0.1).get_config()["beta"]
+    0.1
+
+    Args:
+      name: what `get` knows.
+      beta: its beta (of "gsmelu", alpha too), or None for the default.
+
+    Returns:
+      A function of a tensor that Keras can save: a layer where `beta` is given.
+
+    Raises:
+      InputError: an unknown name, a beta out of bounds, or a beta for an activation that has none.
+    """
     function = get(name)
     if beta is None:
         return function
     if not takes_beta(name):
-        raise InputError(f"beta must be null for the activation {name!r}, got {beta}")
-    if name == "gsmelu":
-        return layers.GSmeLU(alpha=beta, beta=beta)
-    return WITH_BETA[name](beta=beta)
+        raise InputError(f"beta must be null for the activation {name!r}, which has none, got {beta}")
+    return WITH_BETA[name](beta=beta)  # type: ignore[no-any-return]
+
+
+def register() -> None:
+    """Makes Keras know the functions: all of them in saved models, and as strings those that are not its own."""
+    _require_tensorflow()
+    own = _keras_names()
+    for name, function in FUNCTIONS.items():
+        keras_generation.serializable(function)
+        if name not in own:
+            _add_string(name, function)
+
+
+def _keras_names() -> set[str]:
+    """The names that Keras gives its own activations."""
+    return set(dir(keras_generation.keras().activations))
+
+
+def _require_tensorflow() -> None:
+    backend = "tensorflow" if keras_generation.is_legacy() else keras_generation.keras().backend.backend()
+    if backend != "tensorflow":
+        raise ImportError(
+            f"smooth_recs must have Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow, got {backend}"
+        )
+
+
+def _add_string(name: str, function: Function) -> None:
+    """Keras 2 has a public table of names. Keras 3 reads a private one only, which a later version may not have."""
+    if keras_generation.is_legacy():
+        keras_generation.keras().utils.get_custom_objects()[name] = function
+        return
+    try:
+        from keras.src import activations
+
+        activations.ALL_OBJECTS_DICT[name] = function
+    except (ImportError, AttributeError, TypeError):
+        message = f"this Keras takes no further strings: instead of {name!r} pass smooth_recs.activations.{name}"
+        warnings.warn(message, stacklevel=2)

@@ -6,8 +6,8 @@
     3    a gate was not met
     130  interrupted
 
-A binary defines its flags, then calls `run(main)`. What needs TensorFlow is imported in `main`, so that --help and wrong
-flags are answered at once.
+A binary defines its flags, then calls `run(main)`. `main` imports what needs TensorFlow, so that --help and wrong flags
+are answered at once.
 """
 
 from __future__ import annotations

@@ -51,5 +51,4 @@ def _shown(value: Any) -> str:
 
 
 def _entry(name: str, text: str) -> str:
-    indents = {"initial_indent": f"  {name:<18}", "subsequent_indent": " " * 20}
-    return textwrap.fill(text, _WIDTH, break_on_hyphens=False, **indents)
+    return textwrap.fill(f"  {name:<18}{text}", _WIDTH, subsequent_indent=" " * 20, break_on_hyphens=False)

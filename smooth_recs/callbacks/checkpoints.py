@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -19,6 +20,7 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
       model: the model to save.
       directory: where the checkpoints lie; the newest three are kept.
       seconds: least time between two of them.
+      on_save: called with the number of steps done before each checkpoint is written: what else belongs to the position.
 
     ```python
     checkpoints = Checkpoints(model, directory)
@@ -27,12 +29,15 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
     ```
     """
 
-    def __init__(self, model: Any, directory: str, seconds: float = 60.0) -> None:
+    def __init__(
+        self, model: Any, directory: str, seconds: float = 60.0, on_save: Callable[[int], None] | None = None
+    ) -> None:
         super().__init__()
         self._steps = tf.Variable(0, dtype=tf.int64, trainable=False)
         checkpoint = tf.train.Checkpoint(model=model, steps=self._steps)
         self._manager = tf.train.CheckpointManager(checkpoint, directory, max_to_keep=3)
         self._seconds = seconds
+        self._on_save = on_save
         self._saved_at = time.monotonic()
         self._begun = 0
         self._done = 0
@@ -60,6 +65,8 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
 
     def save(self) -> str:
         """Writes a checkpoint now; returns its path."""
+        if self._on_save is not None:
+            self._on_save(self._done)
         self._steps.assign(self._done)
         path = self._manager.save(checkpoint_number=self._done)
         self._saved_at = time.monotonic()

@@ -24,7 +24,7 @@ class Predictions(NamedTuple):
 
 
 def as_dataset(data: Any) -> tf.data.Dataset:
-    """A finite data set of batches: `data` itself, or made of a tuple of arrays (x,), (x, y) or (x, y, sample_weight)."""
+    """A finite data set of batches: `data`, or one of its arrays if it is a tuple (x,), (x, y) or (x, y, weight)."""
     if isinstance(data, tuple):
         try:
             return tf.data.Dataset.from_tensor_slices(data).batch(BATCH_SIZE)
@@ -59,14 +59,15 @@ class JointPredictor:
 
     def run(self) -> Predictions:
         """One pass over the data."""
-        batches = []
+        predictions, labels, weights = [], [], []
         for batch in self.dataset:
-            x, *label_and_weight = _unpack(batch)
-            batches.append([self.predict(x).numpy(), *(_numpy(values) for values in label_and_weight)])
-        if not batches:
+            x, label, weight = _unpack(batch)
+            predictions.append(self.predict(x).numpy())
+            labels.append(label)
+            weights.append(weight)
+        if not predictions:
             raise InputError("data must have at least one batch, got none")
-        columns = zip(*batches, strict=True)
-        return Predictions(*(None if parts[0] is None else np.concatenate(parts) for parts in columns))
+        return Predictions(np.concatenate(predictions), _joined(labels), _joined(weights))
 
 
 def has_label(dataset: tf.data.Dataset) -> bool:
@@ -85,5 +86,5 @@ def _column(number: int, output: Any) -> tf.Tensor:
     return tf.reshape(tf.cast(output, tf.float64), [-1])
 
 
-def _numpy(values: Any) -> npt.NDArray[Any] | None:
-    return None if values is None else values.numpy().reshape(-1)
+def _joined(parts: list[Any]) -> npt.NDArray[Any] | None:
+    return None if parts[0] is None else np.concatenate([part.numpy().reshape(-1) for part in parts])

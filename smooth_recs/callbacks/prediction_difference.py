@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,7 +48,6 @@ class PredictionDifference(keras_generation.keras().callbacks.Callback):  # type
     ```python
     x, y = np.random.rand(256, 4), np.random.randint(2, size=256)
     a, b = (tf.keras.Sequential([tf.keras.layers.Dense(1, activation="sigmoid")]) for _ in range(2))
-    b(x)
     a.compile(optimizer="adagrad", loss="binary_crossentropy")
     measured = sr.callbacks.PredictionDifference((x, y), models=[b])
     a.fit(x, y, callbacks=[measured])
@@ -61,7 +61,7 @@ class PredictionDifference(keras_generation.keras().callbacks.Callback):  # type
         *,
         models: Sequence[Any] | None = None,
         every: str | int = "epoch",
-        log_dir: str | None = None,
+        log_dir: str | os.PathLike[str] | None = None,
         prefix: str = "",
         from_logits: bool = False,
     ) -> None:
@@ -95,7 +95,9 @@ class PredictionDifference(keras_generation.keras().callbacks.Callback):  # type
         self._epoch_start = self._step
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        self._refuse_clash(logs or {})
+        if not isinstance(logs, dict):
+            logs = {}  # a parameter server's logs are still on their way
+        self._refuse_clash(logs)
         # The last execution of an epoch may be a short one.
         in_epoch = min(batch + 1, self.params.get("steps") or batch + 1)
         self._step = max(self._step, self._epoch_start + in_epoch)
@@ -115,7 +117,7 @@ class PredictionDifference(keras_generation.keras().callbacks.Callback):  # type
             models = list(getattr(self.model, "replicas", ()))
             if len(models) < 2:
                 raise ValueError(
-                    f"models must be given unless the trained model has two or more replicas, got {len(models)} replicas"
+                    f"models must be given unless the trained model has two or more replicas, got {len(models)}"
                 )
             return models
         return [self.model, *self.models] if len(self.models) == 1 else list(self.models)
@@ -139,7 +141,7 @@ class PredictionDifference(keras_generation.keras().callbacks.Callback):  # type
         outside = predictions[(predictions < 0) | (predictions > 1)]
         if outside.size:
             raise InputError(
-                f"PredictionDifference needs probabilities in [0, 1], got {outside[0]:g}: for logits pass from_logits=True"
+                f"predictions must be probabilities in [0, 1], got {outside[0]:g}: for logits pass from_logits=True"
             )
         values = {"pd": prediction_difference.mean_over_pairs(predictions, weight)}
         if label is not None:

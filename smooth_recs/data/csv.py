@@ -114,7 +114,7 @@ def _header(file: str, delimiter: str) -> tuple[str, ...]:
     text = first[0].decode("utf-8", "replace").removeprefix(_BYTE_ORDER_MARK) if first else ""
     if not text.strip():
         raise InputError(f"data.path: a header must name the columns, got none in the first line of {file}")
-    fields = text.split("\t") if delimiter == "\t" else next(csv.reader([text], delimiter=delimiter))
+    fields = text.split("\t") if delimiter == "\t" else next(csv.reader([text], delimiter=delimiter, skipinitialspace=True))
     return tuple(_TYPE_SUFFIX.sub("", name.strip()) for name in fields)
 
 

@@ -77,9 +77,12 @@ class Encoder(tf.Module):
                 raise InputError(f"encoder: statistics must hold the feature {feature.name!r}, got none for it")
 
     def _table(self, feature: Categorical) -> Any:
-        values = tf.constant(self.statistics.vocabularies[feature.name], tf.as_dtype(feature.dtype))
-        rows = tf.range(tf.size(values, tf.int64), dtype=tf.int64)
-        return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(values, rows), self.known_values(feature))
+        """Known values and the missing one, so that no table is empty, which TensorFlow refuses."""
+        values = (*self.statistics.vocabularies[feature.name], _missing(feature))
+        known = len(values) - 1
+        rows = tf.constant([*range(known), known + 1], tf.int64)
+        keys = tf.constant(values, tf.as_dtype(feature.dtype))
+        return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, rows), default_value=known)
 
     def _encode(self, feature: Numeric | Categorical, values: Any) -> Any:
         return self._number(feature, values) if isinstance(feature, Numeric) else self._ids(feature, values)
@@ -94,7 +97,7 @@ class Encoder(tf.Module):
         else:  # hashing the text of an integer: the same id whether a log stores it as a number or as text
             text = values if feature.dtype == "string" else tf.strings.as_string(values)
             ids = tf.strings.to_hash_bucket_fast(text, known)
-        missing = tf.equal(values, "" if feature.dtype == "string" else -1)
+        missing = tf.equal(values, _missing(feature))
         if feature.multi_valued:
             return tf.where(missing, tf.constant(PADDING, tf.int64), ids)[:, : feature.max_values]
         return tf.where(missing, tf.constant(known + 1, tf.int64), ids)
@@ -109,6 +112,10 @@ class Encoder(tf.Module):
         values = tf.where(missing, center if feature.missing == "mean" else 0.0, values)
         columns = [values, tf.cast(missing, tf.float32)] if feature.missing == "indicator" else [values]
         return tf.stack(columns, axis=-1)
+
+
+def _missing(feature: Categorical) -> str | int:
+    return "" if feature.dtype == "string" else -1
 
 
 def _raw_spec(feature: Numeric | Categorical) -> tf.TensorSpec:

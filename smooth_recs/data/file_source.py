@@ -30,11 +30,15 @@ def part_of(reader: Reader, survey: Survey, part: Part, position: int = 0) -> An
         after = next_row + tf.math.count_nonzero(good)
         return after, (chunk, kept, next_row)
 
+    @tf.autograph.experimental.do_not_convert
+    def keep(chunk: Any, kept: Any, begins: Any) -> Any:
+        return select(chunk, kept)
+
     numbered = reader.read(int(survey.start_file[chunk]), int(survey.start_line[chunk])).scan(
         tf.constant(begin, tf.int64), number
     )
     inside = numbered.take_while(lambda chunk, kept, begins: begins < part.stop)
-    return inside.map(lambda chunk, kept, begins: select(chunk, kept), num_parallel_calls=tf.data.AUTOTUNE)
+    return inside.map(keep, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
 def encoded(chunks: Any, encoder: Encoder) -> Any:
@@ -45,7 +49,7 @@ def encoded(chunks: Any, encoder: Encoder) -> Any:
     def encode(chunk: Any) -> dict[str, Any]:
         return {"features": encoder(chunk["raw"])} | {key: chunk[key] for key in ("label", "weight", *extra)}
 
-    return chunks.map(encode, num_parallel_calls=tf.data.AUTOTUNE)
+    return chunks.map(encode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
 class StreamedSource:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from smooth_recs.data import arrow
 from smooth_recs.data.parquet import ParquetReader, batches
-from smooth_recs.data.schema import Categorical, Schema
+from smooth_recs.data.schema import Schema
 
 
 def parquet_to_tfrecord(files: Sequence[str], schema: Schema, output_dir: str) -> tuple[str, ...]:
@@ -41,25 +41,29 @@ def parquet_to_tfrecord(files: Sequence[str], schema: Schema, output_dir: str) -
 
 
 def _examples(file: str, schema: Schema) -> Iterator[Any]:
-    multi_valued = {feature.name: feature for feature in schema.categorical if feature.multi_valued}
+    numbers = {feature.name for feature in schema.numeric} | {schema.label, schema.weight}
     for _, batch in batches(file, schema):
-        columns = {name: _values(batch.column(name), multi_valued.get(name)) for name in schema.columns}
+        columns = {name: _values(schema, name, batch.column(name)) for name in schema.columns}
         for row in range(batch.num_rows):
             values = {name: column[row] for name, column in columns.items() if column[row]}
-            features = {name: _feature(several) for name, several in values.items()}
+            features = {name: _feature(several, as_text=name not in numbers) for name, several in values.items()}
             yield tf.train.Example(features=tf.train.Features(feature=features))
 
 
-def _values(column: Any, multi_valued: Categorical | None) -> list[list[Any]]:
+def _values(schema: Schema, name: str, column: Any) -> list[list[Any]]:
     """The values of every row that are not null."""
-    if multi_valued is None:
+    multi_valued = {feature.name: feature for feature in schema.categorical if feature.multi_valued}
+    if name not in multi_valued:
         return [[] if value is None else [value] for value in arrow.natural(column).to_pylist()]
-    lists = column if arrow.is_list(column.type) else arrow.split_lists(column, multi_valued.separator)
-    values, present = arrow.padded(lists, multi_valued.max_values)
+    lists = column if arrow.is_list(column.type) else arrow.split_lists(column, multi_valued[name].separator)
+    values, present = arrow.padded(lists, multi_valued[name].max_values)
     return [row[there].tolist() for row, there in zip(values, present, strict=True)]
 
 
-def _feature(values: Sequence[Any]) -> Any:
+def _feature(values: Sequence[Any], *, as_text: bool) -> Any:
+    """`as_text`: ids and times in a column of floats, because a tf.Example has only float32."""
+    if isinstance(values[0], float) and as_text:
+        values = [(f"{value:.0f}" if value.is_integer() else repr(value)).encode() for value in values]
     if isinstance(values[0], bytes):
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
     if isinstance(values[0], float):

@@ -45,8 +45,9 @@ def assemble(schema: Schema, columns: Mapping[str, Column], problem: Any, file: 
 
 def select(chunk: Mapping[str, Any], mask: Any) -> dict[str, Any]:
     """The rows of a chunk where the mask is true; its `file` stays."""
+    kept = tf.where(mask)[:, 0]
     rows = {key: value for key, value in chunk.items() if key != "file"}
-    return {**tf.nest.map_structure(lambda tensor: tf.boolean_mask(tensor, mask), rows), "file": chunk["file"]}
+    return {**tf.nest.map_structure(lambda tensor: tf.gather(tensor, kept), rows), "file": chunk["file"]}
 
 
 def describe(schema: Schema, problem: int) -> str:

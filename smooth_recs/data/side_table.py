@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,17 +21,18 @@ class SideTable:
       columns: by name, one text per key.
 
     Raises:
-      InputError: a key is there twice.
+      InputError: a key is there twice, or empty.
     """
 
     def __init__(self, key: str, keys: Sequence[bytes], columns: Mapping[str, Sequence[bytes]]) -> None:
-        if len(set(keys)) < len(keys):
-            twice = next(value for value in keys if keys.count(value) > 1)
-            raise InputError(f"data.path: the side table of {key} holds the key {twice.decode('latin-1')!r} twice")
+        counts = collections.Counter([*keys, b""])
+        if len(counts) <= len(keys):
+            twice = counts.most_common(1)[0][0].decode("utf-8", "replace")
+            raise InputError(f"data.path: the side table of {key} must hold every key once and no empty one, got {twice!r}")
         self.key = key
         self.names = tuple(columns)
-        rows = tf.range(len(keys), dtype=tf.int64)
-        initializer = tf.lookup.KeyValueTensorInitializer(tf.constant(keys, tf.string), rows)
+        rows = tf.range(len(keys) + 1, dtype=tf.int64)  # the last one is that of unknown keys and of the empty one
+        initializer = tf.lookup.KeyValueTensorInitializer(tf.constant([*keys, b""], tf.string), rows)
         self._rows = tf.lookup.StaticHashTable(initializer, default_value=len(keys))
         self._columns = {name: tf.constant([*values, b""], tf.string) for name, values in columns.items()}
 

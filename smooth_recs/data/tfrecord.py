@@ -55,15 +55,15 @@ class TFRecordReader:
     @tf.autograph.experimental.do_not_convert
     def _repaired(self, records: Any) -> tuple[Any, Any, Any]:
         """As the whole chunk, with empty records in place of those that do not parse."""
-
-        def index_if_readable(index: Any, record: Any) -> Any:
-            parsed = tf.io.parse_example(record[tf.newaxis], self._spec)
-            with tf.control_dependencies([ragged.flat_values for ragged in parsed.values()]):
-                return tf.identity(index)
-
-        each = tf.data.Dataset.from_tensor_slices(records).enumerate().map(index_if_readable).ignore_errors()
         size = tf.size(records, tf.int64)
-        readable = each.reduce(tf.zeros([size], tf.bool), lambda found, index: found | (tf.range(size) == index))
+
+        def place(index: Any, record: Any) -> Any:
+            """The number of the record, or an error; through a value, as a mere control dependency is optimised away."""
+            some_column, *_ = tf.io.parse_example(record[tf.newaxis], self._spec).values()
+            return tf.where(some_column.nrows() == 1, index, size)
+
+        places = tf.data.Dataset.from_tensor_slices(records).enumerate().map(place).ignore_errors()
+        readable = places.reduce(tf.zeros([size], tf.bool), lambda found, index: found | (tf.range(size) == index))
         return (readable, *self._dense(tf.where(readable, records, "")))
 
     def _dense(self, records: Any) -> tuple[dict[str, Column], Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import tensorflow as tf
@@ -30,10 +29,10 @@ def clip(x: tf.Tensor, *, limit: float) -> tf.Tensor:
     return clipped(x)
 
 
-def validate_limit(limit: float) -> None:
-    """Raises ValueError unless `limit` is above 0."""
-    if not limit > 0 or math.isnan(limit):
-        raise ValueError(f"limit must be above 0, got {limit!r}")
+def validate_limit(limit: float, name: str = "limit") -> None:
+    """Raises ValueError unless `limit`, which the user knows as `name`, is above 0."""
+    if not limit > 0:
+        raise ValueError(f"{name} must be above 0, got {limit!r}")
 
 
 @keras_generation.serializable

@@ -57,7 +57,7 @@ class NormalizedDense(keras_generation.keras().layers.Layer):  # type: ignore[mi
             raise ValueError(f"units must be at least 1, got {units!r}")
         constraints.validate_norm(norm_value, p)
         if clip is not None:
-            clipping.validate_limit(clip)
+            clipping.validate_limit(clip, name="clip")
         super().__init__(**kwargs)
         keras = keras_generation.keras()
         self.units = int(units)

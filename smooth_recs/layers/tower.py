@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import activations, keras_generation
-from smooth_recs.layers.clipping import Clip
+from smooth_recs.layers.clipping import Clip, validate_limit
 from smooth_recs.layers.normalized_dense import NormalizedDense
 
 NORMALIZATIONS = ("weight", "layer", "batch", "none")
@@ -31,6 +31,10 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
       clip: limit of the activated outputs; None for no clipping.
       dropout: rate after each layer, while training.
       l2: L2 penalty on each kernel.
+
+    Raises:
+      ValueError: an unknown normalization or activation, a number of activations that is not that of the layers, norm_value or clip
+        not above 0, dropout outside [0, 1), l2 below 0.
 
     Shapes: [batch, inputs] to [batch, hidden_units[-1]]; with no hidden units, the identity.
 
@@ -58,6 +62,12 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
                 f"activation must be one specification or one a layer, got {len(activation)} for "
                 f"{len(hidden_units)} layers"
             )
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and below 1, got {dropout!r}")
+        if not l2 >= 0:
+            raise ValueError(f"l2 must be at least 0, got {l2!r}")
+        if clip is not None:
+            validate_limit(clip, name="clip")
         super().__init__(**kwargs)
         self.hidden_units = tuple(int(units) for units in hidden_units)
         self.activation = activation
@@ -68,43 +78,41 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         self.l2 = float(l2)
         several = isinstance(activation, (list, tuple))
         chosen = list(activation) if several else [activation] * len(self.hidden_units)
-        self.hidden = [self._hidden(units, f) for units, f in zip(self.hidden_units, chosen, strict=True)]
+        layers = zip(self.hidden_units, chosen, strict=True)
+        # One flat list: Keras does not save what is in a list in a list.
+        self.hidden = [part for units, f in layers for part in self._parts(units, f)]
 
-    def _hidden(self, units: int, activation: Any) -> list[Any]:
+    def _parts(self, units: int, activation: Any) -> list[Any]:
         """The layers of one hidden layer, in the order in which they are applied."""
-        keras = keras_generation.keras()
-        penalty = keras.regularizers.L2(self.l2) if self.l2 else None
+        layers, dtype = keras_generation.keras().layers, self.dtype_policy
+        penalty = keras_generation.keras().regularizers.L2(self.l2) if self.l2 else None
         if self.normalization == "weight":
-            parts = [
-                NormalizedDense(
-                    units, activation, norm_value=self.norm_value, clip=self.clip, kernel_regularizer=penalty
-                )
-            ]
+            norm = {"norm_value": self.norm_value, "clip": self.clip}
+            parts = [NormalizedDense(units, activation, **norm, kernel_regularizer=penalty, dtype=dtype)]
         else:
-            parts = [keras.layers.Dense(units, kernel_regularizer=penalty)]
+            parts = [layers.Dense(units, kernel_regularizer=penalty, dtype=dtype)]
             if self.normalization == "layer":
-                parts.append(keras.layers.LayerNormalization())
+                parts.append(layers.LayerNormalization(dtype=dtype))
             elif self.normalization == "batch":
-                parts.append(keras.layers.BatchNormalization())
-            parts.append(keras.layers.Activation(activations.get(activation)))
+                parts.append(layers.BatchNormalization(dtype=dtype))
+            parts.append(layers.Activation(activations.get(activation), dtype=dtype))
             if self.clip is not None:
-                parts.append(Clip(self.clip))
-        return [*parts, keras.layers.Dropout(self.dropout)] if self.dropout else parts
+                parts.append(Clip(self.clip, dtype=dtype))
+        return [*parts, layers.Dropout(self.dropout, dtype=dtype)] if self.dropout else parts
 
     def build(self, input_shape: Any) -> None:
-        inputs = int(input_shape[-1])
-        for units, parts in zip(self.hidden_units, self.hidden, strict=True):
-            for part in parts:
-                if not part.built:
-                    part.build((None, inputs))
-                inputs = units
+        shape = tuple(input_shape)
+        for part in self.hidden:
+            if not part.built:
+                part.build(shape)
+            shape = part.compute_output_shape(shape)
         self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         keras = keras_generation.keras()
         takes_training = (keras.layers.BatchNormalization, keras.layers.Dropout)
         outputs = inputs
-        for part in (part for parts in self.hidden for part in parts):
+        for part in self.hidden:
             outputs = part(outputs, training=training) if isinstance(part, takes_training) else part(outputs)
         return outputs
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from smooth_recs import keras_generation
@@ -11,6 +12,8 @@ from smooth_recs.metrics.sums import SumMetric, column, column_like, is_label, i
 
 BINS = 16384
 GREATEST_LOGIT = 12.0
+BLOCK = 16
+HIGHER = np.tril(np.ones([BLOCK, BLOCK]), -1) + np.eye(BLOCK) / 2
 
 
 @keras_generation.serializable
@@ -19,9 +22,9 @@ class AUCLoss(SumMetric):
 
     `update_state(y_true, y_pred, sample_weight=None)`: labels 0 or 1 and probabilities, [batch] or [batch, 1].
 
-    Predictions fall into 16384 bins of equal width in logits, from -12 to 12 (6e-6 to 1 - 6e-6), and those of one bin are tied. Click rates
-    of a percent and below get as many bins as any other, and the result is within 1e-4 of the exact one
-    (`sr.accuracy.auc_loss`) wherever the predictions' logits spread by a standard deviation of 0.1 or more.
+    Predictions fall into 16384 bins of equal width in logits, from -12 to 12 (6e-6 to 1 - 6e-6), and those of one bin
+    are tied. Click rates of a percent and below get as many bins as any other: from 1,000 positives on, the result is
+    within 1e-4 of the exact one (`sr.accuracy.auc_loss`) where the logits' standard deviation is 0.1 or more.
 
     The result, float64, is NaN where it is not defined: until both classes were seen, and once a prediction was NaN or
     outside [0, 1] or a label neither 0 nor 1.
@@ -49,10 +52,17 @@ class AUCLoss(SumMetric):
 
     def result(self) -> tf.Tensor:
         negative, positive = tf.unstack(tf.convert_to_tensor(self.weights_by_class))
-        above = tf.cumsum(negative, exclusive=True, reverse=True)
-        wrong = tf.reduce_sum(positive * (above + negative / 2))
         # 0 / 0 where a class is missing.
-        return wrong / (tf.reduce_sum(positive) * tf.reduce_sum(negative))
+        return _wrong_pairs(negative, positive) / (tf.reduce_sum(positive) * tf.reduce_sum(negative))
+
+
+def _wrong_pairs(negative: tf.Tensor, positive: tf.Tensor) -> tf.Tensor:
+    """Sum over bins of positive * (negative in higher bins + half of those in the same)."""
+    # In blocks: this runs after every training step, and a cumulative sum over all bins takes twice as long.
+    negative, positive = (tf.reshape(weights, [-1, BLOCK]) for weights in (negative, positive))
+    within = positive * tf.matmul(negative, tf.constant(HIGHER))
+    across = tf.reduce_sum(positive, 1) * tf.cumsum(tf.reduce_sum(negative, 1), exclusive=True, reverse=True)
+    return tf.reduce_sum(within) + tf.reduce_sum(across)
 
 
 def _bin(prediction: tf.Tensor) -> tf.Tensor:

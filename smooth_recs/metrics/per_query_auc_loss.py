@@ -37,9 +37,7 @@ class PerQueryAUCLoss(SumMetric):
     ```
     """
 
-    def __init__(
-        self, weighting: Weighting = "pairs", name: str = "per_query_auc_loss", dtype: Any = None
-    ) -> None:
+    def __init__(self, weighting: Weighting = "pairs", name: str = "per_query_auc_loss", dtype: Any = None) -> None:
         if weighting not in get_args(Weighting):
             raise ValueError(f"weighting must be one of {', '.join(get_args(Weighting))}, got {weighting!r}")
         super().__init__(name=name, dtype=dtype)

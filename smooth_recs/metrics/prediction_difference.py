@@ -14,15 +14,15 @@ from smooth_recs.metrics.sums import SumMetric, column, column_like, is_probabil
 class RelativePredictionDifference(SumMetric):
     """Relative PD of two models, the weighted mean over t of 2 |a_t - b_t| / (a_t + b_t) (eq. 2).
 
-    `update_state(a, b, sample_weight=None)` takes what the two models predict for the same batch: probabilities, [batch]
-    or [batch, 1], of any float dtype. An example whose predictions are both 0 counts as 0.
+    `update_state(a, b, sample_weight=None)` takes what the two models predict for a batch: probabilities, [batch] or
+    [batch, 1], of any float dtype. An example whose predictions are both 0 counts as 0.
 
     The result, float64, is 0 before the first example, and NaN once a prediction was NaN or outside [0, 1] (a logit,
     most likely).
 
     ```python
     metric = sr.metrics.RelativePredictionDifference()
-    metric.update_state([0.1, 0.2], [0.3, 0.2])
+    metric.update_state([0.125, 0.2], [0.375, 0.2])
     float(metric.result())  # 0.5
     ```
     """

@@ -27,7 +27,9 @@ class SumMetric(keras_generation.keras().metrics.Metric):  # type: ignore[misc]
         """Adds the states of other metrics of the same class and settings, which stay as they are."""
         for metric in metrics:
             if type(metric) is not type(self) or _settings(metric) != _settings(self):
-                raise ValueError(f"merge_state needs metrics of the same class and settings as {self!r}, got {metric!r}")
+                raise ValueError(
+                    f"merge_state needs metrics of the same class and settings as {self!r}, got {metric!r}"
+                )
             for total, more in zip(self.variables, metric.variables, strict=True):
                 total.assign_add(more)
 
@@ -51,7 +53,7 @@ def weight_column(sample_weight: Any, other: tf.Tensor) -> tf.Tensor:
 
 
 def nan_unless(valid: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """NaN where the input was not valid, so that the result is NaN too: inside a compiled step a metric cannot raise."""
+    """NaN where the input was not valid, and so in the result: inside a compiled step a metric cannot raise."""
     return tf.where(valid, values, tf.constant(float("nan"), values.dtype))
 
 

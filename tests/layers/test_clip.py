@@ -74,7 +74,7 @@ def test_nan_stays_nan() -> None:
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_keeps_the_dtype_and_passes_gradients_at_a_limit_that_is_rounded(dtype: str) -> None:
-    limit = tf.cast(0.1, dtype)
+    limit = tf.constant(0.1, dtype)
     y, gradient = value_and_gradient(tf.stack([limit, -limit, limit * 2]), 0.1)
     assert y.dtype == limit.numpy().dtype
     np.testing.assert_array_equal(y, tf.stack([limit, -limit, limit]).numpy())

@@ -1,0 +1,48 @@
+"""Shared by the tests of the data package: real data where it lies, small chunks, rows as NumPy arrays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from smooth_recs.data import chunking, parquet, sorted_source
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def real_data() -> Callable[[str], str]:
+    """The path of a real data set, or the test is skipped."""
+    folder = Path(os.environ.get("SMOOTH_RECS_DATA", REPOSITORY.parent / "shared" / "data"))
+
+    def find(name: str) -> str:
+        if not (folder / name).is_dir():
+            pytest.skip(f"no folder {name} in {folder} (set SMOOTH_RECS_DATA)")
+        return str(folder / name)
+
+    return find
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Chunks of 7 rows, so that small files have many."""
+    for module in (chunking, parquet, sorted_source):
+        monkeypatch.setattr(module, "CHUNK_ROWS", 7)
+    return 7
+
+
+@pytest.fixture
+def gather() -> Callable[[Any], Any]:
+    """All chunks of a dataset as one, in NumPy."""
+
+    def concatenated(dataset: Any) -> Any:
+        chunks = list(dataset.as_numpy_iterator())
+        return tf.nest.map_structure(lambda *pieces: np.concatenate([np.atleast_1d(p) for p in pieces]), *chunks)
+
+    return concatenated

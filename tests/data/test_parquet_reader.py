@@ -1,0 +1,148 @@
+"""Parquet files, read and converted."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+
+from smooth_recs.data.parquet import ParquetReader
+from smooth_recs.data.parquet_to_tfrecord import parquet_to_tfrecord
+from smooth_recs.data.raw_rows import GOOD
+from smooth_recs.data.schema import Categorical, Numeric, Schema
+from smooth_recs.data.tfrecord import TFRecordReader
+from smooth_recs.errors import InputError
+
+SCHEMA = Schema(
+    (
+        Categorical("user", "hash", size=10, dtype="int64"),
+        Categorical("word", "vocabulary"),
+        Categorical("tags", "vocabulary", max_values=2),
+        Categorical("codes", "vocabulary", dtype="int64", max_values=3),
+        Numeric("price"),
+    ),
+    weight="weight",
+    query_id="word",
+    timestamp="time",
+)
+COLUMNS = {
+    "user": pa.array([2**40, None, 3], pa.int64()),
+    "word": pa.array(["a", "", None]).dictionary_encode(),
+    "tags": pa.array([["x", "y", "z"], None, []], pa.list_(pa.string())),
+    "codes": pa.array([[1, None], [], [2, 3, 4, 5]], pa.list_(pa.int32())),
+    "price": pa.array([1.5, None, 2.0], pa.float32()),
+    "label": pa.array([True, False, True]),
+    "weight": pa.array([1, 2, 3], pa.uint8()),
+    "time": pa.array([datetime.datetime(2020, 1, 1, 0, 0, 0, 500000)] * 3, pa.timestamp("ns", "UTC")),
+    "unused": pa.array([{"a": 1}] * 3),
+}
+
+
+def write(path, row_group_size=None, **columns):
+    pq.write_table(pa.table(COLUMNS | columns), path, row_group_size=row_group_size)
+    return str(path)
+
+
+def test_values_and_nulls(tmp_path, gather):
+    rows = gather(ParquetReader([write(tmp_path / "log.parquet")], SCHEMA).read())
+    assert rows["problem"].tolist() == [GOOD] * 3
+    assert rows["raw"]["user"].tolist() == [2**40, -1, 3]
+    assert rows["raw"]["word"].tolist() == [b"a", b"", b""]
+    assert rows["raw"]["tags"].tolist() == [[b"x", b"y"], [b"", b""], [b"", b""]]
+    assert rows["raw"]["codes"].tolist() == [[1, -1, -1], [-1, -1, -1], [2, 3, 4]]
+    np.testing.assert_array_equal(rows["raw"]["price"], [1.5, np.nan, 2])
+    assert rows["label"].tolist() == [1, 0, 1]
+    assert rows["weight"].tolist() == [1, 2, 3]
+    assert rows["timestamp"].tolist() == [1577836800.5] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("price", pa.array([decimal.Decimal("1.25"), None, decimal.Decimal(3)]), [1.25, np.nan, 3]),
+        ("price", pa.array(["1.25", "", "-3"]), [1.25, np.nan, -3]),
+        ("price", pa.array([1, 2, 3], pa.int16()), [1, 2, 3]),
+        ("price", pa.nulls(3), [np.nan] * 3),
+        ("user", pa.array([2**64 - 2, 1, 2], pa.uint64()), [-2, 1, 2]),
+        ("user", pa.array([7.0, None, 8.0]), [7, -1, 8]),
+        ("user", pa.array(["7", "", "-8"], pa.large_string()), [7, -1, -8]),
+        ("word", pa.array([7, None, 8]), [b"7", b"", b"8"]),
+        ("word", pa.array([b"\xff", None, b"b"], pa.binary()), [b"\xff", b"", b"b"]),
+        ("tags", pa.array(["x|y|z", None, "w"]), [[b"x", b"y"], [b"", b""], [b"w", b""]]),
+        ("time", pa.array([datetime.date(1970, 1, 2)] * 3), [86400] * 3),
+        ("time", pa.array(["1970-01-02"] * 3), [86400] * 3),
+        ("time", pa.array([5, 6, 7]), [5, 6, 7]),
+    ],
+)
+def test_types(tmp_path, gather, name, values, expected):
+    rows = gather(ParquetReader([write(tmp_path / "log.parquet", **{name: values})], SCHEMA).read())
+    assert rows["problem"].tolist() == [GOOD] * 3
+    found = rows["timestamp"] if name == "time" else rows["raw"][name]
+    np.testing.assert_array_equal(found, np.array(expected, found.dtype))
+
+
+def test_malformed_rows(tmp_path, gather):
+    path = write(tmp_path / "log.parquet", label=pa.array([2, None, 1]), weight=pa.array([1.0, 1.0, -1.0]))
+    rows = gather(ParquetReader([path], SCHEMA).read())
+    assert rows["line"][rows["problem"] != GOOD].tolist() == [1, 2, 3]
+
+
+def many(path, rows=40, row_group_size=11):
+    numbers = list(range(rows))
+    columns = {
+        "user": numbers,
+        "word": [f"w{number}" for number in numbers],
+        "tags": [["t"] * (number % 4) for number in numbers],
+        "codes": [[number, number + 1] for number in numbers],
+        "price": [float(number) if number % 3 else None for number in numbers],
+        "label": [number % 2 for number in numbers],
+        "weight": [1.0] * rows,
+        "time": [float(number) for number in numbers],
+    }
+    pq.write_table(pa.table(columns), path, row_group_size=row_group_size)
+    return str(path)
+
+
+def test_reading_can_start_at_any_chunk(tmp_path, small_chunks):
+    reader = ParquetReader([many(tmp_path / "a.parquet"), many(tmp_path / "b.parquet")], SCHEMA)
+    chunks = list(reader.read().as_numpy_iterator())
+    assert [chunk["line"][0] for chunk in chunks[:4]] == [1, 8, 12, 19]  # no chunk spans two row groups
+    for position in (0, 1, 2, 5, 9):
+        again = list(reader.read(int(chunks[position]["file"]), int(chunks[position]["line"][0])).as_numpy_iterator())
+        tf.nest.map_structure(np.testing.assert_array_equal, again, chunks[position:])
+
+
+def test_the_converted_files_hold_the_same_rows(tmp_path, gather):
+    files = [write(tmp_path / "a.parquet"), write(tmp_path / "b.parquet")]
+    converted = parquet_to_tfrecord(files, SCHEMA, str(tmp_path / "converted"))
+    assert [path.rpartition("/")[2] for path in converted] == ["part-00000.tfrecord.gz", "part-00001.tfrecord.gz"]
+    expected, found = gather(ParquetReader(files, SCHEMA).read()), gather(TFRecordReader(converted, SCHEMA).read())
+    expected["raw"]["codes"][0] = found["raw"]["codes"][0] = -1  # [1, null]: a tf.Example has no null inside a list
+    tf.nest.map_structure(np.testing.assert_array_equal, found, expected)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"user": pa.array([[1]] * 3)}, "the column 'user' must hold single values, got lists in .*b.parquet"),
+        ({"user": pa.array(["1"] * 3)}, "the column 'user' must hold int64 as before, got binary in .*b.parquet"),
+        ({"price": pa.array([{"a": 1}] * 3)}, "a column must hold numbers, texts, times or lists of them, got struct"),
+    ],
+)
+def test_unsuitable_columns_are_refused(tmp_path, columns, message):
+    with pytest.raises(InputError, match=message):
+        ParquetReader([write(tmp_path / "a.parquet"), write(tmp_path / "b.parquet", **columns)], SCHEMA)
+
+
+def test_a_missing_column_or_another_kind_of_file_is_refused(tmp_path):
+    schema = Schema((Numeric("height"),))
+    with pytest.raises(InputError, match="the column 'height' is not in .*a.parquet, which has user, word"):
+        ParquetReader([write(tmp_path / "a.parquet")], schema)
+    (tmp_path / "b.parquet").write_text("height,label\n")
+    with pytest.raises(InputError, match=r"b\.parquet is no Parquet file"):
+        ParquetReader([str(tmp_path / "b.parquet")], schema)

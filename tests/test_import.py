@@ -1,0 +1,110 @@
+"""What `import smooth_recs` does, in fresh processes of both generations of Keras and of the binaries."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from source_imports import ROOT
+
+
+def python(*arguments: str, keras_3: bool = False, **settings: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "TF_USE_LEGACY_KERAS": "0" if keras_3 else "1", **settings}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, env=environment)
+
+
+def answer(program: str, **settings):
+    """What the program prints last, read as JSON."""
+    done = python("-c", program, **settings)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_version_is_that_of_setup_py():
+    import smooth_recs
+
+    assert re.fullmatch(r"\d+\.\d+\.\d+", smooth_recs.__version__)
+    assert python("setup.py", "--version").stdout.split()[-1] == smooth_recs.__version__
+
+
+LAZY = """
+import json, sys
+import smooth_recs as sr
+before = [name for name in sys.modules if name.startswith("smooth_recs.")]
+value = sr.prediction_difference.relative([0.2], [0.4])
+listed = sorted(set(dir(sr)) & {"models", "layers"})
+print(json.dumps([before, value, "tensorflow_recommenders" in sys.modules, listed]))
+"""
+
+
+def test_submodules_are_loaded_on_first_use():
+    before, value, recommenders, listed = answer(LAZY)
+    assert "smooth_recs.activations" in before
+    assert not {"smooth_recs.layers", "smooth_recs.models", "smooth_recs.prediction_difference"} & set(before)
+    assert value == pytest.approx(0.2 / 0.3)
+    assert not recommenders
+    assert listed == ["layers", "models"]
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    import smooth_recs
+
+    with pytest.raises(AttributeError, match="module 'smooth_recs' has no attribute 'layer'"):
+        _ = smooth_recs.layer
+
+
+def test_every_submodule_that_is_offered_exists():
+    import smooth_recs
+
+    for name in smooth_recs._SUBMODULES:
+        path = ROOT / "smooth_recs" / name
+        assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file(), name
+
+
+STRINGS = """
+import json
+import tensorflow as tf
+import smooth_recs
+layer = tf.keras.layers.Dense(2, activation="smelu", kernel_initializer="ones")
+print(json.dumps([layer(tf.constant([[-9.0], [9.0]])).numpy().tolist(), tf.keras.layers.Layer.__module__]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("keras_3", [False, True])
+def test_keras_knows_the_strings(keras_3):
+    values, module = answer(STRINGS, keras_3=keras_3)
+    assert values == [[0.0, 0.0], [9.0, 9.0]]
+    assert module.startswith("tf_keras.") is not keras_3
+
+
+@pytest.mark.slow
+def test_the_ranking_stack_under_keras_3_names_the_remedy():
+    done = python("-c", "import smooth_recs as sr; sr.models.RankingModel", keras_3=True)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("ImportError: ")
+    assert last.endswith("set the environment variable TF_USE_LEGACY_KERAS=1 before TensorFlow is imported")
+
+
+BINARY = """
+import json, os, sys
+import smooth_recs
+print(json.dumps([os.environ.get("TF_USE_LEGACY_KERAS"), sorted({"tensorflow", "keras", "numpy"} & set(sys.modules))]))
+"""
+
+
+@pytest.mark.parametrize(("given", "chosen"), [(None, "1"), ("0", "0")])
+def test_a_binary_chooses_keras_2_and_waits_with_tensorflow(tmp_path, given, chosen):
+    folder = tmp_path / "smooth_recs" / "bin"
+    folder.mkdir(parents=True)
+    (folder / "binary.py").write_text(BINARY)
+    environment = {"PYTHONPATH": str(ROOT)} | ({"TF_USE_LEGACY_KERAS": given} if given else {})
+    done = subprocess.run([sys.executable, folder / "binary.py"], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == [chosen, []]

@@ -1,0 +1,146 @@
+"""The main job through the public command: real processes, real files."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+DATA = pathlib.Path(os.environ.get("SMOOTH_RECS_DATA", ROOT.parent / "shared" / "data"))
+SMALL = ("--config.data.examples=6000", "--config.data.eval_examples=2000", "--config.data.shuffle_window=2500")
+
+pytestmark = pytest.mark.slow
+
+
+def command(config: str, workdir: pathlib.Path, *overrides: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "smooth_recs.bin.train"),
+        *(f"--config={ROOT}/configs/{config}.py", f"--workdir={workdir}", *overrides),
+    ]
+
+
+def train(config: str, workdir: pathlib.Path, *overrides: str) -> dict:
+    done = subprocess.run(command(config, workdir, *overrides), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads((workdir / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("demo") / "run"
+    return workdir, train("demo", workdir, *SMALL)
+
+
+def test_a_workdir_holds_what_the_design_lists(demo):
+    workdir, metrics = demo
+    for name in ("config.json", "manifest.json", "metrics.json", "report.html", "checkpoints/checkpoint"):
+        assert (workdir / name).stat().st_size > 0
+    assert any((workdir / "tensorboard").rglob("events*"))
+    for replica in (0, 1):
+        assert (workdir / f"export/replica_{replica}/1/saved_model.pb").exists()
+    assert metrics["examples"] == 6000 and metrics["examples_per_second"] > 0
+    assert metrics["eval_examples"] == 2000
+    low, high = metrics["pd"]["interval"]
+    assert 0 < low < metrics["pd"]["relative"] < high
+    for replica in metrics["replicas"]:
+        assert replica["auc"] == pytest.approx(1 - replica["auc_loss"])
+        assert replica["auc"] < metrics["best_possible"]["auc"]
+        assert 0 < replica["per_query_auc_loss"] < 1
+    assert [entry["step"] for entry in metrics["history"]] == sorted({e["step"] for e in metrics["history"]})
+
+
+def test_a_finished_run_is_not_repeated_and_another_is_refused(demo):
+    workdir, metrics = demo
+    before = (workdir / "metrics.json").stat().st_mtime_ns
+    assert train("demo", workdir, *SMALL) == metrics
+    assert (workdir / "metrics.json").stat().st_mtime_ns == before
+    other = subprocess.run(command("demo", workdir, *SMALL, "--config.seed=9"), capture_output=True, text=True)
+    assert other.returncode == 2
+    assert "config.seed=1" in other.stderr.splitlines()[-1]
+
+
+def test_nothing_differs_means_a_pd_of_exactly_0(tmp_path):
+    metrics = train("demo", tmp_path / "run", *SMALL, "--config.siblings.differ=nothing", "--config.train.deterministic")
+    assert metrics["pd"]["relative"] == 0.0
+    assert metrics["replicas"][0] == metrics["replicas"][1]
+
+
+def test_a_killed_run_goes_on_to_the_same_end(tmp_path):
+    """Killed in the middle of a window; the resumed run ends with the numbers of an uninterrupted one, to the bit."""
+    settings = (
+        *("--config.train.deterministic", "--config.train.epochs=2", "--config.data.shuffle_window=1000"),
+        *("--config.data.examples=12000", "--config.data.eval_examples=2000", "--config.train.batch_size=16"),
+        *("--config.train.steps_per_execution=7", "--config.train.checkpoint_seconds=0.1"),
+    )
+    whole = train("demo", tmp_path / "whole", *settings)
+    workdir = tmp_path / "killed"
+    run = subprocess.Popen(command("demo", workdir, *settings), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(workdir.glob("checkpoints/ckpt-*.index")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    assert not (workdir / "metrics.json").exists()
+    reached = max(int(path.stem.removeprefix("ckpt-")) for path in workdir.glob("checkpoints/ckpt-*.index"))
+    assert 0 < reached < 1500
+    resumed = train("demo", workdir, *settings)
+    assert resumed["replicas"] == whole["replicas"]
+    assert resumed["pd"] == whole["pd"]
+    assert resumed["history"] == whole["history"]
+
+
+def test_criteo_files_with_gzip_and_empty_fields(tmp_path):
+    chance = random.Random(1)
+    rows = []
+    for _ in range(10_000):
+        label = int(chance.random() < 0.25)
+        integers = ["" if chance.random() < 0.2 else str(chance.randrange(-1, 500) + 40 * label) for _ in range(13)]
+        categories = ["" if chance.random() < 0.1 else f"{chance.randrange(300):08x}" for _ in range(26)]
+        rows.append("\t".join([str(label), *integers, *categories]))
+    with gzip.open(tmp_path / "day_0.gz", "wt") as file:
+        file.write("\n".join(rows) + "\n")
+    overrides = ("--config.model.hidden_units=32,16", "--config.model.bottom_units=32,16", "--config.train.batch_size=128")
+    metrics = train("criteo", tmp_path / "run", f"--config.data.path={tmp_path}/day_*.gz", *overrides)
+    assert metrics["examples"] == 8000 and metrics["eval_examples"] == 2000
+    assert min(replica["auc"] for replica in metrics["replicas"]) > 0.6  # the integers tell
+
+
+@pytest.mark.skipif(not (DATA / "open-bandit/men.csv").exists(), reason=f"no Open Bandit log in {DATA}")
+def test_the_open_bandit_log(tmp_path):
+    metrics = train("open_bandit", tmp_path / "run", f"--config.data.path={DATA}/open-bandit/men.csv")
+    assert metrics["examples"] + metrics["eval_examples"] == 10_000
+    assert metrics["pd"]["relative"] > 0
+
+
+@pytest.mark.parametrize("generation", ["0", "1"])
+def test_a_plain_keras_process_takes_the_string(tmp_path, generation):
+    """One import and one string: builds, trains, saves and reloads, in Keras 3 (0) and tf_keras (1)."""
+    code = f"""
+import numpy as np, tensorflow as tf, smooth_recs
+model = tf.keras.Sequential([tf.keras.layers.Input((4,)), tf.keras.layers.Dense(8, activation="smelu"),
+                             tf.keras.layers.Dense(1, activation="sigmoid")])
+model.compile(optimizer="adam", loss="binary_crossentropy")
+x = np.random.default_rng(1).normal(size=(64, 4)).astype("float32")
+before = model.predict(x, verbose=0)
+model.fit(x, (x[:, 0] > 0).astype("float32"), epochs=2, verbose=0)
+after = model.predict(x, verbose=0)
+model.save({str(tmp_path / "model.keras")!r})
+again = tf.keras.models.load_model({str(tmp_path / "model.keras")!r})
+np.testing.assert_array_equal(again.predict(x, verbose=0), after)
+assert np.abs(after - before).max() > 0
+print(type(model).__module__)
+"""
+    environment = {**os.environ, "TF_USE_LEGACY_KERAS": generation}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split(".")[0] == ("tf_keras" if generation == "1" else "keras")

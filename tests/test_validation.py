@@ -1,0 +1,158 @@
+"""Every field of a configuration has a rule, and every broken rule is one line that names field, rule and value."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+
+from smooth_recs import validation
+from smooth_recs.config import Beta, Config, Data, Model
+from smooth_recs.data.schema import Categorical, Schema
+from smooth_recs.errors import InputError
+
+SCHEMA = Schema(features=(Categorical("item", size=10),))
+
+
+def changed(name: str, value: object) -> Config:
+    config = Config()
+    *sections, field = name.split(".")
+    section = config
+    for part in sections:
+        section = getattr(section, part)
+    assert field in {f.name for f in dataclasses.fields(section)}
+    setattr(section, field, value)
+    return config
+
+
+def refusal(config: Config) -> str:
+    with pytest.raises(InputError) as caught:
+        validation.validate(config)
+    return str(caught.value)
+
+
+def test_the_defaults_are_valid():
+    validation.validate(Config())
+
+
+def test_rules_are_those_of_the_fields():
+    assert set(validation.RULES) == {name for name, _, _ in validation.fields_of(Config())}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("seed", -1, "from 0 to 2147483647"),
+        ("seed", 2**31, "from 0 to 2147483647"),
+        ("data.source", "criteo2", "one of synthetic, criteo, movielens, open_bandit, csv, tfrecord, parquet"),
+        ("data.features", ("a", "a"), "names that differ"),
+        ("data.delimiter", "", "one character"),
+        ("data.delimiter", ", ", "one character"),
+        ("data.examples", -1, "at least 0"),
+        ("data.split", "head", "one of tail, time, user_time, random"),
+        ("data.train_fraction", 0.0, "above 0 and below 1"),
+        ("data.train_fraction", 1.0, "above 0 and below 1"),
+        ("data.shuffle_window", 0, "at least 1"),
+        ("data.max_malformed", 1.01, "from 0 to 1"),
+        ("data.synthetic.users", 0, "at least 1"),
+        ("data.synthetic.missing_rate", 1.0, "at least 0 and below 1"),
+        ("model.activation", "", "a name"),
+        ("model.beta", -0.1, "at least 0"),
+        ("model.beta", (0.1, 0.1, 0.1, 0.1, -0.1), "at least 0"),
+        ("model.hidden_units", (8, 0), "one or more widths of at least 1"),
+        ("model.hidden_units", (), "one or more widths of at least 1"),
+        ("model.bottom_units", (0,), "widths of at least 1"),
+        ("model.interaction", "fm", "one of concat, dot, cross"),
+        ("model.normalization", "row", "one of weight, layer, batch, none"),
+        ("model.norm_value", 0.0, "above 0"),
+        ("model.clip", -6.0, "at least 0"),
+        ("model.embedding_dim", 0, "at least 1"),
+        ("model.dropout", 1.0, "at least 0 and below 1"),
+        ("model.l2", -1e-9, "at least 0"),
+        ("siblings.replicas", 0, "at least 1"),
+        ("siblings.differ", "seed", "one of order, init, both, nothing"),
+        ("train.batch_size", 0, "at least 1"),
+        ("train.epochs", 0, "at least 1"),
+        ("train.dense_optimizer", "lamb", "one of adagrad, adam, sgd"),
+        ("train.dense_learning_rate", 0.0, "above 0"),
+        ("train.embedding_learning_rate", -0.1, "above 0"),
+        ("train.final_learning_rate_share", 2.0, "from 0 to 1"),
+        ("train.clip_norm", -1.0, "at least 0"),
+        ("train.steps_per_execution", 0, "at least 1"),
+        ("distribution.strategy", "tpu", "one of auto, one_device, mirrored"),
+    ],
+)
+def test_a_broken_rule_names_field_rule_and_value(name, value, rule):
+    assert refusal(changed(name, value)) == f"{name} must be {rule}, got {value!r}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("seed", 1.5, "an integer"),
+        ("seed", True, "an integer"),
+        ("train.epochs", "3", "an integer"),
+        ("model.clip", "6", "a number"),
+        ("model.linear", 1, "true or false"),
+        ("data.path", None, "a text"),
+        ("model.hidden_units", [8, 4], "a tuple of integers"),
+        ("model.hidden_units", (8, 4.0), "a tuple of integers"),
+        ("data.column_names", ("a", 1), "a tuple of texts"),
+        ("model.beta", "wide", "a number, a tuple of numbers or None"),
+        ("data.schema", {}, "a Schema or None"),
+    ],
+)
+def test_a_wrong_type_names_field_type_and_value(name, value, kind):
+    assert refusal(changed(name, value)) == f"{name} must be {kind}, got {value!r}"
+
+
+def test_a_section_must_be_a_section():
+    assert refusal(Config(model="smelu")) == "model must be a config.Model, got 'smelu'"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", [name for name, kind, _ in validation.fields_of(Config()) if kind in (float, Beta)])
+def test_no_number_may_be_infinite_or_nan(name, value):
+    assert refusal(changed(name, value)) == f"{name} must be finite, got {value!r}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("model.beta", None),
+        ("model.beta", 0),
+        ("model.beta", 0.0),
+        ("model.beta", (0.5, 0.4, 0.3, 0.2, 0.1)),
+        ("model.clip", 0),
+        ("train.clip_norm", 5),
+        ("data.max_malformed", 0.0),
+        ("data.shuffle_window", 1),
+        ("siblings.replicas", 1),
+    ],
+)
+def test_values_at_the_bounds_are_valid(name, value):
+    validation.validate(changed(name, value))
+
+
+def test_beta_has_one_number_a_hidden_layer():
+    said = refusal(Config(model=Model(beta=(0.2, 0.1), hidden_units=(8, 4, 2))))
+    assert said == "model.beta must have one number for each of the 3 hidden layers, got (0.2, 0.1)"
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (Data(source="criteo"), "data.path must name a file"),
+        (Data(source="csv", path="log.csv"), "data.schema must be given for data.source 'csv'"),
+        (Data(source="csv", path="log.csv", schema=SCHEMA, header=False), "data.column_names must name the columns"),
+        (Data(source="csv", path="log.csv", schema=Schema(features=())), "schema: features must name"),
+        (Data(source="csv", path="log.csv", schema=SCHEMA, split="time"), "data.schema must have a timestamp"),
+    ],
+)
+def test_fields_that_depend_on_each_other(data, words):
+    assert refusal(Config(data=data)).startswith(words)
+
+
+def test_a_complete_source_is_valid():
+    validation.validate(Config(data=Data(source="csv", path="log.csv", schema=SCHEMA)))
