@@ -56,7 +56,7 @@ setuptools.setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=setuptools.find_packages(include=["smooth_recs", "smooth_recs.*"]),
-    package_data={"smooth_recs": ["py.typed", "**/*.html", "**/*.css"]},
+    package_data={"smooth_recs": ["py.typed"], "smooth_recs.experiments": ["*.css", "*.j2"]},
     python_requires=">=3.11,<3.14",
     install_requires=REQUIREMENTS,
     extras_require={"test": TEST_REQUIREMENTS},

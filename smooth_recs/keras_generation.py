@@ -48,6 +48,11 @@ def require_legacy(what: str) -> None:
         )
 
 
+def keeping_dtype() -> dict[str, bool]:
+    """Arguments of `add_weight` for a variable that mixed precision does not cast where it is read."""
+    return {"experimental_autocast" if is_legacy() else "autocast": False}
+
+
 def serializable(thing: Any) -> Any:
     """Decorator: registers a class or function with Keras as `smooth_recs>NAME`, so that saved models find it."""
     return keras().utils.register_keras_serializable(package=PACKAGE)(thing)

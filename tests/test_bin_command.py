@@ -77,6 +77,14 @@ def test_what_main_writes_to_standard_error_is_seen(run):
     assert run("print('0.5 done', file=sys.stderr)").stderr == "0.5 done\n"
 
 
+def test_notes_of_libraries_need_verbosity(run):
+    body = "from absl import logging\nlogging.info('a note')\nlogging.warning('a warning')"
+    quiet, loud = run(body).stderr, run(body, "--verbosity=1").stderr
+    assert "a note" not in quiet
+    assert "a warning" in quiet
+    assert "a note" in loud
+
+
 def test_a_tensorflow_that_cannot_be_loaded_is_seen(run, tmp_path):
     (tmp_path / "smooth_recs" / "bin" / "tensorflow.py").write_text(NOISY + "raise ImportError('no AVX')\n")
     done = run("print('trained')")

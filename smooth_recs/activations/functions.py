@@ -7,7 +7,6 @@ one a unit), which are checked, or tensors that broadcast with `x`, which are no
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,26 +44,24 @@ def smelu(x: Any, *, beta: Any = DEFAULT_BETA) -> Any:
     """
     x = checks.floating(x)
     checks.number("beta", beta, at_least=0, at_most=float(x.dtype.max) / 4)
-    beta = checks.of_type("beta", beta, x.dtype)
-    if checks.is_tensor(beta):
+    if checks.is_tensor(beta) or np.any(np.equal(beta, 0)):
         return differentiable(_smelu, _smelu_partials, x, {"beta": beta})
-    if np.all(beta == 0):
-        return tf.nn.relu(x)
-    wide = piecewise.is_wide(0, beta)
-    value, partials = functools.partial(_smelu, wide=wide), functools.partial(_smelu_partials, wide=wide)
-    return differentiable(value, partials, x, {"beta": beta})
+    return differentiable(_smelu, _fixed_smelu_partials, x, {"beta": beta})
 
 
-def _smelu(x: Any, beta: Any, wide: bool = False) -> Any:
+def _smelu(x: Any, beta: Any) -> Any:
     u = piecewise.clip(x, -beta, beta) + beta
-    return tf.maximum(x, u * piecewise.quotient(u, beta * 4, wide))  # the parabola touches the line y = x from above
+    return tf.maximum(x, u * (u / piecewise.not_zero(beta * 4)))  # the parabola touches the line y = x from above
 
 
-def _smelu_partials(x: Any, beta: Any, wide: bool = False) -> Partials:
-    slope = piecewise.quotient(piecewise.clip(x, -beta, beta) + beta, beta * 2, wide)
-    if not wide:
-        slope = tf.where(x > beta, tf.ones_like(slope), slope)
+def _smelu_partials(x: Any, beta: Any) -> Partials:
+    slope = piecewise.share(x + beta, beta * 2)
     return [lambda: slope, lambda: slope * (1 - slope)]
+
+
+def _fixed_smelu_partials(x: Any, beta: Any) -> Partials:
+    u = piecewise.clip(x, -beta, beta) + beta  # as in the value, which costs nothing more once both are one graph
+    return [lambda: u / (beta * 2)]
 
 
 def gsmelu(x: Any, *, alpha: Any = 1.0, beta: Any = 1.0, g_minus: Any = 0.0, g_plus: Any = 1.0, t: Any = 0.0) -> Any:

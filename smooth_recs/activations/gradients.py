@@ -42,7 +42,7 @@ def differentiable(
         named = inputs | dict(zip(tensors, args, strict=True))
 
         def products(x: Any, upstream: Any) -> list[Any]:
-            of = dict(zip(named, partials(x, *named.values())[1:], strict=True))
+            of = dict(zip(named, partials(x, *named.values())[1:], strict=False))
             upstream = tf.cast(upstream, tf.float32) if x.dtype.size < 4 else upstream  # for the sums to come
             return [upstream * tf.cast(of[name](), upstream.dtype) for name in tensors]
 

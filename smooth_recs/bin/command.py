@@ -19,7 +19,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from smooth_recs.bin import config_flag, help_text, stderr
 from smooth_recs.bin.one_line import one_line
@@ -88,6 +88,7 @@ def _call(main: Callable[[], None], _: None) -> int:
 def _load_tensorflow_quietly() -> None:
     """Leaves standard error to this program: what TensorFlow logs about a failure, its exception says too."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.set_verbosity(logging.WARNING)  # app.run turns on what TensorFlow notes about every export
     with stderr.held_back():
         importlib.import_module("tensorflow")
 

@@ -27,8 +27,8 @@ class PredictionDifference(keras_generation.keras().callbacks.Callback):  # type
       data: a finite `tf.data.Dataset` of batches, or a tuple of arrays: x, (x, y) or (x, y, sample_weight).
       models: which Keras models. Two or more: these. One: the model that is trained, and this one. None: the `replicas`
         of the model that is trained (`sr.models.SiblingModel` has them).
-      every: "epoch", or a number of training steps: then also whenever so many were made since the last measurement.
-        With `steps_per_execution` above 1 the callback is asked after each execution only.
+      every: "epoch", or a number of training steps: then also at every multiple of it, at the same steps in a
+        resumed run. With `steps_per_execution` above 1, after the execution that passes one.
       log_dir: where to write the same values for TensorBoard, by training step; None: nowhere.
       prefix: in front of the names in `logs` and TensorBoard, for models that report an `auc` of their own.
       from_logits: the models predict log-odds, not probabilities.
@@ -77,7 +77,7 @@ class PredictionDifference(keras_generation.keras().callbacks.Callback):  # type
         self.prefix = prefix
         self.from_logits = from_logits
         self.history: list[dict[str, float]] = []
-        self._step = self._epoch_start = self._waiting_since = 0
+        self._step = self._epoch_start = 0
         self._clash_checked = False
         self._writer: Any = None
         # Without these tf_keras turns the logs of every execution into NumPy for this callback, and Keras 3 waits for
@@ -87,7 +87,7 @@ class PredictionDifference(keras_generation.keras().callbacks.Callback):  # type
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._predictor = JointPredictor(self._models(), self.data, self.from_logits)
-        self._step = self._waiting_since = max(self._step, _steps_made(self.model))
+        self._step = max(self._step, _steps_made(self.model))
         if self.log_dir is not None:
             self._writer = tf.summary.create_file_writer(str(self.log_dir))
 
@@ -100,8 +100,8 @@ class PredictionDifference(keras_generation.keras().callbacks.Callback):  # type
         self._refuse_clash(logs)
         # The last execution of an epoch may be a short one.
         in_epoch = min(batch + 1, self.params.get("steps") or batch + 1)
-        self._step = max(self._step, self._epoch_start + in_epoch)
-        if self.every != "epoch" and self._step - self._waiting_since >= int(self.every):
+        before, self._step = self._step, max(self._step, self._epoch_start + in_epoch)
+        if self.every != "epoch" and self._step // int(self.every) > before // int(self.every):
             self._report(logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -126,7 +126,6 @@ class PredictionDifference(keras_generation.keras().callbacks.Callback):  # type
         """Puts the values of this step into the history and TensorBoard, once, and into `logs`."""
         if not self.history or self.history[-1]["step"] != self._step:
             self.history.append({"step": self._step, **self._measure(self._predictor.run())})
-            self._waiting_since = self._step
             self._write_summaries()
         if logs is not None:
             logs.update({self.prefix + name: self.history[-1][name] for name in self._names()})

@@ -60,7 +60,7 @@ class TFRecordReader:
         def place(index: Any, record: Any) -> Any:
             """The number of the record, or an error; through a value, as a mere control dependency is optimised away."""
             some_column, *_ = tf.io.parse_example(record[tf.newaxis], self._spec).values()
-            return tf.where(some_column.nrows() == 1, index, size)
+            return tf.where(some_column.row_lengths()[0] >= 0, index, size)
 
         places = tf.data.Dataset.from_tensor_slices(records).enumerate().map(place).ignore_errors()
         readable = places.reduce(tf.zeros([size], tf.bool), lambda found, index: found | (tf.range(size) == index))

@@ -76,6 +76,7 @@ class NormalizedDense(keras_generation.keras().layers.Layer):  # type: ignore[mi
             shape=(int(input_shape[-1]), self.units),
             initializer=self.kernel_initializer,
             regularizer=self.kernel_regularizer,
+            **keras_generation.keeping_dtype(),  # norms are computed in full precision
         )
         self.bias = None
         if self.use_bias:
@@ -87,7 +88,7 @@ class NormalizedDense(keras_generation.keras().layers.Layer):  # type: ignore[mi
         return constraints.normalized_rows(tf.convert_to_tensor(self.kernel), norm_value=self.norm_value, p=self.p)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        outputs = tf.matmul(inputs, self.normalized_kernel())
+        outputs = tf.matmul(inputs, tf.cast(self.normalized_kernel(), inputs.dtype))
         if self.bias is not None:
             outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))
         outputs = self.activation(outputs)

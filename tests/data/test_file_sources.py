@@ -1,0 +1,272 @@
+"""Sources of files: whatever the format and the split, the same promises."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+
+from smooth_recs import config
+from smooth_recs.data import opening, survey
+from smooth_recs.data.parquet_to_tfrecord import parquet_to_tfrecord
+from smooth_recs.data.presets import open_source
+from smooth_recs.data.schema import Categorical, Numeric, Schema
+from smooth_recs.errors import InputError
+
+ROWS = 120
+SCHEMA = Schema(
+    (
+        Categorical("user", "hash", size=50, dtype="int64"),
+        Categorical("word", "vocabulary"),
+        Categorical("tags", "vocabulary", max_values=2),
+        Numeric("row", transform="identity"),
+        Numeric("price", transform="standardize"),
+    ),
+    weight="weight",
+    query_id="user",
+    timestamp="time",
+)
+KINDS = {
+    "tail": {},
+    "limited": {"examples": 30, "eval_examples": 11},
+    "random": {"split": "random", "seed": 7},
+    "random limited": {"split": "random", "examples": 40, "eval_examples": 9},
+    "time": {"split": "time"},
+    "time limited": {"split": "time", "train_fraction": 0.5, "examples": 20, "eval_examples": 15},
+    "user_time": {"split": "user_time"},
+    "eval_path": {"eval_path": "eval", "split": "time"},
+    "eval_path limited": {"eval_path": "eval", "examples": 13, "eval_examples": 7},
+    "tfrecord": {"source": "tfrecord"},
+    "tfrecord time": {"source": "tfrecord", "split": "time"},
+    "parquet": {"source": "parquet"},
+    "parquet random": {"source": "parquet", "split": "random"},
+}
+
+
+def table(first, rows):
+    """Row number r; the times are out of order, users differ in their numbers of rows, every word is its row's."""
+    numbers = np.arange(first, first + rows)
+    return {
+        "user": (np.sqrt(numbers).astype(int) * 7919) % 5 + 2**40,
+        "word": np.array([f"w{number}" for number in numbers]),
+        "tags": np.array([f"t{number}|t{number % 3}" for number in numbers]),
+        "row": numbers,
+        "price": numbers**2,
+        "label": numbers % 2,
+        "weight": numbers % 3,
+        "time": (numbers * 37) % 101,
+    }
+
+
+def write_csv(path, columns, malformed):
+    lines = [",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]
+    for place in malformed:
+        lines.insert(place, "not,a,row")
+    path.write_text("\n".join([",".join(columns), *lines]) + "\n")
+
+
+@pytest.fixture
+def opened(tmp_path, small_chunks):
+    """Opens a source of 120 rows in two files; those of CSV have malformed rows in between."""
+    for folder, first in (("train", 0), ("eval", ROWS)):
+        for suffix in ("csv", "parquet"):
+            (tmp_path / suffix / folder).mkdir(parents=True)
+        for part in range(2):
+            columns = table(first + part * ROWS // 2, ROWS // 2)
+            write_csv(tmp_path / "csv" / folder / f"{part}.csv", columns, (3, 9, 10, 40))
+            pq.write_table(pa.table(columns), tmp_path / "parquet" / folder / f"{part}.parquet", row_group_size=25)
+        files = [str(tmp_path / "parquet" / folder / f"{part}.parquet") for part in range(2)]
+        parquet_to_tfrecord(files, SCHEMA, str(tmp_path / "tfrecord" / folder))
+
+    def open_one(cache="cache", **settings):
+        source = settings.get("source", "csv")
+        settings = {"source": source, "schema": SCHEMA, "max_malformed": 0.1} | settings
+        for name, folder in (("path", "train"), ("eval_path", "eval")):
+            if name == "path" or settings.get(name):
+                settings[name] = str(tmp_path / source / folder)
+        return open_source(config.Data(**settings), str(tmp_path / cache))
+
+    return open_one
+
+
+def rows_of(gathered):
+    return gathered["features"]["row"][:, 0].astype(int).tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_starts_at_any_row(opened, gather, kind):
+    source = opened(**KINDS[kind])
+    everything = gather(source.train())
+    assert len(everything["label"]) == source.train_rows
+    for start in {0, 1, 6, 7, 8, source.train_rows // 2, source.train_rows - 1}:
+        tf.nest.map_structure(
+            lambda found, expected, start=start: np.testing.assert_array_equal(found, expected[start:]),
+            gather(source.train(start)),
+            everything,
+        )
+    assert list(source.train(source.train_rows)) == [] or not rows_of(gather(source.train(source.train_rows)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_parts_are_disjoint_and_complete_and_nothing_is_learnt_from_held_out_rows(opened, gather, kind):
+    source = opened(**KINDS[kind])
+    training, held_out = gather(source.train()), gather(source.holdout())
+    trained, evaluated = rows_of(training), rows_of(held_out)
+    assert len(evaluated) == source.eval_rows
+    assert len(set(trained)) + len(set(evaluated)) == len(trained) + len(evaluated) == len({*trained, *evaluated})
+    if not any(name in KINDS[kind] for name in ("examples", "eval_path")):
+        assert sorted(trained + evaluated) == list(range(ROWS))
+
+    words = set(source.encoder.statistics.vocabularies["word"])
+    assert words == {f"w{row}".encode() for row in trained}
+    tags = set(source.encoder.statistics.vocabularies["tags"])
+    assert tags == {tag.encode() for row in trained for tag in (f"t{row}", f"t{row % 3}")}
+    prices = np.array(trained, np.float64) ** 2
+    assert source.encoder.statistics.moments["price"] == pytest.approx((prices.mean(), prices.std()))
+    assert (held_out["features"]["word"] == len(words)).all()  # every one out of vocabulary
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_are_encoded_as_their_schema_says(opened, gather, kind):
+    source = opened(**KINDS[kind])
+    training = gather(source.train())
+    trained = np.array(rows_of(training))
+    expected = {name: values[trained] for name, values in table(0, ROWS).items()}
+    raw = {name: expected[name] for name in ("user", "row", "price")}
+    raw |= {"word": expected["word"].astype("S").astype(object)}
+    raw |= {"tags": np.array([tags.encode().split(b"|") for tags in expected["tags"]], object)}
+    raw |= {name: raw[name].astype(np.float32) for name in ("row", "price")}
+    for name, values in source.encoder(raw).items():
+        np.testing.assert_array_equal(training["features"][name], values, err_msg=name)
+    np.testing.assert_array_equal(training["label"], expected["label"])
+    np.testing.assert_array_equal(training["weight"], expected["weight"])
+    same_query = training["query_id"][:, None] == training["query_id"]
+    np.testing.assert_array_equal(same_query, expected["user"][:, None] == expected["user"])
+
+
+def test_the_order_of_each_split(opened, gather):
+    time = table(0, ROWS)["time"]
+
+    def parts(**settings):
+        source = opened(**settings)
+        return rows_of(gather(source.train())), rows_of(gather(source.holdout()))
+
+    assert parts() == (list(range(96)), list(range(96, ROWS)))
+    assert parts(examples=5, eval_examples=2) == ([0, 1, 2, 3, 4], [96, 97])
+    by_time = np.argsort(time, kind="stable").tolist()
+    assert parts(split="time") == (by_time[:96], by_time[96:])
+    assert parts(split="time", train_fraction=0.5, eval_examples=10) == (by_time[:60], by_time[60:70])
+    trained, evaluated = parts(split="random")
+    assert trained == sorted(trained)
+    assert evaluated == sorted(evaluated)
+    trained, evaluated = parts(split="user_time")
+    assert trained == [row for row in by_time if row in set(trained)]
+    user = table(0, ROWS)["user"]
+    for one in set(user.tolist()):
+        latest_trained = max(time[row] for row in trained if user[row] == one)
+        assert latest_trained <= min(time[row] for row in evaluated if user[row] == one)
+    assert parts(eval_path="eval") == (list(range(ROWS)), list(range(ROWS, 2 * ROWS)))
+
+
+def test_the_summary_is_plain_and_names_the_malformed_rows(opened, tmp_path):
+    summary = opened().summary
+    assert json.loads(json.dumps(summary)) == summary
+    assert summary["rows"] == ROWS + 8
+    assert summary["malformed"] == 8
+    assert summary["first_malformed"][4] == f"{tmp_path}/csv/train/1.csv:5 (wrong number of fields or values)"
+    assert summary["files"] == [f"{tmp_path}/csv/train/{part}.csv" for part in range(2)]
+    assert opened(eval_path="eval").summary["malformed"] == 16
+
+
+def test_a_second_run_takes_survey_and_statistics_from_the_cache(opened, gather, monkeypatch, tmp_path):
+    settings = {"split": "user_time"}
+    first = opened(**settings)
+    kept = sorted(os.listdir(tmp_path / "cache"))
+    assert [name.removeprefix(first.fingerprint)[:12] for name in kept] == ["-statistics-", "-survey-trai"]
+
+    def refuse(*arguments, **more):
+        raise AssertionError("the files were read again")
+
+    monkeypatch.setattr(opening, "survey", refuse)
+    monkeypatch.setattr(opening.statistics, "collect", refuse)
+    second = opened(**settings)
+    assert second.summary == first.summary
+    assert second.encoder.statistics == first.encoder.statistics
+    tf.nest.map_structure(np.testing.assert_array_equal, gather(second.train(50)), gather(first.train(50)))
+
+
+def test_a_cached_survey_is_held_to_the_limit_of_the_run(opened):
+    opened(max_malformed=0.1)
+    with pytest.raises(InputError, match=r"data\.max_malformed: 8 of the first 128 rows are malformed, above 1\.00%"):
+        opened(max_malformed=0.01)
+
+
+def test_changed_data_or_meaning_is_not_taken_from_the_cache(opened, tmp_path):
+    first = opened()
+    other_schema = dataclasses.replace(SCHEMA, weight=None)
+    assert opened(schema=other_schema).fingerprint != first.fingerprint
+    path = tmp_path / "csv" / "train" / "0.csv"
+    path.write_text(path.read_text().replace("w17", "W17"))
+    changed = opened()
+    assert changed.fingerprint != first.fingerprint
+    assert b"W17" in changed.encoder.statistics.vocabularies["word"]
+
+
+def test_without_weight_and_query_the_weight_is_one_and_there_is_no_query(opened, gather):
+    source = opened(schema=dataclasses.replace(SCHEMA, weight=None, query_id=None))
+    rows = gather(source.train())
+    assert "query_id" not in rows
+    assert rows["weight"].tolist() == [1.0] * source.train_rows
+
+
+def test_only_the_named_features_are_there(opened):
+    source = opened(features=("price", "user"))
+    assert list(next(iter(source.train()))["features"]) == ["user", "price"]
+
+
+def test_a_share_of_malformed_held_out_rows_stops_the_run_too(opened, tmp_path):
+    (tmp_path / "csv" / "eval" / "0.csv").write_text("user,word,tags,row,price,label,weight,time\n" + "x\n" * 50)
+    with pytest.raises(InputError, match=r"eval/0\.csv:2"):
+        opened(eval_path="eval")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"split": "time", "schema": dataclasses.replace(SCHEMA, timestamp=None)}, "data.split 'time' needs a timestamp"),
+        ({"split": "user_time", "schema": dataclasses.replace(SCHEMA, query_id=None)}, "needs a query_id"),
+        ({"train_fraction": 0.001}, "data.train_fraction must leave rows on both sides, got 0.001, which leaves 0"),
+        ({"schema": None}, "data.schema must be given for data.source 'csv', got None"),
+        ({"schema": Schema((Numeric("height"),))}, "the column 'height' is not in .*0.csv"),
+        ({"features": ("height",)}, "data.features must be among user, word, tags, row, price, got 'height'"),
+        ({"header": False}, "data.column_names must name the columns"),
+    ],
+)
+def test_what_cannot_be_opened_is_named(opened, settings, message):
+    with pytest.raises(InputError, match=message) as raised:
+        opened(**settings)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_unknown_source_is_refused_with_the_known_ones(tmp_path):
+    with pytest.raises(InputError, match=r"data\.source must be one of synthetic, criteo, .*, got 'cvs'"):
+        open_source(config.Data(source="cvs"), str(tmp_path))
+
+
+def test_the_survey_keeps_no_times_unless_the_split_needs_them(opened, monkeypatch):
+    asked = []
+
+    def noted(reader, limit, *, times):
+        asked.append(times)
+        return survey.survey(reader, limit, times=times)
+
+    monkeypatch.setattr(opening, "survey", noted)
+    opened(cache="one")
+    opened(cache="two", split="time")
+    assert asked == [False, True]

@@ -1,0 +1,117 @@
+"""The first pass over the files, and when it refuses to go on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from smooth_recs.data.csv import CsvReader
+from smooth_recs.data.schema import Categorical, Numeric, Schema
+from smooth_recs.data.survey import Survey, survey
+from smooth_recs.errors import InputError
+
+SCHEMA = Schema((Categorical("shop", "hash", size=10), Numeric("price")), query_id="shop", timestamp="price")
+
+
+def reader(tmp_path, *files):
+    """Files of labels, row number n with price n."""
+    paths = []
+    for number, labels in enumerate(files):
+        path = tmp_path / f"{number}.csv"
+        path.write_text("shop,price,label\n" + "".join(f"s,{row},{label}\n" for row, label in enumerate(labels)))
+        paths.append(str(path))
+    return CsvReader(paths, SCHEMA)
+
+
+def test_what_is_found(tmp_path, small_chunks):
+    found = survey(reader(tmp_path, "01x1" * 3, "1" * 8, "xx1"), 1.0, times=True)
+    assert (found.rows, found.malformed, found.head_malformed, found.good) == (23, 5, 5, 18)
+    assert found.places == tuple(
+        f"{tmp_path}/{file}.csv:{line} (label is neither 0 nor 1)"
+        for file, line in [(0, 4), (0, 8), (0, 12), (2, 2), (2, 3)]
+    )
+    assert found.start_file.tolist() == [0, 0, 1, 1, 2]
+    assert found.start_line.tolist() == [2, 9, 2, 9, 2]
+    assert found.start_row.tolist() == [0, 6, 9, 16, 17]  # rows 0 to 6 hold one malformed row, 7 to 11 two
+    assert found.timestamp.tolist() == [0, 1, 3, 4, 5, 7, 8, 9, 11, *range(8), 2]
+    assert found.query_id.size == 18
+
+
+def test_only_the_first_places_are_kept(tmp_path):
+    assert len(survey(reader(tmp_path, "x" * 20 + "1"), 1.0).places) == 5
+
+
+def test_a_saved_survey_is_the_same(tmp_path):
+    found = survey(reader(tmp_path, "01x1"), 1.0, times=True)
+    found.save(str(tmp_path / "survey.npz"))
+    loaded = Survey.load(str(tmp_path / "survey.npz"))
+    for name in vars(found):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(found, name))
+    assert isinstance(loaded.rows, int)
+    assert loaded.places == found.places
+
+
+@pytest.mark.parametrize("malformed", [1, 2])
+def test_above_the_share_the_run_stops_at_the_share_it_goes_on(tmp_path, malformed):
+    files = reader(tmp_path, "1" * (100 - malformed) + "x" * malformed)
+    if malformed == 1:
+        assert survey(files, 0.01).malformed == 1
+        return
+    with pytest.raises(InputError) as raised:
+        survey(files, 0.01)
+    assert str(raised.value) == (
+        "data.max_malformed: 2 of the first 100 rows are malformed, above 1.00%: "
+        f"{tmp_path}/0.csv:100 (label is neither 0 nor 1); {tmp_path}/0.csv:101 (label is neither 0 nor 1)"
+    )
+
+
+def test_the_share_is_that_of_all_rows_of_all_files(tmp_path):
+    assert survey(reader(tmp_path, "1" * 1000, "x" * 10), 0.01).malformed == 10
+    with pytest.raises(InputError, match="11 of the first 1,011 rows"):
+        survey(reader(tmp_path, "1" * 1000, "x" * 11), 0.01)
+
+
+class Counting:
+    """A reader that counts the chunks it is asked for."""
+
+    def __init__(self, inner):
+        self.files, self.schema, self._inner, self.chunks = inner.files, inner.schema, inner, 0
+
+    def _count(self):
+        self.chunks += 1
+
+    def read(self, file=0, line=1):
+        def counted(chunk):
+            tf.py_function(self._count, [], [])
+            return chunk
+
+        return self._inner.read(file, line).map(counted)
+
+
+def test_a_bad_start_stops_the_pass_at_once(tmp_path, small_chunks):
+    counting = Counting(reader(tmp_path, "1" * 989 + "x" * 11 + "1" * 5000))
+    with pytest.raises(InputError, match="11 of the first 1,000 rows"):
+        survey(counting, 0.01)
+    assert 1000 / small_chunks <= counting.chunks < 2000 / small_chunks
+
+
+def test_a_bad_start_of_few_files_is_seen_too(tmp_path, small_chunks):
+    with pytest.raises(InputError, match="11 of the first 1,000 rows"):
+        survey(reader(tmp_path, "1" * 500, "x" * 11, "1" * 3000), 0.01)
+
+
+def test_a_bad_end_within_the_share_is_no_bad_start(tmp_path):
+    assert survey(reader(tmp_path, "1" * 1000 + "x" * 10 + "1" * 200), 0.01).malformed == 10
+
+
+def test_no_row_at_all_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"data\.path: the files hold no row"):
+        survey(reader(tmp_path, ""), 1.0)
+
+
+def test_a_damaged_gzip_file_is_named_as_such(tmp_path):
+    path = tmp_path / "log.csv.gz"
+    path.write_bytes(b"shop,price,label\ns,1,1\n")
+    with pytest.raises(InputError, match=r"data\.path: .*damaged|log\.csv\.gz"):
+        survey(CsvReader([str(path)], SCHEMA, header=False, column_names=("shop", "price", "label")), 0.01)

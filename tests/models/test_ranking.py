@@ -1,0 +1,412 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from smooth_recs import config
+from smooth_recs.data.encoding import Encoder
+from smooth_recs.data.schema import Categorical, Numeric, Schema
+from smooth_recs.errors import InputError
+from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower
+from smooth_recs.models import RankingModel, from_config, interactions
+
+USER = Categorical("user", "identity", 7, "int64")
+ITEM = Categorical("item", "hash", 5)
+TAGS = Categorical("tags", "identity", 6, "int64", max_values=3, combiner="sum")
+PRICE = Numeric("price", "identity", "zero")
+AGE = Numeric("age", "identity", "indicator")
+SMALL = config.Model(hidden_units=(5, 4), embedding_dim=3, activation="smelu")
+
+
+def raw_rows(rows: int, seed: int = 1) -> dict[str, Any]:
+    random = np.random.default_rng(seed)
+    return {
+        "user": tf.constant(random.integers(-1, 7, rows)),
+        "item": tf.constant(random.choice(["a", "b", "c", ""], rows), tf.string),
+        "tags": tf.constant(random.integers(-1, 6, (rows, 3))),
+        "price": tf.constant(random.normal(size=rows), tf.float32),
+        "age": tf.constant(np.where(random.uniform(size=rows) < 0.3, np.nan, 1.0), tf.float32),
+    }
+
+
+def encoded(features: tuple[Any, ...], rows: int, seed: int = 1) -> dict[str, tf.Tensor]:
+    raw = raw_rows(rows, seed)
+    return Encoder(Schema(features))({feature.name: raw[feature.name] for feature in features})
+
+
+def model_of(features: tuple[Any, ...], **settings: Any) -> RankingModel:
+    return from_config.ranking_model(dataclasses.replace(SMALL, **settings), Encoder(Schema(features)))
+
+
+def labelled(features: tuple[Any, ...], rows: int, seed: int = 1) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
+    random = np.random.default_rng(seed)
+    label = tf.constant(random.uniform(size=rows) < 0.4, tf.float32)
+    return encoded(features, rows, seed), label, tf.constant(random.uniform(0.5, 2.0, rows), tf.float32)
+
+
+def logistic_loss(label: Any, logit: Any, weight: Any = 1.0) -> float:
+    """-y log p - (1 - y) log(1 - p), weighted, then averaged over the examples."""
+    label, logit = np.asarray(label, np.float64), np.asarray(logit, np.float64)
+    return float(np.mean(np.asarray(weight, np.float64) * (np.logaddexp(0, logit) - label * logit)))
+
+
+KINDS = {
+    "single": (USER, ITEM),
+    "multi": (TAGS,),
+    "numeric": (PRICE, AGE),
+    "one number": (PRICE,),
+    "single and multi": (USER, TAGS),
+    "single and numeric": (USER, PRICE),
+    "multi and numeric": (TAGS, AGE),
+    "all": (AGE, TAGS, USER, PRICE, ITEM),
+}
+
+
+@pytest.mark.parametrize("kinds", KINDS)
+@pytest.mark.parametrize("interaction", interactions.NAMES)
+@pytest.mark.parametrize("with_more", [False, True], ids=["plain", "bottom and linear"])
+def test_any_kinds_of_features_train_and_predict_at_any_batch_size(kinds: str, interaction: str, with_more: bool) -> None:
+    features = KINDS[kinds]
+    more: dict[str, Any] = {"bottom_units": (4,), "linear": True} if with_more else {}
+    if interaction == "dot" and kinds in ("numeric", "one number"):
+        with pytest.raises(InputError, match="model.interaction must be concat or cross"):
+            model_of(features, interaction=interaction)
+        return
+    model = model_of(features, interaction=interaction, **more)
+    model.compile(optimizer=from_config.optimizer(model, config.Train(), total_steps=10))
+    dataset = tf.data.Dataset.from_tensor_slices(labelled(features, 9)[:2]).batch(4)  # batches of 4, 4 and 1
+    losses = model.fit(dataset, epochs=2, verbose=0).history["loss"]
+    assert np.isfinite(losses).all()
+    nine = model(encoded(features, 9)).numpy()
+    assert nine.shape == (9,)
+    assert nine.dtype == np.float32
+    assert ((nine > 0) & (nine < 1)).all()
+    for rows in (0, 1):
+        part = {name: column[:rows] for name, column in encoded(features, 9).items()}
+        np.testing.assert_allclose(model(part), nine[:rows], rtol=1e-5)
+    assert model.predict(encoded(features, 1), verbose=0).shape == (1,)
+
+
+def test_neither_embeddings_nor_numbers_are_refused() -> None:
+    with pytest.raises(ValueError, match="a RankingModel needs embeddings or numeric features, got neither"):
+        RankingModel(interaction=interactions.Concatenation(), top_stack=Tower([4]))
+
+
+def test_predictions_are_sigmoids_of_the_logits() -> None:
+    model = model_of(KINDS["all"])
+    features = encoded(KINDS["all"], 6)
+    logits = model.logits(features).numpy()
+    assert logits.shape == (6, 1)
+    np.testing.assert_allclose(model(features), 1 / (1 + np.exp(-logits[:, 0])), rtol=1e-6)
+
+
+def test_output_layer_is_neither_normalised_nor_activated_nor_clipped() -> None:
+    model = model_of((PRICE,), hidden_units=(), clip=0.1)
+    features = {"price": tf.constant([[1.0], [-40.0]])}
+    model(features)
+    model.output_layer.set_weights([np.array([[3.0]]), np.array([0.5])])
+    np.testing.assert_allclose(model.logits(features), [[3.5], [-119.5]])
+
+
+def test_embeddings_are_neither_activated_nor_clipped() -> None:
+    model = model_of((USER,), hidden_units=(), embedding_dim=2, clip=0.1)
+    features = {"user": tf.constant([3], tf.int64)}
+    model(features)
+    table = np.zeros((9, 2))
+    table[3] = [-5.0, 4.0]
+    model.embeddings.set_weights([table])
+    model.output_layer.set_weights([np.ones((2, 1)), np.zeros(1)])
+    np.testing.assert_allclose(model.logits(features), [[-1.0]])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("label_shape", [(7,), (7, 1)])
+def test_loss_is_the_logistic_loss(weighted: bool, label_shape: tuple[int, ...]) -> None:
+    model = model_of(KINDS["all"])
+    features, label, weight = labelled(KINDS["all"], 7)
+    batch = (features, tf.reshape(label, label_shape), weight)[: 2 + weighted]
+    expected = logistic_loss(label, model.logits(features)[:, 0], weight if weighted else 1.0)
+    assert float(model.compute_loss(batch)) == pytest.approx(expected, rel=1e-6)
+    model.compile()
+    model.reset_metrics()
+    assert float(model.test_step(batch)["loss"]) == pytest.approx(expected, rel=1e-6)
+
+
+def test_loss_stays_finite_for_extreme_logits() -> None:
+    model = model_of((PRICE,), hidden_units=())
+    features = {"price": tf.constant([[1e4], [-1e4]])}
+    model(features)
+    model.output_layer.set_weights([np.array([[1.0]]), np.zeros(1)])
+    assert float(model.compute_loss((features, tf.constant([0.0, 1.0])))) == pytest.approx(1e4)
+
+
+def test_reported_loss_is_the_mean_over_examples_not_batches() -> None:
+    model = model_of((USER, PRICE))
+    features, label, _ = labelled((USER, PRICE), 9)
+    model.compile()
+    reported = model.evaluate(tf.data.Dataset.from_tensor_slices((features, label)).batch(4), verbose=0)
+    assert reported == pytest.approx(logistic_loss(label, model.logits(features)[:, 0]), rel=1e-5)
+
+
+def test_several_outputs() -> None:
+    features, _, _ = labelled((USER, PRICE), 8)
+    labels = tf.constant(np.random.default_rng(2).integers(0, 2, (8, 3)), tf.float32)
+    weight = tf.constant(np.random.default_rng(3).uniform(size=8), tf.float32)
+    model = RankingModel(
+        embeddings=StackedEmbedding([EmbeddedFeature("user", 9)], 3),
+        numeric=["price"],
+        interaction=interactions.Concatenation(),
+        top_stack=Tower([5]),
+        outputs=3,
+    )
+    assert model(features).shape == (8, 3)
+    logits = model.logits(features).numpy()
+    expected = np.mean([logistic_loss(labels[:, k], logits[:, k], weight) for k in range(3)])
+    assert float(model.compute_loss((features, labels, weight))) == pytest.approx(expected, rel=1e-6)
+    model.compile(optimizer=tf.keras.optimizers.legacy.Adagrad(0.1))
+    dataset = tf.data.Dataset.from_tensors((features, labels)).repeat(30)
+    losses = model.fit(dataset, epochs=2, verbose=0).history["loss"]
+    assert losses[1] < losses[0]
+
+
+def test_a_task_of_ones_own_replaces_the_loss() -> None:
+    def squared(labels: Any, logits: Any, sample_weight: Any = None, **_: Any) -> tf.Tensor:
+        return tf.reduce_sum((labels - logits) ** 2, axis=1)
+
+    model = RankingModel(numeric=["price"], interaction=interactions.Concatenation(), top_stack=Tower([]), task=squared)
+    features, label, _ = labelled((PRICE,), 5)
+    expected = np.mean((label - model.logits(features)[:, 0]) ** 2)
+    assert float(model.compute_loss((features, label))) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_linear_part_adds_weights_of_values_and_slopes_of_numbers() -> None:
+    model = model_of((USER, TAGS, AGE), linear=True)
+    features = {
+        "user": tf.constant([2, 2], tf.int64),
+        "tags": tf.constant([[0, 5, -1], [-1, -1, -1]], tf.int64),
+        "age": tf.constant([[3.0, 0.0], [0.0, 1.0]]),
+    }
+    plain = model.logits(features).numpy()  # the linear part starts at zero
+    weights, slopes = np.zeros((9 + 8, 1)), np.array([[0.5], [4.0]])
+    weights[2], weights[9 + 0], weights[9 + 5] = 1.0, 10.0, 100.0
+    table, of_numbers = model.linear.variables
+    table.assign(weights)
+    of_numbers.assign(slopes)
+    np.testing.assert_allclose(model.logits(features) - plain, [[1 + 110 + 1.5], [1 + 4]], rtol=1e-5)
+
+
+def test_linear_part_of_one_kind_only() -> None:
+    for features in ((USER,), (PRICE,)):
+        with_part, without = model_of(features, linear=True), model_of(features)
+        inputs = encoded(features, 4)
+        assert with_part(inputs).shape == without(inputs).shape == (4,)
+        assert len(with_part.trainable_variables) == len(without.trainable_variables) + 1
+
+
+def gradients(model: RankingModel, batch: Any) -> dict[str, Any]:
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss(batch, training=True)
+    variables = model.trainable_variables
+    return {v.ref(): g for v, g in zip(variables, tape.gradient(loss, variables), strict=True)}
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_embedding_gradients_are_sparse_and_all_others_are_there(linear: bool) -> None:
+    model = model_of(KINDS["all"], linear=linear, bottom_units=(4,))
+    batch = labelled(KINDS["all"], 6)
+    model(batch[0])
+    found = gradients(model, batch)
+    assert not any(gradient is None for gradient in found.values())
+    tables = [v for v in model.trainable_variables if v.shape[0] == 9 + 7 + 8]
+    assert len(tables) == 1 + linear
+    assert all(isinstance(found[table.ref()], tf.IndexedSlices) for table in tables)
+
+
+def test_variables_are_split_into_embeddings_and_the_rest() -> None:
+    model = model_of(KINDS["all"], linear=True, bottom_units=(4,))
+    batch = labelled(KINDS["all"], 6)
+    model(batch[0])
+    found = gradients(model, batch)
+    sparse, dense = model.embedding_variables, model.dense_variables
+    assert {v.ref() for v in sparse} | {v.ref() for v in dense} == {v.ref() for v in model.trainable_variables}
+    assert not {v.ref() for v in sparse} & {v.ref() for v in dense}
+    assert all(isinstance(found[v.ref()], tf.IndexedSlices) for v in sparse)
+    assert not any(isinstance(found[v.ref()], tf.IndexedSlices) for v in dense)
+
+
+@pytest.mark.parametrize(("moving", "field"), [("sparse", "dense_learning_rate"), ("dense", "embedding_learning_rate")])
+@pytest.mark.parametrize("linear", [False, True])
+def test_each_optimizer_moves_its_own_variables_only(moving: str, field: str, linear: bool) -> None:
+    """With the other's learning rate at 0."""
+    model = model_of(KINDS["all"], linear=linear)
+    batch = labelled(KINDS["all"], 6)
+    train = dataclasses.replace(config.Train(initial_accumulator=0.1), **{field: 0.0})
+    model.compile(optimizer=from_config.optimizer(model, train, total_steps=10))
+    model(batch[0])
+    sparse, dense = model.embedding_variables, model.dense_variables
+    before = [[v.numpy() for v in sparse], [v.numpy() for v in dense]]
+    model.train_step(batch)
+    moved = [
+        [not np.array_equal(v, b) for v, b in zip(variables, values, strict=True)]
+        for variables, values in zip((sparse, dense), before, strict=True)
+    ]
+    assert [all(m) for m in moved] == [moving == "sparse", moving == "dense"]
+    assert [any(m) for m in moved] == [moving == "sparse", moving == "dense"]
+
+
+def test_a_step_by_hand() -> None:
+    """One embedding weight e and the output w e + b with w = 2, b = 0, e = 0.5, label 1: dL/dz = sigmoid(1) - 1."""
+    model = model_of((USER,), hidden_units=(), embedding_dim=1)
+    features = {"user": tf.constant([3], tf.int64)}
+    train = config.Train(dense_learning_rate=0.1, embedding_learning_rate=0.2, initial_accumulator=0.01)
+    model.compile(optimizer=from_config.optimizer(model, train, total_steps=10))
+    model(features)
+    table = np.arange(9.0)[:, None]
+    table[3] = 0.5
+    model.embeddings.set_weights([table])
+    model.output_layer.set_weights([np.array([[2.0]]), np.zeros(1)])
+    model.train_step((features, tf.constant([1.0])))
+    dz = 1 / (1 + np.exp(-1.0)) - 1
+
+    def step(rate: float, gradient: float) -> float:
+        return rate * gradient / np.sqrt(0.01 + gradient**2)
+
+    table[3] -= step(0.2, 2 * dz)
+    np.testing.assert_allclose(model.embeddings.get_weights()[0], table, rtol=1e-6)
+    kernel, bias = model.output_layer.get_weights()
+    np.testing.assert_allclose(kernel, [[2 - step(0.1, 0.5 * dz)]], rtol=1e-6)
+    np.testing.assert_allclose(bias, [-step(0.1, dz)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["adagrad", "adam", "sgd"])
+def test_dense_optimizers(name: str) -> None:
+    model = model_of((USER, PRICE))
+    train = config.Train(dense_optimizer=name, dense_learning_rate=0.05)
+    optimizer = from_config.optimizer(model, train, total_steps=10)
+    assert [type(o).__name__.lower() for o in optimizer.optimizers] == [name, "adagrad"]
+    model.compile(optimizer=optimizer)
+    dataset = tf.data.Dataset.from_tensors(labelled((USER, PRICE), 30)).repeat(20)
+    losses = model.fit(dataset, epochs=3, verbose=0).history["loss"]
+    assert losses[2] < losses[0]
+
+
+def test_dense_gradients_are_clipped_to_a_global_norm() -> None:
+    """SGD with rate 1 moves the dense parts by the clipped gradient; the embeddings' gradient is not clipped."""
+    batch = labelled((USER, PRICE), 10)
+    moves, sparse_moves = [], []
+    for limit in (0.0, 1e-3):
+        tf.keras.utils.set_random_seed(1)
+        model = model_of((USER, PRICE))
+        train = config.Train(dense_optimizer="sgd", dense_learning_rate=1.0, clip_norm=limit)
+        model.compile(optimizer=from_config.optimizer(model, train, total_steps=10))
+        model(batch[0])
+        dense, sparse = ([v.numpy() for v in vs] for vs in (model.dense_variables, model.embedding_variables))
+        model.train_step(batch)
+        moves.append(np.concatenate([(v - b).numpy().ravel() for v, b in zip(model.dense_variables, dense, strict=True)]))
+        sparse_moves.append(model.embedding_variables[0].numpy() - sparse[0])
+    full, clipped = moves
+    assert np.linalg.norm(full) > 1e-2
+    np.testing.assert_allclose(clipped, full * 1e-3 / np.linalg.norm(full), rtol=1e-2, atol=1e-8)
+    np.testing.assert_array_equal(*sparse_moves)
+
+
+def test_learning_rates_fall_to_the_configured_share() -> None:
+    model = model_of((USER, PRICE))
+    train = config.Train(dense_learning_rate=0.1, embedding_learning_rate=0.4, final_learning_rate_share=0.25)
+    for optimizer, initial in zip(from_config.optimizer(model, train, total_steps=100).optimizers, (0.1, 0.4), strict=True):
+        rates = [float(optimizer.learning_rate(step)) for step in (0, 50, 100, 200)]
+        np.testing.assert_allclose(rates, initial * np.array([1.0, 0.625, 0.25, 0.25]), rtol=1e-6)
+
+
+def test_the_clip_norm_and_dropout_leave_predictions_alone() -> None:
+    tf.keras.utils.set_random_seed(1)
+    model = model_of(KINDS["all"], dropout=0.5)
+    features = encoded(KINDS["all"], 6)
+    np.testing.assert_array_equal(model(features), model(features))
+    assert not np.array_equal(model.logits(features, training=True), model.logits(features, training=True))
+
+
+def test_l2_is_part_of_what_is_minimised_but_not_of_the_reported_loss() -> None:
+    batch = labelled((USER, PRICE), 10)
+    moves = []
+    for l2 in (0.0, 0.5):
+        tf.keras.utils.set_random_seed(1)
+        model = model_of((USER, PRICE), l2=l2, normalization="none")
+        train = config.Train(dense_optimizer="sgd", dense_learning_rate=1.0)
+        model.compile(optimizer=from_config.optimizer(model, train, total_steps=10))
+        model(batch[0])
+        kernel = next(v for v in model.top_stack.trainable_variables if len(v.shape) == 2)
+        before = kernel.numpy()
+        loss = model.train_step(batch)["loss"]
+        assert float(loss) == pytest.approx(logistic_loss_before(batch, l2), rel=1e-5)
+        moves.append((kernel.numpy() - before, before))
+    (plain, _), (penalised, before) = moves
+    np.testing.assert_allclose(penalised - plain, -2 * 0.5 * before, rtol=1e-4, atol=1e-6)
+
+
+def logistic_loss_before(batch: Any, l2: float) -> float:
+    """The loss of a new model with the same seed."""
+    tf.keras.utils.set_random_seed(1)
+    model = model_of((USER, PRICE), l2=l2, normalization="none")
+    return logistic_loss(batch[1], model.logits(batch[0])[:, 0], batch[2])
+
+
+@pytest.mark.parametrize("beta", [(0.5, 0.1), 0.3, None])
+def test_beta_reaches_the_layers(beta: Any) -> None:
+    layers = from_config.layer_activations(dataclasses.replace(SMALL, beta=beta))
+    assert len(layers) == 2
+    if beta is not None:
+        assert [f.beta for f in layers] == list(np.broadcast_to(beta, 2))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"activation": "smelo"}, "model.activation"),
+        ({"activation": "relu", "beta": 0.5}, "model.beta"),
+        ({"beta": -0.1}, "model.beta"),
+        ({"beta": (0.5, 0.1, 0.1)}, "model.beta must be a number or one a hidden layer, got 3 for 2 layers"),
+    ],
+)
+def test_bad_settings_name_the_field(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        model_of((USER,), **settings)
+
+
+def test_every_feature_reaches_the_prediction() -> None:
+    model = model_of(KINDS["all"], embedding_dim=4, activation="softplus")
+    features = encoded(KINDS["all"], 1)
+    model.embeddings(features)
+    model.embeddings.set_weights([np.random.default_rng(1).normal(size=model.embeddings.weights[0].shape)])
+    before = model.logits(features).numpy()
+    for name, column in features.items():
+        changed = features | {name: (column + 1) % 4 if column.dtype == tf.int64 else column + 1}
+        assert not np.array_equal(model.logits(changed), before), name
+
+
+def test_weights_round_trip(tmp_path: Any) -> None:
+    features = encoded(KINDS["all"], 6)
+    one, other = (model_of(KINDS["all"], linear=True, bottom_units=(4,)) for _ in range(2))
+    expected = one(features).numpy()
+    assert not np.array_equal(other(features), expected)
+    tf.train.Checkpoint(model=one).write(str(tmp_path / "checkpoint"))
+    tf.train.Checkpoint(model=other).read(str(tmp_path / "checkpoint")).assert_consumed()
+    np.testing.assert_array_equal(other(features), expected)
+
+
+def test_learns_an_interaction() -> None:
+    """Click if user and item have the same parity: the logistic loss of a model without interactions is log 2."""
+    tf.keras.utils.set_random_seed(1)
+    features = (dataclasses.replace(USER, size=20), Categorical("item", "identity", 20, "int64"))
+    random = np.random.default_rng(1)
+    inputs = {name: tf.constant(random.integers(0, 20, 4096)) for name in ("user", "item")}
+    label = tf.cast((inputs["user"] + inputs["item"]) % 2 == 0, tf.float32)
+    model = model_of(features, hidden_units=(16, 8))
+    train = config.Train(dense_learning_rate=0.05, embedding_learning_rate=0.3, initial_accumulator=0.01)
+    model.compile(optimizer=from_config.optimizer(model, train, total_steps=320), steps_per_execution=32)
+    dataset = tf.data.Dataset.from_tensor_slices((inputs, label)).batch(128)
+    assert model.fit(dataset, epochs=10, verbose=0).history["loss"][-1] < 0.2
