@@ -78,8 +78,9 @@ def test_a_killed_run_goes_on_to_the_same_end(tmp_path):
     """Killed in the middle of a window; the resumed run ends with the numbers of an uninterrupted one, to the bit."""
     settings = (
         *("--config.train.deterministic", "--config.train.epochs=2", "--config.data.shuffle_window=1000"),
-        *("--config.data.examples=12000", "--config.data.eval_examples=2000", "--config.train.batch_size=16"),
-        *("--config.train.steps_per_execution=7", "--config.train.checkpoint_seconds=0.1"),
+        *("--config.data.examples=12000", "--config.data.eval_examples=2000", "--config.train.batch_size=16",
+        "--config.data.synthetic.users=500", "--config.data.synthetic.items=200"),
+        *("--config.train.steps_per_execution=7", "--config.train.checkpoint_seconds=0.2"),
     )
     whole = train("demo", tmp_path / "whole", *settings)
     workdir = tmp_path / "killed"

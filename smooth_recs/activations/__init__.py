@@ -6,7 +6,7 @@ from smooth_recs.activations.functions import DEFAULT_BETA, gelu, gsmelu, rescu,
 from smooth_recs.activations.layers import RESCU, GSmeLU, SmeLU
 from smooth_recs.activations.others import celu, elu, leaky_relu, mish, relu, selu, tanhexp
 from smooth_recs.activations.pieces import join
-from smooth_recs.activations.registration import get, register, takes_beta, with_beta
+from smooth_recs.activations.registration import get, register, serialize, takes_beta, with_beta
 from smooth_recs.activations.schedules import width_schedule
 from smooth_recs.activations.sharpness import GELU, Softplus, Swish
 from smooth_recs.activations.tensorboard import LearnedActivations
@@ -34,6 +34,7 @@ __all__ = [
     "relu",
     "rescu",
     "selu",
+    "serialize",
     "smelu",
     "softplus",
     "swish",

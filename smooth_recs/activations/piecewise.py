@@ -45,7 +45,7 @@ def not_zero(width: Any) -> Any:
 
 
 def share(length: Any, width: Any) -> Any:
-    """`length / width` held in [0, 1]. Its derivative is 0 at 0, so that only one of two neighbours counts at a knot."""
+    """`length / width` held in [0, 1]. Its derivative at 0 is 0: of two neighbours only one counts at a knot."""
     return tf.minimum(tf.nn.relu(length * tf.math.reciprocal(not_zero(width))), tf.ones([], length.dtype))
 
 

@@ -25,6 +25,17 @@ FUNCTIONS: dict[str, Function] = {
         *(others.relu, others.leaky_relu, others.elu, others.selu, others.celu, others.mish, others.tanhexp),
     )
 }
+
+
+def _is_string_of_keras(name: str) -> bool:
+    try:
+        keras_generation.keras().activations.get(name)
+    except ValueError:
+        return False
+    return True
+
+
+STRINGS = {name: function for name, function in FUNCTIONS.items() if not _is_string_of_keras(name)}
 LAYERS: dict[str, Any] = {
     layer.__name__: layer
     for layer in (layers.SmeLU, layers.GSmeLU, layers.RESCU, sharpness.Softplus, sharpness.Swish, sharpness.GELU)
@@ -59,16 +70,21 @@ def get(identifier: Any) -> Function:
     keras = keras_generation.keras()
     if isinstance(identifier, dict) and identifier.get("class_name") in LAYERS:
         return LAYERS[identifier["class_name"]].from_config(dict(identifier.get("config", {})))
-    if isinstance(identifier, str) and identifier in FUNCTIONS and identifier not in _keras_names():
-        return FUNCTIONS[identifier]
+    if isinstance(identifier, str) and identifier in STRINGS:
+        return STRINGS[identifier]
     try:
         return keras.activations.get(identifier)
     except ValueError as error:
         if not isinstance(identifier, str):
             raise
-        names = sorted({*FUNCTIONS, *_keras_names()})
+        names = sorted({*FUNCTIONS, *dir(keras.activations)} - {"deserialize", "get", "serialize"})
         near = ", ".join(difflib.get_close_matches(identifier, names, n=3, cutoff=0.5)) or "nothing"
         raise InputError(f"activation must be a registered name, got {identifier!r}; near it: {near}") from error
+
+
+def serialize(activation: Function) -> Any:
+    """The string or dictionary from which `get` makes the activation again, as Keras puts it into configurations."""
+    return keras_generation.keras().activations.serialize(activation)
 
 
 def takes_beta(name: str) -> bool:
@@ -101,18 +117,12 @@ def with_beta(name: str, beta: float | None = None) -> Function:
 
 
 def register() -> None:
-    """Makes Keras know the functions: all of them in saved models, and as strings those that are not its own."""
+    """Makes Keras know the functions: all of them in saved models, and those that are not its own as strings."""
     _require_tensorflow()
-    own = _keras_names()
-    for name, function in FUNCTIONS.items():
+    for function in FUNCTIONS.values():
         keras_generation.serializable(function)
-        if name not in own:
-            _add_string(name, function)
-
-
-def _keras_names() -> set[str]:
-    """The names that Keras gives its own activations."""
-    return set(dir(keras_generation.keras().activations))
+    for name, function in STRINGS.items():
+        _add_string(name, function)
 
 
 def _require_tensorflow() -> None:

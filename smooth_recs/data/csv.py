@@ -12,6 +12,7 @@ import tensorflow as tf
 from smooth_recs.data.chunking import lines, read_chunks
 from smooth_recs.data.files import compression
 from smooth_recs.data.raw_rows import GOOD, WRONG_FIELDS, Column, assemble
+from smooth_recs.data.readers import without_places
 from smooth_recs.data.schema import Schema
 from smooth_recs.data.side_table import SideTable
 from smooth_recs.errors import InputError
@@ -110,11 +111,16 @@ def header_names(files: Sequence[str], delimiter: str) -> tuple[str, ...]:
 
 
 def _header(file: str, delimiter: str) -> tuple[str, ...]:
-    first = list(tf.data.TextLineDataset(file, compression(file)).take(1).as_numpy_iterator())
+    try:
+        first = list(tf.data.TextLineDataset(file, compression(file)).take(1).as_numpy_iterator())
+    except tf.errors.DataLossError as error:
+        raise InputError(f"data.path: {file} is damaged: {without_places(error)}") from error
     text = first[0].decode("utf-8", "replace").removeprefix(_BYTE_ORDER_MARK) if first else ""
     if not text.strip():
         raise InputError(f"data.path: a header must name the columns, got none in the first line of {file}")
-    fields = text.split("\t") if delimiter == "\t" else next(csv.reader([text], delimiter=delimiter, skipinitialspace=True))
+    fields = (
+        text.split("\t") if delimiter == "\t" else next(csv.reader([text], delimiter=delimiter, skipinitialspace=True))
+    )
     return tuple(_TYPE_SUFFIX.sub("", name.strip()) for name in fields)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import zlib
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -47,6 +49,18 @@ def _expand_one(part: str, field: str) -> list[str]:
 def compression(file: str) -> str:
     """What tf.data calls the compression of a file of that name."""
     return "GZIP" if file.endswith(".gz") else ""
+
+
+def check_complete(file: str) -> None:
+    """Raises InputError where a gzip file is cut short, which TensorFlow would read as if it ended there, or damaged."""
+    if not compression(file):
+        return
+    with tf.io.gfile.GFile(file, "rb") as compressed, gzip.GzipFile(fileobj=compressed) as stream:
+        try:
+            while stream.read(_BLOCK):
+                pass
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(f"data.path: {file} is no whole gzip file: {error}") from error
 
 
 def fingerprint(files: Sequence[str], *meaning: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -39,4 +40,9 @@ def chunks(dataset: Any) -> Iterator[dict[str, Any]]:
     try:
         yield from dataset.as_numpy_iterator()
     except tf.errors.DataLossError as error:
-        raise InputError(f"data.path: a file is damaged: {error.message.splitlines()[0]}") from error
+        raise InputError(f"data.path: a file is damaged: {without_places(error)}") from error
+
+
+def without_places(error: tf.errors.OpError) -> str:
+    """What went wrong, in one line without the names of TensorFlow's graph nodes."""
+    return re.sub(r"\{\{.*?\}\} | \[Op:.*", "", error.message.splitlines()[0])

@@ -28,7 +28,9 @@ class SideTable:
         counts = collections.Counter([*keys, b""])
         if len(counts) <= len(keys):
             twice = counts.most_common(1)[0][0].decode("utf-8", "replace")
-            raise InputError(f"data.path: the side table of {key} must hold every key once and no empty one, got {twice!r}")
+            raise InputError(
+                f"data.path: the side table of {key} must hold every key once and no empty one, got {twice!r}"
+            )
         self.key = key
         self.names = tuple(columns)
         rows = tf.range(len(keys) + 1, dtype=tf.int64)  # the last one is that of unknown keys and of the empty one

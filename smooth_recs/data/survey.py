@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from smooth_recs.data.files import check_complete
 from smooth_recs.data.progress import progress
 from smooth_recs.data.raw_rows import GOOD, describe
 from smooth_recs.data.readers import Reader, chunks
@@ -67,9 +68,11 @@ def survey(reader: Reader, max_malformed: float, *, times: bool = False) -> Surv
     """Reads everything once; `times` keeps timestamp and query_id of the good rows.
 
     Raises:
-      InputError: above the share `max_malformed`, in the first 1,000 rows or in all; or no row is good.
+      InputError: above the share `max_malformed`, in the first 1,000 rows or in all; no row is good; a file is damaged.
     """
     found = _Findings(reader, times)
+    for file in reader.files:
+        check_complete(file)
     with progress("surveying", " rows") as bar:
         for chunk in chunks(reader.read()):
             found.add(chunk)

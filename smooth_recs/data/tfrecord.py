@@ -11,6 +11,7 @@ import tensorflow as tf
 from smooth_recs.data.chunking import lines, read_chunks
 from smooth_recs.data.files import compression
 from smooth_recs.data.raw_rows import GOOD, UNREADABLE, WRONG_FIELDS, Column, assemble
+from smooth_recs.data.readers import without_places
 from smooth_recs.data.schema import Schema
 from smooth_recs.errors import InputError
 
@@ -105,4 +106,4 @@ def _first_records(files: Sequence[str]) -> Any:
             except Exception:  # protobuf's DecodeError: the survey counts it
                 continue
     except tf.errors.DataLossError as error:
-        raise InputError(f"data.path: {files[0]} is no TFRecord file: {error.message.splitlines()[0]}") from error
+        raise InputError(f"data.path: {files[0]} is no TFRecord file: {without_places(error)}") from error

@@ -89,6 +89,6 @@ def optimizer(model: RankingModel, train: config_lib.Train, total_steps: int) ->
     }
     sparse = legacy.Adagrad(rate(train.embedding_learning_rate), initial_accumulator_value=train.initial_accumulator)
     pairs = [(dense[train.dense_optimizer](rate(train.dense_learning_rate)), lambda: model.dense_variables)]
-    if model.embedding_variables or model.embeddings is not None or model.linear is not None:
+    if model.embeddings is not None:
         pairs.append((sparse, lambda: model.embedding_variables))
     return tfrs.experimental.optimizers.CompositeOptimizer(pairs)

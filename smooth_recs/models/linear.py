@@ -21,13 +21,13 @@ class Linear(tf.keras.layers.Layer):  # type: ignore[misc]
     def __init__(self, features: Sequence[EmbeddedFeature], numeric: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._numeric = tuple(numeric)
-        self._weights = StackedEmbedding(features, 1, "zeros", name="weights") if features else None
+        self.table = StackedEmbedding(features, 1, "zeros", name="weights") if features else None
         self._slopes = tf.keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros", name="slopes")
 
     def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         terms = []
-        if self._weights is not None:
-            terms.append(tf.reduce_sum(self._weights(inputs), axis=1))
+        if self.table is not None:
+            terms.append(tf.reduce_sum(self.table(inputs), axis=1))
         if self._numeric:
             terms.append(self._slopes(tf.concat([inputs[name] for name in self._numeric], axis=1)))
         return tf.add_n(terms)

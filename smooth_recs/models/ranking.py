@@ -119,8 +119,8 @@ class RankingModel(tfrs.models.Model):  # type: ignore[misc]
 
     @property
     def embedding_variables(self) -> list[tf.Variable]:
-        """Variables with sparse gradients."""
-        parts = (self.embeddings, self.linear)
+        """Variables with sparse gradients: the embeddings, and the weights of values in a linear part with a `table`."""
+        parts = (self.embeddings, getattr(self.linear, "table", None))
         return [variable for part in parts if part is not None for variable in part.trainable_variables]
 
     @property

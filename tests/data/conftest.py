@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +29,16 @@ def real_data() -> Callable[[str], str]:
     return find
 
 
-@pytest.fixture
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> int:
+@pytest.fixture(scope="module")
+def small_chunks() -> Iterator[int]:
     """Chunks of 7 rows, so that small files have many."""
-    for module in (chunking, parquet, sorted_source):
-        monkeypatch.setattr(module, "CHUNK_ROWS", 7)
-    return 7
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (chunking, parquet, sorted_source):
+            patch.setattr(module, "CHUNK_ROWS", 7)
+        yield 7
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def gather() -> Callable[[Any], Any]:
     """All chunks of a dataset as one, in NumPy."""
 

@@ -239,3 +239,9 @@ def test_headers_must_agree(tmp_path):
 def test_a_delimiter_is_one_ascii_character(tmp_path, delimiter):
     with pytest.raises(InputError, match=r"data\.delimiter must be one ASCII character"):
         CsvReader([write(tmp_path / "log.csv", "shop,price,label\n")], SCHEMA, delimiter=delimiter)
+
+
+def test_a_header_that_cannot_be_read_is_refused(tmp_path):
+    (tmp_path / "log.csv.gz").write_text("shop,price,label\n")
+    with pytest.raises(InputError, match=r"log\.csv\.gz is damaged: inflate\(\) failed .*incorrect header check$"):
+        CsvReader([str(tmp_path / "log.csv.gz")], SCHEMA)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -33,7 +35,7 @@ def test_what_is_found(tmp_path, small_chunks):
     )
     assert found.start_file.tolist() == [0, 0, 1, 1, 2]
     assert found.start_line.tolist() == [2, 9, 2, 9, 2]
-    assert found.start_row.tolist() == [0, 6, 9, 16, 17]  # rows 0 to 6 hold one malformed row, 7 to 11 two
+    assert found.start_row.tolist() == [0, 5, 9, 16, 17]  # lines 2 to 8 hold two malformed rows
     assert found.timestamp.tolist() == [0, 1, 3, 4, 5, 7, 8, 9, 11, *range(8), 2]
     assert found.query_id.size == 18
 
@@ -110,8 +112,19 @@ def test_no_row_at_all_is_refused(tmp_path):
         survey(reader(tmp_path, ""), 1.0)
 
 
-def test_a_damaged_gzip_file_is_named_as_such(tmp_path):
-    path = tmp_path / "log.csv.gz"
-    path.write_bytes(b"shop,price,label\ns,1,1\n")
-    with pytest.raises(InputError, match=r"data\.path: .*damaged|log\.csv\.gz"):
-        survey(CsvReader([str(path)], SCHEMA, header=False, column_names=("shop", "price", "label")), 0.01)
+@pytest.mark.parametrize("damage", ["cut", "garbled", "no gzip"])
+def test_a_damaged_gzip_file_is_named(tmp_path, damage):
+    text = "".join(f"s,{np.sin(row)},1\n" for row in range(5000)).encode()
+    whole = gzip.compress(text)
+    half = len(whole) // 2
+    content = {"cut": whole[:half], "garbled": whole[:half] + b"#####" + whole[half + 5 :], "no gzip": text}[damage]
+    (tmp_path / "log.csv.gz").write_bytes(content)
+    files = CsvReader([str(tmp_path / "log.csv.gz")], SCHEMA, header=False, column_names=("shop", "price", "label"))
+    with pytest.raises(InputError, match=r"data\.path: .*log\.csv\.gz is no whole gzip file: ") as raised:
+        survey(files, 0.01)
+    assert "\n" not in str(raised.value)
+
+
+def test_several_gzip_members_are_one_file(tmp_path):
+    (tmp_path / "log.csv.gz").write_bytes(gzip.compress(b"shop,price,label\ns,1,1\n") + gzip.compress(b"s,2,0\n"))
+    assert survey(CsvReader([str(tmp_path / "log.csv.gz")], SCHEMA), 0.0).rows == 2

@@ -116,7 +116,9 @@ def test_ids_are_in_range(rows: Columns) -> None:
     assert set(np.unique(rows["publisher"])) <= {*range(60), 61}  # 60 is out of vocabulary, 61 missing
 
 
-@pytest.mark.parametrize(("name", "size", "per_request"), [("user", 500, True), ("item", 300, False), ("context", 12, True)])
+@pytest.mark.parametrize(
+    ("name", "size", "per_request"), [("user", 500, True), ("item", 300, False), ("context", 12, True)]
+)
 def test_ids_follow_zipfs_law(rows: Columns, name: str, size: int, per_request: bool) -> None:
     """Pearson's chi-square of the counts against (k + 1)^-1.05, within five standard deviations."""
     drawn = rows[name][3 :: LOG.candidates] if per_request else rows[name]

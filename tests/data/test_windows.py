@@ -156,7 +156,11 @@ def test_rows_are_read_once_for_all_siblings() -> None:
             read.extend(n.numpy().tolist())
             return n
 
-        return tf.data.Dataset.range(start, 40).batch(10).map(lambda n: tf.ensure_shape(tf.py_function(note, [n], tf.int64), [None]))
+        return (
+            tf.data.Dataset.range(start, 40)
+            .batch(10)
+            .map(lambda n: tf.ensure_shape(tf.py_function(note, [n], tf.int64), [None]))
+        )
 
     for _ in shuffled(open_rows, window=20, batch_size=5, seeds=[1, 2, 3]):
         pass

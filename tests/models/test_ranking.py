@@ -78,9 +78,8 @@ def test_any_kinds_of_features_train_and_predict_at_any_batch_size(kinds: str, i
         return
     model = model_of(features, interaction=interaction, **more)
     model.compile(optimizer=from_config.optimizer(model, config.Train(), total_steps=10))
-    dataset = tf.data.Dataset.from_tensor_slices(labelled(features, 9)[:2]).batch(4)  # batches of 4, 4 and 1
-    losses = model.fit(dataset, epochs=2, verbose=0).history["loss"]
-    assert np.isfinite(losses).all()
+    for rows in (4, 1):
+        assert np.isfinite(model.train_step(labelled(features, rows)[:2])["loss"])
     nine = model(encoded(features, 9)).numpy()
     assert nine.shape == (9,)
     assert nine.dtype == np.float32
@@ -88,6 +87,17 @@ def test_any_kinds_of_features_train_and_predict_at_any_batch_size(kinds: str, i
     for rows in (0, 1):
         part = {name: column[:rows] for name, column in encoded(features, 9).items()}
         np.testing.assert_allclose(model(part), nine[:rows], rtol=1e-5)
+
+
+@pytest.mark.parametrize("interaction", interactions.NAMES)
+def test_fit_evaluate_and_predict_with_a_last_batch_of_one(interaction: str) -> None:
+    features = KINDS["all"]
+    model = model_of(features, interaction=interaction, bottom_units=(4,), linear=True)
+    model.compile(optimizer=from_config.optimizer(model, config.Train(), total_steps=10))
+    dataset = tf.data.Dataset.from_tensor_slices(labelled(features, 9)).batch(4)
+    losses = model.fit(dataset, epochs=2, verbose=0).history["loss"]
+    assert np.isfinite(losses).all()
+    assert np.isfinite(model.evaluate(dataset, verbose=0))
     assert model.predict(encoded(features, 1), verbose=0).shape == (1,)
 
 
@@ -205,6 +215,10 @@ def test_linear_part_of_one_kind_only() -> None:
         inputs = encoded(features, 4)
         assert with_part(inputs).shape == without(inputs).shape == (4,)
         assert len(with_part.trainable_variables) == len(without.trainable_variables) + 1
+        optimizer = from_config.optimizer(with_part, config.Train(), total_steps=10)
+        assert len(optimizer.optimizers) == 1 + (features == (USER,))
+        with_part.compile(optimizer=optimizer)
+        with_part.train_step(labelled(features, 4))
 
 
 def gradients(model: RankingModel, batch: Any) -> dict[str, Any]:
