@@ -12,7 +12,5 @@ def get_config() -> config.Config:
     return config.Config(
         data=config.Data(source="synthetic"),
         model=config.Model(activation="smelu", beta=0.15, norm_value=1.4),
-        train=config.Train(
-            dense_learning_rate=0.01, embedding_learning_rate=0.3, final_learning_rate_share=0.02
-        ),
+        train=config.Train(dense_learning_rate=0.01, embedding_learning_rate=0.3, final_learning_rate_share=0.02),
     )

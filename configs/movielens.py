@@ -1,4 +1,4 @@
-"""MovieLens 100K: is a rating 4 or more? Trained on the first 80% by time; most of the rest are of users unseen by then.
+"""MovieLens 100K: is a rating 4 or more? Trained on the first 80% by time; most of the rest is by users unseen by then.
 
 Pass the folder: `--config.data.path=DIR` with `ml-100k.inter` or the original `u.data`.
 

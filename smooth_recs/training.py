@@ -96,7 +96,9 @@ def _run(config: Config, workdir: str) -> dict[str, Any]:
         "examples_per_second": examples_per_second,
         "history": history,
         "exports": [
-            os.path.relpath(export.save(replica, source.encoder, os.path.join(workdir, "export", f"replica_{k}")), workdir)
+            os.path.relpath(
+                export.save(replica, source.encoder, os.path.join(workdir, "export", f"replica_{k}")), workdir
+            )
             for k, replica in enumerate(siblings.replicas)
         ],
     }

@@ -47,7 +47,8 @@ def test_a_workdir_holds_what_the_design_lists(demo):
     assert any((workdir / "tensorboard").rglob("events*"))
     for replica in (0, 1):
         assert (workdir / f"export/replica_{replica}/1/saved_model.pb").exists()
-    assert metrics["examples"] == 6000 and metrics["examples_per_second"] > 0
+    assert metrics["examples"] == 6000
+    assert metrics["examples_per_second"] > 0
     assert metrics["eval_examples"] == 2000
     low, high = metrics["pd"]["interval"]
     assert 0 < low < metrics["pd"]["relative"] < high
@@ -69,7 +70,9 @@ def test_a_finished_run_is_not_repeated_and_another_is_refused(demo):
 
 
 def test_nothing_differs_means_a_pd_of_exactly_0(tmp_path):
-    metrics = train("demo", tmp_path / "run", *SMALL, "--config.siblings.differ=nothing", "--config.train.deterministic")
+    metrics = train(
+        "demo", tmp_path / "run", *SMALL, "--config.siblings.differ=nothing", "--config.train.deterministic"
+    )
     assert metrics["pd"]["relative"] == 0.0
     assert metrics["replicas"][0] == metrics["replicas"][1]
 
@@ -78,8 +81,13 @@ def test_a_killed_run_goes_on_to_the_same_end(tmp_path):
     """Killed in the middle of a window; the resumed run ends with the numbers of an uninterrupted one, to the bit."""
     settings = (
         *("--config.train.deterministic", "--config.train.epochs=2", "--config.data.shuffle_window=1000"),
-        *("--config.data.examples=12000", "--config.data.eval_examples=2000", "--config.train.batch_size=16",
-        "--config.data.synthetic.users=500", "--config.data.synthetic.items=200"),
+        *(
+            "--config.data.examples=12000",
+            "--config.data.eval_examples=2000",
+            "--config.train.batch_size=16",
+            "--config.data.synthetic.users=500",
+            "--config.data.synthetic.items=200",
+        ),
         *("--config.train.steps_per_execution=7", "--config.train.checkpoint_seconds=0.2"),
     )
     whole = train("demo", tmp_path / "whole", *settings)
@@ -110,9 +118,13 @@ def test_criteo_files_with_gzip_and_empty_fields(tmp_path):
         rows.append("\t".join([str(label), *integers, *categories]))
     with gzip.open(tmp_path / "day_0.gz", "wt") as file:
         file.write("\n".join(rows) + "\n")
-    overrides = ("--config.model.hidden_units=32,16", "--config.model.bottom_units=32,16", "--config.train.batch_size=128")
+    overrides = (
+        "--config.model.hidden_units=32,16",
+        "--config.model.bottom_units=32,16",
+        "--config.train.batch_size=128",
+    )
     metrics = train("criteo", tmp_path / "run", f"--config.data.path={tmp_path}/day_*.gz", *overrides)
-    assert metrics["examples"] == 8000 and metrics["eval_examples"] == 2000
+    assert (metrics["examples"], metrics["eval_examples"]) == (8000, 2000)
     assert min(replica["auc"] for replica in metrics["replicas"]) > 0.6  # the integers tell
 
 

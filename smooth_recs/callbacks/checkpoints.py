@@ -20,7 +20,7 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
       model: the model to save.
       directory: where the checkpoints lie; the newest three are kept.
       seconds: least time between two of them.
-      on_save: called with the number of steps done before each checkpoint is written: what else belongs to the position.
+      on_save: called with the number of steps done before each checkpoint is written, for what else belongs to it.
 
     ```python
     checkpoints = Checkpoints(model, directory)

@@ -56,9 +56,7 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
         self.features = [f if isinstance(f, EmbeddedFeature) else EmbeddedFeature(**f) for f in features]
         for feature in self.features:
             if feature.combiner not in ("mean", "sum", "sqrtn"):
-                raise ValueError(
-                    f"combiner of {feature.name!r} must be mean, sum or sqrtn, got {feature.combiner!r}"
-                )
+                raise ValueError(f"combiner of {feature.name!r} must be mean, sum or sqrtn, got {feature.combiner!r}")
         self.single = [feature for feature in self.features if feature.max_values == 1]
         self.multiple = [feature for feature in self.features if feature.max_values > 1]
         self.dim = int(dim)

@@ -136,4 +136,6 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
 
 def _serialized(activation: Any) -> Any:
     """A specification as plain data; strings and dictionaries already are."""
-    return activation if activation is None or isinstance(activation, (str, dict)) else activations.serialize(activation)
+    return (
+        activation if activation is None or isinstance(activation, (str, dict)) else activations.serialize(activation)
+    )

@@ -28,7 +28,9 @@ def ranking_model(model: config_lib.Model, encoder: Encoder) -> RankingModel:
     ]
     numeric = [feature.name for feature in encoder.schema.numeric]
     if model.interaction == "dot" and not features:
-        raise InputError("model.interaction must be concat or cross where the schema has no categorical feature, got dot")
+        raise InputError(
+            "model.interaction must be concat or cross where the schema has no categorical feature, got dot"
+        )
 
     def tower(units: tuple[int, ...], activation: Any, name: str) -> Tower:
         return Tower(
@@ -56,14 +58,12 @@ def ranking_model(model: config_lib.Model, encoder: Encoder) -> RankingModel:
 
 def layer_activations(model: config_lib.Model) -> list[Any]:
     """One activation object a hidden layer; InputError names the field for an unknown name or a bad width."""
-    layers = len(model.hidden_units)
-    several = isinstance(model.beta, (tuple, list))
-    if several and len(model.beta) != layers:
-        raise InputError(
-            f"model.beta must be a number or one a hidden layer, got {len(model.beta)} for {layers} layers"
-        )
+    layers, beta = len(model.hidden_units), model.beta
+    betas = list(beta) if isinstance(beta, (tuple, list)) else [beta] * layers
+    if len(betas) != layers:
+        raise InputError(f"model.beta must be a number or one a hidden layer, got {len(betas)} for {layers} layers")
     try:
-        return [activations.with_beta(model.activation, beta) for beta in (model.beta if several else [model.beta] * layers)]
+        return [activations.with_beta(model.activation, width) for width in betas]
     except ValueError as error:
         raise InputError(f"model.activation or model.beta: {error}") from error
 

@@ -26,14 +26,14 @@ def concatenated(embedded: tf.Tensor | None, dense: tf.Tensor | None) -> tf.Tens
     return flat if dense is None else tf.concat([flat, dense], axis=1)
 
 
-class Concatenation(tf.keras.layers.Layer):  # type: ignore[misc]
+class Concatenation(tf.keras.layers.Layer):
     """All inputs side by side: the paper's input layer (section 2)."""
 
     def call(self, embedded: tf.Tensor | None, dense: tf.Tensor | None = None) -> tf.Tensor:
         return concatenated(embedded, dense)
 
 
-class Dot(tf.keras.layers.Layer):  # type: ignore[misc]
+class Dot(tf.keras.layers.Layer):
     """Dot products of all pairs of vectors, beside the dense vector (DLRM, Naumov et al. 2019).
 
     The dense inputs take part as one more vector: a linear layer brings them to the embeddings' width.
@@ -56,7 +56,7 @@ class Dot(tf.keras.layers.Layer):  # type: ignore[misc]
         return tf.concat([vector, self._dot([*vectors, vector])], axis=1)
 
 
-class Cross(tf.keras.layers.Layer):  # type: ignore[misc]
+class Cross(tf.keras.layers.Layer):
     """x_(i+1) = x_0 * (W x_i + b) + x_i over the concatenated inputs (DCN-v2, Wang et al. 2021, eq. 1).
 
     Args:

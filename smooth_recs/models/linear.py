@@ -10,7 +10,7 @@ import tensorflow as tf
 from smooth_recs.layers import EmbeddedFeature, StackedEmbedding
 
 
-class Linear(tf.keras.layers.Layer):  # type: ignore[misc]
+class Linear(tf.keras.layers.Layer):
     """Logits [batch, 1]: the sum of one weight a categorical value, and of numeric values times weights.
 
     Args:

@@ -16,7 +16,7 @@ import tensorflow_recommenders as tfrs  # noqa: E402  needs the check above
 Features = Mapping[str, tf.Tensor]
 
 
-class RankingModel(tfrs.models.Model):  # type: ignore[misc]
+class RankingModel(tfrs.models.Model):
     """Predicts the probability of engagement: sigmoid(top(interaction(embeddings, bottom(numeric)))) (section 2).
 
     Any part may be left out, but there must be embeddings or numeric features.
@@ -53,12 +53,12 @@ class RankingModel(tfrs.models.Model):  # type: ignore[misc]
     def __init__(
         self,
         *,
-        embeddings: Callable[[Features], tf.Tensor] | None = None,
+        embeddings: Any = None,
         numeric: Sequence[str] = (),
-        bottom_stack: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        bottom_stack: Callable[..., tf.Tensor] | None = None,
         interaction: Callable[[Any, Any], tf.Tensor],
         top_stack: Callable[..., tf.Tensor],
-        linear: Callable[[Features], tf.Tensor] | None = None,
+        linear: Any = None,
         outputs: int = 1,
         task: Callable[..., tf.Tensor] | None = None,
     ) -> None:

@@ -44,9 +44,7 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
     ```
     """
 
-    def __init__(
-        self, build_fn: Callable[[], Any], replicas: int = 2, differ: str = "order", **kwargs: Any
-    ) -> None:
+    def __init__(self, build_fn: Callable[[], Any], replicas: int = 2, differ: str = "order", **kwargs: Any) -> None:
         if replicas < 1:
             raise ValueError(f"replicas must be at least 1, got {replicas!r}")
         if differ not in DIFFER:

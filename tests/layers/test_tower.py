@@ -29,7 +29,9 @@ def expected_normalised(z: np.ndarray, kind: str, scale: np.ndarray, shift: np.n
     return (z - mean) / np.sqrt(variance + EPSILON) * scale + shift
 
 
-def reference(x: np.ndarray, weights: list[np.ndarray], kind: str, f: Any, norm_value: float, limit: float) -> np.ndarray:
+def reference(
+    x: np.ndarray, weights: list[np.ndarray], kind: str, f: Any, norm_value: float, limit: float
+) -> np.ndarray:
     """clip(f(norm(W x + b))) layer by layer, in NumPy."""
     per_layer = 2 if kind in ("weight", "none") else 4
     for start in range(0, len(weights), per_layer):
@@ -263,9 +265,9 @@ def test_fits_a_function_that_is_not_linear(kind: str) -> None:
     tf.keras.utils.set_random_seed(1)
     x = np.random.default_rng(4).normal(size=(512, 2)).astype(np.float32)
     y = x[:, :1] * x[:, 1:]
-    model = tf.keras.Sequential([
-        tf.keras.Input((2,)), Tower([32, 16], activation="smelu", normalization=kind), tf.keras.layers.Dense(1)
-    ])
+    model = tf.keras.Sequential(
+        [tf.keras.Input((2,)), Tower([32, 16], activation="smelu", normalization=kind), tf.keras.layers.Dense(1)]
+    )
     model.compile(optimizer=tf.keras.optimizers.Adam(0.02), loss="mse")
     history = model.fit(x, y, epochs=25, batch_size=64, verbose=0)
     assert history.history["loss"][-1] < 0.5 * y.var()

@@ -69,7 +69,9 @@ KINDS = {
 @pytest.mark.parametrize("kinds", KINDS)
 @pytest.mark.parametrize("interaction", interactions.NAMES)
 @pytest.mark.parametrize("with_more", [False, True], ids=["plain", "bottom and linear"])
-def test_any_kinds_of_features_train_and_predict_at_any_batch_size(kinds: str, interaction: str, with_more: bool) -> None:
+def test_any_kinds_of_features_train_and_predict_at_any_batch_size(
+    kinds: str, interaction: str, with_more: bool
+) -> None:
     features = KINDS[kinds]
     more: dict[str, Any] = {"bottom_units": (4,), "linear": True} if with_more else {}
     if interaction == "dot" and kinds in ("numeric", "one number"):
@@ -320,7 +322,9 @@ def test_dense_gradients_are_clipped_to_a_global_norm() -> None:
         model(batch[0])
         dense, sparse = ([v.numpy() for v in vs] for vs in (model.dense_variables, model.embedding_variables))
         model.train_step(batch)
-        moves.append(np.concatenate([(v - b).numpy().ravel() for v, b in zip(model.dense_variables, dense, strict=True)]))
+        moves.append(
+            np.concatenate([(v - b).numpy().ravel() for v, b in zip(model.dense_variables, dense, strict=True)])
+        )
         sparse_moves.append(model.embedding_variables[0].numpy() - sparse[0])
     full, clipped = moves
     assert np.linalg.norm(full) > 1e-2
@@ -331,7 +335,9 @@ def test_dense_gradients_are_clipped_to_a_global_norm() -> None:
 def test_learning_rates_fall_to_the_configured_share() -> None:
     model = model_of((USER, PRICE))
     train = config.Train(dense_learning_rate=0.1, embedding_learning_rate=0.4, final_learning_rate_share=0.25)
-    for optimizer, initial in zip(from_config.optimizer(model, train, total_steps=100).optimizers, (0.1, 0.4), strict=True):
+    for optimizer, initial in zip(
+        from_config.optimizer(model, train, total_steps=100).optimizers, (0.1, 0.4), strict=True
+    ):
         rates = [float(optimizer.learning_rate(step)) for step in (0, 50, 100, 200)]
         np.testing.assert_allclose(rates, initial * np.array([1.0, 0.625, 0.25, 0.25]), rtol=1e-6)
 

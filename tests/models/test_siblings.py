@@ -207,7 +207,9 @@ print(json.dumps({{
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
-def test_nothing_ends_equal_to_the_bit_under_op_determinism(in_fresh_process: Callable[[str], Any], dropout: float) -> None:
+def test_nothing_ends_equal_to_the_bit_under_op_determinism(
+    in_fresh_process: Callable[[str], Any], dropout: float
+) -> None:
     found = in_fresh_process(NOTHING.format(dropout=dropout))
     assert found["spread"] > 0.05
     assert (found["equal"], found["pd"]) == (True, 0.0)
@@ -372,10 +374,12 @@ def test_string_features() -> None:
 
 def test_moving_statistics_start_equal_too() -> None:
     def build() -> Any:
-        model = tf.keras.Sequential([
-            tf.keras.layers.BatchNormalization(moving_mean_initializer="random_normal"),
-            tf.keras.layers.Dense(1, activation="sigmoid"),
-        ])
+        model = tf.keras.Sequential(
+            [
+                tf.keras.layers.BatchNormalization(moving_mean_initializer="random_normal"),
+                tf.keras.layers.Dense(1, activation="sigmoid"),
+            ]
+        )
         model.compile(optimizer="sgd", loss="mse")
         return model
 
@@ -420,7 +424,10 @@ def test_one_step_trains_every_replica_on_its_own_batch() -> None:
 
     siblings = SiblingModel(build)
     siblings.compile()
-    batches = [(np.array([[2.0]], np.float32), np.array([[0.0]], np.float32)), (np.array([[1.0]], np.float32), np.array([[3.0]], np.float32))]
+    batches = [
+        (np.array([[2.0]], np.float32), np.array([[0.0]], np.float32)),
+        (np.array([[1.0]], np.float32), np.array([[3.0]], np.float32)),
+    ]
     dataset = tf.data.Dataset.from_tensors(SiblingBatches(tuple(batches)))
     siblings.fit(dataset, verbose=0)
     found = [replica.get_weights()[0].item() for replica in siblings.replicas]
