@@ -56,3 +56,8 @@ def keeping_dtype() -> dict[str, bool]:
 def serializable(thing: Any) -> Any:
     """Decorator: registers a class or function with Keras as `smooth_recs>NAME`, so that saved models find it."""
     return keras().utils.register_keras_serializable(package=PACKAGE)(thing)
+
+
+def all_layers(model: Any) -> list[Any]:
+    """The model and every layer in it, at any depth, in the order in which they were attached."""
+    return list(model._flatten_layers())  # neither generation has a public way into layers of layers

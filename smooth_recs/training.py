@@ -95,6 +95,7 @@ def _run(config: Config, workdir: str) -> dict[str, Any]:
         "examples": source.train_rows * config.train.epochs,
         "examples_per_second": examples_per_second,
         "history": history,
+        "layers": _pre_activations(siblings.replicas[0], source),
         "exports": [
             os.path.relpath(
                 export.save(replica, source.encoder, os.path.join(workdir, "export", f"replica_{k}")), workdir
@@ -122,6 +123,15 @@ def _set_up(config: Config) -> None:
             tf.config.threading.set_inter_op_parallelism_threads(threads)
         tf.config.experimental.enable_op_determinism()
     tf.keras.utils.set_random_seed(config.seed)
+
+
+def _pre_activations(model: Any, source: Source) -> list[dict[str, Any]]:
+    """The scale of the pre-activations on some held-out rows, which tells what the activation's width means."""
+    rows = next(iter(source.holdout().rebatch(4096)))
+    return [
+        {"name": layer.name, "pre_activation_rms": layer.rms, "transition_share": layer.transition_share}
+        for layer in activations.probe(model, rows["features"])
+    ]
 
 
 def _steps(config: Config, source: Source) -> int:

@@ -6,6 +6,7 @@ from smooth_recs.activations.functions import DEFAULT_BETA, gelu, gsmelu, rescu,
 from smooth_recs.activations.layers import RESCU, GSmeLU, SmeLU
 from smooth_recs.activations.others import celu, elu, leaky_relu, mish, relu, selu, tanhexp
 from smooth_recs.activations.pieces import join
+from smooth_recs.activations.probe import PreActivation, probe
 from smooth_recs.activations.registration import get, register, serialize, takes_beta, with_beta
 from smooth_recs.activations.schedules import width_schedule
 from smooth_recs.activations.sharpness import GELU, Softplus, Swish
@@ -18,6 +19,7 @@ __all__ = [
     "Activation",
     "GSmeLU",
     "LearnedActivations",
+    "PreActivation",
     "SmeLU",
     "Softplus",
     "Swish",
@@ -31,6 +33,7 @@ __all__ = [
     "join",
     "leaky_relu",
     "mish",
+    "probe",
     "relu",
     "rescu",
     "selu",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,13 +12,11 @@ from smooth_recs import keras_generation
 from smooth_recs.activations import checks
 from smooth_recs.errors import InputError
 
-keras = keras_generation.keras()
-
 INFINITY = float("inf")
 SMALLEST = 1e-6  # how narrow a learned transition region, and the gap between two ordered hyperparameters, may become
 
 
-class Activation(keras.layers.Layer):  # type: ignore[misc]
+class Activation(keras_generation.keras().layers.Layer):  # type: ignore[misc]
     """An activation whose hyperparameters are fixed or learned. A subclass names them and calls its function.
 
     Args:
@@ -28,6 +26,8 @@ class Activation(keras.layers.Layer):  # type: ignore[misc]
         shares its numbers between them: that is the paper's "per network".
       **kwargs: of `tf.keras.layers.Layer`.
     """
+
+    function: Callable[..., Any]
 
     # Where the weight of a hyperparameter is put back to after every step. A projection, not a reparameterisation, so
     # that training may start on a bound.
@@ -68,7 +68,9 @@ class Activation(keras.layers.Layer):  # type: ignore[misc]
         weight = self.add_weight(
             name=name,
             shape=self._weight_shape,
-            initializer=keras.initializers.Constant(np.broadcast_to(np.float32(start), self._weight_shape)),
+            initializer=keras_generation.keras().initializers.Constant(
+                np.broadcast_to(np.float32(start), self._weight_shape)
+            ),
             constraint=lambda weight: tf.clip_by_value(tf.convert_to_tensor(weight), low, high),
         )
         setattr(self, f"{name}_weight", weight)
@@ -94,12 +96,8 @@ class Activation(keras.layers.Layer):  # type: ignore[misc]
         """Undoes `freeze`."""
         self._constants = ()
 
-    def activate(self, inputs: Any, **hyperparameters: Any) -> Any:
-        """The function of the activation."""
-        raise NotImplementedError
-
     def call(self, inputs: Any) -> Any:
-        return self.activate(inputs, **(dict(self._constants) or self.hyperparameters()))
+        return self.function(inputs, **(dict(self._constants) or self.hyperparameters()))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,7 +33,7 @@ def number(
     if is_tensor(value):
         return
     for item in np.ravel(np.asarray(value, dtype=object)):
-        if isinstance(item, bool | np.bool_) or not isinstance(item, numbers.Real):
+        if not isinstance(item, int | float | np.integer | np.floating) or isinstance(item, bool):
             raise TypeError(f"{name} must be a number, got {item!r}")
         if not math.isfinite(item):
             raise InputError(f"{name} must be finite, got {item}")

@@ -36,14 +36,12 @@ class SmeLU(Activation):
       TypeError, InputError: as `smelu`; a name in `learn` that is no hyperparameter; another `per`.
     """
 
+    function = staticmethod(functions.smelu)
     bounds: ClassVar = {"beta": POSITIVE}
 
     def __init__(self, beta: Any = functions.DEFAULT_BETA, learn: Names = (), per: str = "layer", **kwargs: Any):
         number("beta", beta, at_least=0)
         super().__init__({"beta": beta}, learn, per, **kwargs)
-
-    def activate(self, inputs: Any, *, beta: Any) -> Any:
-        return functions.smelu(inputs, beta=beta)
 
 
 @keras_generation.serializable
@@ -65,6 +63,7 @@ class GSmeLU(Activation):
       TypeError, InputError: as `gsmelu`; a name in `learn` that is no hyperparameter; another `per`.
     """
 
+    function = staticmethod(functions.gsmelu)
     bounds: ClassVar = {"alpha": POSITIVE, "beta": POSITIVE, "t": (-INFINITY, 0.0)}
 
     def __init__(
@@ -100,9 +99,6 @@ class GSmeLU(Activation):
             now["g_minus"] = now["g_plus"] - self.weight("g_gap")
         return now
 
-    def activate(self, inputs: Any, **hyperparameters: Any) -> Any:
-        return functions.gsmelu(inputs, **hyperparameters)
-
 
 @keras_generation.serializable
 class RESCU(Activation):
@@ -122,6 +118,7 @@ class RESCU(Activation):
       TypeError, InputError: as `rescu`; a name in `learn` that is no hyperparameter; another `per`.
     """
 
+    function = staticmethod(functions.rescu)
     bounds: ClassVar = {"t": (-INFINITY, INFINITY)}
 
     def __init__(
@@ -155,6 +152,3 @@ class RESCU(Activation):
         if "slopes" in self.learn:
             now["slopes"] = [self.weight(f"slope_{i}") for i in range(len(self.slopes))]
         return now
-
-    def activate(self, inputs: Any, **hyperparameters: Any) -> Any:
-        return functions.rescu(inputs, **hyperparameters)

@@ -13,7 +13,6 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from smooth_recs.activations.gradients import Partials, differentiable
@@ -40,8 +39,8 @@ def clip(x: Any, low: Any, high: Any) -> Any:
 
 
 def not_zero(width: Any) -> Any:
-    """`width`, or the smallest number where it is 0, so that 0 / 0 is 0 and anything above 0 more than 1."""
-    return tf.maximum(width, tf.constant(np.finfo(width.dtype.as_numpy_dtype).tiny, width.dtype))
+    """`width`, or the smallest normal number where it is 0: then 0 / 0 is 0, and all above 0 far more than 1."""
+    return tf.maximum(width, tf.constant(4 / float(width.dtype.max), width.dtype))
 
 
 def share(length: Any, width: Any) -> Any:

@@ -113,7 +113,7 @@ def with_beta(name: str, beta: float | None = None) -> Function:
         return function
     if not takes_beta(name):
         raise InputError(f"beta must be null for the activation {name!r}, which has none, got {beta}")
-    return WITH_BETA[name](beta=beta)  # type: ignore[no-any-return]
+    return WITH_BETA[name](beta=beta)
 
 
 def register() -> None:

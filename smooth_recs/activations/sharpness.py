@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -37,17 +38,14 @@ class Softplus(Sharpness):
     """`softplus` (eq. 3) as a layer: `sr.activations.Softplus(beta=5.0)`. Arguments: see `Sharpness`; beta > 0."""
 
     rule: ClassVar = {"above": 0}
-
-    def activate(self, inputs: Any, *, beta: Any) -> Any:
-        return functions.softplus(inputs, beta=beta)
+    function = staticmethod(functions.softplus)
 
 
 @keras_generation.serializable
 class Swish(Sharpness):
     """`swish` (eq. 4) as a layer: `sr.activations.Swish(beta=5.0)`. Arguments: see `Sharpness`; beta >= 0."""
 
-    def activate(self, inputs: Any, *, beta: Any) -> Any:
-        return functions.swish(inputs, beta=beta)
+    function = staticmethod(functions.swish)
 
 
 @keras_generation.serializable
@@ -61,9 +59,7 @@ class GELU(Sharpness):
         functions.check_form(form)
         super().__init__(beta, **kwargs)
         self.form = form
-
-    def activate(self, inputs: Any, *, beta: Any) -> Any:
-        return functions.gelu(inputs, beta=beta, form=self.form)
+        self.function = functools.partial(functions.gelu, form=form)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "form": self.form}

@@ -44,4 +44,4 @@ def origin(data: config.Data) -> Origin:
         return CsvReader(names, schema, delimiter="\t", header=False, column_names=columns)
 
     evaluation = reader(expand(data.eval_path, "data.eval_path")) if data.eval_path else None
-    return Origin(reader(expand(in_folder(data.path, "train*", "day_*"))), evaluation)
+    return Origin(reader(expand(in_folder(data.path, "train*", "day_*", "*"))), evaluation)

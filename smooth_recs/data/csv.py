@@ -39,6 +39,17 @@ class CsvReader:
 
     Raises:
       InputError: a header or a column is missing or ambiguous.
+
+    ```python
+    import pathlib
+
+    from smooth_recs.data.csv import CsvReader
+    from smooth_recs.data.schema import Categorical, Schema
+
+    pathlib.Path("log.csv").write_text("shop,label\n'a',1\n")
+    reader = CsvReader(["log.csv"], Schema((Categorical("shop", "hash", size=10),)))
+    assert [chunk["label"].tolist() for chunk in reader.read().as_numpy_iterator()] == [[1.0]]
+    ```
     """
 
     def __init__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 import zlib
 from collections.abc import Sequence
 
@@ -16,7 +17,8 @@ _BLOCK = 1 << 22
 
 
 def expand(path: str, field: str = "data.path") -> tuple[str, ...]:
-    """The files of a file name, a folder or a glob, or of several separated by commas; each part in sorted order.
+    """The files of a file name, a folder or a glob, or of several separated by commas; each part in sorted order,
+    numbers by their value: `day_2` before `day_10`.
 
     Files of a folder that start with a dot or an underscore are left out.
 
@@ -31,7 +33,7 @@ def expand(path: str, field: str = "data.path") -> tuple[str, ...]:
 
 def _expand_one(part: str, field: str) -> list[str]:
     if tf.io.gfile.isdir(part):
-        names = sorted(name for name in tf.io.gfile.listdir(part) if not name.startswith((".", "_")))
+        names = sorted((name for name in tf.io.gfile.listdir(part) if not name.startswith((".", "_"))), key=_by_number)
         files = [name for name in (f"{part.rstrip('/')}/{name}" for name in names) if not tf.io.gfile.isdir(name)]
         if not files:
             raise InputError(f"{field}: the folder has no file: {part}")
@@ -40,10 +42,14 @@ def _expand_one(part: str, field: str) -> list[str]:
         return [part]
     if not any(character in part for character in "*?["):
         raise InputError(f"{field}: no such file or folder: {part}")
-    files = sorted(file for file in tf.io.gfile.glob(part) if not tf.io.gfile.isdir(file))
+    files = sorted((file for file in tf.io.gfile.glob(part) if not tf.io.gfile.isdir(file)), key=_by_number)
     if not files:
         raise InputError(f"{field}: no file matches {part}")
     return files
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    return [(int(text), "") if text.isdecimal() else (-1, text) for text in re.split(r"(\d+)", name)]
 
 
 def compression(file: str) -> str:
@@ -52,7 +58,7 @@ def compression(file: str) -> str:
 
 
 def check_complete(file: str) -> None:
-    """Raises InputError where a gzip file is cut short, which TensorFlow would read as if it ended there, or damaged."""
+    """Raises InputError where a gzip file is damaged or cut short; TensorFlow reads the latter as if it ended there."""
     if not compression(file):
         return
     with tf.io.gfile.GFile(file, "rb") as compressed, gzip.GzipFile(fileobj=compressed) as stream:
@@ -81,9 +87,14 @@ def fingerprint(files: Sequence[str], *meaning: object) -> str:
 
 
 def in_folder(path: str, *patterns: str) -> str:
-    """Where `path` is a folder: the glob of the first pattern that some file in it matches; else `path` itself."""
-    if tf.io.gfile.isdir(path):
-        for pattern in patterns:
-            if tf.io.gfile.glob(candidate := f"{path.rstrip('/')}/{pattern}"):
-                return candidate
-    return path
+    """Where `path` is a folder: the glob of the first pattern that some file in it matches; else `path` itself.
+
+    Raises:
+      InputError: the folder has no file of any of the patterns.
+    """
+    if not tf.io.gfile.isdir(path):
+        return path
+    for pattern in patterns:
+        if tf.io.gfile.glob(candidate := f"{path.rstrip('/')}/{pattern}"):
+            return candidate
+    raise InputError(f"data.path: the folder has no file {' or '.join(patterns)}: {path}")

@@ -11,6 +11,8 @@ import os
 import re
 from collections.abc import Sequence
 
+import tensorflow as tf
+
 from smooth_recs import config
 from smooth_recs.data.csv import CsvReader
 from smooth_recs.data.files import expand, in_folder
@@ -70,9 +72,8 @@ def _with_features_of(tables: Sequence[SideTable]) -> Schema:
 
 
 def _beside(file: str, pattern: str) -> str:
-    folder = os.path.dirname(file) or "."
-    found = in_folder(folder, pattern)
-    return "" if found == folder else expand(found)[0]
+    """The first file of that pattern in the file's folder, or nothing."""
+    return next(iter(sorted(tf.io.gfile.glob(f"{os.path.dirname(file) or '.'}/{pattern}"))), "")
 
 
 def _users(file: str) -> SideTable:

@@ -21,6 +21,15 @@ def open_source(data: config.Data, cache_dir: str) -> Source:
 
     Raises:
       InputError: `data.source` is unknown, a setting is wrong, or the files are not what they should be.
+
+    ```python
+    from smooth_recs import config
+    from smooth_recs.data.presets import open_source
+
+    source = open_source(config.Data(source="synthetic", examples=1000, eval_examples=100), cache_dir="cache")
+    rows = next(iter(source.train(start_row=990)))
+    assert rows["label"].shape == (10,)
+    ```
     """
     if data.source == "synthetic":
         from smooth_recs.data.synthetic import SyntheticSource

@@ -48,11 +48,13 @@ def read_fields(file: str, delimiter: bytes, fields: int, *, header: bool) -> li
     """The fields of every line of a small file without quoting, as bytes.
 
     Raises:
-      InputError: a line has another number of fields.
+      InputError: a line has another number of fields, or there is none.
     """
     lines = list(tf.data.TextLineDataset(file, compression(file)).as_numpy_iterator())
     rows = [line.split(delimiter) for line in lines]
     for number, row in enumerate(rows, start=1):
         if len(row) != fields:
             raise InputError(f"data.path: a line must have {fields} fields, got {len(row)} in {file}:{number}")
+    if len(rows) <= int(header):
+        raise InputError(f"data.path: a side table must have rows, got none in {file}")
     return rows[int(header) :]

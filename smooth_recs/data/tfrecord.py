@@ -59,7 +59,7 @@ class TFRecordReader:
         size = tf.size(records, tf.int64)
 
         def place(index: Any, record: Any) -> Any:
-            """The number of the record, or an error; through a value, as a mere control dependency is optimised away."""
+            """The number of the record, or an error: by way of a value, a control dependency is optimised away."""
             some_column, *_ = tf.io.parse_example(record[tf.newaxis], self._spec).values()
             return tf.where(some_column.row_lengths()[0] >= 0, index, size)
 

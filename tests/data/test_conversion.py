@@ -7,7 +7,8 @@ import datetime
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from smooth_recs.data.conversion import to_float, to_int64, to_string, to_time
 

@@ -209,7 +209,7 @@ def test_side_tables_are_joined(tmp_path, gather):
 
 
 def test_a_key_twice_in_a_side_table_is_refused():
-    with pytest.raises(InputError, match="side table of shop must hold every key once .* got 'a'"):
+    with pytest.raises(InputError, match=r"side table of shop must hold every key once .* got 'a'"):
         SideTable("shop", [b"a", b"b", b"a"], {"city": [b"1", b"2", b"3"]})
 
 
@@ -231,7 +231,7 @@ def test_a_wrong_header_is_refused_before_anything_is_read(tmp_path, content, me
 
 def test_headers_must_agree(tmp_path):
     files = [write(tmp_path / "a.csv", "shop,price,label\n"), write(tmp_path / "b.csv", "price,shop,label\n")]
-    with pytest.raises(InputError, match="the header of .*b.csv differs from that of .*a.csv"):
+    with pytest.raises(InputError, match=r"the header of .*b\.csv differs from that of .*a\.csv"):
         CsvReader(files, SCHEMA)
 
 

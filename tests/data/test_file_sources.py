@@ -101,10 +101,10 @@ def opened(folder, tmp_path):
     return lambda cache="cache", **settings: open_one(folder, tmp_path / cache, **settings)
 
 
-@pytest.fixture(scope="module", params=KINDS.values(), ids=KINDS.keys())
+@pytest.fixture(scope="module", params=KINDS)
 def one(request, folder, tmp_path_factory, gather):
-    """A source of each kind: (its settings, itself, its training rows, its held-out rows)."""
-    source = open_one(folder, tmp_path_factory.mktemp("cache"), **request.param)
+    """A source of each kind: (the kind, itself, its training rows, its held-out rows)."""
+    source = open_one(folder, tmp_path_factory.mktemp("cache"), **KINDS[request.param])
     return request.param, source, gather(source.train()), gather(source.holdout())
 
 
@@ -125,11 +125,11 @@ def test_training_starts_at_any_row(one, gather):
 
 
 def test_parts_are_disjoint_and_complete_and_nothing_is_learnt_from_held_out_rows(one):
-    settings, source, training, held_out = one
+    kind, source, training, held_out = one
     trained, evaluated = rows_of(training), rows_of(held_out)
     assert len(evaluated) == source.eval_rows
     assert len(trained) + len(evaluated) == len({*trained, *evaluated})
-    if not {"examples", "eval_path"} & set(settings):
+    if not {"examples", "eval_path"} & set(KINDS[kind]):
         assert sorted(trained + evaluated) == list(range(ROWS))
 
     words = set(source.encoder.statistics.vocabularies["word"])
@@ -155,28 +155,36 @@ def test_rows_are_encoded_as_their_schema_says(one):
     np.testing.assert_array_equal(same_query, expected["user"][:, None] == expected["user"])
 
 
-def test_the_order_of_each_split(opened, gather):
-    time = table(0, ROWS)["time"]
+TIME = table(0, ROWS)["time"]
+BY_TIME = np.argsort(TIME, kind="stable").tolist()
+ORDER = {
+    "tail": (range(96), range(96, ROWS)),
+    "limited": (range(30), range(96, 107)),
+    "time": (BY_TIME[:96], BY_TIME[96:]),
+    "time limited": (BY_TIME[:20], BY_TIME[60:75]),
+    "eval_path": (range(ROWS), range(ROWS, 2 * ROWS)),
+    "eval_path limited": (range(13), range(ROWS, ROWS + 7)),
+    "tfrecord": (range(96), range(96, ROWS)),
+    "tfrecord time": (BY_TIME[:96], BY_TIME[96:]),
+    "parquet": (range(96), range(96, ROWS)),
+}
 
-    def parts(**settings):
-        source = opened(**settings)
-        return rows_of(gather(source.train())), rows_of(gather(source.holdout()))
 
-    assert parts() == (list(range(96)), list(range(96, ROWS)))
-    assert parts(examples=5, eval_examples=2) == ([0, 1, 2, 3, 4], [96, 97])
-    by_time = np.argsort(time, kind="stable").tolist()
-    assert parts(split="time") == (by_time[:96], by_time[96:])
-    assert parts(split="time", train_fraction=0.5, eval_examples=10) == (by_time[:60], by_time[60:70])
-    trained, evaluated = parts(split="random")
-    assert trained == sorted(trained)
-    assert evaluated == sorted(evaluated)
-    trained, evaluated = parts(split="user_time")
-    assert trained == [row for row in by_time if row in set(trained)]
-    user = table(0, ROWS)["user"]
-    for single in set(user.tolist()):
-        latest_trained = max(time[row] for row in trained if user[row] == single)
-        assert latest_trained <= min(time[row] for row in evaluated if user[row] == single)
-    assert parts(eval_path="eval") == (list(range(ROWS)), list(range(ROWS, 2 * ROWS)))
+def test_the_order_of_the_rows(one):
+    kind, _, training, held_out = one
+    trained, evaluated = rows_of(training), rows_of(held_out)
+    if kind in ORDER:
+        assert (trained, evaluated) == tuple(map(list, ORDER[kind]))
+    elif kind == "user_time":
+        assert trained == [row for row in BY_TIME if row in set(trained)]
+        user = table(0, ROWS)["user"]
+        for single in set(user.tolist()):
+            latest_trained = max(TIME[row] for row in trained if user[row] == single)
+            assert latest_trained <= min(TIME[row] for row in evaluated if user[row] == single)
+    else:
+        assert "random" in kind
+        assert trained == sorted(trained) != list(range(len(trained)))
+        assert evaluated == sorted(evaluated)
 
 
 def test_the_summary_is_plain_and_names_the_malformed_rows(opened, folder):

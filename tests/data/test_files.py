@@ -27,6 +27,13 @@ def test_files_folders_globs_and_lists(folder):
     assert names(expand(f"{folder}/c.txt, {folder}/*.csv"), folder) == ["c.txt", "a.csv", "b.csv"]
 
 
+def test_numbers_in_names_count_by_their_value(tmp_path):
+    for name in ("day_10", "day_2", "day_0"):
+        (tmp_path / name).write_text("")
+    for path in (tmp_path, f"{tmp_path}/day_*"):
+        assert names(expand(str(path)), tmp_path) == ["day_0", "day_2", "day_10"]
+
+
 def test_a_name_with_brackets_is_a_file_if_there_is_one(folder):
     (folder / "day[1].csv").write_text("x")
     assert names(expand(f"{folder}/day[1].csv"), folder) == ["day[1].csv"]
@@ -50,7 +57,8 @@ def test_nothing_to_read_is_refused_by_name(folder, path, message):
 
 def test_a_preset_looks_for_its_files_in_a_folder(folder):
     assert in_folder(str(folder), "*.gz", "*.csv") == f"{folder}/*.csv"
-    assert in_folder(f"{folder}/", "*.gz") == f"{folder}/"
+    with pytest.raises(InputError, match=r"data\.path: the folder has no file \*\.gz or \*\.tsv: "):
+        in_folder(f"{folder}/", "*.gz", "*.tsv")
     assert in_folder("a,b", "*") == "a,b"
 
 

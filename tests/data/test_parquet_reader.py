@@ -141,7 +141,7 @@ def test_unsuitable_columns_are_refused(tmp_path, columns, message):
 
 def test_a_missing_column_or_another_kind_of_file_is_refused(tmp_path):
     schema = Schema((Numeric("height"),))
-    with pytest.raises(InputError, match="the column 'height' is not in .*a.parquet, which has user, word"):
+    with pytest.raises(InputError, match=r"the column 'height' is not in .*a\.parquet, which has user, word"):
         ParquetReader([write(tmp_path / "a.parquet")], schema)
     (tmp_path / "b.parquet").write_text("height,label\n")
     with pytest.raises(InputError, match=r"b\.parquet is no Parquet file"):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.data.statistics import Moments, Statistics, collect, needed

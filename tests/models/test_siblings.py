@@ -51,7 +51,7 @@ def build_plain() -> Any:
 
 
 def weights(model: Any) -> list[np.ndarray]:
-    return [variable.numpy() for variable in model.variables]
+    return [variable.numpy() for variable in model.trainable_variables]
 
 
 def equal(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> bool:
@@ -125,7 +125,7 @@ def test_init_trains_on_the_same_batches() -> None:
 def test_replicas_share_no_variables() -> None:
     siblings = SiblingModel(build_ranking)
     siblings.build_replicas(stream([1, 2]).element_spec)
-    one, other = ({v.ref() for v in replica.variables} for replica in siblings.replicas)
+    one, other = ({v.ref() for v in replica.trainable_variables} for replica in siblings.replicas)
     assert not one & other
     assert len(siblings.trainable_variables) == len(one) + len(other)
 

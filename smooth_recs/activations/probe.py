@@ -1,0 +1,96 @@
+"""The scale of pre-activations: what a transition region's width has to be compared with."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from smooth_recs import keras_generation
+from smooth_recs.activations import functions, layers
+
+
+@dataclasses.dataclass(frozen=True)
+class PreActivation:
+    """What reaches the activation of one layer.
+
+    Attributes:
+      name: of the layer.
+      units: width of the layer.
+      rms: root mean square over the units and the batch.
+      transition_share: share of the units, over the batch, inside the transition region: near 0 the activation is
+        ReLU, near 1 the layer is almost a polynomial of degree 2; None for an activation without such a region.
+    """
+
+    name: str
+    units: int
+    rms: float
+    transition_share: float | None
+
+
+def probe(model: Any, inputs: Any) -> list[PreActivation]:
+    """Measures the pre-activations of every layer with an activation, in the order of the forward pass.
+
+    beta is in units of the pre-activation (eq. 7): the same beta is wide in one layer and narrow in another.
+
+    Args:
+      model: a Keras model whose layers have an `activation` (Dense, NormalizedDense, Activation, ...). Linear ones are
+        left out.
+      inputs: a batch for the model.
+
+    ```python
+    for layer in sr.activations.probe(model, batch):
+        print(layer.name, layer.rms, layer.transition_share)
+    ```
+    """
+    seen: list[PreActivation] = []
+    with contextlib.ExitStack() as stack:
+        for layer in keras_generation.all_layers(model):
+            activation = getattr(layer, "activation", None)
+            if activation is not None and getattr(activation, "__name__", "") != "linear":
+                stack.enter_context(_recorded(layer, activation, seen))
+        model(inputs, training=False)
+    return seen
+
+
+@contextlib.contextmanager
+def _recorded(layer: Any, activation: Callable[[Any], Any], seen: list[PreActivation]) -> Iterator[None]:
+    """Has the layer note what it hands to its activation."""
+
+    def note(x: Any) -> Any:
+        seen.append(_measured(layer.name, activation, np.asarray(tf.cast(x, tf.float32))))
+        return activation(x)
+
+    object.__setattr__(layer, "activation", note)  # past Keras, which would forget the weights of a learned activation
+    try:
+        yield
+    finally:
+        object.__setattr__(layer, "activation", activation)
+
+
+def _measured(name: str, activation: Any, x: Any) -> PreActivation:
+    region = transition_region(activation)
+    share = None if region is None else float(np.mean((x > region[0]) & (x < region[1])))
+    return PreActivation(name, int(x.shape[-1]), float(np.sqrt(np.mean(np.square(x)))), share)
+
+
+def transition_region(activation: Any) -> tuple[Any, Any] | None:
+    """Where the slope changes: (left end, right end), numbers or one a unit; None for an activation without ends."""
+    if activation is functions.smelu:
+        return -functions.DEFAULT_BETA, functions.DEFAULT_BETA
+    if activation is functions.gsmelu:
+        activation = layers.GSmeLU()
+    if isinstance(activation, layers.SmeLU):
+        beta = activation.current()["beta"]
+        return -beta, beta
+    if isinstance(activation, layers.GSmeLU):
+        now = activation.current()
+        return -now["alpha"], now["beta"]
+    if isinstance(activation, layers.RESCU):
+        knots = activation.current()["knots"]
+        return knots[0], knots[-1]
+    return None

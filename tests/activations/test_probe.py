@@ -1,0 +1,64 @@
+"""The pre-activation probe against numbers by hand, in both generations of Keras."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import smooth_recs as sr
+
+pytestmark = pytest.mark.both_generations
+
+X = np.array([[1.0, -2.0], [0.05, 3.0]], np.float32)
+
+
+def dense(activation, name):
+    """Two units that see their inputs as they are."""
+    return tf.keras.layers.Dense(2, activation, kernel_initializer="identity", name=name)
+
+
+def test_rms_and_share_by_hand():
+    model = tf.keras.Sequential([dense(sr.layers.SmeLU(beta=0.1), "first"), dense("relu", "second")])
+    first, second = sr.activations.probe(model, X)
+    assert (first.name, first.units) == ("first", 2)
+    assert first.rms == pytest.approx(np.sqrt((1 + 4 + 0.0025 + 9) / 4), rel=1e-6)
+    assert first.transition_share == 0.25  # 0.05 only
+    after = np.array([1.0, 0.0, 0.15**2 / 0.4, 3.0])  # eq. 7
+    assert second.rms == pytest.approx(np.sqrt(np.mean(after**2)), rel=1e-6)
+    assert second.transition_share is None
+
+
+@pytest.mark.parametrize(
+    ("activation", "region"),
+    [
+        ("smelu", (-sr.activations.DEFAULT_BETA, sr.activations.DEFAULT_BETA)),
+        ("gsmelu", (-1.0, 1.0)),
+        (sr.layers.GSmeLU(alpha=0.2, beta=0.7), (-0.2, 0.7)),
+        (sr.layers.RESCU(knots=(-0.5, 0.1, 2.0), slopes=(0.0, 0.5, 1.0)), (-0.5, 2.0)),
+    ],
+)
+def test_regions(activation, region):
+    x = np.linspace(-2.995, 3.005, 601, dtype=np.float32).reshape(-1, 1)
+    model = tf.keras.Sequential([tf.keras.layers.Dense(1, activation, kernel_initializer="ones")])
+    (layer,) = sr.activations.probe(model, x)
+    assert layer.transition_share == np.mean((x > region[0]) & (x < region[1]))
+
+
+def test_linear_layers_are_left_out_and_the_model_is_as_before():
+    tower = sr.layers.Tower([4, 3], activation={"class_name": "GSmeLU", "config": {"learn": "all", "per": "unit"}})
+    model = tf.keras.Sequential([tower, tf.keras.layers.Dense(1)])
+    before = model(X)
+    weights = [id(weight) for weight in model.weights]
+    assert [layer.units for layer in sr.activations.probe(model, X)] == [4, 3]
+    assert [id(weight) for weight in model.weights] == weights
+    np.testing.assert_array_equal(model(X), before)
+
+
+def test_learned_widths_are_those_of_now():
+    activation = sr.layers.SmeLU(beta=0.1, learn="beta")
+    model = tf.keras.Sequential([dense(activation, "only")])
+    model(X)
+    activation.beta_weight.assign(1.5)
+    (layer,) = sr.activations.probe(model, X)
+    assert layer.transition_share == 0.5
