@@ -17,9 +17,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 STUDENT_975 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 
 
-def train(workdir: pathlib.Path, activation: str, seed: int, overrides: list[str]) -> dict:
-    """One pair through the train binary; returns its metrics."""
-    command = ["-m", "smooth_recs.bin.train", f"--config={ROOT}/configs/demo.py", f"--workdir={workdir}"]
+def train_config(workdir: pathlib.Path, config: str, activation: str, seed: int, overrides: list[str]) -> dict:
+    """One pair of a file in `configs/` through the train binary; returns its metrics."""
+    command = ["-m", "smooth_recs.bin.train", f"--config={ROOT}/configs/{config}.py", f"--workdir={workdir}"]
     command += [f"--config.model.activation={activation}", f"--config.seed={seed}", *overrides]
     subprocess.run([sys.executable, *command], cwd=ROOT, check=True, stdout=sys.stderr)
     return json.loads((workdir / "metrics.json").read_text())
@@ -54,9 +54,10 @@ def main() -> None:
     arguments = parser.parse_args()
     seeds = range(arguments.first, arguments.last + 1)
     pairs = [
-        tuple(
-            train(arguments.workdir / f"{name}_{seed}", name, seed, arguments.overrides) for name in ("relu", "smelu")
-        )
+        [
+            train_config(arguments.workdir / f"{name}_{seed}", "demo", name, seed, arguments.overrides)
+            for name in ("relu", "smelu")
+        ]
         for seed in seeds
     ]
     print("| seed | ReLU PD (means matched) | AUC loss | log loss | SmeLU PD (means matched) | AUC loss | log loss |")

@@ -6,12 +6,13 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from smooth_recs import keras_generation
 from smooth_recs.activations.base import Activation
 
 
 def find(model: Any) -> list[Activation]:
     """The activation layers of a Keras model, those given to other layers as `activation` included."""
-    return [layer for layer in model._flatten_layers() if isinstance(layer, Activation)]
+    return [layer for layer in keras_generation.all_layers(model) if isinstance(layer, Activation)]
 
 
 @contextlib.contextmanager

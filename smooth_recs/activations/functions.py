@@ -46,7 +46,7 @@ def smelu(x: Any, *, beta: Any = DEFAULT_BETA) -> Any:
     checks.number("beta", beta, at_least=0, at_most=float(x.dtype.max) / 4)
     if checks.is_tensor(beta) or np.any(np.equal(beta, 0)):
         return differentiable(_smelu, _smelu_partials, x, {"beta": beta})
-    return differentiable(_smelu, _fixed_smelu_partials, x, {"beta": beta})
+    return differentiable(_smelu, _fixed_smelu_partials, x, {"beta": beta}, widen=False)
 
 
 def _smelu(x: Any, beta: Any) -> Any:

@@ -18,7 +18,11 @@ Partials = Sequence[Callable[[], Any]]
 
 @tf.autograph.experimental.do_not_convert
 def differentiable(
-    value: Callable[..., Any], partials: Callable[..., Partials], x: Any, hyperparameters: Mapping[str, Any]
+    value: Callable[..., Any],
+    partials: Callable[..., Partials],
+    x: Any,
+    hyperparameters: Mapping[str, Any],
+    widen: bool = True,
 ) -> Any:
     """`value(x, *hyperparameters)`, whose gradients are `partials(x, *hyperparameters)`.
 
@@ -32,8 +36,10 @@ def differentiable(
         returns the derivative, in a shape that broadcasts with the value.
       x: float tensor of any shape.
       hyperparameters: by name, numbers and arrays (which get no gradient) or tensors (which do) that broadcast with x.
+      widen: computes in float32 what is of a 16-bit type.
     """
-    inputs = {name: tf.convert_to_tensor(checks.of_type(name, h, x.dtype)) for name, h in hyperparameters.items()}
+    dtype = tf.float32 if widen and x.dtype.size < 4 else x.dtype
+    inputs = {name: tf.convert_to_tensor(checks.of_type(name, h, dtype)) for name, h in hyperparameters.items()}
     tensors = {name: inputs[name] for name, h in hyperparameters.items() if checks.is_tensor(h)}
     keeps_shape = all(_fits(h.shape, x.shape) for h in inputs.values())
 
@@ -42,19 +48,19 @@ def differentiable(
         named = inputs | dict(zip(tensors, args, strict=True))
 
         def products(x: Any, upstream: Any) -> list[Any]:
-            of = dict(zip(named, partials(x, *named.values())[1:], strict=False))
-            upstream = tf.cast(upstream, tf.float32) if x.dtype.size < 4 else upstream  # for the sums to come
-            return [upstream * tf.cast(of[name](), upstream.dtype) for name in tensors]
+            of = dict(zip(named, partials(tf.cast(x, dtype), *named.values())[1:], strict=False))
+            return [tf.cast(upstream, dtype) * of[name]() for name in tensors]
 
         def gradient(upstream: Any) -> Any:
-            product = upstream * partials(x, *named.values())[0]()
+            slope = partials(tf.cast(x, dtype), *named.values())[0]()
+            product = tf.cast(tf.cast(upstream, dtype) * slope, x.dtype)
             of_x = product if keeps_shape else _sum_to(product, x)
             if not tensors:
                 return of_x
             chunks = _chunks(x, upstream) if keeps_shape else [(x, upstream)]
             return [of_x, *map(_sum_to, _totals([products(*chunk) for chunk in chunks]), args)]
 
-        return value(x, *named.values()), gradient
+        return tf.cast(value(tf.cast(x, dtype), *named.values()), x.dtype), gradient
 
     return function(x, *tensors.values())
 
@@ -86,4 +92,4 @@ def _sum_to(gradient: Any, of: Any) -> Any:
     """Sums the gradient over the axes along which `of` was broadcast."""
     shape = tf.shape(of)
     axes, _ = tf.raw_ops.BroadcastGradientArgs(s0=shape, s1=tf.shape(gradient))
-    return tf.reshape(tf.cast(tf.reduce_sum(gradient, axes), of.dtype), shape)
+    return tf.reshape(tf.reduce_sum(gradient, axes), shape)

@@ -46,7 +46,7 @@ class CsvReader:
     from smooth_recs.data.csv import CsvReader
     from smooth_recs.data.schema import Categorical, Schema
 
-    pathlib.Path("log.csv").write_text("shop,label\n'a',1\n")
+    pathlib.Path("log.csv").write_text("shop,label\\na,1\\n")
     reader = CsvReader(["log.csv"], Schema((Categorical("shop", "hash", size=10),)))
     assert [chunk["label"].tolist() for chunk in reader.read().as_numpy_iterator()] == [[1.0]]
     ```

@@ -17,10 +17,10 @@ _BLOCK = 1 << 22
 
 
 def expand(path: str, field: str = "data.path") -> tuple[str, ...]:
-    """The files of a file name, a folder or a glob, or of several separated by commas; each part in sorted order,
-    numbers by their value: `day_2` before `day_10`.
+    """The files of a file name, a folder or a glob, or of several separated by commas.
 
-    Files of a folder that start with a dot or an underscore are left out.
+    Each part is sorted, numbers by their value: `day_2` comes before `day_10`. Files of a folder that start with a dot
+    or an underscore are left out.
 
     Raises:
       InputError: nothing is named, a file is missing, or a folder or a glob has no file.

@@ -31,6 +31,7 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
       clip: limit of the activated outputs; None for no clipping.
       dropout: rate after each layer, while training.
       l2: L2 penalty on each kernel.
+      dropout_seed: towers with equal seeds drop the same units in the same steps; None leaves it to chance.
 
     Raises:
       ValueError: an unknown normalization or activation, a number of activations that is not that of the layers, norm_value or clip
@@ -53,6 +54,7 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         clip: float | None = None,
         dropout: float = 0.0,
         l2: float = 0.0,
+        dropout_seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         if normalization not in NORMALIZATIONS:
@@ -76,13 +78,14 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         self.clip = clip
         self.dropout = float(dropout)
         self.l2 = float(l2)
+        self.dropout_seed = dropout_seed
         several = isinstance(activation, (list, tuple))
         chosen = list(activation) if several else [activation] * len(self.hidden_units)
-        layers = zip(self.hidden_units, chosen, strict=True)
+        layers = enumerate(zip(self.hidden_units, chosen, strict=True))
         # One flat list: Keras does not save what is in a list in a list.
-        self.hidden = [part for units, f in layers for part in self._parts(units, f)]
+        self.hidden = [part for position, (units, f) in layers for part in self._parts(position, units, f)]
 
-    def _parts(self, units: int, activation: Any) -> list[Any]:
+    def _parts(self, position: int, units: int, activation: Any) -> list[Any]:
         """The layers of one hidden layer, in the order in which they are applied."""
         layers, dtype = keras_generation.keras().layers, self.dtype_policy
         penalty = keras_generation.keras().regularizers.L2(self.l2) if self.l2 else None
@@ -98,7 +101,10 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
             parts.append(layers.Activation(activations.get(activation), dtype=dtype))
             if self.clip is not None:
                 parts.append(Clip(self.clip, dtype=dtype))
-        return [*parts, layers.Dropout(self.dropout, dtype=dtype)] if self.dropout else parts
+        if self.dropout:
+            seed = None if self.dropout_seed is None else self.dropout_seed + position
+            parts.append(layers.Dropout(self.dropout, seed=seed, dtype=dtype))
+        return parts
 
     def build(self, input_shape: Any) -> None:
         shape = tuple(input_shape)
@@ -128,6 +134,7 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
             "clip": self.clip,
             "dropout": self.dropout,
             "l2": self.l2,
+            "dropout_seed": self.dropout_seed,
         }
 
     def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:

@@ -32,7 +32,7 @@ def ranking_model(model: config_lib.Model, encoder: Encoder) -> RankingModel:
             "model.interaction must be concat or cross where the schema has no categorical feature, got dot"
         )
 
-    def tower(units: tuple[int, ...], activation: Any, name: str) -> Tower:
+    def tower(units: tuple[int, ...], activation: Any, name: str, dropout_seed: int) -> Tower:
         return Tower(
             units,
             activation,
@@ -41,17 +41,19 @@ def ranking_model(model: config_lib.Model, encoder: Encoder) -> RankingModel:
             clip=model.clip or None,
             dropout=model.dropout,
             l2=model.l2,
+            dropout_seed=dropout_seed,  # the same units in all siblings: dropout is not what differs between them
             name=name,
         )
 
     hidden = layer_activations(model)
+    has_bottom = bool(numeric and model.bottom_units)
     bottom_activation = hidden[0] if hidden else activations.with_beta(model.activation, None)
     return RankingModel(
         embeddings=StackedEmbedding(features, model.embedding_dim, name="embeddings") if features else None,
         numeric=numeric,
-        bottom_stack=tower(model.bottom_units, bottom_activation, "bottom") if numeric and model.bottom_units else None,
+        bottom_stack=tower(model.bottom_units, bottom_activation, "bottom", 1000) if has_bottom else None,
         interaction=interactions.by_name(model.interaction),
-        top_stack=tower(model.hidden_units, hidden, "top"),
+        top_stack=tower(model.hidden_units, hidden, "top", 2000),
         linear=Linear(features, numeric, name="linear") if model.linear else None,
     )
 

@@ -95,14 +95,13 @@ class RankingModel(tfrs.models.Model):
         return tf.squeeze(probabilities, axis=1) if self.outputs == 1 else probabilities
 
     def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
-        """Mean loss over the batch of all devices: summed over the devices it is the loss of the global batch."""
+        """This device's share of the mean loss of a batch: summed over the devices it is the loss of the whole batch."""
         features, labels, weight = keras_generation.keras().utils.unpack_x_y_sample_weight(inputs)
         logits = self.logits(features, training=training)
         labels = tf.reshape(tf.cast(labels, tf.float32), tf.shape(logits))
         per_example = self.task(labels, logits, sample_weight=weight, training=training, compute_metrics=False)
-        mean = tf.reduce_mean(per_example)
-        self.loss_mean.update_state(mean, sample_weight=tf.shape(logits)[0])
-        return mean / tf.distribute.get_strategy().num_replicas_in_sync
+        self.loss_mean.update_state(per_example)
+        return tf.reduce_sum(per_example) / _examples_on_all_devices(per_example)
 
     def train_step(self, inputs: Any) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
@@ -128,3 +127,11 @@ class RankingModel(tfrs.models.Model):
         """All other trainable variables."""
         sparse = {variable.ref() for variable in self.embedding_variables}
         return [variable for variable in self.trainable_variables if variable.ref() not in sparse]
+
+
+def _examples_on_all_devices(per_example: tf.Tensor) -> tf.Tensor:
+    """float32, at least 1. Devices get unequal parts of a last batch, perhaps none: a mean over each part is no mean."""
+    examples = tf.cast(tf.shape(per_example)[0], tf.float32)
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        examples = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, examples)
+    return tf.maximum(examples, 1.0)

@@ -59,6 +59,11 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
         """Of all replicas: `fit` resets them at the beginning of an epoch."""
         return [metric for replica in self.replicas for metric in replica.metrics]
 
+    @property
+    def metrics_names(self) -> list[str]:
+        """Each name once: reported is one mean over the replicas."""
+        return list(self.replicas[0].metrics_names)
+
     def compile(self, **kwargs: Any) -> None:
         """Settings of the loop only (`steps_per_execution`, `run_eagerly`): every replica has its own optimizer."""
         super().compile(**kwargs)
@@ -96,11 +101,18 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
         if len(batches) != len(self.replicas):
             raise ValueError(f"there must be one batch a replica, got {len(batches)} for {len(self.replicas)} replicas")
         logs = [replica.train_step(batch) for replica, batch in zip(self.replicas, batches, strict=True)]
-        return {name: tf.add_n([log[name] for log in logs]) / len(logs) for name in logs[0]}
+        return _means(logs)
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        logs = [replica.test_step(data) for replica in self.replicas]
-        return {name: tf.add_n([log[name] for log in logs]) / len(logs) for name in logs[0]}
+        return _means([replica.test_step(data) for replica in self.replicas])
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """What `fit` and `evaluate` report: means over the replicas."""
+        return _means([replica.get_metrics_result() for replica in self.replicas])
+
+
+def _means(logs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {name: tf.add_n([log[name] for log in logs]) / len(logs) for name in logs[0]}
 
 
 def _one_row(spec: tf.TensorSpec) -> tf.Tensor:

@@ -309,6 +309,7 @@ def test_reported_numbers_are_means_over_the_replicas() -> None:
     together = siblings.evaluate(dataset, verbose=0, return_dict=True)
     apart = [replica.evaluate(dataset, verbose=0, return_dict=True) for replica in siblings.replicas]
     assert together.keys() == {"loss", "mae"}
+    assert siblings.evaluate(dataset, verbose=0) == [together["loss"], together["mae"]]
     for name, value in together.items():
         assert value == pytest.approx(np.mean([logs[name] for logs in apart]), rel=1e-5)
 
