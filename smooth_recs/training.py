@@ -27,6 +27,9 @@ from smooth_recs.serving import export
 keras_generation.require_legacy("training (TensorFlow Recommenders)")
 
 
+EVALUATION_BATCH = 2_000
+
+
 def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
     """Trains the siblings of `config`, measures them on the held-out rows and exports each.
 
@@ -217,7 +220,8 @@ def _callbacks(config: Config, workdir: str, source: Source, measured: list[Any]
     ]
     if config.siblings.replicas == 1:
         return callbacks
-    sample = source.holdout().map(_example).unbatch().take(config.train.evaluation_examples).batch(4096).cache()
+    batches = -(-config.train.evaluation_examples // EVALUATION_BATCH)
+    sample = source.holdout().map(_example).rebatch(EVALUATION_BATCH).take(batches).cache()
     steps = _steps(config, source) * config.train.epochs
     difference = PredictionDifference(sample, every=max(steps // config.train.evaluations, 1), log_dir=logs)
     difference.history = measured

@@ -13,7 +13,8 @@ from smooth_recs.activations import checks
 from smooth_recs.errors import InputError
 
 INFINITY = float("inf")
-SMALLEST = 1e-6  # how narrow a learned transition region, and the gap between two ordered hyperparameters, may become
+SMALLEST_WIDTH = 1e-6  # of a learned transition region, so that it stays one
+SMALLEST_GAP = 1e-3  # between learned hyperparameters that are ordered, so that float32 tells them apart
 
 
 class Activation(keras_generation.keras().layers.Layer):  # type: ignore[misc]
@@ -65,6 +66,7 @@ class Activation(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         """Adds the weight `name`, a number or one a unit, held in [low, high]."""
         if np.ndim(start) > len(self._weight_shape):
             raise InputError(f"{name} must be one number where per='layer', got {start}")
+        checks.number(f"a learned {name}", start, at_least=low, at_most=high)
         weight = self.add_weight(
             name=name,
             shape=self._weight_shape,

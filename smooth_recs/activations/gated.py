@@ -17,14 +17,16 @@ def gated(x: Any, beta: Any, gate: Callable[[Any], Any], density: Callable[[Any]
         return tf.math.multiply_no_nan(x, gate(x * beta))  # TensorFlow's own Swish and GELU give NaN at -inf
 
     def partials(x: Any, beta: Any) -> Partials:
-        finite = tf.clip_by_value(x, x.dtype.min, x.dtype.max)  # so that inf * 0 is 0
-        z = finite * beta
-        return [
-            lambda: gate(z) + finite * (density(z) * beta),
-            lambda: finite * (finite * density(z)),
-        ]
+        finite = _finite(x)
+        z = _finite(finite * beta)
+        return [lambda: gate(z) + z * density(z), lambda: finite * (finite * density(z))]
 
     return differentiable(value, partials, x, {"beta": beta})
+
+
+def _finite(x: Any) -> Any:
+    """The largest number for infinity, so that times 0 it is 0."""
+    return tf.clip_by_value(x, x.dtype.min, x.dtype.max)
 
 
 def logistic_density(z: Any) -> Any:

@@ -10,11 +10,11 @@ import numpy as np
 
 from smooth_recs import keras_generation
 from smooth_recs.activations import functions
-from smooth_recs.activations.base import INFINITY, SMALLEST, Activation
+from smooth_recs.activations.base import INFINITY, SMALLEST_GAP, SMALLEST_WIDTH, Activation
 from smooth_recs.activations.checks import number
 
 Names = str | Iterable[str]
-POSITIVE = (SMALLEST, INFINITY)
+POSITIVE = (SMALLEST_WIDTH, INFINITY)
 
 
 @keras_generation.serializable
@@ -88,7 +88,7 @@ class GSmeLU(Activation):
         if len(learned) == 2:
             self.add_hyperparameter("g_minus", self.g_minus)
         if learned:
-            self.add_hyperparameter("g_gap", np.subtract(self.g_plus, self.g_minus), SMALLEST)
+            self.add_hyperparameter("g_gap", np.subtract(self.g_plus, self.g_minus), SMALLEST_GAP)
 
     def hyperparameters(self) -> dict[str, Any]:
         now = super().hyperparameters()
@@ -139,7 +139,7 @@ class RESCU(Activation):
         if "knots" in self.learn:
             self.add_hyperparameter("knot_0", self.knots[0])
             for i, (left, right) in enumerate(itertools.pairwise(self.knots)):
-                self.add_hyperparameter(f"gap_{i}", np.subtract(right, left), SMALLEST)
+                self.add_hyperparameter(f"gap_{i}", np.subtract(right, left), SMALLEST_GAP)
         if "slopes" in self.learn:
             for i, slope in enumerate(self.slopes):
                 self.add_hyperparameter(f"slope_{i}", slope)

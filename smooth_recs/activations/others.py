@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from smooth_recs.activations import checks, gated, piecewise
 from smooth_recs.activations.gradients import Partials, differentiable
+
+SELU_SCALE, SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
 
 
 def relu(x: Any) -> Any:
@@ -40,11 +43,13 @@ def elu(x: Any, *, alpha: Any = 1.0) -> Any:
     """
     x = checks.floating(x)
     checks.number("alpha", alpha, at_least=0)
+    if not checks.is_tensor(alpha) and np.all(np.equal(alpha, 1)):
+        return tf.nn.elu(x)
     return differentiable(_elu, _elu_partials, x, {"alpha": alpha})
 
 
 def _elu(x: Any, alpha: Any) -> Any:
-    return tf.where(x > 0, x, tf.nn.elu(_negative(x)) * alpha)
+    return tf.where(x > 0, x, tf.math.expm1(_negative(x)) * alpha)
 
 
 def _elu_partials(x: Any, alpha: Any) -> Partials:
@@ -58,7 +63,16 @@ def selu(x: Any) -> Any:
     >>> selu([1.0]).numpy().round(4).tolist()
     [1.0507]
     """
-    return tf.nn.selu(checks.floating(x))
+    # TensorFlow's own takes its gradient from its output, which in half precision is on the wrong side near 0.
+    return differentiable(_selu, _selu_partials, checks.floating(x), {})
+
+
+def _selu(x: Any) -> Any:
+    return _elu(x, SELU_ALPHA) * SELU_SCALE
+
+
+def _selu_partials(x: Any) -> Partials:
+    return [lambda: _elu_partials(x, SELU_ALPHA)[0]() * SELU_SCALE]
 
 
 def celu(x: Any, *, alpha: Any = 1.0) -> Any:
@@ -73,7 +87,7 @@ def celu(x: Any, *, alpha: Any = 1.0) -> Any:
 
 
 def _celu(x: Any, alpha: Any) -> Any:
-    return tf.where(x > 0, x, tf.nn.elu(_negative(x) / alpha) * alpha)
+    return tf.where(x > 0, x, tf.math.expm1(_negative(x) / alpha) * alpha)
 
 
 def _celu_partials(x: Any, alpha: Any) -> Partials:

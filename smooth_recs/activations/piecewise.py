@@ -35,7 +35,7 @@ def clip(x: Any, low: Any, high: Any) -> Any:
     """`x` held in [low, high]; in one operation for scalar bounds."""
     if low.shape.rank == high.shape.rank == 0:
         return tf.raw_ops.ClipByValue(t=x, clip_value_min=low, clip_value_max=high)
-    return tf.clip_by_value(x, low, high)
+    return tf.maximum(tf.minimum(x, high), low)  # tf.clip_by_value does not broadcast x
 
 
 def not_zero(width: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from smooth_recs import keras_generation
 from smooth_recs.activations import functions
-from smooth_recs.activations.base import INFINITY, SMALLEST, Activation
+from smooth_recs.activations.base import INFINITY, SMALLEST_WIDTH, Activation
 from smooth_recs.activations.checks import number
 
 
@@ -25,7 +25,7 @@ class Sharpness(Activation):
       TypeError, InputError: as the function; a name in `learn` that is no hyperparameter; another `per`.
     """
 
-    bounds: ClassVar = {"beta": (SMALLEST, INFINITY)}
+    bounds: ClassVar = {"beta": (SMALLEST_WIDTH, INFINITY)}
     rule: ClassVar = {"at_least": 0}
 
     def __init__(self, beta: Any = 1.0, learn: str | Iterable[str] = (), per: str = "layer", **kwargs: Any):

@@ -10,11 +10,6 @@ from typing import Any
 
 import pytest
 
-from smooth_recs import keras_generation
-
-# The ranking stack is made for one generation of Keras.
-collect_ignore_glob = [] if keras_generation.is_legacy() else ["test_*.py"]
-
 
 @pytest.fixture
 def in_fresh_process() -> Callable[[str], Any]:
