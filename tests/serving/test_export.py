@@ -88,7 +88,9 @@ json.dump(outputs, open(sys.argv[3], "w"))
 
 
 @pytest.mark.slow
-def test_predicts_the_same_in_a_process_that_knows_only_tensorflow(model: Any, encoder: Encoder, tmp_path: Path) -> None:
+def test_predicts_the_same_in_a_process_that_knows_only_tensorflow(
+    model: Any, encoder: Encoder, tmp_path: Path
+) -> None:
     path = export.save(model, encoder, str(tmp_path / "export"))
     parts = [raw_rows(1), raw_rows(1000, seed=5)]
     (tmp_path / "rows.json").write_text(json.dumps(parts), encoding="utf-8")
@@ -148,7 +150,9 @@ def test_clients_may_send_any_number_of_values(exported: str) -> None:
     rows["words"] = tf.constant([["one", "two", ""]] * 5)
     expected = serve(**rows)["probability"].numpy()
     for words in (["one", "two"], ["one", "two", "", "dropped", "too"]):
-        np.testing.assert_allclose(serve(**rows | {"words": tf.constant([words] * 5)})["probability"], expected, atol=1e-6)
+        np.testing.assert_allclose(
+            serve(**rows | {"words": tf.constant([words] * 5)})["probability"], expected, atol=1e-6
+        )
 
 
 def test_holds_nothing_of_keras(exported: str) -> None:
