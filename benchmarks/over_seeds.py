@@ -1,11 +1,11 @@
-"""Activations over several seeds: one pair of siblings each, and intervals of what changes from the first to the others.
+"""Activations over several seeds: one pair of siblings each, and intervals of what changes from the first to the rest.
 
     python benchmarks/over_seeds.py --config=demo --seeds=6-10 --workdir=runs/seeds relu smelu
     python benchmarks/over_seeds.py --config=demo --seeds=1-3 --workdir=runs/layer_norm relu smelu:0.1 smelu:0.5 \\
         -- --config.model.normalization=layer
 
-An activation is a name, or name:beta; without beta the configuration's own. Prints Markdown tables. Finished runs in the
-workdir are not repeated, so a workdir is for one set of settings. What stands after `--` goes to every run.
+An activation is a name, or name:beta; without beta the configuration's own. Prints Markdown tables. Finished runs in
+the workdir are not repeated, so a workdir is for one set of settings. What stands after `--` goes to every run.
 """
 
 import argparse

@@ -17,6 +17,7 @@ from smooth_recs.data.schema import Schema
 
 # No `from __future__ import annotations` here: the flags read the types of the fields.
 
+Activation = Annotated[str | dict[str, Any], "a name, or the class_name and config of an activation layer"]
 Beta = Annotated[float | tuple[float, ...] | None, "a number, one a hidden layer, or null"]
 
 
@@ -84,7 +85,8 @@ class Model:
     """The ranking network.
 
     Attributes:
-      activation: a name that `smooth_recs.activations.get` knows.
+      activation: a name that `smooth_recs.activations.get` knows, or a dictionary, which makes each hidden layer one of
+        its own: `{"class_name": "GSmeLU", "config": {"t": -0.1, "learn": "all", "per": "unit"}}`.
       beta: its width parameter: a number, or one a hidden layer (wide to narrow, section 5.1); None = its default.
       hidden_units: widths of the hidden layers of the top stack.
       bottom_units: widths of the stack over the numeric features; none = they reach the interaction as they are.
@@ -98,7 +100,7 @@ class Model:
       linear: adds a linear (wide) part over the features.
     """
 
-    activation: str = "smelu"
+    activation: Activation = "smelu"
     beta: Beta = None
     hidden_units: tuple[int, ...] = (256, 128, 64, 32, 16)
     bottom_units: tuple[int, ...] = ()
@@ -140,7 +142,8 @@ class Train:
       deterministic: op determinism and a fixed number of threads.
       threads: threads of an op and between ops in a deterministic run; 0 = the number of cores.
       steps_per_execution: training steps a call of the compiled function.
-      evaluations: how often a run measures held-out AUC and PD on `evaluation_examples` rows for the progress bar.
+      evaluations: how often a run measures held-out AUC and PD on `evaluation_examples` rows for the progress bar; 0 =
+        at the end of epochs only.
       evaluation_examples: see `evaluations`.
       checkpoint_seconds: least time between two checkpoints.
     """

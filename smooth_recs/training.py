@@ -6,14 +6,12 @@ import contextlib
 import dataclasses
 import os
 import sys
-import time
 from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import activations, distribution, evaluation, keras_generation, validation
+from smooth_recs import activations, distribution, evaluation, keras_generation, monitoring, validation
 from smooth_recs import workdir as workdirs
-from smooth_recs.callbacks import PredictionDifference
 from smooth_recs.callbacks.checkpoints import Checkpoints
 from smooth_recs.config import Config
 from smooth_recs.data import windows
@@ -25,9 +23,6 @@ from smooth_recs.models.siblings import SiblingModel
 from smooth_recs.serving import export
 
 keras_generation.require_legacy("training (TensorFlow Recommenders)")
-
-
-EVALUATION_BATCH = 2_000
 
 
 def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
@@ -113,7 +108,8 @@ def _run(config: Config, workdir: str) -> dict[str, Any]:
 
 def _resolved(config: Config) -> Config:
     """The configuration with what follows from it: an activation without a width has none."""
-    beta = config.model.beta if activations.takes_beta(config.model.activation) else None
+    name = config.model.activation
+    beta = config.model.beta if isinstance(name, str) and activations.takes_beta(name) else None
     return dataclasses.replace(config, model=dataclasses.replace(config.model, beta=beta))
 
 
@@ -166,12 +162,13 @@ def _train(config: Config, workdir: str, source: Source, siblings: SiblingModel)
     steps, batch_size, window = _steps(config, source), config.train.batch_size, config.data.shuffle_window
     differs = config.siblings.differ in ("order", "both")
     seeds = [config.seed * 1000 + (k if differs else 0) for k in range(config.siblings.replicas)]
-    curve = _Curve(os.path.join(workdir, "history.json"))
+    curve, speed = monitoring.Curve(os.path.join(workdir, "history.json")), monitoring.Speed()
     folder = os.path.join(workdir, "checkpoints")
     checkpoints = Checkpoints(siblings, folder, config.train.checkpoint_seconds, on_save=lambda _: curve.save())
     first = checkpoints.restore()
-    callbacks = [*_callbacks(config, workdir, source, curve.restore(first)), checkpoints]
-    began = time.monotonic()
+    logs, held_out = os.path.join(workdir, "tensorboard"), source.holdout().map(_example)
+    measuring = monitoring.callbacks(config, logs, held_out, steps, curve.restore(first))
+    callbacks = [speed, *measuring, checkpoints]
     for epoch in range(first // steps, config.train.epochs):
         start = max(first - epoch * steps, 0)
         batches = windows.shuffled(
@@ -190,39 +187,4 @@ def _train(config: Config, workdir: str, source: Source, siblings: SiblingModel)
             callbacks=callbacks,
             verbose=1 if sys.stdout.isatty() else 2,
         )
-    trained = (checkpoints.steps_done - first) * batch_size
-    return trained / max(time.monotonic() - began, 1e-9), curve.measured
-
-
-class _Curve:
-    """Held-out measurements of a run, kept over its interruptions."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self.measured: list[dict[str, float]] = []
-
-    def restore(self, step: int) -> list[dict[str, float]]:
-        """The list to append to, with what was measured up to `step`."""
-        if step and os.path.exists(self._path):
-            self.measured += [entry for entry in workdirs.read_json(self._path) if entry["step"] <= step]
-        return self.measured
-
-    def save(self) -> None:
-        workdirs.write_json(self._path, self.measured)
-
-
-def _callbacks(config: Config, workdir: str, source: Source, measured: list[Any]) -> list[Any]:
-    """PD and AUC on some held-out rows while training; TensorBoard; a progress bar that shows them."""
-    logs = os.path.join(workdir, "tensorboard")
-    callbacks: list[Any] = [
-        tf.keras.callbacks.TensorBoard(logs, write_graph=False),
-        tf.keras.callbacks.ProgbarLogger("steps", stateful_metrics=["loss", "pd", "auc", "log_loss"]),
-    ]
-    if config.siblings.replicas == 1:
-        return callbacks
-    batches = -(-config.train.evaluation_examples // EVALUATION_BATCH)
-    sample = source.holdout().map(_example).rebatch(EVALUATION_BATCH).take(batches).cache()
-    steps = _steps(config, source) * config.train.epochs
-    difference = PredictionDifference(sample, every=max(steps // config.train.evaluations, 1), log_dir=logs)
-    difference.history = measured
-    return [difference, *callbacks]
+    return speed.steps_per_second * batch_size, curve.measured

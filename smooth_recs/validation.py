@@ -76,7 +76,7 @@ RULES: dict[str, Rule] = {
     "data.synthetic.bias": _ANYTHING,
     "data.synthetic.drift": _at_least(0),
     "data.synthetic.missing_rate": _RATE,
-    "model.activation": Rule("a name", bool),
+    "model.activation": Rule("a name or a dictionary", bool),
     "model.beta": Rule("at least 0", lambda value: all(beta >= 0 for beta in _as_tuple(value))),
     "model.hidden_units": _LAYERS,
     "model.bottom_units": _WIDTHS,
@@ -184,6 +184,8 @@ def _is_a(value: Any, kind: Any) -> bool:
         return any(_is_a(value, argument) for argument in arguments)
     if origin is tuple:
         return isinstance(value, tuple) and all(_is_a(item, arguments[0]) for item in value)
+    if origin is dict:
+        return isinstance(value, dict)
     if kind in (int, float):
         return isinstance(value, int | kind) and not isinstance(value, bool)
     return isinstance(value, kind)
@@ -196,6 +198,7 @@ _WORDS = {
     str: "a text",
     tuple[int, ...]: "a tuple of integers",
     tuple[str, ...]: "a tuple of texts",
+    config_lib.Activation: "a name or a dictionary",
     config_lib.Beta: "a number, a tuple of numbers or None",
     Schema | None: "a Schema or None",
 }

@@ -36,6 +36,7 @@ LAYERS = {
     "smooth_recs.callbacks": 2,
     "smooth_recs.models": 2,
     "smooth_recs.evaluation": 3,
+    "smooth_recs.monitoring": 3,
     "smooth_recs.experiments": 3,
     "smooth_recs.serving": 3,
     "smooth_recs.training": 3,

@@ -101,6 +101,11 @@ class Activation(keras_generation.keras().layers.Layer):  # type: ignore[misc]
     def call(self, inputs: Any) -> Any:
         return self.function(inputs, **(dict(self._constants) or self.hyperparameters()))
 
+    def compute_output_spec(self, inputs: Any) -> Any:
+        """Keras 3 builds a model without calling its layers: without this the first batch would bring the error."""
+        checks.floating_type(inputs.dtype)
+        return super().compute_output_spec(inputs)
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 

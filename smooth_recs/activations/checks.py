@@ -21,9 +21,15 @@ def is_tensor(value: Any) -> bool:
 def floating(x: Any) -> Any:
     """`x` as a tensor. Raises TypeError unless its type is a floating-point type."""
     x = tf.convert_to_tensor(x)
-    if not x.dtype.is_floating:
-        raise TypeError(f"x must be of a floating-point type, got {x.dtype.name}")
+    floating_type(x.dtype)
     return x
+
+
+def floating_type(dtype: Any) -> None:
+    """Raises TypeError unless it is a floating-point type."""
+    dtype = tf.as_dtype(dtype)
+    if not dtype.is_floating:
+        raise TypeError(f"x must be of a floating-point type, got {dtype.name}")
 
 
 def number(

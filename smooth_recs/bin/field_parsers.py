@@ -38,6 +38,7 @@ def register() -> None:
         float: FieldParser("a number", float),
         tuple[int, ...]: FieldParser("integers with commas", lambda text: tuple(map(int, _items(text)))),
         tuple[str, ...]: FieldParser("names with commas", lambda text: tuple(map(_unquoted, _items(text)))),
+        config.Activation: FieldParser("a name or a dictionary", _activation),
         config.Beta: FieldParser("a number, numbers with commas, or null", _beta),
     }.items():
         config_flags.register_flag_parser_for_type(kind, parser)
@@ -47,6 +48,10 @@ def _boolean(text: str) -> bool:
     if text.lower() not in _TRUE + _FALSE:
         raise ValueError(text)
     return text.lower() in _TRUE
+
+
+def _activation(text: str) -> Any:
+    return ast.literal_eval(text) if text.startswith("{") else text
 
 
 def _beta(text: str) -> float | tuple[float, ...] | None:

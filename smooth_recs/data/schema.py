@@ -147,9 +147,10 @@ def _validate_choices(feature: Numeric | Categorical) -> None:
     }
     for field in dataclasses.fields(feature):
         value = getattr(feature, field.name)
-        if field.name in choices and value not in choices[field.name]:
+        allowed = choices.get(field.name, (value,))
+        if value not in allowed:
             raise InputError(
-                f"schema: {field.name} of {feature.name!r} must be one of {', '.join(choices[field.name])}, got {value!r}"
+                f"schema: {field.name} of {feature.name!r} must be one of {', '.join(allowed)}, got {value!r}"
             )
 
 

@@ -117,7 +117,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _activation(config: Mapping[str, Any]) -> str:
     """`SmeLU 0.1`, or `SmeLU 0.4 to 0.05` where the width parameter is a schedule over the layers."""
     model = config.get("model") or {}
-    name = str(model.get("activation") or "")
+    name = model.get("activation") or ""
+    name = str(name.get("class_name") if isinstance(name, dict) else name)
     beta = model.get("beta")
     widths = [beta[0], beta[-1]] if isinstance(beta, list) and beta else [] if beta is None else [beta]
     return f"{_SPELLING.get(name, name)} {' to '.join(map(str, widths))}".strip()

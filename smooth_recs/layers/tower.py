@@ -34,8 +34,8 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
       dropout_seed: towers with equal seeds drop the same units in the same steps; None leaves it to chance.
 
     Raises:
-      ValueError: an unknown normalization or activation, a number of activations that is not that of the layers, norm_value or clip
-        not above 0, dropout outside [0, 1), l2 below 0.
+      ValueError: an unknown normalization or activation, a number of activations that is not that of the layers,
+        norm_value or clip not above 0, dropout outside [0, 1), l2 below 0.
 
     Shapes: [batch, inputs] to [batch, hidden_units[-1]]; with no hidden units, the identity.
 
@@ -90,8 +90,8 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         layers, dtype = keras_generation.keras().layers, self.dtype_policy
         penalty = keras_generation.keras().regularizers.L2(self.l2) if self.l2 else None
         if self.normalization == "weight":
-            norm = {"norm_value": self.norm_value, "clip": self.clip}
-            parts = [NormalizedDense(units, activation, **norm, kernel_regularizer=penalty, dtype=dtype)]
+            v, c = self.norm_value, self.clip
+            parts = [NormalizedDense(units, activation, v, clip=c, kernel_regularizer=penalty, dtype=dtype)]
         else:
             parts = [layers.Dense(units, kernel_regularizer=penalty, dtype=dtype)]
             if self.normalization == "layer":

@@ -45,28 +45,39 @@ def ranking_model(model: config_lib.Model, encoder: Encoder) -> RankingModel:
             name=name,
         )
 
-    hidden = layer_activations(model)
     has_bottom = bool(numeric and model.bottom_units)
-    bottom_activation = hidden[0] if hidden else activations.with_beta(model.activation, None)
+    widest = _widths(model)[0]
+    bottom = [_activation(model, widest) for _ in model.bottom_units]
     return RankingModel(
         embeddings=StackedEmbedding(features, model.embedding_dim, name="embeddings") if features else None,
         numeric=numeric,
-        bottom_stack=tower(model.bottom_units, bottom_activation, "bottom", 1000) if has_bottom else None,
+        bottom_stack=tower(model.bottom_units, bottom, "bottom", 1000) if has_bottom else None,
         interaction=interactions.by_name(model.interaction),
-        top_stack=tower(model.hidden_units, hidden, "top", 2000),
+        top_stack=tower(model.hidden_units, layer_activations(model), "top", 2000),
         linear=Linear(features, numeric, name="linear") if model.linear else None,
     )
 
 
 def layer_activations(model: config_lib.Model) -> list[Any]:
     """One activation object a hidden layer; InputError names the field for an unknown name or a bad width."""
+    return [_activation(model, width) for width in _widths(model)]
+
+
+def _widths(model: config_lib.Model) -> list[float | None]:
+    """beta of each hidden layer."""
     layers, beta = len(model.hidden_units), model.beta
-    betas = list(beta) if isinstance(beta, (tuple, list)) else [beta] * layers
-    if len(betas) != layers:
-        raise InputError(f"model.beta must be a number or one a hidden layer, got {len(betas)} for {layers} layers")
+    widths: list[float | None] = list(beta) if isinstance(beta, (tuple, list)) else [beta] * layers
+    if len(widths) != layers:
+        raise InputError(f"model.beta must be a number or one a hidden layer, got {len(widths)} for {layers} layers")
+    return widths
+
+
+def _activation(model: config_lib.Model, beta: float | None) -> Any:
     try:
-        return [activations.with_beta(model.activation, width) for width in betas]
-    except ValueError as error:
+        if isinstance(model.activation, dict):
+            return activations.get(model.activation)
+        return activations.with_beta(model.activation, beta)
+    except (TypeError, ValueError) as error:
         raise InputError(f"model.activation or model.beta: {error}") from error
 
 

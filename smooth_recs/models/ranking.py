@@ -95,7 +95,7 @@ class RankingModel(tfrs.models.Model):
         return tf.squeeze(probabilities, axis=1) if self.outputs == 1 else probabilities
 
     def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
-        """This device's share of the mean loss of a batch: summed over the devices it is the loss of the whole batch."""
+        """This device's share of the mean loss of a batch: the sum over the devices is the loss of the whole batch."""
         features, labels, weight = keras_generation.keras().utils.unpack_x_y_sample_weight(inputs)
         logits = self.logits(features, training=training)
         labels = tf.reshape(tf.cast(labels, tf.float32), tf.shape(logits))
@@ -118,7 +118,7 @@ class RankingModel(tfrs.models.Model):
 
     @property
     def embedding_variables(self) -> list[tf.Variable]:
-        """Variables with sparse gradients: the embeddings, and the weights of values in a linear part with a `table`."""
+        """Variables with sparse gradients: the embeddings, and the table of a `models.linear.Linear` part."""
         parts = (self.embeddings, getattr(self.linear, "table", None))
         return [variable for part in parts if part is not None for variable in part.trainable_variables]
 
@@ -130,7 +130,7 @@ class RankingModel(tfrs.models.Model):
 
 
 def _examples_on_all_devices(per_example: tf.Tensor) -> tf.Tensor:
-    """float32, at least 1. Devices get unequal parts of a last batch, perhaps none: a mean over each part is no mean."""
+    """float32, at least 1. Devices get unequal parts of a last batch, perhaps none: a mean of their means is wrong."""
     examples = tf.cast(tf.shape(per_example)[0], tf.float32)
     if tf.distribute.get_strategy().num_replicas_in_sync > 1:
         examples = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, examples)

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from smooth_recs import activations
 from smooth_recs.data.encoding import Encoder
 
 
@@ -28,7 +29,8 @@ class ServingModule(tf.Module):
         def serve(**raw: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"probability": tf.cast(model(encoder(raw), training=False), tf.float32)}
 
-        self.serve = tf.function(serve).get_concrete_function(**signature)
+        with activations.frozen(model):
+            self.serve = tf.function(serve).get_concrete_function(**signature)
 
 
 def save(model: Any, encoder: Encoder, base: str) -> str:

@@ -61,12 +61,6 @@ def test_numbers_are_checked(call: Callable[[Any], Any], error: type[Exception],
     assert isinstance(raised.value, ValueError | TypeError)
 
 
-@pytest.mark.parametrize(("call", "error", "message"), BAD[:3], ids=[message for _, _, message in BAD[:3]])
-def test_numbers_are_checked_when_a_model_is_built(call: Any, error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match="beta must be"):
-        tf.keras.Sequential([tf.keras.Input([3]), tf.keras.layers.Dense(2, activation=call)])
-
-
 @pytest.mark.parametrize(
     "function", [act.smelu, act.gsmelu, act.softplus, act.swish, act.gelu, act.relu, act.leaky_relu, act.elu, act.selu]
 )
@@ -76,9 +70,9 @@ def test_only_floating_point_types(function: Any, x: Any) -> None:
         function(x)
 
 
-def test_integer_inputs_of_a_model() -> None:
+def test_integer_inputs_when_a_model_is_built() -> None:
     with pytest.raises(TypeError, match="x must be of a floating-point type, got int32"):
-        tf.keras.Sequential([tf.keras.Input([3], dtype="int32"), tf.keras.layers.Activation("smelu", dtype="int32")])
+        tf.keras.Sequential([tf.keras.Input([3], dtype="int32"), act.SmeLU()])
 
 
 def test_tensors_are_not_checked() -> None:
@@ -115,5 +109,5 @@ def test_layers_are_checked_when_they_are_built() -> None:
         act.SmeLU(beta=[0.1, 0.2], learn="beta").build((None, 2))
     with pytest.raises(InputError, match=r"last axis of the inputs must be known where per='unit', got \(None, None\)"):
         act.SmeLU(learn="beta", per="unit").build((None, None))
-    with pytest.raises(InputError, match="a learned g_gap must be at least 0.001, got 1e-09"):
+    with pytest.raises(InputError, match=r"a learned g_gap must be at least 0.001, got 1e-09"):
         act.GSmeLU(g_minus=0.0, g_plus=1e-9, learn="g_plus").build((None, 2))

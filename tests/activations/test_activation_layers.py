@@ -44,7 +44,7 @@ def trained(layer: Any, rate: float, steps: int = 60, jit_compile: bool = False)
     model = tf.keras.Sequential([tf.keras.Input([4]), layer])
     targets = 2 * X + 0.5 * X**2 - 1
     model.compile(tf.keras.optimizers.SGD(rate), "mse", jit_compile=jit_compile)
-    model.fit(X, targets, epochs=steps, batch_size=len(X), verbose=0)
+    model.fit(np.tile(X, (steps, 1)), np.tile(targets, (steps, 1)), batch_size=len(X), shuffle=False, verbose=0)
     return layer
 
 

@@ -162,7 +162,7 @@ def test_items_keep_their_campaign_and_their_one_to_three_topics(rows: Columns) 
 def test_labels_agree_with_the_true_probabilities(rows: Columns) -> None:
     """In every decile of the probability, and together, within 4.5 binomial standard deviations."""
     probability, label = rows["true_probability"].astype(np.float64), rows["label"]
-    assert 0 < probability.min()
+    assert probability.min() > 0
     assert probability.max() < 1
     order = np.argsort(probability)
     for part in (order, *np.array_split(order, 10)):
@@ -186,7 +186,7 @@ def auc(label: np.ndarray, score: np.ndarray) -> float:
 
 
 def test_true_probabilities_are_the_best_ranking(rows: Columns) -> None:
-    """For calibrated p with mean m, AUC = 1/2 + E|p - p'| / (4 m (1 - m)), which is at least 1/2 + Var p / (2 m (1 - m))."""
+    """Calibrated p with mean m have AUC = 1/2 + E|p - p'| / (4 m (1 - m)), at least 1/2 + Var p / (2 m (1 - m))."""
     label, p = rows["label"], rows["true_probability"].astype(np.float64)
     best, mean = auc(label, p), p.mean()
     ascending = np.sort(p)

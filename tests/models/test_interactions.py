@@ -41,7 +41,7 @@ def test_dot_products_with_a_dense_vector_by_hand() -> None:
 
 
 def test_crosses_by_hand() -> None:
-    """x1 = x0 * (W x0 + b) + x0 with x0 = (1, 2, 7); W and b of the first cross by hand, the second one adds x0 * 0.5."""
+    """x1 = x0 * (W x0 + b) + x0 with x0 = (1, 2, 7); the second cross has W = 0 and b = 0.5 and adds x0 / 2."""
     layer = interactions.by_name("cross")
     embedded, dense = EMBEDDED[:1, :1], DENSE[:1]
     layer(embedded, dense)

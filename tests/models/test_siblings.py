@@ -260,7 +260,8 @@ def run(strategy, rows):
         siblings = SiblingModel(build)
         siblings.compile(steps_per_execution=4)
         batches = shuffled(lambda start: whole.skip(start).batch(50), window=40, batch_size=16, seeds=[11, 12])
-        losses = siblings.fit(batches.with_options(options).repeat(2), epochs=2, steps_per_epoch=4, verbose=0).history["loss"]
+        repeated = batches.with_options(options).repeat(2)
+        losses = siblings.fit(repeated, epochs=2, steps_per_epoch=4, verbose=0).history["loss"]
         losses.append(siblings.evaluate(whole.batch(16).with_options(options), verbose=0))
     return np.concatenate([v.numpy().ravel() for v in siblings.trainable_variables]), losses
 

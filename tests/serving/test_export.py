@@ -59,8 +59,8 @@ def model(encoder: Encoder) -> Any:
     """A trained model with every kind of part, dropout and a normalisation with moving statistics included."""
     tf.keras.utils.set_random_seed(1)
     settings = config.Model(
-        hidden_units=(16, 8), bottom_units=(4,), interaction="cross", embedding_dim=4, normalization="batch", dropout=0.2,
-        linear=True,
+        hidden_units=(16, 8), bottom_units=(4,), interaction="cross", embedding_dim=4, normalization="batch",
+        dropout=0.2, linear=True,
     )  # fmt: skip
     model = from_config.ranking_model(settings, encoder)
     train = config.Train(dense_learning_rate=0.05, embedding_learning_rate=0.3, initial_accumulator=0.1)

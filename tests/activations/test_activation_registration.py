@@ -1,0 +1,224 @@
+"""The activations as Keras strings and in configurations: what is built from them trains, and survives being saved."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from smooth_recs import activations as act
+from smooth_recs import keras_generation
+from smooth_recs.activations import functions, registration
+from smooth_recs.errors import InputError
+
+# Keras 3 itself warns so, with NumPy 2, when it writes a weight.
+pytestmark = [
+    pytest.mark.both_generations,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
+
+X = np.random.default_rng(1).normal(size=(32, 3)).astype(np.float32)
+ALL = list(registration.FUNCTIONS)
+OWN = ["smelu", "gsmelu", "tanhexp"]
+SPECIFICATIONS: dict[str, Any] = {
+    **{name: name for name in ALL},
+    **{f"function {name}": function for name, function in registration.FUNCTIONS.items()},
+    "layer": lambda: act.SmeLU(beta=0.1),
+    "learned for a layer": lambda: act.GSmeLU(t=-0.1, learn="all"),
+    "learned for a unit": lambda: act.RESCU((-1, 0, 1), (0, 1.5, 1), learn="all", per="unit"),
+    "sharpness": lambda: act.GELU(beta=2.0, form="sigmoid", learn="beta"),
+}
+
+
+def specification(name: str) -> Any:
+    value = SPECIFICATIONS[name]
+    return value() if getattr(value, "__name__", "") == "<lambda>" else value
+
+
+def model_with(activation: Any, where: str) -> Any:
+    layers = tf.keras.layers
+    hidden = {
+        "in a layer": lambda: [layers.Dense(4, activation=activation)],
+        "as a layer": lambda: [layers.Dense(4), layers.Activation(activation)],
+    }[where]()
+    inputs = tf.keras.Input([3], name="features")
+    outputs = inputs
+    for layer in [*hidden, layers.Dense(1)]:
+        outputs = layer(outputs)
+    model = tf.keras.Model(inputs, outputs)
+    model.compile(tf.keras.optimizers.SGD(0.05), "mse")
+    model.fit(X, X[:, :1], epochs=2, verbose=0)
+    return model
+
+
+@pytest.mark.parametrize("where", ["in a layer", "as a layer"])
+@pytest.mark.parametrize("name", list(SPECIFICATIONS))
+def test_round_trips(name: str, where: str, tmp_path: Path) -> None:
+    """`.keras`, SavedModel and clone_model give what the trained model gives."""
+    model = model_with(specification(name), where)
+    wanted = model(X)
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_allclose(tf.keras.models.load_model(tmp_path / "model.keras")(X), wanted, atol=1e-6)
+    tf.saved_model.save(model, str(tmp_path / "saved"))
+    signature = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"]
+    np.testing.assert_allclose(next(iter(signature(tf.constant(X)).values())), wanted, atol=1e-6)
+    clone = tf.keras.models.clone_model(model)
+    clone(X)
+    clone.set_weights(model.get_weights())
+    np.testing.assert_allclose(clone(X), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", list(SPECIFICATIONS))
+def test_get_undoes_serialize(name: str) -> None:
+    activation = act.get(specification(name))
+    again = act.get(act.serialize(activation))
+    np.testing.assert_allclose(again(tf.constant(X)), activation(tf.constant(X)), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_string_is_our_function(name: str) -> None:
+    """Where the name is Keras' own, the meaning is the same."""
+    wanted = getattr(act, name)(tf.constant(X))
+    for get in (act.get, tf.keras.activations.get):
+        np.testing.assert_allclose(get(name)(tf.constant(X)), wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["relu", "elu", "selu", "softplus", "gelu", "swish", "leaky_relu", "mish"])
+def test_strings_of_keras_stay_what_they_are(name: str) -> None:
+    assert not getattr(tf.keras.activations.get(name), "__module__", "").startswith("smooth_recs")
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_our_strings_are_our_functions(name: str) -> None:
+    assert tf.keras.activations.get(name) is getattr(act, name) is act.get(name)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_training_through_the_string(jit_compile: bool) -> None:
+    model = tf.keras.Sequential([tf.keras.layers.Dense(8, activation="smelu"), tf.keras.layers.Dense(1)])
+    model.compile(tf.keras.optimizers.Adam(0.05), "mse", jit_compile=jit_compile)
+    losses = model.fit(X, np.abs(X[:, :1]), epochs=20, verbose=0).history["loss"]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_gradients_survive_a_saved_model(tmp_path: Path) -> None:
+    module = tf.Module()
+    module.function = tf.function(
+        lambda x: act.smelu(x, beta=0.5), input_signature=[tf.TensorSpec([None])], autograph=False
+    )
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
+    tf.saved_model.save(module, str(tmp_path), options=options)
+    loaded = tf.saved_model.load(str(tmp_path))
+    x = tf.constant([-1.0, -0.25, 0.25, 0.5])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = loaded.function(x)
+    np.testing.assert_array_equal(tape.gradient(y, x), [0, 0.25, 0.75, 1])
+
+
+def test_get_takes_dictionaries_layers_functions_and_none() -> None:
+    x = tf.constant([0.0])
+    assert float(act.get({"class_name": "SmeLU", "config": {"beta": 1.0}})(x)[0]) == 0.25
+    assert float(act.get({"class_name": "SmeLU"})(x)[0]) == 0.125
+    assert act.get({"class_name": "GSmeLU", "config": {"alpha": 0.1}}).alpha == 0.1
+    layer = act.SmeLU()
+    assert act.get(layer) is layer
+    assert act.get(tf.sin) is tf.sin
+    assert float(act.get(None)(x)[0]) == 0.0
+    assert float(act.get("sigmoid")(x)[0]) == 0.5
+
+
+def test_an_unknown_string_lists_the_near_misses() -> None:
+    with pytest.raises(InputError, match=r"^activation must be a registered name, got 'smelo'; near it: .*\bsmelu\b"):
+        act.get("smelo")
+    with pytest.raises(InputError, match="got 'qqqq'; near it: nothing"):
+        act.get("qqqq")
+    with pytest.raises((ValueError, TypeError)):
+        act.get(3)
+    with pytest.raises((ValueError, TypeError)):
+        act.get({"class_name": "NoSuchThing", "config": {}})
+
+
+def test_with_beta() -> None:
+    x = tf.constant([0.1, -0.2])
+    for name in ("smelu", "softplus", "swish", "gelu"):
+        assert act.takes_beta(name)
+        np.testing.assert_array_equal(act.with_beta(name, 0.7)(x), getattr(act, name)(x, beta=0.7))
+        np.testing.assert_allclose(act.with_beta(name)(x), getattr(act, name)(x), rtol=1e-6)
+    np.testing.assert_array_equal(act.with_beta("gsmelu", 0.7)(x), act.gsmelu(x, alpha=0.7, beta=0.7))
+    assert not act.takes_beta("relu")
+    with pytest.raises(InputError, match="beta must be null for the activation 'relu', which has none, got 0.5"):
+        act.with_beta("relu", 0.5)
+    with pytest.raises(InputError, match="beta must be at least 0, got -1"):
+        act.with_beta("smelu", -1)
+    with pytest.raises(InputError, match="near it: smelu"):
+        act.with_beta("smel", 0.5)
+
+
+def test_one_default_beta_everywhere() -> None:
+    x = tf.constant(X)
+    wanted = act.smelu(x, beta=act.DEFAULT_BETA)
+    dense = tf.keras.layers.Dense(3, activation="smelu", kernel_initializer="identity")
+    for found in (act.smelu(x), act.SmeLU()(x), act.get("smelu")(x), act.with_beta("smelu")(x), dense(x)):
+        np.testing.assert_array_equal(found, wanted)
+    assert act.SmeLU().get_config()["beta"] == act.DEFAULT_BETA
+    assert f"in units of `x`; {act.DEFAULT_BETA} by default" in " ".join(act.smelu.__doc__.split())
+
+
+@pytest.mark.parametrize("module", ["functions", "others", "registration", "schedules"])
+def test_examples_of_the_documentation(module: str) -> None:
+    tests = doctest.testmod(importlib.import_module(f"smooth_recs.activations.{module}"))
+    assert tests.attempted > 0
+    assert tests.failed == 0
+
+
+@pytest.mark.skipif(keras_generation.is_legacy(), reason="Keras 2 has a public table")
+def test_a_keras_without_its_private_table_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    from keras.src import activations as private
+
+    monkeypatch.delattr(private, "ALL_OBJECTS_DICT")
+    with pytest.warns(UserWarning, match="instead of 'smelu' pass smooth_recs.activations.smelu"):
+        registration._add_string("smelu", functions.smelu)
+    assert act.get("smelu") is functions.smelu
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A process of its own."""
+    root = str(Path(act.__file__).parents[2])
+    variables = {**os.environ, "PYTHONPATH": root, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
+    return subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, timeout=200)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras_generation.is_legacy(), reason="Keras 2 has TensorFlow only")
+def test_another_backend_is_one_line() -> None:
+    code = "import keras.src.backend.config as c; c.set_backend('numpy'); import smooth_recs.activations"
+    done = run(code, TF_USE_LEGACY_KERAS="0", KERAS_BACKEND="numpy")
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert (
+        last == "ImportError: smooth_recs must have Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow, got numpy"
+    )
+
+
+@pytest.mark.slow
+def test_a_plain_process() -> None:
+    """As a user would write it."""
+    code = """
+import tensorflow as tf
+import smooth_recs
+model = tf.keras.Sequential([tf.keras.layers.Dense(8, activation="smelu"), tf.keras.layers.Dense(1)])
+model.compile("sgd", "mse")
+model.fit(tf.ones([8, 3]), tf.ones([8, 1]), verbose=0)
+print("trained", tf.keras.layers.Layer.__module__.partition(".")[0])
+"""
+    done = run(code)
+    assert done.stdout.split() == ["trained", "tf_keras" if keras_generation.is_legacy() else "keras"], done.stderr
