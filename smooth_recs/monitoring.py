@@ -62,22 +62,23 @@ class Curve:
 
 
 class Speed(tf.keras.callbacks.Callback):
-    """Training steps a second, measurements included, without the first execution, which compiles the step."""
+    """Training steps a second, measurements included, without the first execution of a `fit`, which may compile."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._began = 0.0
-        self._seconds = 0.0
+        self._began = self._seconds = self._compiling = 0.0
         self._first: int | None = None
-        self._steps = 0
+        self._last = self._steps = self._first_steps = 0
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._began = time.monotonic()
-        self._first = None
+        self._began, self._first = time.monotonic(), None
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        now = time.monotonic()
         if self._first is None:
-            self._first, self._began = batch, time.monotonic()
+            self._compiling += now - self._began
+            self._first_steps += batch + 1
+            self._began, self._first = now, batch
         self._last = batch
 
     def on_train_end(self, logs: Any = None) -> None:
@@ -87,5 +88,6 @@ class Speed(tf.keras.callbacks.Callback):
 
     @property
     def steps_per_second(self) -> float:
-        """0 where no more than one execution was made."""
-        return self._steps / self._seconds if self._steps else 0.0
+        """Of the first executions where there were no others; 0 without any step."""
+        steps, seconds = (self._steps, self._seconds) if self._steps else (self._first_steps, self._compiling)
+        return steps / seconds if steps else 0.0

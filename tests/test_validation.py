@@ -57,7 +57,7 @@ def test_rules_are_those_of_the_fields():
         ("data.max_malformed", 1.01, "from 0 to 1"),
         ("data.synthetic.users", 0, "at least 1"),
         ("data.synthetic.missing_rate", 1.0, "at least 0 and below 1"),
-        ("model.activation", "", "a name"),
+        ("model.activation", "", "a name or a dictionary"),
         ("model.beta", -0.1, "at least 0"),
         ("model.beta", (0.1, 0.1, 0.1, 0.1, -0.1), "at least 0"),
         ("model.hidden_units", (8, 0), "one or more widths of at least 1"),
