@@ -147,7 +147,7 @@ def check_rescu(knots: Sequence[Any], slopes: Sequence[Any], t: Any) -> None:
 def softplus(x: Any, *, beta: Any = 1.0) -> Any:
     """SoftPlus (eq. 3): y = log(1 + exp(beta x)) / beta, beta > 0. A smaller beta is smoother.
 
-    >>> softplus([0.0], beta=2.0).numpy().round(4).tolist()
+    >>> print(softplus([0.0], beta=2.0).numpy().round(4))
     [0.3466]
 
     Raises:
@@ -176,8 +176,8 @@ def _softplus_partials(x: Any, beta: Any) -> Partials:
 def swish(x: Any, *, beta: Any = 1.0) -> Any:
     """Swish (eq. 4): y = x sigmoid(beta x), beta >= 0. A smaller beta is smoother; 0 is x / 2.
 
-    >>> swish([-1.0, 0.0], beta=2.0).numpy().round(4).tolist()
-    [-0.1192, 0.0]
+    >>> print(swish([-1.0, 0.0], beta=2.0).numpy().round(4))
+    [-0.1192  0.    ]
 
     Raises:
       TypeError, InputError: as `smelu`.
@@ -190,8 +190,8 @@ def swish(x: Any, *, beta: Any = 1.0) -> Any:
 def gelu(x: Any, *, beta: Any = 1.0, form: str = "erf") -> Any:
     """GELU (eq. 5): y = x Phi(beta x), Phi the standard normal CDF, beta >= 0. A smaller beta is smoother.
 
-    >>> gelu([-1.0, 1.0]).numpy().round(4).tolist()
-    [-0.1587, 0.8413]
+    >>> print(gelu([-1.0, 1.0]).numpy().round(4))
+    [-0.1587  0.8413]
 
     Args:
       x: float tensor of any shape.

@@ -48,7 +48,7 @@ def join(pieces: Sequence[Piece]) -> Function:
         y = _inside(pieces[-1], x)
         for piece in reversed(pieces[:-1]):
             y = tf.where(x <= piece[1][1], _inside(piece, x), y)
-        return tf.where(tf.math.is_nan(x), x * x, y)  # a constant piece would lose NaN
+        return y * tf.where(tf.math.is_nan(x), x, tf.ones_like(x))  # a constant piece would lose NaN
 
     return activation
 
@@ -84,9 +84,10 @@ def _check_joint(left: Function, right: Function, joint: float) -> None:
 
 def _at(function: Function, point: float) -> tuple[float, float]:
     """Value and gradient at a point, in float64."""
-    x = tf.constant(point, tf.float64)
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        y = function(x)
-    gradient = tape.gradient(y, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    return float(y), float(gradient)
+    with tf.init_scope():  # numbers are wanted, also while a graph is being made
+        x = tf.constant(point, tf.float64)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(x)
+        gradient = tape.gradient(y, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return float(y), float(gradient)

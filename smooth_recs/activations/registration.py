@@ -54,8 +54,8 @@ def get(identifier: Any) -> Function:
 
     >>> get("smelu")([-1.0, 0.0, 1.0]).numpy().tolist()
     [0.0, 0.125, 1.0]
-    >>> float(get({"class_name": "SmeLU", "config": {"beta": 1.0}})([0.0])[0])
-    0.25
+    >>> get({"class_name": "SmeLU", "config": {"beta": 1.0}}).beta
+    1.0
 
     Args:
       identifier: a name of ours or of Keras, a dictionary with the `class_name` and `config` of a layer, a callable (a

@@ -117,7 +117,7 @@ def test_predictions_are_sigmoids_of_the_logits() -> None:
 
 
 def test_output_layer_is_neither_normalised_nor_activated_nor_clipped() -> None:
-    model = model_of((PRICE,), hidden_units=(), clip=0.1)
+    model = RankingModel(numeric=["price"], interaction=interactions.Concatenation(), top_stack=Tower([], clip=0.1))
     features = {"price": tf.constant([[1.0], [-40.0]])}
     model(features)
     model.output_layer.set_weights([np.array([[3.0]]), np.array([0.5])])
@@ -125,12 +125,15 @@ def test_output_layer_is_neither_normalised_nor_activated_nor_clipped() -> None:
 
 
 def test_embeddings_are_neither_activated_nor_clipped() -> None:
-    model = model_of((USER,), hidden_units=(), embedding_dim=2, clip=0.1)
+    table = StackedEmbedding([EmbeddedFeature("user", 9)], 2)
+    model = RankingModel(
+        embeddings=table, interaction=interactions.Concatenation(), top_stack=Tower([], activation="relu", clip=0.1)
+    )
     features = {"user": tf.constant([3], tf.int64)}
     model(features)
-    table = np.zeros((9, 2))
-    table[3] = [-5.0, 4.0]
-    model.embeddings.set_weights([table])
+    values = np.zeros((9, 2))
+    values[3] = [-5.0, 4.0]
+    table.set_weights([values])
     model.output_layer.set_weights([np.ones((2, 1)), np.zeros(1)])
     np.testing.assert_allclose(model.logits(features), [[-1.0]])
 
@@ -149,7 +152,7 @@ def test_loss_is_the_logistic_loss(weighted: bool, label_shape: tuple[int, ...])
 
 
 def test_loss_stays_finite_for_extreme_logits() -> None:
-    model = model_of((PRICE,), hidden_units=())
+    model = RankingModel(numeric=["price"], interaction=interactions.Concatenation(), top_stack=Tower([]))
     features = {"price": tf.constant([[1e4], [-1e4]])}
     model(features)
     model.output_layer.set_weights([np.array([[1.0]]), np.zeros(1)])
@@ -276,7 +279,8 @@ def test_each_optimizer_moves_its_own_variables_only(moving: str, field: str, li
 
 def test_a_step_by_hand() -> None:
     """One embedding weight e and the output w e + b with w = 2, b = 0, e = 0.5, label 1: dL/dz = sigmoid(1) - 1."""
-    model = model_of((USER,), hidden_units=(), embedding_dim=1)
+    embeddings = StackedEmbedding([EmbeddedFeature("user", 9)], 1)
+    model = RankingModel(embeddings=embeddings, interaction=interactions.Concatenation(), top_stack=Tower([]))
     features = {"user": tf.constant([3], tf.int64)}
     train = config.Train(dense_learning_rate=0.1, embedding_learning_rate=0.2, initial_accumulator=0.01)
     model.compile(optimizer=from_config.optimizer(model, train, total_steps=10))
