@@ -13,15 +13,20 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 RUNS = ROOT / "runs" / "demo"
 
 
-def train(activation: str, overrides: list[str]) -> dict:
-    """Runs the train binary as a user would; returns the content of its metrics.json."""
-    workdir = RUNS / activation
-    command = ["-m", "smooth_recs.bin.train", f"--config={ROOT}/configs/demo.py", f"--workdir={workdir}"]
-    command += [f"--config.model.activation={activation}", *overrides]
+def execute(command: list[str]) -> None:
+    """Runs a binary as a user would; ends with its status where it fails."""
     print("\n$ python", " ".join(command), flush=True)
     status = subprocess.run([sys.executable, *command], cwd=ROOT, check=False).returncode
     if status:
         sys.exit(status)
+
+
+def train(activation: str, overrides: list[str]) -> dict:
+    """A pair of siblings; returns the content of its metrics.json."""
+    workdir = RUNS / activation
+    command = ["-m", "smooth_recs.bin.train", "--config=configs/demo.py", f"--workdir={workdir.relative_to(ROOT)}"]
+    command += [f"--config.model.activation={activation}", *overrides]
+    execute(command)
     return json.loads((workdir / "metrics.json").read_text())
 
 
@@ -40,11 +45,11 @@ def table(runs: dict[str, dict]) -> str:
 def main() -> None:
     overrides = sys.argv[1:]
     runs = {activation: train(activation, overrides) for activation in ("relu", "smelu")}
-    code = "import sys; from smooth_recs.experiments import report; report.write(sys.argv[2:], sys.argv[1])"
-    report = RUNS / "report.html"
-    subprocess.run([sys.executable, "-c", code, report, *(RUNS / name for name in runs)], cwd=ROOT, check=True)
+    report = RUNS.relative_to(ROOT) / "report.html"
+    workdirs = ",".join(str(RUNS.relative_to(ROOT) / name) for name in runs)
+    execute(["-m", "smooth_recs.bin.report", f"--workdirs={workdirs}", f"--output={report}"])
     print("\n" + table(runs))
-    print(f"\nreport   {report.relative_to(ROOT)}")
+    print(f"\nreport   {report}")
     for name, run in runs.items():
         for path in run["exports"]:
             print(f"export   {(RUNS / name / path).relative_to(ROOT)}")
