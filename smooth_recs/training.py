@@ -83,6 +83,9 @@ def _run(config: Config, workdir: str) -> dict[str, Any]:
     workdirs.write_json(
         os.path.join(workdir, "manifest.json"), workdirs.manifest(config, source.fingerprint, source.summary)
     )
+    if source.summary["malformed"]:
+        places = "; ".join(source.summary["first_malformed"])
+        print(f"{source.summary['malformed']:,} malformed rows are left out: {places}")
     strategy = distribution.strategy(config.distribution.strategy)
     with strategy.scope():
         siblings = _build(config, source)

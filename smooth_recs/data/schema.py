@@ -8,6 +8,7 @@ input pipeline and, unchanged, inside every export.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import re
 from collections.abc import Sequence
 from typing import Literal
@@ -115,7 +116,8 @@ class Schema:
         known = [feature.name for feature in self.features]
         for name in names:
             if name not in known:
-                raise InputError(f"data.features must be among {', '.join(known)}, got {name!r}")
+                near = difflib.get_close_matches(name, known, n=5, cutoff=0.4) or known
+                raise InputError(f"data.features must name features of the source, got {name!r}; try {', '.join(near)}")
         chosen = tuple(feature for feature in self.features if not names or feature.name in names)
         return dataclasses.replace(self, features=chosen)
 

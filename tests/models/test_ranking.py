@@ -305,9 +305,10 @@ def test_a_step_by_hand() -> None:
 @pytest.mark.parametrize("name", ["adagrad", "adam", "sgd"])
 def test_dense_optimizers(name: str) -> None:
     model = model_of((USER, PRICE))
-    train = config.Train(dense_optimizer=name, dense_learning_rate=0.05)
+    train = config.Train(dense_optimizer=name, dense_learning_rate=0.05, clip_norm=0.5)
     optimizer = from_config.optimizer(model, train, total_steps=10)
     assert [type(o).__name__.lower() for o in optimizer.optimizers] == [name, "adagrad"]
+    assert [o.global_clipnorm for o in optimizer.optimizers] == [0.5, None]
     model.compile(optimizer=optimizer)
     dataset = tf.data.Dataset.from_tensors(labelled((USER, PRICE), 30)).repeat(20)
     losses = model.fit(dataset, epochs=3, verbose=0).history["loss"]
