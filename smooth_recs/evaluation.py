@@ -68,7 +68,7 @@ def _difference(columns: Columns, predictions: npt.NDArray[np.float64]) -> dict[
     weight = columns["weight"]
     pairs = prediction_difference.pairs(predictions, weight)
     columns_of = [(predictions[:, one], predictions[:, other]) for one, other, _ in pairs]
-    histograms = [prediction_difference.histogram(a, b, weight) for a, b in columns_of]
+    histograms = [prediction_difference.histogram(a, b, weight, bins=100) for a, b in columns_of]
     matched = [prediction_difference.after_matching_means(a, b, weight) for a, b in columns_of]
     return {
         "relative": float(np.mean([value for _, _, value in pairs])),

@@ -33,7 +33,7 @@ def join(pieces: Sequence[Piece]) -> Function:
         over intervals that touch and together cover all numbers. At a joint the left piece counts.
 
     Returns:
-      A function of a float tensor. Each piece is only ever evaluated inside its own interval.
+      A function of a float tensor; make it once, outside of any `tf.function`. Each piece is only ever evaluated inside its own interval.
 
     Raises:
       InputError: an interval is empty, there is a gap or an overlap, or the values or the gradients of two neighbours
@@ -84,10 +84,9 @@ def _check_joint(left: Function, right: Function, joint: float) -> None:
 
 def _at(function: Function, point: float) -> tuple[float, float]:
     """Value and gradient at a point, in float64."""
-    with tf.init_scope():  # numbers are wanted, also while a graph is being made
-        x = tf.constant(point, tf.float64)
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = function(x)
-        gradient = tape.gradient(y, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return float(y), float(gradient)
+    x = tf.constant(point, tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = function(x)
+    gradient = tape.gradient(y, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    return float(y), float(gradient)

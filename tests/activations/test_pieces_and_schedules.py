@@ -36,7 +36,8 @@ SMELU = [(zero, (-INFINITY, -0.5)), (parabola, (-0.5, 0.5)), (identity, (0.5, IN
 @pytest.mark.parametrize("dtype", [tf.float16, tf.float32, tf.float64])
 def test_smelu_out_of_its_pieces(dtype: Any, mode: Any) -> None:
     x = tf.constant([-INFINITY, -2, -0.5, -0.25, 0, 0.25, 0.5, 2, INFINITY, math.nan], dtype)
-    found = mode(lambda x: value_and_gradients(act.join(SMELU), x))(x)
+    joined = act.join(SMELU)
+    found = mode(lambda x: value_and_gradients(joined, x))(x)
     wanted = value_and_gradients(lambda x: act.smelu(x, beta=0.5), x)
     np.testing.assert_array_equal(found[0], wanted[0])
     np.testing.assert_array_equal(found[1][0], wanted[1][0])
