@@ -4,14 +4,16 @@
     python benchmarks/over_seeds.py --config=demo --seeds=1-3 --workdir=runs/layer_norm relu smelu:0.1 smelu:0.5 \\
         -- --config.model.normalization=layer
 
-An activation is a name, or name:beta; without beta the configuration's own. Prints Markdown tables. Finished runs in
-the workdir are not repeated, so a workdir is for one set of settings. What stands after `--` goes to every run.
+An activation is a name; name:beta, without beta the configuration's own; or a dictionary of a layer. Prints Markdown
+tables. Finished runs in the workdir are not repeated, so a workdir is for one set of settings. What stands after `--`
+goes to every run.
 """
 
 import argparse
 import json
 import math
 import pathlib
+import re
 import statistics
 import subprocess
 import sys
@@ -22,8 +24,8 @@ STUDENT_975 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2
 
 def train(arguments: argparse.Namespace, activation: str, seed: int) -> dict:
     """One pair through the train binary; returns its metrics."""
-    workdir = arguments.workdir / f"{activation.replace(':', '_')}_{seed}"
-    name, _, beta = activation.partition(":")
+    workdir = arguments.workdir / re.sub(r"[^A-Za-z0-9.]+", "_", f"{activation}_{seed}")
+    name, _, beta = (activation, "", "") if activation.startswith("{") else activation.partition(":")
     command = ["-m", "smooth_recs.bin.train", f"--config={ROOT}/configs/{arguments.config}.py", f"--workdir={workdir}"]
     command += [f"--config.model.activation={name}", f"--config.seed={seed}", *arguments.overrides]
     command += [f"--config.model.beta={beta}"] if beta else []
