@@ -67,12 +67,11 @@ class Activation(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         if np.ndim(start) > len(self._weight_shape):
             raise InputError(f"{name} must be one number where per='layer', got {start}")
         checks.number(f"a learned {name}", start, at_least=low, at_most=high)
+        values = np.broadcast_to(np.float32(start), self._weight_shape)
         weight = self.add_weight(
             name=name,
             shape=self._weight_shape,
-            initializer=keras_generation.keras().initializers.Constant(
-                np.broadcast_to(np.float32(start), self._weight_shape)
-            ),
+            initializer=keras_generation.keras().initializers.Constant(values),
             constraint=lambda weight: tf.clip_by_value(tf.convert_to_tensor(weight), low, high),
         )
         setattr(self, f"{name}_weight", weight)

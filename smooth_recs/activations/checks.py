@@ -20,6 +20,8 @@ def is_tensor(value: Any) -> bool:
 
 def floating(x: Any) -> Any:
     """`x` as a tensor. Raises TypeError unless its type is a floating-point type."""
+    if type(x).__name__ == "KerasTensor":  # of either Keras, which answer this with a page, or not at all
+        raise TypeError(f"x must be a tensor, got {x}: between the layers of a model use Activation(function)")
     x = tf.convert_to_tensor(x)
     floating_type(x.dtype)
     return x

@@ -17,7 +17,7 @@ from smooth_recs.activations import checks, gated, piecewise
 from smooth_recs.activations.gradients import Partials, differentiable
 from smooth_recs.errors import InputError
 
-DEFAULT_BETA = 0.5  # of SmeLU, everywhere: function, layer and string
+DEFAULT_BETA = 0.1  # of SmeLU, everywhere: function, layer and string; docs/beta.md says how it was measured
 
 GELU_AS_SWISH = (8 / np.pi) ** 0.5  # GELU(x) is close to x * sigmoid(GELU_AS_SWISH * x) (section 4)
 
@@ -32,7 +32,7 @@ def smelu(x: Any, *, beta: Any = DEFAULT_BETA) -> Any:
 
     Args:
       x: float tensor of any shape.
-      beta: half-width of the transition region, in units of `x`; 0.5 by default, 0 is ReLU. Wider is smoother: better
+      beta: half-width of the transition region, in units of `x`; 0.1 by default, 0 is ReLU. Wider is smoother: better
         reproducibility, up to a point where accuracy is lost.
 
     Returns:
@@ -46,7 +46,8 @@ def smelu(x: Any, *, beta: Any = DEFAULT_BETA) -> Any:
     checks.number("beta", beta, at_least=0, at_most=float(x.dtype.max) / 4)
     if checks.is_tensor(beta) or np.any(np.equal(beta, 0)):
         return differentiable(_smelu, _smelu_partials, x, {"beta": beta})
-    return differentiable(_smelu, _fixed_smelu_partials, x, {"beta": beta}, widen=False)
+    widen = x.dtype == tf.bfloat16  # where XLA rounds after every operation, which costs more than two casts
+    return differentiable(_smelu, _fixed_smelu_partials, x, {"beta": beta}, widen)
 
 
 def _smelu(x: Any, beta: Any) -> Any:

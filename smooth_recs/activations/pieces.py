@@ -22,10 +22,9 @@ def join(pieces: Sequence[Piece]) -> Function:
     """A rectified smooth continuous unit made of given pieces (section 5.2).
 
     ```python
-    import math
     lower = (lambda x: tf.exp(x) - 1, (-math.inf, 0.0))
     upper = (lambda x: x, (0.0, math.inf))
-    activation = join([lower, upper])          # ELU
+    elu = sr.activations.join([lower, upper])
     ```
 
     Args:
@@ -33,7 +32,8 @@ def join(pieces: Sequence[Piece]) -> Function:
         over intervals that touch and together cover all numbers. At a joint the left piece counts.
 
     Returns:
-      A function of a float tensor; make it once, outside of any `tf.function`. Each piece is only ever evaluated inside its own interval.
+      A function of a float tensor. Each piece is only ever evaluated inside its own interval. Make it once, outside of
+      any `tf.function`: the joints are looked at then.
 
     Raises:
       InputError: an interval is empty, there is a gap or an overlap, or the values or the gradients of two neighbours

@@ -52,8 +52,8 @@ WITH_BETA: dict[str, Function] = {
 def get(identifier: Any) -> Function:
     """The activation that a string, a configuration, a function or a layer stands for.
 
-    >>> get("smelu")([-1.0, 0.0, 1.0]).numpy().tolist()
-    [0.0, 0.125, 1.0]
+    >>> get("smelu")([-1.0, 1.0]).numpy().tolist()
+    [0.0, 1.0]
     >>> get({"class_name": "SmeLU", "config": {"beta": 1.0}}).beta
     1.0
 

@@ -75,6 +75,11 @@ def test_integer_inputs_when_a_model_is_built() -> None:
         tf.keras.Sequential([tf.keras.Input([3], dtype="int32"), act.SmeLU()])
 
 
+def test_symbolic_inputs_of_a_model() -> None:
+    with pytest.raises(TypeError, match=r"x must be a tensor, got .*: between the layers of a model use Activation"):
+        act.smelu(tf.keras.Input([3]))
+
+
 def test_tensors_are_not_checked() -> None:
     """Their values are not known when a graph is made."""
     assert not np.any(np.isnan(act.gsmelu(X, g_minus=tf.constant(2.0), t=tf.constant(1.0))))

@@ -163,6 +163,14 @@ def test_large_batches_are_summed_in_chunks(monkeypatch: pytest.MonkeyPatch, mod
         np.testing.assert_allclose(a, b, rtol=1e-12)
 
 
+def test_hyperparameters_of_every_row_are_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gradients_module, "LARGE", 1)
+    x, beta = tf.constant(np.linspace(-1, 1, 64).reshape(16, 4)), tf.constant(np.linspace(0.1, 1, 16).reshape(16, 1))
+    _, (_, of_beta) = value_and_gradients(lambda x, b: act.smelu(x, beta=b), x, beta)
+    rows = [value_and_gradients(lambda b, r=r: act.smelu(x[r], beta=b), beta[r])[1][0] for r in range(16)]
+    np.testing.assert_allclose(of_beta, rows)
+
+
 def saved_for_the_backward_pass(function: Callable[[Any], Any]) -> list[Any]:
     """What a traced function hands to its gradient, beyond what it is given and what it returns."""
     traced = tf.function(function, autograph=False).get_concrete_function(tf.TensorSpec([64, 32]))

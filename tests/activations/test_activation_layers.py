@@ -121,7 +121,7 @@ def test_a_hyperparameter_on_its_bound_comes_back() -> None:
 
 def test_one_object_in_two_places_shares_its_numbers() -> None:
     """The paper's "per network"."""
-    shared = act.SmeLU(learn="beta")
+    shared = act.SmeLU(beta=0.5, learn="beta")
     inputs = tf.keras.Input([4])
     hidden = shared(tf.keras.layers.Dense(3)(inputs))
     model = tf.keras.Model(inputs, shared(tf.keras.layers.Dense(2)(hidden)))

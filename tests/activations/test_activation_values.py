@@ -240,7 +240,7 @@ def test_any_shape_and_an_unknown_one(case: Case) -> None:
 
 
 def test_lists_and_arrays_are_taken() -> None:
-    np.testing.assert_array_equal(act.smelu([-1.0, 0.0]), [0, 0.125])
+    np.testing.assert_array_equal(act.smelu([-1.0, 0.0], beta=0.5), [0, 0.125])
     array = np.array([0.0, 2.0])
     np.testing.assert_array_equal(act.gsmelu(array, **GSMELU), act.gsmelu(tf.constant(array), **GSMELU))
     per_unit = act.smelu(tf.zeros([2, 3]), beta=[0.0, 0.5, 1.0])
