@@ -46,7 +46,7 @@ def ranking_model(model: config_lib.Model, encoder: Encoder) -> RankingModel:
         )
 
     has_bottom = bool(numeric and model.bottom_units)
-    widest = _widths(model)[0]
+    widest = next(iter(_widths(model)), None)
     bottom = [_activation(model, widest) for _ in model.bottom_units]
     return RankingModel(
         embeddings=StackedEmbedding(features, model.embedding_dim, name="embeddings") if features else None,

@@ -37,7 +37,7 @@ def save(model: Any, encoder: Encoder, base: str) -> str:
     """Writes a SavedModel as the next version under `base`, whole or not at all.
 
     Args:
-      model: maps encoded features to probabilities.
+      model: a Keras model that maps encoded features to probabilities; learned activations become constants.
       encoder: maps raw features to encoded ones.
       base: folder of versions: the export is `base/VERSION`, with VERSION one above the highest that is there.
 
