@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import keras_generation
+from smooth_recs.errors import InputError
 
 
 class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[misc]
@@ -34,8 +35,8 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
     ) -> None:
         super().__init__()
         self._steps = tf.Variable(0, dtype=tf.int64, trainable=False)
-        checkpoint = tf.train.Checkpoint(model=model, steps=self._steps)
-        self._manager = tf.train.CheckpointManager(checkpoint, directory, max_to_keep=3)
+        self._checkpoint = tf.train.Checkpoint(model=model, steps=self._steps)
+        self._manager = tf.train.CheckpointManager(self._checkpoint, directory, max_to_keep=3)
         self._seconds = seconds
         self._on_save = on_save
         self._saved_at = time.monotonic()
@@ -43,8 +44,17 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
         self._done = 0
 
     def restore(self) -> int:
-        """Restores the newest checkpoint, if there is one; returns the number of training steps done."""
-        self._manager.restore_or_initialize()
+        """Restores the newest checkpoint, if there is one; returns the number of training steps done.
+
+        Raises:
+          InputError: the checkpoint lacks a variable of the model: it is another model's, or another version's.
+        """
+        newest = self._manager.latest_checkpoint
+        if newest:
+            try:
+                self._checkpoint.restore(newest).assert_existing_objects_matched()
+            except (AssertionError, ValueError) as error:
+                raise InputError(f"checkpoint {newest} is not of this model, take another workdir: {error}") from error
         self._done = int(self._steps.numpy())
         return self._done
 
@@ -52,7 +62,7 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
     def steps_done(self) -> int:
         return self._done
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._begun = self._done
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:

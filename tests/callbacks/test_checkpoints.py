@@ -1,0 +1,60 @@
+"""Checkpoints: the position comes back, and another model's checkpoint is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from smooth_recs.callbacks.checkpoints import Checkpoints
+from smooth_recs.errors import InputError
+
+X = np.random.default_rng(1).normal(size=(64, 3)).astype(np.float32)
+Y = (X[:, :1] > 0).astype(np.float32)
+
+
+def model(units: int = 4) -> tf.keras.Model:
+    made = tf.keras.Sequential([tf.keras.layers.Dense(units), tf.keras.layers.Dense(1)])
+    made.compile(tf.keras.optimizers.legacy.Adagrad(0.1), "mse")
+    made(X)
+    return made
+
+
+def test_weights_slots_and_steps_come_back(tmp_path):
+    first = model()
+    saved = []
+    checkpoints = Checkpoints(first, str(tmp_path), on_save=saved.append)
+    assert checkpoints.restore() == 0
+    first.fit(X, Y, batch_size=16, epochs=3, verbose=0, callbacks=[checkpoints])
+    assert saved == [12]
+    second = model()
+    again = Checkpoints(second, str(tmp_path))
+    assert again.restore() == 12
+    for one, other in zip(first.weights, second.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    first.fit(X, Y, batch_size=16, verbose=0, shuffle=False)
+    second.fit(X, Y, batch_size=16, verbose=0, shuffle=False, callbacks=[again])
+    assert again.steps_done == 16
+    for one, other in zip(first.weights, second.weights, strict=True):  # equal only where the accumulators came back
+        np.testing.assert_array_equal(one, other)
+
+
+def test_seconds_between_two(tmp_path):
+    often, seldom = [], []
+    made = model()
+    callbacks = [
+        Checkpoints(made, str(tmp_path / "often"), seconds=0, on_save=often.append),
+        Checkpoints(made, str(tmp_path / "seldom"), seconds=1e9, on_save=seldom.append),
+    ]
+    made.fit(X, Y, batch_size=32, epochs=1, verbose=0, callbacks=callbacks)
+    assert often == [1, 2, 2]
+    assert seldom == [2]
+
+
+@pytest.mark.parametrize("other", [lambda: model(5), lambda: tf.keras.Sequential([model(), tf.keras.layers.Dense(1)])])
+def test_another_model_is_refused(tmp_path, other):
+    Checkpoints(model(), str(tmp_path)).save()
+    wrong = other()
+    wrong(X)
+    with pytest.raises(InputError, match="is not of this model"):
+        Checkpoints(wrong, str(tmp_path)).restore()
