@@ -83,7 +83,7 @@ def steps(arguments: argparse.Namespace, dtype: Any, jit: bool) -> dict[str, Ste
                 y = function(x, **weights)
             return y, tape.gradient(y, (x, weights), upstream)
 
-        return lambda: traced(x, upstream, weights)[1][0][0, 0].numpy()
+        return lambda: traced(x, upstream, weights)
 
     found = {name: step(function, {}) for name, function in FIXED.items()}
     return found | {name: step(*learned) for name, learned in LEARNED.items()}
@@ -99,8 +99,10 @@ def ratios(contenders: dict[str, Step], repetitions: int) -> dict[str, tuple[flo
         random.shuffle(order)
         for name in order:
             wall, cpu = time.perf_counter(), time.process_time()
-            contenders[name]()
+            result = contenders[name]()
+            result[1][0][0, 0].numpy()  # waits for it
             times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+            kept = result  # until the next is there: everybody writes to fresh memory, as a layer of a network does
     medians = {
         name: [statistics.median(column) for column in zip(*pairs, strict=True)] for name, pairs in times.items()
     }
