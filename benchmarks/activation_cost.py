@@ -94,7 +94,7 @@ def ratios(contenders: dict[str, Step], repetitions: int) -> dict[str, tuple[flo
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     for step in contenders.values():
         step()  # traces and compiles
-    order = list(contenders)
+    order, kept = list(contenders), []
     for _ in range(repetitions):
         random.shuffle(order)
         for name in order:
@@ -102,7 +102,8 @@ def ratios(contenders: dict[str, Step], repetitions: int) -> dict[str, tuple[flo
             result = contenders[name]()
             result[1][0][0, 0].numpy()  # waits for it
             times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
-            kept = result  # until the next is there: everybody writes to fresh memory, as a layer of a network does
+            # Kept until the next is there: everybody writes to fresh memory, as a layer of a network does.
+            kept[:] = [result]
     medians = {
         name: [statistics.median(column) for column in zip(*pairs, strict=True)] for name, pairs in times.items()
     }
