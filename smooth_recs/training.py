@@ -32,8 +32,8 @@ def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
 
     Args:
       config: the run.
-      workdir: receives `config.json`, `manifest.json`, `checkpoints/`, `tensorboard/`, `metrics.json`, `report.html`
-        and `export/replica_K/VERSION/`.
+      workdir: receives `config.json`, `manifest.json`, `cache/`, `checkpoints/`, `history.json`, `tensorboard/`,
+        `metrics.json`, `report.html` and `export/replica_K/VERSION/`.
 
     Returns:
       The content of `metrics.json`.
@@ -80,9 +80,7 @@ def summary(metrics: dict[str, Any], workdir: str) -> str:
 def _run(config: Config, workdir: str) -> dict[str, Any]:
     _set_up(config)
     source = open_source(config.data, os.path.join(workdir, "cache"))
-    workdirs.write_json(
-        os.path.join(workdir, "manifest.json"), workdirs.manifest(config, source.fingerprint, source.summary)
-    )
+    workdirs.claim(config, workdir, workdirs.manifest(config, source.fingerprint, source.summary))
     if source.summary["malformed"]:
         places = "; ".join(source.summary["first_malformed"])
         print(f"{source.summary['malformed']:,} malformed rows are left out: {places}")

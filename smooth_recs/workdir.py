@@ -38,27 +38,34 @@ def read_json(path: str) -> Any:
 
 
 def open_run(config: Config, workdir: str) -> dict[str, Any] | None:
-    """Claims `workdir` for a run of `config`; returns the metrics where that run is finished already.
+    """Checks that `workdir` can hold a run of `config`; returns the metrics where that run is finished already.
 
     Raises:
       InputError: `workdir` cannot be written, or holds a run of another configuration.
     """
     try:
         os.makedirs(workdir, exist_ok=True)
+        tempfile.TemporaryFile(dir=workdir).close()  # can be written
         path = os.path.join(workdir, "config.json")
         # The round trip makes tuples lists, as in the file.
         wanted = json.loads(json.dumps(config.to_dict()))
-        if os.path.exists(path):
-            for field, there, here in _differences(read_json(path), wanted):
-                raise InputError(
-                    f"workdir {workdir} holds a run with {field}={there!r}, this one has {here!r}: take another workdir"
-                )
-        else:
-            write_json(path, wanted)
+        for field, there, here in _differences(read_json(path), wanted) if os.path.exists(path) else ():
+            raise InputError(
+                f"workdir {workdir} holds a run with {field}={there!r}, this one has {here!r}: take another workdir"
+            )
     except OSError as error:
         raise InputError(f"workdir {workdir} cannot be used: {error}") from error
     metrics = os.path.join(workdir, "metrics.json")
     return read_json(metrics) if os.path.exists(metrics) else None
+
+
+def claim(config: Config, workdir: str, manifest: Mapping[str, Any]) -> None:
+    """Writes `manifest.json` and `config.json`: from now on `workdir` is for this run alone.
+
+    Only once the data are known to be good, so that a mistyped path can be corrected on the same workdir.
+    """
+    write_json(os.path.join(workdir, "manifest.json"), manifest)
+    write_json(os.path.join(workdir, "config.json"), config.to_dict())
 
 
 def _differences(one: Any, other: Any, field: str = "config") -> Iterator[tuple[str, Any, Any]]:

@@ -69,6 +69,17 @@ def test_a_finished_run_is_not_repeated_and_another_is_refused(demo):
     assert "config.seed=1" in other.stderr.splitlines()[-1]
 
 
+def test_a_mistyped_path_can_be_corrected_on_the_same_workdir(tmp_path):
+    log = tmp_path / "log.tsv"
+    integers, categories = "\t".join(["3"] * 13), "\t".join(["0a0b"] * 26)
+    log.write_text("".join(f"{row % 2}\t{integers}\t{categories}\n" for row in range(300)))
+    overrides = ("--config.model.hidden_units=8", "--config.model.bottom_units=8", "--config.train.batch_size=64")
+    wrong = command("criteo", tmp_path / "run", f"--config.data.path={tmp_path}/lgo.tsv", *overrides)
+    assert subprocess.run(wrong, capture_output=True, check=False).returncode == 2
+    metrics = train("criteo", tmp_path / "run", f"--config.data.path={log}", *overrides)
+    assert metrics["examples"] == 240
+
+
 def test_nothing_differs_means_a_pd_of_exactly_0(tmp_path):
     metrics = train(
         "demo", tmp_path / "run", *SMALL, "--config.siblings.differ=nothing", "--config.train.deterministic"

@@ -2,7 +2,7 @@
 
   python -m smooth_recs.bin.train --config=configs/demo.py --workdir=runs/demo
   python -m smooth_recs.bin.train --config=configs/movielens.py --workdir=runs/relu \\
-      --config.data.path=ml-100k --config.model.activation=relu --config.model.beta=null
+      --config.data.path=ml-100k --config.model.activation=relu
 
 The same command on the same workdir resumes a run that was killed. It leaves metrics.json, report.html, checkpoints/,
 tensorboard/ and export/replica_K/VERSION/ there.
