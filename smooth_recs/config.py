@@ -145,6 +145,11 @@ class Train:
       evaluations: how often a run measures held-out AUC and PD on `evaluation_examples` rows for the progress bar; 0 =
         at the end of epochs only.
       evaluation_examples: see `evaluations`.
+      progressive: also predicts every example before any sibling trains on it, and reports PD and losses of those
+        predictions as `progressive_*`; costs a forward pass an example and sibling.
+      patience: measurements without a better one after which a run stops and goes back to the best; 0 = trains to the
+        end. The rows that chose are then left out of the final metrics.
+      max_pd: PD up to which a measurement counts as better if its log loss is lower; 0 = any. Only with `patience`.
       checkpoint_seconds: least time between two checkpoints.
     """
 
@@ -161,7 +166,32 @@ class Train:
     steps_per_execution: int = 100
     evaluations: int = 10
     evaluation_examples: int = 20_000
+    progressive: bool = False
+    patience: int = 0
+    max_pd: float = 0.0
     checkpoint_seconds: float = 60.0
+
+
+@dataclasses.dataclass
+class Evaluation:
+    """What is measured on the held-out rows once training has ended.
+
+    Attributes:
+      slices: what PD and accuracy are told apart by: names of features, `label`, `score` (deciles of the mean
+        prediction), `position` (of a row in its request), `frequency` (how often each categorical feature's value is
+        in the training rows).
+      k: length of the lists that swap rate and overlap compare.
+      order_by: a numeric feature, such as a bid, that multiplies the predictions before a request's rows are ordered;
+        empty = the predictions alone.
+      threshold: of the classification flips.
+      estimate: also estimates each example's PD from the activations of one replica alone.
+    """
+
+    slices: tuple[str, ...] = ("label", "score", "position", "frequency")
+    k: int = 3
+    order_by: str = ""
+    threshold: float = 0.5
+    estimate: bool = True
 
 
 @dataclasses.dataclass
@@ -180,6 +210,7 @@ class Config:
     model: Model = dataclasses.field(default_factory=Model)
     siblings: Siblings = dataclasses.field(default_factory=Siblings)
     train: Train = dataclasses.field(default_factory=Train)
+    evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
     distribution: Distribution = dataclasses.field(default_factory=Distribution)
 
     def to_dict(self) -> dict[str, Any]:

@@ -103,7 +103,15 @@ RULES: dict[str, Rule] = {
     "train.steps_per_execution": _at_least(1),
     "train.evaluations": _at_least(0),
     "train.evaluation_examples": _at_least(1),
+    "train.progressive": _ANYTHING,
+    "train.patience": _at_least(0),
+    "train.max_pd": _at_least(0),
     "train.checkpoint_seconds": _at_least(0),
+    "evaluation.slices": _NAMES,
+    "evaluation.k": _at_least(1),
+    "evaluation.order_by": _ANYTHING,
+    "evaluation.threshold": _SHARE,
+    "evaluation.estimate": _ANYTHING,
     "distribution.strategy": _one_of("auto", "one_device", "mirrored"),
 }
 

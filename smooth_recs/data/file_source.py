@@ -41,13 +41,13 @@ def part_of(reader: Reader, survey: Survey, part: Part, position: int = 0) -> An
     return inside.map(keep, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def encoded(chunks: Any, encoder: Encoder) -> Any:
-    """A dataset of chunks of `Rows` from one of raw chunks."""
-    extra = ["query_id"] if encoder.schema.query_id else []
+def encoded(chunks: Any, encoder: Encoder, raw: bool = False) -> Any:
+    """A dataset of chunks of `Rows` from one of raw chunks, with the raw features where `raw` is true."""
+    kept = ["label", "weight", *(["query_id"] if encoder.schema.query_id else []), *(["raw"] if raw else [])]
 
     @tf.autograph.experimental.do_not_convert
     def encode(chunk: Any) -> dict[str, Any]:
-        return {"features": encoder(chunk["raw"])} | {key: chunk[key] for key in ("label", "weight", *extra)}
+        return {"features": encoder(chunk["raw"])} | {key: chunk[key] for key in kept}
 
     return chunks.map(encode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
@@ -71,5 +71,5 @@ class StreamedSource:
     def train(self, start_row: int = 0) -> Any:
         return encoded(part_of(*self._training, start_row), self.encoder)
 
-    def holdout(self) -> Any:
-        return encoded(part_of(*self._held_out), self.encoder)
+    def holdout(self, *, raw: bool = False) -> Any:
+        return encoded(part_of(*self._held_out), self.encoder, raw)

@@ -9,9 +9,6 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-import tensorflow as tf
-
 from smooth_recs import config
 from smooth_recs.data import files, splits, statistics
 from smooth_recs.data.encoding import Encoder
@@ -100,11 +97,7 @@ class _Opening:
         else:
             training, held_out = splits.by_user_time(found.timestamp, found.query_id, *limits)
         self._check_sizes(training.size, held_out.size)
-        mask = np.zeros(found.good, bool)
-        mask[training] = True
-        trained = tf.constant(mask)
-        part = Part(training.size, 0, found.good, lambda numbers: tf.gather(trained, tf.maximum(numbers, 0)))
-        encoder = Encoder(self._schema, self._statistics(found, part))
+        encoder = Encoder(self._schema, self._statistics(found, splits.listed(training, found.good)))
         summary = self._summary({"train": found}, training.size, held_out.size)
         return SortedSource(encoder, self._reader, found, training, held_out, self._fingerprint, summary)
 

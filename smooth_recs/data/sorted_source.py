@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from smooth_recs.data import splits
 from smooth_recs.data.chunking import CHUNK_ROWS
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.file_source import encoded, part_of
@@ -40,22 +41,31 @@ class SortedSource:
         self.schema, self.encoder = encoder.schema, encoder
         self.train_rows, self.eval_rows = training.size, held_out.size
         self.fingerprint, self.summary = fingerprint, summary
-        rows = _load(reader, survey, encoder)
+        everything = Part(survey.good, 0, survey.good)
+        rows = _load(encoded(part_of(reader, survey, everything), encoder))
         self._training = tf.nest.map_structure(lambda values: values[training], rows)
         self._held_out = tf.nest.map_structure(lambda values: values[held_out], rows)
+        self._reader, self._survey, self._held_out_numbers = reader, survey, held_out
 
     def train(self, start_row: int = 0) -> Any:
         return _chunks(self._training, start_row, self.train_rows)
 
-    def holdout(self) -> Any:
-        return _chunks(self._held_out, 0, self.eval_rows)
+    def holdout(self, *, raw: bool = False) -> Any:
+        return _chunks(self._raw_held_out() if raw else self._held_out, 0, self.eval_rows)
+
+    def _raw_held_out(self) -> Rows:
+        """Read anew: training needs no raw rows."""
+        part = splits.listed(self._held_out_numbers, self._survey.good)
+        rows = _load(encoded(part_of(self._reader, self._survey, part), self.encoder, raw=True))
+        place = np.searchsorted(np.sort(self._held_out_numbers), self._held_out_numbers)
+        in_order: Rows = tf.nest.map_structure(lambda values: values[place], rows)
+        return in_order
 
 
-def _load(reader: Reader, survey: Survey, encoder: Encoder) -> Rows:
-    everything = part_of(reader, survey, Part(survey.good, 0, survey.good))
+def _load(chunks: Any) -> Rows:
     pieces = []
     with progress("loading", " rows") as bar:
-        for piece in encoded(everything, encoder).as_numpy_iterator():
+        for piece in chunks.as_numpy_iterator():
             pieces.append(piece)
             bar.update(piece["label"].size)
     rows: Rows = tf.nest.map_structure(lambda *parts: np.concatenate(parts), *pieces)

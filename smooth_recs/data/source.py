@@ -13,7 +13,8 @@ Rows = dict[str, Any]
 - `features`: a dictionary of tensors by feature name: int64 ids [n] or [n, max_values], float32 [n, width];
 - `label`: float32 [n], 0 or 1;
 - `weight`: float32 [n], 1 where the schema names no weight;
-- `query_id`: int64 [n], a fingerprint of the column; absent where the schema names none.
+- `query_id`: int64 [n], a fingerprint of the column; absent where the schema names none;
+- `raw`: the features as the log holds them (`Encoder.raw_signature` tells types and shapes); only where asked for.
 """
 
 
@@ -42,5 +43,5 @@ class Source(Protocol):
         Chunks are of no particular size; the rows and their order are the same in every call.
         """
 
-    def holdout(self) -> Any:
+    def holdout(self, *, raw: bool = False) -> Any:
         """A finite `tf.data.Dataset` of chunks of `Rows`: the held-out rows, always in the same order."""

@@ -86,11 +86,11 @@ class SyntheticSource:
         """Chunks of training rows in time order, from `start_row` on."""
         return self._rows(start_row, self.train_rows, truth=False)
 
-    def holdout(self) -> tf.data.Dataset:
+    def holdout(self, *, raw: bool = False) -> tf.data.Dataset:
         """Chunks of the held-out rows."""
-        return self._rows(self.train_rows, self.train_rows + self.eval_rows, truth=True)
+        return self._rows(self.train_rows, self.train_rows + self.eval_rows, truth=True, with_raw=raw)
 
-    def _rows(self, start: int, stop: int, truth: bool) -> tf.data.Dataset:
+    def _rows(self, start: int, stop: int, truth: bool, with_raw: bool = False) -> tf.data.Dataset:
         tables = _tables(self._log, self._seed)
         size = REQUESTS_PER_CHUNK * self._log.candidates
 
@@ -100,6 +100,8 @@ class SyntheticSource:
             encoded["query_id"] = request
             if truth:
                 encoded["true_probability"] = probability
+            if with_raw:
+                encoded["raw"] = {feature.name: raw[feature.name] for feature in self.schema.features}
             first, last = tf.maximum(start - chunk * size, 0), tf.minimum(stop - chunk * size, size)
             return tf.nest.map_structure(lambda column: column[first:last], encoded)
 

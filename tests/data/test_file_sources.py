@@ -155,6 +155,16 @@ def test_rows_are_encoded_as_their_schema_says(one):
     np.testing.assert_array_equal(same_query, expected["user"][:, None] == expected["user"])
 
 
+def test_held_out_rows_come_with_their_raw_features_where_asked_for(one, gather):
+    _, source, _, held_out = one
+    rows = gather(source.holdout(raw=True))
+    raw = rows.pop("raw")
+    tf.nest.map_structure(np.testing.assert_array_equal, rows, held_out)
+    words = [f"w{row}".encode() for row in rows_of(held_out)]
+    assert raw["word"].tolist() == words
+    tf.nest.map_structure(np.testing.assert_array_equal, source.encoder(raw), held_out["features"])
+
+
 TIME = table(0, ROWS)["time"]
 BY_TIME = np.argsort(TIME, kind="stable").tolist()
 ORDER = {

@@ -52,6 +52,17 @@ def test_is_deterministic() -> None:
     assert first.fingerprint == second.fingerprint
 
 
+def test_held_out_rows_come_with_their_raw_features_where_asked_for() -> None:
+    log = source(examples=100, eval_examples=50)
+    (rows,) = log.holdout(raw=True)
+    raw = rows.pop("raw")
+    assert set(raw) == {feature.name for feature in log.schema.features}
+    (plain,) = log.holdout()
+    tf.nest.map_structure(np.testing.assert_array_equal, rows, plain)
+    # A compiled logarithm may round another way.
+    tf.nest.map_structure(lambda a, b: np.testing.assert_allclose(a, b, 1e-6), log.encoder(raw), plain["features"])
+
+
 def test_any_position_can_be_started_from() -> None:
     log = source(examples=40_000, eval_examples=10)
     whole = columns(log.train())
