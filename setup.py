@@ -17,6 +17,7 @@ REQUIREMENTS = [
     "ml-collections>=1.0,<2",
     "numpy>=2.0,<3",
     "pyarrow>=17,<27",
+    "scipy>=1.13,<2",
     "tensorboard>=2.20,<2.22",  # tf.summary, and with it Keras' TensorBoard callback, does not write without it
     "tensorflow>=2.21,<2.22",
     "tensorflow-recommenders>=0.7.7,<0.8",

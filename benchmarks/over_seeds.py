@@ -1,50 +1,48 @@
 """Activations over several seeds: one pair of siblings each, and intervals of what changes from the first to the rest.
 
-    python benchmarks/over_seeds.py --config=demo --seeds=6-10 --workdir=runs/seeds relu smelu
-    python benchmarks/over_seeds.py --config=demo --seeds=1-3 --workdir=runs/layer_norm relu smelu:0.1 smelu:0.5 \\
-        -- --config.model.normalization=layer
+  python benchmarks/over_seeds.py --config=configs/demo.py --workdir=runs/seeds --seeds=6-10 --activations=relu,smelu
+  python benchmarks/over_seeds.py --config=configs/demo.py --workdir=runs/seeds --seeds=1-3 \\
+      --activations=relu,smelu:0.1,smelu:0.5 --config.model.normalization=layer
 
 An activation is a name; name:beta, without beta the configuration's own; or a dictionary of a layer. Prints Markdown
-tables. Finished runs in the workdir are not repeated, so a workdir is for one set of settings. What stands after `--`
-goes to every run.
+tables. Finished runs in the workdir are not repeated, whatever their settings.
 """
 
-import argparse
-import json
-import math
-import pathlib
+from __future__ import annotations
+
+import os
 import re
 import statistics
-import subprocess
-import sys
+from collections.abc import Sequence
+from typing import Any
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-STUDENT_975 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from absl import flags
+
+from smooth_recs import prediction_difference
+from smooth_recs.bin import command, config_flag
+from smooth_recs.errors import InputError
+from smooth_recs.experiments import variants
+from smooth_recs.experiments.cells import Cell, Folder
+
+_CONFIG = config_flag.define()
+_WORKDIR = command.required_string("workdir", "folder that receives the runs")
+_SEEDS = flags.DEFINE_string("seeds", "6-10", "FIRST-LAST, at least two")
+_ACTIVATIONS = flags.DEFINE_string("activations", "relu,smelu", "with commas, the baseline first")
 
 
-def train(arguments: argparse.Namespace, activation: str, seed: int) -> dict:
-    """One pair through the train binary; returns its metrics."""
-    workdir = arguments.workdir / re.sub(r"[^A-Za-z0-9.]+", "_", f"{activation}_{seed}")
-    name, _, beta = (activation, "", "") if activation.startswith("{") else activation.partition(":")
-    command = ["-m", "smooth_recs.bin.train", f"--config={ROOT}/configs/{arguments.config}.py", f"--workdir={workdir}"]
-    command += [f"--config.model.activation={name}", f"--config.seed={seed}", *arguments.overrides]
-    command += [f"--config.model.beta={beta}"] if beta else []
-    subprocess.run([sys.executable, *command], cwd=ROOT, check=True, stdout=sys.stderr)
-    return json.loads((workdir / "metrics.json").read_text())
-
-
-def mean_of_pair(run: dict, metric: str) -> float:
+def mean_of_pair(run: dict[str, Any], metric: str) -> float:
     return statistics.mean(replica[metric] for replica in run["replicas"])
 
 
-def interval(values: list[float], form: str) -> str:
+def interval(values: Sequence[float], form: str) -> str:
     """The mean and its 95% interval by Student's t over independent seeds."""
-    mean = statistics.mean(values)
-    half = STUDENT_975[len(values)] * statistics.stdev(values) / math.sqrt(len(values))
-    return f"{mean:{form}} ({mean - half:{form}} to {mean + half:{form}})"
+    low, high = prediction_difference.interval_over_seeds(values)
+    return f"{statistics.mean(values):{form}} ({low:{form}} to {high:{form}})"
 
 
-def pairs_table(seeds: range, activation: str, runs: list[dict]) -> None:
+def pairs_table(seeds: range, activation: str, runs: Sequence[dict[str, Any]]) -> None:
     """Every pair: PD, in parentheses what is left of it after matching mean predictions, and both siblings' losses."""
     for seed, run in zip(seeds, runs, strict=True):
         losses = [
@@ -54,7 +52,7 @@ def pairs_table(seeds: range, activation: str, runs: list[dict]) -> None:
         print(f"| {activation} | {seed} | {difference} | {losses[0]} | {losses[1]} |")
 
 
-def change(activation: str, runs: list[dict], baseline: list[dict]) -> str:
+def change(activation: str, runs: Sequence[dict[str, Any]], baseline: Sequence[dict[str, Any]]) -> str:
     """A row: mean PD, and the changes from the baseline with their intervals over seeds."""
     both = list(zip(runs, baseline, strict=True))
     cut = [run["pd"]["relative"] / other["pd"]["relative"] - 1 for run, other in both]
@@ -66,26 +64,41 @@ def change(activation: str, runs: list[dict], baseline: list[dict]) -> str:
     return f"| {activation} | {pd:.2%} | {interval(cut, '+.1%')} | {changes[0]} | {changes[1]} |"
 
 
+def seeds() -> range:
+    found = re.fullmatch(r"(\d+)-(\d+)", str(_SEEDS.value))
+    if not found or int(found[1]) >= int(found[2]):
+        raise InputError(f"--seeds must be FIRST-LAST with at least two seeds, got {_SEEDS.value!r}")
+    return range(int(found[1]), int(found[2]) + 1)
+
+
+def trained(activations: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """The metrics of one pair a seed, by activation."""
+    cells = {
+        name: [
+            Cell(
+                f"{name}, seed {seed}",
+                variants.with_fields(_CONFIG.value, {"seed": seed, **variants.of_activation(name)}),
+            )
+            for seed in seeds()
+        ]
+        for name in activations
+    }
+    folder = Folder(str(_WORKDIR.value))
+    folder.run([cell for of_seeds in cells.values() for cell in of_seeds])
+    return {name: [folder.metrics(cell) for cell in of_seeds] for name, of_seeds in cells.items()}
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", default="demo", help="name of a file in configs/")
-    parser.add_argument("--seeds", default="6-10", help="FIRST-LAST, at least two")
-    parser.add_argument("--workdir", type=pathlib.Path, default=ROOT / "runs" / "seeds")
-    parser.add_argument("activations", nargs="+", help="the baseline first")
-    at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
-    arguments = parser.parse_args(sys.argv[1:at], argparse.Namespace(overrides=sys.argv[at + 1 :]))
-    first, last = (int(seed) for seed in arguments.seeds.split("-"))
-    seeds = range(first, last + 1)
-    runs = {name: [train(arguments, name, seed) for seed in seeds] for name in arguments.activations}
+    runs = trained(variants.listed(str(_ACTIVATIONS.value)))
     print("| activation | seed | PD (means matched) | AUC loss | log loss |\n| --- | --- | --- | --- | --- |")
     for name, of_seeds in runs.items():
-        pairs_table(seeds, name, of_seeds)
-    baseline = arguments.activations[0]
+        pairs_table(seeds(), name, of_seeds)
+    baseline, *others = runs
     print(f"\n| activation | PD | its change from {baseline} | of AUC loss | of log loss |")
     print("| --- | --- | --- | --- | --- |")
-    for name in arguments.activations[1:]:
+    for name in others:
         print(change(name, runs[name], runs[baseline]))
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -35,20 +35,28 @@ def probabilities(name: str, values: Any, size: int | None = None) -> Array:
     return array
 
 
+def probability(name: str, value: float) -> float:
+    """One number in [0, 1]."""
+    if not 0 <= value <= 1:
+        raise InputError(f"{name} must be in [0, 1], got {value!r}")
+    return value
+
+
 def prediction_matrix(values: Any) -> Array:
-    """[n, R]: the probabilities that R >= 2 models predict for the same n examples."""
+    """[n, R]: the probabilities that R >= 2 models predict for the same n examples; each column is contiguous."""
     array = np.asarray(values, np.float64)
     if array.ndim != 2 or array.shape[1] < 2:
         raise InputError(f"predictions must have shape [n, R] with at least 2 models, got {list(array.shape)}")
-    return np.stack([probabilities(f"predictions[:, {i}]", array[:, i]) for i in range(array.shape[1])], axis=1)
+    return np.stack([probabilities(f"predictions[:, {i}]", array[:, i]) for i in range(array.shape[1])]).T
 
 
 def weights(values: Any, size: int) -> Array:
-    """[size] numbers at or above 0; ones for None."""
+    """[size] numbers from 0 to 1e100, so that no sum of them overflows; ones for None."""
     if values is None:
         return np.ones(size)
     array = scores("sample_weight", values, size)
     _refuse("sample_weight", array, array < 0, "at or above 0")
+    _refuse("sample_weight", array, array > 1e100, "at most 1e100")
     return array
 
 
@@ -60,12 +68,18 @@ def labels(values: Any) -> Array:
 
 
 def identifiers(name: str, values: Any, size: int) -> npt.NDArray[Any]:
-    """[size] integers, strings or bytes."""
+    """[size] integers, strings or bytes, all of one kind."""
     array = np.asarray(values)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.shape != (size,):
         raise InputError(f"{name} must have {size} values like the others, got shape {list(array.shape)}")
+    if array.dtype.kind == "f" and (np.abs(array) < 2**53).all() and (array == np.floor(array)).all():
+        return array.astype(np.int64)  # what pandas makes of integers where one is missing elsewhere
+    kinds = {type(value) for value in array.tolist()} if array.dtype.kind == "O" else set()
+    if array.dtype.kind not in "biuSUO" or (array.size and len(kinds) > 1) or not kinds <= {int, str, bytes}:
+        found = ", ".join(sorted(kind.__name__ for kind in kinds)) or array.dtype
+        raise InputError(f"{name} must be integers, strings or bytes, all of one kind, got {found}")
     return array
 
 

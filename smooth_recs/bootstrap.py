@@ -3,6 +3,10 @@
 In every replicate of the sample a request counts n times, n drawn from Poisson(1). The draw is a function of the seed,
 the replicate and the request's key alone: a request that is spread over batches or shards counts n times in all of
 them, so that shards can be merged.
+
+The draws are made for 65,536 groups that the keys are hashed to, so that ten million rows cost little more than as many
+groups. Requests that share a group are drawn together; as they are independent, this lowers the expected variance by
+one part in 65,536 and no more.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from smooth_recs.errors import InputError
 
 Keys = npt.NDArray[np.uint64]
 
+_GROUP_BITS = 16
 _CELLS = 1 << 16  # draws that are held at a time: they stay in the cache
 _LANES = 4  # draws of 16 bits from one hash
 
@@ -43,19 +48,29 @@ class PoissonBootstrap:
         self.sums = np.zeros([replicates, 2])
 
     def add(self, numerator: Array, denominator: Array, keys: Keys) -> None:
-        """Adds the terms of examples or, summed per request, of requests; equal keys are drawn together."""
+        """Adds the terms of examples, [n]; the examples of a request have equal keys."""
         replicates = len(self.sums)
-        terms = np.stack([numerator, denominator], axis=1)
+        group = (_mix(keys) >> np.uint64(64 - _GROUP_BITS)).astype(np.int64)
+        groups = np.flatnonzero(np.bincount(group))
+        terms = np.stack([np.bincount(group, values)[groups] for values in (numerator, denominator)], axis=1)
         step = max(1, _CELLS // replicates)
-        for start in range(0, len(keys), step):
+        for start in range(0, len(groups), step):
             part = slice(start, start + step)
-            self.sums += poisson_draws(keys[part], replicates, self.seed).T @ terms[part]
+            self.sums += poisson_draws(groups[part].astype(np.uint64), replicates, self.seed).T @ terms[part]
 
     def merge(self, other: PoissonBootstrap) -> None:
         """Adds what `other`, of the same seed and number of replicates, has seen."""
         if other.seed != self.seed or len(other.sums) != len(self.sums):
             raise InputError("only bootstraps of the same seed and replicates can be merged, got different ones")
         self.sums += other.sums
+
+    def state(self) -> list[list[float]]:
+        """The sums for JSON."""
+        return self.sums.tolist()
+
+    def add_state(self, state: list[list[float]]) -> None:
+        """Adds the sums that `state` described, of a bootstrap of the same seed and replicates."""
+        self.sums += np.array(state, np.float64)
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """The percentile interval; replicates that drew nothing are left out."""
@@ -73,8 +88,9 @@ def request_keys(query_id: Any) -> Keys:
     array = np.asarray(query_id)
     if array.dtype.kind in "iub":
         return array.astype(np.int64).view(np.uint64) if array.dtype.kind != "u" else array.astype(np.uint64)
-    unique, inverse = np.unique(array, return_inverse=True)
-    return np.array([_text_key(text) for text in unique.tolist()], np.uint64)[inverse]
+    texts = array.tolist()
+    table = {text: _text_key(text) for text in set(texts)}
+    return np.fromiter((table[text] for text in texts), np.uint64, len(texts))
 
 
 def _text_key(text: Any) -> int:

@@ -11,9 +11,11 @@ A configuration file is Python code: run only files that you trust.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from smooth_recs.data.schema import Schema
+from smooth_recs.from_dict import from_dict
 
 # No `from __future__ import annotations` here: the flags read the types of the fields.
 
@@ -165,7 +167,7 @@ class Train:
     threads: int = 0
     steps_per_execution: int = 100
     evaluations: int = 10
-    evaluation_examples: int = 20_000
+    evaluation_examples: int = 4_000
     progressive: bool = False
     patience: int = 0
     max_pd: float = 0.0
@@ -215,3 +217,13 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Config":
+        """The configuration that `to_dict` gave, also after a trip through JSON; fields not named have their defaults.
+
+        Raises:
+          InputError: a name is unknown, or a value is not of its field's type (`validation` checks the rules).
+        """
+        config: Config = from_dict(cls, values)
+        return config

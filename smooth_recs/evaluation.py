@@ -1,82 +1,111 @@
-"""The held-out rows: predictions of every replica, and the numbers of `metrics.json`."""
+"""The held-out rows: predictions of every replica, and what they are told apart by."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from smooth_recs import accuracy, prediction_difference
+from smooth_recs import config, measurement
+from smooth_recs.data.source import Source
+from smooth_recs.errors import InputError
 
 Columns = dict[str, npt.NDArray[Any]]
 
+BATCH_SIZE = 4096
+COUNTED_BATCH, COUNTED_BATCHES = 1 << 16, 1 << 4
 
-def collect(model: Any, holdout: tf.data.Dataset, batch_size: int = 4096) -> Columns:
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """All held-out rows with their predictions.
+
+    Attributes:
+      columns: `prediction` [n, R], `label`, `weight`, and where the data have them `query_id`, `true_probability`.
+      raw: the raw values of the features that slices or the order of lists need.
+      ids: the encoded ids of single-valued categorical features.
+    """
+
+    columns: Columns
+    raw: Columns
+    ids: Columns
+
+    def without_first(self, rows: int) -> HeldOut:
+        """All but the first `rows` rows."""
+        parts = (self.columns, self.raw, self.ids)
+        return HeldOut(*({name: column[rows:] for name, column in part.items()} for part in parts))
+
+
+def collect(model: Any, source: Source, evaluation: config.Evaluation) -> HeldOut:
     """Predicts all held-out rows.
 
     Args:
-      model: maps encoded features to predictions, [batch, R].
-      holdout: chunks of rows (`data.source`).
+      model: maps encoded features to predictions, [batch, R], such as a `SiblingModel`.
+      source: of the rows.
+      evaluation: names the features whose values are kept.
 
-    Returns:
-      `prediction` [rows, R], and the rows' other columns but the features: `label`, `weight`, and where the data have
-      them `query_id` and `true_probability`.
+    Raises:
+      InputError: `evaluation` names a feature that the source does not have.
     """
+    wanted = raw_features(source, evaluation)
+    single = [f.name for f in source.schema.categorical if not f.multi_valued and "frequency" in evaluation.slices]
 
     @tf.function(reduce_retracing=True)
     def predict(features: Any) -> tf.Tensor:
         return model(features, training=False)
 
-    parts: dict[str, list[npt.NDArray[Any]]] = {}
-    for rows in holdout.rebatch(batch_size).prefetch(2):
-        columns = {name: column for name, column in rows.items() if name != "features"}
-        for name, column in {"prediction": predict(rows["features"]), **columns}.items():
-            parts.setdefault(name, []).append(column.numpy())
-    return {name: np.concatenate(columns) for name, columns in parts.items()}
+    parts: dict[str, dict[str, list[Any]]] = {"columns": {}, "raw": {}, "ids": {}}
+    for rows in source.holdout(raw=bool(wanted)).rebatch(BATCH_SIZE).prefetch(2):
+        found = {
+            "columns": {"prediction": predict(rows["features"])}
+            | {name: column for name, column in rows.items() if name not in ("features", "raw")},
+            "raw": {name: rows["raw"][name] for name in wanted},
+            "ids": {name: rows["features"][name] for name in single},
+        }
+        for group, columns in found.items():
+            for name, column in columns.items():
+                parts[group].setdefault(name, []).append(column.numpy())
+    return HeldOut(**{group: {n: np.concatenate(c) for n, c in columns.items()} for group, columns in parts.items()})
 
 
-def metrics(columns: Columns) -> dict[str, Any]:
-    """Accuracy of every replica, PD between them, and what the true probabilities score where they are known."""
-    predictions = columns["prediction"].astype(np.float64)
-    truth = columns.get("true_probability")
-    best = None if truth is None else _accuracy(columns, truth.astype(np.float64))
-    return {
-        "replicas": [_accuracy(columns, predictions[:, replica]) for replica in range(predictions.shape[1])],
-        "pd": _difference(columns, predictions) if predictions.shape[1] > 1 else None,
-        "best_possible": best,
-        "eval_examples": len(predictions),
-    }
+def metrics(held_out: HeldOut, source: Source, evaluation: config.Evaluation) -> dict[str, Any]:
+    """Accuracy of every replica, PD between them, as a whole and by slices: most of `metrics.json`."""
+    return measurement.metrics(
+        held_out.columns,
+        evaluation=evaluation,
+        slice_columns={name: held_out.raw[name] for name in evaluation.slices if name in held_out.raw},
+        frequency=frequencies(source, held_out.ids),
+        multiplier=held_out.raw[evaluation.order_by] if evaluation.order_by else None,
+    )
 
 
-def _accuracy(columns: Columns, prediction: npt.NDArray[np.float64]) -> dict[str, Any]:
-    label, weight, query = columns["label"], columns["weight"], columns.get("query_id")
-    auc_loss = accuracy.auc_loss(label, prediction, weight)
-    per_query = None if query is None else accuracy.per_query_auc_loss(label, prediction, query, weight)
-    return {
-        "log_loss": accuracy.log_loss(label, prediction, weight),
-        "auc": None if auc_loss is None else 1.0 - auc_loss,
-        "auc_loss": auc_loss,
-        "per_query_auc_loss": None if per_query is None else per_query.value,
-        "calibration": accuracy.calibration(label, prediction, weight),
-        "mean_prediction": float(np.average(prediction, weights=weight)),
-    }
+def raw_features(source: Source, evaluation: config.Evaluation) -> list[str]:
+    """The features whose raw values `evaluation` needs; InputError for one that the source does not have."""
+    features = {feature.name for feature in source.schema.features}
+    numeric = sorted(feature.name for feature in source.schema.numeric)
+    if evaluation.order_by and evaluation.order_by not in numeric:
+        known = ", ".join(numeric) or "none"
+        raise InputError(
+            f"evaluation.order_by must name a numeric feature of the data ({known}), got {evaluation.order_by!r}"
+        )
+    names = measurement.slice_names(
+        evaluation, features, query_id=bool(source.schema.query_id), frequency=bool(source.schema.categorical)
+    )
+    return [name for name in dict.fromkeys([*names, evaluation.order_by]) if name in features]
 
 
-def _difference(columns: Columns, predictions: npt.NDArray[np.float64]) -> dict[str, Any]:
-    weight = columns["weight"]
-    pairs = prediction_difference.pairs(predictions, weight)
-    columns_of = [(predictions[:, one], predictions[:, other]) for one, other, _ in pairs]
-    histograms = [prediction_difference.histogram(a, b, weight, bins=100) for a, b in columns_of]
-    matched = [prediction_difference.after_matching_means(a, b, weight) for a, b in columns_of]
-    return {
-        "relative": float(np.mean([value for _, _, value in pairs])),
-        "pairs": [list(pair) for pair in pairs],
-        "interval": list(prediction_difference.interval(predictions, weight, query_id=columns.get("query_id"))),
-        "after_matching_means": float(np.mean(matched)),
-        "histogram": {
-            "counts": np.mean([shares for shares, _ in histograms], axis=0).tolist(),
-            "edges": histograms[0][1].tolist(),
-        },
-    }
+def frequencies(source: Source, ids: Mapping[str, npt.NDArray[Any]]) -> Columns:
+    """How often each row's id is in the training rows, per feature, counted over the first 2^20 of them."""
+    if not ids:
+        return {}
+    rows = {feature.name: source.encoder.table_rows(feature) for feature in source.schema.categorical}
+    counts = {name: np.zeros(rows[name], np.int64) for name in ids}
+    training = source.train().map(lambda chunk: {name: chunk["features"][name] for name in ids})
+    for chunk in training.rebatch(COUNTED_BATCH).take(COUNTED_BATCHES).as_numpy_iterator():
+        for name, count in counts.items():
+            count += np.bincount(chunk[name], minlength=count.size)
+    return {name: counts[name][values] for name, values in ids.items()}

@@ -10,55 +10,90 @@ import tensorflow as tf
 
 from smooth_recs import activations
 from smooth_recs import workdir as workdirs
-from smooth_recs.callbacks import PredictionDifference
+from smooth_recs.callbacks import KeepBest, PredictionDifference, ProgressiveValidation
 from smooth_recs.config import Config
 
 EVALUATION_BATCH = 2_000
-
-
-def callbacks(
-    config: Config, log_dir: str, held_out: tf.data.Dataset, steps: int, measured: list[dict[str, float]]
-) -> list[Any]:
-    """PD and AUC on some held-out rows; TensorBoard; a progress bar that shows them.
-
-    Args:
-      config: the run; `train.evaluations` and `train.evaluation_examples` say how much is measured.
-      log_dir: of TensorBoard.
-      held_out: chunks of (features, label, weight).
-      steps: of an epoch.
-      measured: receives the measurements.
-    """
-    watching: list[Any] = [
-        activations.LearnedActivations(log_dir),
-        tf.keras.callbacks.TensorBoard(log_dir, write_graph=False),
-        tf.keras.callbacks.ProgbarLogger("steps", stateful_metrics=["loss", "pd", "auc", "log_loss"]),
-    ]
-    if config.siblings.replicas == 1:
-        return watching
-    batches = -(-config.train.evaluation_examples // EVALUATION_BATCH)
-    sample = held_out.rebatch(EVALUATION_BATCH).take(batches).cache()
-    evaluations = config.train.evaluations
-    every = max(steps * config.train.epochs // evaluations, 1) if evaluations else "epoch"
-    difference = PredictionDifference(sample, every=every, log_dir=log_dir)
-    difference.history = measured
-    return [difference, *watching]
+PREFIX = "progressive_"
+NAN = float("nan")
+SHOWN = ["loss", "pd", "auc", "log_loss", *(PREFIX + name for name in ("pd", "log_loss", "auc_loss"))]
 
 
 class Curve:
-    """Held-out measurements of a run, kept over its interruptions."""
+    """What was measured during a run, kept over its interruptions.
+
+    Attributes:
+      measured: on held-out rows.
+      progressive: of predictions for rows that were new.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
         self.measured: list[dict[str, float]] = []
+        self.progressive: list[dict[str, float]] = []
 
-    def restore(self, step: int) -> list[dict[str, float]]:
-        """The list to append to, with what was measured up to `step`."""
-        if step and os.path.exists(self._path):
-            self.measured += [entry for entry in workdirs.read_json(self._path) if entry["step"] <= step]
-        return self.measured
+    @property
+    def entries(self) -> list[dict[str, float]]:
+        """Both, one entry a step."""
+        merged: dict[float, dict[str, float]] = {}
+        for entry in (*self.measured, *self.progressive):
+            merged.setdefault(entry["step"], {}).update(entry)
+        return [merged[step] for step in sorted(merged)]
+
+    def restore(self, step: int) -> None:
+        """Takes back what was measured up to `step`."""
+        for entry in workdirs.read_json(self._path) if step and os.path.exists(self._path) else ():
+            for history, progressive in ((self.measured, False), (self.progressive, True)):
+                values = {n: NAN if v is None else v for n, v in entry.items() if n.startswith(PREFIX) == progressive}
+                values.pop("step", None)
+                if values and entry["step"] <= step:
+                    history.append({"step": entry["step"], **values})
 
     def save(self) -> None:
-        workdirs.write_json(self._path, self.measured)
+        workdirs.write_json(self._path, self.entries)
+
+
+def measured_rows(config: Config) -> int:
+    """How many of the first held-out rows are measured while training."""
+    return -(-config.train.evaluation_examples // EVALUATION_BATCH) * EVALUATION_BATCH
+
+
+def callbacks(
+    config: Config, log_dir: str, held_out: tf.data.Dataset, steps: int, curve: Curve
+) -> tuple[list[Any], KeepBest | None]:
+    """PD and AUC on some held-out rows or on rows that are new; TensorBoard; a progress bar that shows them.
+
+    Args:
+      config: the run; `train.evaluations`, `evaluation_examples`, `progressive` and `patience` say what is measured.
+      log_dir: of TensorBoard.
+      held_out: chunks of (features, label, weight).
+      steps: of an epoch.
+      curve: receives the measurements.
+
+    Returns:
+      The callbacks, and the one among them that keeps the best weights, if there is one.
+    """
+    evaluations = config.train.evaluations
+    every = -(-steps * config.train.epochs // evaluations) if evaluations else "epoch"
+    watching: list[Any] = [
+        activations.LearnedActivations(log_dir),
+        tf.keras.callbacks.TensorBoard(log_dir, write_graph=False),
+        tf.keras.callbacks.ProgbarLogger("steps", stateful_metrics=SHOWN),
+    ]
+    if config.train.progressive:
+        validation = ProgressiveValidation(every, log_dir)
+        validation.history = curve.progressive
+        watching = [validation, *watching]
+    if config.siblings.replicas == 1:
+        return watching, None
+    sample = held_out.rebatch(EVALUATION_BATCH).take(measured_rows(config) // EVALUATION_BATCH).cache()
+    difference = PredictionDifference(sample, every=every, log_dir=log_dir)
+    difference.history = curve.measured
+    if not config.train.patience:
+        return [difference, *watching], None
+    bounds = {"pd": config.train.max_pd} if config.train.max_pd else None
+    best = KeepBest(difference, subject_to=bounds, patience=config.train.patience, restore_best_weights=False)
+    return [difference, best, *watching], best
 
 
 class Speed(tf.keras.callbacks.Callback):

@@ -5,19 +5,25 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import sys
 from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import activations, distribution, evaluation, keras_generation, monitoring, validation
+from smooth_recs import (
+    activations,
+    capacity,
+    distribution,
+    evaluation,
+    fitting,
+    keras_generation,
+    monitoring,
+    validation,
+)
 from smooth_recs import workdir as workdirs
-from smooth_recs.callbacks.checkpoints import Checkpoints
 from smooth_recs.config import Config
-from smooth_recs.data import windows
 from smooth_recs.data.presets import open_source
 from smooth_recs.data.source import Source
-from smooth_recs.experiments import report
+from smooth_recs.experiments import estimate, report
 from smooth_recs.models import from_config
 from smooth_recs.models.siblings import SiblingModel
 from smooth_recs.serving import export
@@ -60,6 +66,16 @@ def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
     return metrics
 
 
+def plan(config: Config, workdir: str) -> str:
+    """What a run of `config` would need; a first pass over files is kept in `workdir/cache`, nothing is trained."""
+    validation.validate(config)
+    source = open_source(config.data, os.path.join(workdir, "cache"))
+    devices = distribution.strategy(config.distribution.strategy).num_replicas_in_sync
+    steps = fitting.steps_of_epoch(config, source) * config.train.epochs
+    needed = capacity.lines(capacity.capacity(config, source.encoder, devices=devices))
+    return "\n".join([f"training          {source.train_rows:,} rows, {steps:,} steps", *needed])
+
+
 def summary(metrics: dict[str, Any], workdir: str) -> str:
     """What a person wants to know of a finished run, and where its files are."""
     replicas, difference = metrics["replicas"], metrics["pd"]
@@ -80,21 +96,21 @@ def summary(metrics: dict[str, Any], workdir: str) -> str:
 def _run(config: Config, workdir: str) -> dict[str, Any]:
     _set_up(config)
     source = open_source(config.data, os.path.join(workdir, "cache"))
+    evaluation.raw_features(source, config.evaluation)  # what is wrong is an error before anything is written
+    fitting.check(config, source)
     workdirs.claim(config, workdir, workdirs.manifest(config, source.fingerprint, source.summary))
     if source.summary["malformed"]:
         places = "; ".join(source.summary["first_malformed"])
         print(f"{source.summary['malformed']:,} malformed rows are left out: {places}")
     strategy = distribution.strategy(config.distribution.strategy)
     with strategy.scope():
-        siblings = _build(config, source)
-    examples_per_second, history = _train(config, workdir, source, siblings)
-    columns = evaluation.collect(siblings, source.holdout())
+        siblings = fitting.build(config, source)
+    fitted = fitting.fit(config, workdir, source, siblings)
     metrics = {
-        **evaluation.metrics(columns),
-        "examples": source.train_rows * config.train.epochs,
-        "examples_per_second": examples_per_second,
-        "history": history,
-        "layers": _pre_activations(siblings.replicas[0], source),
+        **_measured(config, source, siblings),
+        "examples": _examples(config, source, fitted.steps),
+        "examples_per_second": fitted.examples_per_second,
+        "history": fitted.history,
         "exports": [
             os.path.relpath(
                 export.save(replica, source.encoder, os.path.join(workdir, "export", f"replica_{k}")), workdir
@@ -105,6 +121,19 @@ def _run(config: Config, workdir: str) -> dict[str, Any]:
     workdirs.write_json(os.path.join(workdir, "metrics.json"), metrics)
     report.write([workdir], os.path.join(workdir, "report.html"))
     return metrics
+
+
+def _measured(config: Config, source: Source, siblings: SiblingModel) -> dict[str, Any]:
+    """On the held-out rows, but for those that chose when to stop."""
+    batch, chose = monitoring.EVALUATION_BATCH, monitoring.measured_rows(config) if config.train.patience else 0
+    held_out = evaluation.collect(siblings, source, config.evaluation).without_first(chose)
+    first, rows = siblings.replicas[0], source.holdout().rebatch(batch).skip(chose // batch)
+    estimated = config.evaluation.estimate
+    return {
+        **evaluation.metrics(held_out, source, config.evaluation),
+        "pd_estimate": estimate.pd_estimate(first, rows, held_out.columns) if estimated else None,
+        "layers": _pre_activations(first, source),
+    }
 
 
 def _resolved(config: Config) -> Config:
@@ -125,6 +154,12 @@ def _set_up(config: Config) -> None:
     tf.keras.utils.set_random_seed(config.seed)
 
 
+def _examples(config: Config, source: Source, steps: int) -> int:
+    """Rows that a sibling was trained on; the last batch of an epoch may be smaller."""
+    epochs, rest = divmod(steps, fitting.steps_of_epoch(config, source))
+    return epochs * source.train_rows + rest * config.train.batch_size
+
+
 def _pre_activations(model: Any, source: Source) -> list[dict[str, Any]]:
     """The scale of the pre-activations on some held-out rows, which tells what the activation's width means."""
     rows = next(iter(source.holdout().rebatch(4096)))
@@ -132,60 +167,3 @@ def _pre_activations(model: Any, source: Source) -> list[dict[str, Any]]:
         {"name": layer.name, "pre_activation_rms": layer.rms, "transition_share": layer.transition_share}
         for layer in activations.probe(model, rows["features"])
     ]
-
-
-def _steps(config: Config, source: Source) -> int:
-    """Steps of an epoch."""
-    return -(-source.train_rows // config.train.batch_size)
-
-
-def _build(config: Config, source: Source) -> SiblingModel:
-    total_steps = _steps(config, source) * config.train.epochs
-
-    def build_fn() -> Any:
-        model = from_config.ranking_model(config.model, source.encoder)
-        model.compile(optimizer=from_config.optimizer(model, config.train, total_steps))
-        return model
-
-    siblings = SiblingModel(build_fn, config.siblings.replicas, config.siblings.differ)
-    siblings.compile(steps_per_execution=min(config.train.steps_per_execution, _steps(config, source)))
-    siblings.build_replicas(_example(source.train().element_spec))
-    return siblings
-
-
-def _example(rows: Any) -> tuple[Any, Any, Any]:
-    """What Keras trains on, of a row of the source."""
-    return rows["features"], rows["label"], rows["weight"]
-
-
-def _train(config: Config, workdir: str, source: Source, siblings: SiblingModel) -> tuple[float, list[Any]]:
-    """Trains from the newest checkpoint on; returns examples per second and the curve of held-out measurements."""
-    steps, batch_size, window = _steps(config, source), config.train.batch_size, config.data.shuffle_window
-    differs = config.siblings.differ in ("order", "both")
-    seeds = [config.seed * 1000 + (k if differs else 0) for k in range(config.siblings.replicas)]
-    curve, speed = monitoring.Curve(os.path.join(workdir, "history.json")), monitoring.Speed()
-    folder = os.path.join(workdir, "checkpoints")
-    checkpoints = Checkpoints(siblings, folder, config.train.checkpoint_seconds, on_save=lambda _: curve.save())
-    first = checkpoints.restore()
-    logs, held_out = os.path.join(workdir, "tensorboard"), source.holdout().map(_example)
-    measuring = monitoring.callbacks(config, logs, held_out, steps, curve.restore(first))
-    callbacks = [speed, *measuring, checkpoints]
-    for epoch in range(first // steps, config.train.epochs):
-        start = max(first - epoch * steps, 0)
-        batches = windows.shuffled(
-            lambda row: source.train(row).map(_example),
-            window=window,
-            batch_size=batch_size,
-            seeds=seeds,
-            start=start * batch_size,
-            first_window=epoch * windows.windows_in(source.train_rows, window=window, batch_size=batch_size),
-        )
-        siblings.fit(
-            batches,
-            initial_epoch=epoch,
-            epochs=epoch + 1,
-            steps_per_epoch=steps - start,
-            callbacks=callbacks,
-            verbose=1 if sys.stdout.isatty() else 2,
-        )
-    return speed.steps_per_second * batch_size, curve.measured

@@ -137,6 +137,8 @@ def validate(config: config_lib.Config) -> None:
             raise InputError(f"{name} must be {RULES[name].words}, got {value!r}")
     _validate_source(config.data)
     _validate_beta(config.model)
+    if config.train.patience and config.siblings.replicas == 1:
+        raise InputError("train.patience must be 0 for a single replica, which has no PD, got siblings.replicas 1")
 
 
 def fields_of(section: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import shlex
@@ -20,16 +21,21 @@ _VERSIONED = ("tensorflow", "tf_keras", "tensorflow-recommenders", "keras", "num
 
 
 def write_json(path: str, content: Any) -> None:
-    """Writes `content` to `path`, whole or not at all."""
-    handle, beside = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".writing-", text=True)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2)
+    """Writes `content` to `path`, whole or not at all; what is not finite, which JSON has no word for, as null."""
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(path) or ".", prefix=".writing-") as folder:
+        beside = os.path.join(folder, "content")  # a file of its own, as others may read it, unlike a temporary one
+        with open(beside, "w", encoding="utf-8") as file:
+            json.dump(_finite(content), file, indent=2, allow_nan=False)
             file.write("\n")
         os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def read_json(path: str) -> Any:
@@ -87,11 +93,12 @@ def manifest(config: Config, fingerprint: str, data: Mapping[str, Any]) -> dict[
         "seeds": {"seed": config.seed, "data.seed": config.data.seed},
         "data": {"fingerprint": fingerprint, **data},
         "machine": {"system": platform.platform(), "cores": os.cpu_count()},
-        "command": _command(),
+        "command": command(),
     }
 
 
-def _command() -> str:
+def command() -> str:
+    """What starts this process again."""
     main = getattr(sys.modules.get("__main__"), "__spec__", None)
     program = ["-m", main.name.removesuffix(".__main__")] if main else sys.argv[:1]
     return shlex.join(["python", *program, *sys.argv[1:]])

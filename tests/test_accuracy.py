@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,16 +135,62 @@ def test_one_class_is_not_defined() -> None:
     assert accuracy.auc_loss([0, 1], [0.1, 0.2], [1, 0]) is None
 
 
+def test_normalized_entropy_by_hand() -> None:
+    # The base rate scores 1; halves on a base rate of 1/4: log 2 over its entropy.
+    label = [1, 0, 0, 0]
+    assert accuracy.normalized_entropy(label, [0.25] * 4) == pytest.approx(1, rel=1e-15)
+    entropy = (math.log(4) + 3 * math.log(4 / 3)) / 4
+    assert accuracy.normalized_entropy(label, [0.5] * 4) == pytest.approx(math.log(2) / entropy, rel=1e-15)
+    assert accuracy.normalized_entropy(label, [0.5] * 4, [3, 1, 1, 1]) == pytest.approx(1, rel=1e-15)
+    assert accuracy.normalized_entropy([1, 0], [1.0, 0.0]) == pytest.approx(0, abs=1e-15)
+    assert accuracy.normalized_entropy([1, 1, 0], [0.5, 0.5, 0.5], [1, 1, 0]) is None
+    assert accuracy.normalized_entropy([0, 0], [0.5, 0.5]) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(ROWS.filter(lambda rows: any(row[2] for row in rows)), st.floats(0.01, 100))
+def test_normalized_entropy_compares_with_the_base_rate(rows, scale: float) -> None:
+    label, prediction, weight = np.array(rows).T
+    found = accuracy.normalized_entropy(label, prediction, weight)
+    rate = np.average(label, weights=weight)
+    if rate in (0, 1):
+        assert found is None
+        return
+    base = accuracy.log_loss(label, np.full(label.size, rate), weight)
+    assert found == pytest.approx(accuracy.log_loss(label, prediction, weight) / base, rel=1e-12)
+    assert accuracy.normalized_entropy(label, prediction, scale * weight) == pytest.approx(found, rel=1e-12)
+
+
 @pytest.mark.slow
-def test_ten_million_rows_take_under_ten_seconds() -> None:
+@pytest.mark.parametrize("queries", [0, 10**6])
+def test_ten_million_rows_take_under_ten_seconds(queries: int) -> None:
     import time
 
     rng = np.random.default_rng(0)
     prediction = rng.beta(1, 20, 10**7)
     label = rng.uniform(size=10**7) < prediction
+    query_id = rng.integers(0, queries, 10**7) if queries else None
     start = time.process_time()
-    accuracy.auc_loss(label, prediction)
+    if queries:
+        loss = accuracy.per_query_auc_loss(label, prediction, query_id).value
+    else:
+        loss = accuracy.auc_loss(label, prediction)
     assert time.process_time() - start < 10
+    assert loss == pytest.approx(0.244, abs=0.002)  # of 1,000,000 rows; the queries are drawn by chance
+
+
+@pytest.mark.slow
+def test_the_benchmark_runs_and_agrees() -> None:
+    program = Path(__file__).resolve().parent.parent / "benchmarks" / "ranking_losses.py"
+    command = [sys.executable, str(program), "--rows=2000", "--compared=5000"]
+    environment = {**os.environ, "PYTHONPATH": str(program.parent.parent)}
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    apart = dict(re.findall(r"\| ([^|]+) \| [\d.]+ \| (\S+) \|", finished.stdout))
+    assert {name: float(difference) < 1e-12 for name, difference in apart.items()} == {
+        "log loss": True,
+        "AUC loss": True,
+    }
 
 
 @pytest.mark.parametrize(
@@ -153,6 +204,8 @@ def test_ten_million_rows_take_under_ten_seconds() -> None:
         (lambda: accuracy.log_loss([0, 1], [0.5, 1.5]), "are these logits"),
         (lambda: accuracy.log_loss([0], [0.5], [0]), "positive weight, got none"),
         (lambda: accuracy.calibration([0, 1], [0.5, -1]), "are these logits"),
+        (lambda: accuracy.normalized_entropy([0, 1], [0.5, 7]), "are these logits"),
+        (lambda: accuracy.normalized_entropy([0, 1], [0.5, 0.5], [0, 0]), "positive weight, got none"),
         (lambda: accuracy.per_query_auc_loss([0, 1], [0.5, 0.5], [1]), "query_id must have 2 values"),
         (lambda: accuracy.per_query_auc_loss([0], [0.5], [1], weighting="pair"), "weighting must be one of pairs"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -33,17 +35,44 @@ def test_a_draw_depends_on_seed_key_and_replicate_only() -> None:
 def test_keys_of_text_do_not_depend_on_what_else_is_there() -> None:
     np.testing.assert_array_equal(request_keys(["b", "a", "b"]), request_keys([b"b", b"a", b"b"]))
     assert request_keys(["c", "a"])[1] == request_keys(["a", "b"])[0]
+    assert len(set(request_keys(np.array(["a", "b", "a", 3], object)).tolist())) == 3
     np.testing.assert_array_equal(request_keys(np.array([-1, 7], np.int32)), np.array([2**64 - 1, 7], np.uint64))
 
 
-def test_replicates_are_the_weighted_ratios() -> None:
+def test_replicates_are_the_weighted_ratios_of_what_their_draws_repeat() -> None:
     rng = np.random.default_rng(0)
     numerator, denominator, keys = rng.uniform(size=300), rng.uniform(size=300), np.arange(300, dtype=np.uint64)
     resampled = PoissonBootstrap(replicates=40, seed=2)
     resampled.add(numerator, denominator, keys)
-    draws = poisson_draws(keys, 40, seed=2)
+    draws = np.stack([draws_of(key, replicates=40, seed=2) for key in keys])
+    np.testing.assert_array_equal(draws, np.round(draws))
+    assert draws.mean() == pytest.approx(1, abs=0.03)
     ratios = (draws.T @ numerator) / (draws.T @ denominator)
     np.testing.assert_allclose(resampled.interval(0.9), np.quantile(ratios, [0.05, 0.95]), rtol=1e-12)
+
+
+def draws_of(key: np.uint64, replicates: int, seed: int) -> np.ndarray:
+    """How often each replicate counts a request, from the sums of the request alone."""
+    single = PoissonBootstrap(replicates, seed)
+    single.add(np.zeros(1), np.ones(1), np.array([key]))
+    return single.sums[:, 1]
+
+
+def test_requests_have_groups_of_their_own_up_to_chance() -> None:
+    draws = np.stack([draws_of(key, replicates=200, seed=0) for key in np.arange(400, dtype=np.uint64)])
+    alike = np.triu(np.corrcoef(draws) > 0.99, 1).sum()
+    assert alike <= 6  # 400^2 / 2 pairs, each with a chance of 1 in 65,536: 1.2 are expected
+    assert np.corrcoef(draws)[np.triu_indices(400, 1)].std() == pytest.approx(1 / np.sqrt(200), rel=0.1)
+
+
+def test_sharing_groups_does_not_change_the_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "_GROUP_BITS", 10)
+    values = np.random.default_rng(0).exponential(size=20_000)  # 20 requests a group
+    resampled = PoissonBootstrap(replicates=4000)
+    resampled.add(values, np.ones(20_000), request_keys(np.arange(20_000)))
+    spread = (resampled.sums[:, 0] / resampled.sums[:, 1]).std()
+    # sqrt(2 / 1024) = 4% of the variance from the groups, sqrt(2 / 4000) = 2% from the replicates.
+    assert spread == pytest.approx(values.std() / np.sqrt(20_000), rel=0.07)
 
 
 def test_shards_merge_even_where_they_split_a_request() -> None:
@@ -58,6 +87,14 @@ def test_shards_merge_even_where_they_split_a_request() -> None:
         shard.add(values[part], ones[part], keys[part])
         merged.merge(shard)
     np.testing.assert_allclose(merged.sums, whole.sums, rtol=1e-12)
+
+
+def test_the_state_goes_through_json() -> None:
+    whole = PoissonBootstrap(replicates=30, seed=5)
+    whole.add(np.linspace(0, 1, 50), np.ones(50), request_keys(np.arange(50)))
+    again = PoissonBootstrap(replicates=30, seed=5)
+    again.add_state(json.loads(json.dumps(whole.state())))
+    np.testing.assert_array_equal(again.sums, whole.sums)
 
 
 def test_memory_is_bounded_and_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,10 @@ def test_a_killed_run_goes_on_to_the_same_end(tmp_path):
         *("--config.train.deterministic", "--config.train.epochs=2", "--config.data.shuffle_window=1000"),
         *(
             "--config.data.examples=12000",
-            "--config.data.eval_examples=2000",
+            "--config.data.eval_examples=4000",
+            "--config.train.evaluation_examples=2000",
+            "--config.train.progressive",
+            "--config.train.patience=50",
             "--config.train.batch_size=16",
             "--config.data.synthetic.users=500",
             "--config.data.synthetic.items=200",
@@ -117,6 +120,31 @@ def test_a_killed_run_goes_on_to_the_same_end(tmp_path):
     assert resumed["replicas"] == whole["replicas"]
     assert resumed["pd"] == whole["pd"]
     assert resumed["history"] == whole["history"]
+    assert {"pd", "progressive_pd"} <= {name for entry in whole["history"] for name in entry}
+
+
+def test_patience_stops_and_the_rows_that_chose_do_not_judge(tmp_path):
+    settings = ("--config.data.examples=4000", "--config.data.eval_examples=3000", "--config.data.shuffle_window=2500")
+    metrics = train(
+        *("demo", tmp_path / "run", *settings),
+        *("--config.train.epochs=40", "--config.train.evaluations=40", "--config.train.patience=3"),
+        *("--config.train.evaluation_examples=2000", "--config.train.max_pd=0.5"),
+    )
+    assert metrics["eval_examples"] == 1000
+    history = metrics["history"]
+    allowed = [entry for entry in history if entry["pd"] <= 0.5]
+    best = min(allowed, key=lambda entry: entry["log_loss"])
+    assert history.index(best) == len(history) - 4  # and three that were no better
+    assert metrics["examples"] == pytest.approx(history[-1]["step"] * 256, rel=0.05)
+    assert metrics["examples"] < 40 * 4000
+
+
+def test_a_dry_run_counts_and_trains_nothing(tmp_path):
+    run = [*command("demo", tmp_path / "run"), "--dry_run"]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert "1,000,000 rows, 3,907 steps" in done.stdout
+    assert "10^9 ids" in done.stdout
+    assert not (tmp_path / "run" / "config.json").exists()
 
 
 def test_criteo_files_with_gzip_and_empty_fields(tmp_path):

@@ -48,24 +48,38 @@ def probe(model: Any, inputs: Any) -> list[PreActivation]:
     ```
     """
     seen: list[PreActivation] = []
-    with contextlib.ExitStack() as stack:
-        for layer in keras_generation.all_layers(model):
-            activation = getattr(layer, "activation", None)
-            if activation is not None and getattr(activation, "__name__", "") != "linear":
-                stack.enter_context(_recorded(layer, activation, seen))
+    with recorded(model, lambda layer, activation, x, _: seen.append(_measured(layer.name, activation, x))):
         model(inputs, training=False)
     return seen
 
 
+Note = Callable[[Any, Callable[[Any], Any], Any, Any], None]
+
+
 @contextlib.contextmanager
-def _recorded(layer: Any, activation: Callable[[Any], Any], seen: list[PreActivation]) -> Iterator[None]:
-    """Has the layer note what it hands to its activation."""
+def recorded(model: Any, note: Note) -> Iterator[None]:
+    """Calls note(layer, activation, x, y) whenever a layer of the model makes x, float32 NumPy, to y = activation(x).
 
-    def note(x: Any) -> Any:
-        seen.append(_measured(layer.name, activation, np.asarray(tf.cast(x, tf.float32))))
-        return activation(x)
+    In the order of the forward pass; linear layers are left out. The model has to be called eagerly.
+    """
+    with contextlib.ExitStack() as stack:
+        for layer in keras_generation.all_layers(model):
+            activation = getattr(layer, "activation", None)
+            if activation is not None and getattr(activation, "__name__", "") != "linear":
+                stack.enter_context(_recorded(layer, activation, note))
+        yield
 
-    object.__setattr__(layer, "activation", note)  # past Keras, which would forget the weights of a learned activation
+
+@contextlib.contextmanager
+def _recorded(layer: Any, activation: Callable[[Any], Any], note: Note) -> Iterator[None]:
+    """Has the layer note what goes through its activation."""
+
+    def noting(x: Any) -> Any:
+        y = activation(x)
+        note(layer, activation, np.asarray(tf.cast(x, tf.float32)), np.asarray(tf.cast(y, tf.float32)))
+        return y
+
+    object.__setattr__(layer, "activation", noting)  # past Keras, which would forget the weights of a learned one
     try:
         yield
     finally:

@@ -1,9 +1,10 @@
-"""The flag --config: a file with a `get_config()`, and typed --config.FIELD=VALUE overrides of what it returns."""
+"""The flag --config: a file with a `get_config()` or a run's config.json, and typed --config.FIELD=VALUE overrides."""
 
 from __future__ import annotations
 
 import difflib
 import importlib.util
+import json
 import os
 import re
 import sys
@@ -24,19 +25,25 @@ from smooth_recs.errors import InputError
 flags.disclaim_key_flags()
 
 _NAME = "config"
-_TEXT = "file whose get_config() returns a smooth_recs.config.Config"
+_TEXT = "file whose get_config() returns a smooth_recs.config.Config, or the config.json of a run"
 _MISSING = f"--{_NAME} must be given: {_TEXT}"
 _OVERRIDE = re.compile(rf"--?(?:no)?{_NAME}\.([^=]*)")
 
 
-def define() -> flags.FlagHolder[Config]:
-    """Defines --config; its value is the configuration with all overrides, validated."""
+def define(*, required: bool = True) -> flags.FlagHolder[Config]:
+    """Defines --config; its value is the configuration with all overrides, validated.
+
+    Where it is not `required`, `present` tells whether it was given.
+    """
+    global _required
+    _required = required
     field_parsers.register()
     # No arguments yet: ml_collections would apply overrides to the default here, outside of the error handling.
     return config_flags.DEFINE_config_dataclass(_NAME, Config(), _TEXT, sys_argv=_argv, parse_fn=load)
 
 
 _argv: list[str] = []
+_required = True
 
 
 def is_defined() -> bool:
@@ -56,11 +63,13 @@ def check_overrides(argv: Iterable[str]) -> None:
 
 
 def validate() -> None:
-    """Raises InputError where --config is missing, or the configuration with its overrides breaks a rule."""
+    """Raises InputError where a required --config is missing, or the configuration with its overrides breaks a rule."""
     if not is_defined():
         return
     if not flags.FLAGS[_NAME].present:
-        raise InputError(_MISSING)
+        if _required:
+            raise InputError(_MISSING)
+        return
     validation.validate(flags.FLAGS[_NAME].value)
 
 
@@ -93,14 +102,16 @@ def _listed(section: Any) -> str:
 
 
 def load(path: str) -> Config:
-    """What `get_config()` of the file at `path` returns.
+    """What `get_config()` of the file at `path` returns, or what the JSON file there holds.
 
     Raises:
-      InputError: the file is missing, fails, has no `get_config` or returns something else. absl puts
-        `flag --config=PATH: ` before the message.
+      InputError: the file is missing, fails, has no `get_config` or returns something else; or it is not the JSON of a
+        configuration. absl puts `flag --config=PATH: ` before the message.
     """
     if not os.path.isfile(path):
         raise InputError("no such file")
+    if path.endswith(".json"):
+        return _load_json(path)
     module = _execute(path)
     if not callable(getattr(module, "get_config", None)):
         raise InputError("the file has no function get_config()")
@@ -113,11 +124,21 @@ def load(path: str) -> Config:
     return config
 
 
+def _load_json(path: str) -> Config:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return Config.from_dict(json.load(file))
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        raise InputError(f"the file is not JSON: {one_line(error)}") from error
+
+
 def _execute(path: str) -> ModuleType:
     name = f"{_NAME}_file"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise InputError("must be a Python file (.py)")
+        raise InputError("must be a Python file (.py) or a .json")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses of the file look themselves up there
     try:

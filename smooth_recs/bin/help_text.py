@@ -51,4 +51,4 @@ def _shown(value: Any) -> str:
 
 
 def _entry(name: str, text: str) -> str:
-    return textwrap.fill(f"  {name:<18}{text}", _WIDTH, subsequent_indent=" " * 20, break_on_hyphens=False)
+    return textwrap.fill(f"  {name:<17} {text}", _WIDTH, subsequent_indent=" " * 20, break_on_hyphens=False)

@@ -10,15 +10,21 @@ tensorboard/ and export/replica_K/VERSION/ there.
 
 from __future__ import annotations
 
+from absl import flags
+
 from smooth_recs.bin import command, config_flag
 
 _CONFIG = config_flag.define()
 _WORKDIR = command.required_string("workdir", "folder that receives the results")
+_DRY_RUN = flags.DEFINE_boolean("dry_run", False, "print parameters, memory and bytes per step, train nothing")
 
 
 def main() -> None:
     from smooth_recs import training
 
+    if _DRY_RUN.value:
+        print(training.plan(_CONFIG.value, str(_WORKDIR.value)))
+        return
     training.train_and_evaluate(_CONFIG.value, str(_WORKDIR.value))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import keras_generation
+from smooth_recs.callbacks.best import KeepBest
 from smooth_recs.errors import InputError
 
 
@@ -22,6 +23,7 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
       directory: where the checkpoints lie; the newest three are kept.
       seconds: least time between two of them.
       on_save: called with the number of steps done before each checkpoint is written, for what else belongs to it.
+      best: its weights are saved too; the model must be built. Its history has to be restored apart.
 
     ```python
     checkpoints = Checkpoints(model, directory)
@@ -31,11 +33,18 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
     """
 
     def __init__(
-        self, model: Any, directory: str, seconds: float = 60.0, on_save: Callable[[int], None] | None = None
+        self,
+        model: Any,
+        directory: str,
+        seconds: float = 60.0,
+        on_save: Callable[[int], None] | None = None,
+        best: KeepBest | None = None,
     ) -> None:
         super().__init__()
         self._steps = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self._checkpoint = tf.train.Checkpoint(model=model, steps=self._steps)
+        self._best = best
+        kept = {} if best is None else {"best": best.copies(model)}
+        self._checkpoint = tf.train.Checkpoint(model=model, steps=self._steps, **kept)
         self._manager = tf.train.CheckpointManager(self._checkpoint, directory, max_to_keep=3)
         self._seconds = seconds
         self._on_save = on_save
@@ -55,6 +64,8 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
                 self._checkpoint.restore(newest).assert_existing_objects_matched()
             except (AssertionError, ValueError) as error:
                 raise InputError(f"checkpoint {newest} is not of this model, take another workdir: {error}") from error
+            if self._best is not None:
+                self._best.copies_restored()
         self._done = int(self._steps.numpy())
         return self._done
 

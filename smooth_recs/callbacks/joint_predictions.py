@@ -10,26 +10,30 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from smooth_recs import keras_generation
+from smooth_recs.callbacks import slices as slicing
 from smooth_recs.errors import InputError
 
 BATCH_SIZE = 1024
 
 
 class Predictions(NamedTuple):
-    """`predictions`: float64 [n, R]; `label` and `weight`: [n], None where the data has none."""
+    """`predictions`: float64 [n, R]; `label` and `weight`: [n], None where the data has none; `slices`: [n] by name."""
 
     predictions: npt.NDArray[np.float64]
     label: npt.NDArray[Any] | None
     weight: npt.NDArray[Any] | None
+    slices: dict[str, npt.NDArray[Any]]
 
 
 def as_dataset(data: Any) -> tf.data.Dataset:
     """A finite data set of batches: `data`, or one of its arrays if it is a tuple (x,), (x, y) or (x, y, weight)."""
     if isinstance(data, tuple):
         try:
-            return tf.data.Dataset.from_tensor_slices(data).batch(BATCH_SIZE)
+            tf.data.Dataset.from_tensor_slices(data)
         except ValueError as error:
             raise InputError(f"data must be arrays of the same length, got others: {error}") from error
+        # Put together from single rows the same batches would take several times as long.
+        return tf.data.Dataset.from_tensors(data).rebatch(BATCH_SIZE)
     if not isinstance(data, tf.data.Dataset):
         raise ValueError(f"data must be a tf.data.Dataset or a tuple of arrays, got a {type(data).__name__}")
     if data.cardinality() == tf.data.INFINITE_CARDINALITY:
@@ -44,30 +48,53 @@ class JointPredictor:
       models: Keras models that map x to probabilities, [batch] or [batch, 1].
       dataset: batches of x, (x, y) or (x, y, sample_weight).
       from_logits: the models predict log-odds instead.
+      slices: functions of x by name, [batch] each.
     """
 
-    def __init__(self, models: Sequence[Any], dataset: tf.data.Dataset, from_logits: bool = False) -> None:
+    def __init__(
+        self,
+        models: Sequence[Any],
+        dataset: tf.data.Dataset,
+        from_logits: bool = False,
+        slices: slicing.SliceFunctions | None = None,
+    ) -> None:
+        self.models = list(models)
         self.dataset = dataset
-        x, _, _ = _unpack(dataset.element_spec)
+        self._from_logits = from_logits
+        self._slices = slices or {}
+        self._traced: Any = None
 
-        @tf.function(input_signature=[x])
-        def predict(x: Any) -> tf.Tensor:
-            outputs = [_column(i, model(x, training=False)) for i, model in enumerate(models)]
-            return tf.stack([tf.sigmoid(output) if from_logits else output for output in outputs], axis=1)
+    def _predict(self, x: Any) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        outputs = [_column(i, model(x, training=False)) for i, model in enumerate(self.models)]
+        probabilities = [tf.sigmoid(output) if self._from_logits else output for output in outputs]
+        columns = {name: slicing.column(name, of(x)) for name, of in self._slices.items()}
+        return tf.stack(probabilities, axis=1), columns
 
-        self.predict = predict
+    def _trace(self) -> Any:
+        """`_predict`, compiled. AutoGraph takes most of the time of tracing, and few models need it."""
+        x, _, _ = _unpack(self.dataset.element_spec)
+        try:
+            function = tf.function(self._predict, input_signature=[x], autograph=False)
+            function.get_concrete_function()
+        except tf.errors.OperatorNotAllowedInGraphError:  # Python's `if` or `for` over a tensor in a model's call
+            function = tf.function(self._predict, input_signature=[x])
+        return function
 
     def run(self) -> Predictions:
         """One pass over the data."""
-        predictions, labels, weights = [], [], []
+        self._traced = self._traced or self._trace()
+        predictions, labels, weights, columns = [], [], [], []
         for batch in self.dataset:
             x, label, weight = _unpack(batch)
-            predictions.append(self.predict(x).numpy())
+            predicted, sliced = self._traced(x)
+            predictions.append(predicted.numpy())
+            columns.append(sliced)
             labels.append(label)
             weights.append(weight)
         if not predictions:
             raise InputError("data must have at least one batch, got none")
-        return Predictions(np.concatenate(predictions), _joined(labels), _joined(weights))
+        slices = {name: np.concatenate([part[name].numpy() for part in columns]) for name in columns[0]}
+        return Predictions(np.concatenate(predictions), _joined(labels), _joined(weights), slices)
 
 
 def has_label(dataset: tf.data.Dataset) -> bool:

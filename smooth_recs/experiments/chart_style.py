@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 # Each as (on white, on dark); inside a page every colour is a CSS variable that the page sets to one of the two.
 SERIES = (
@@ -43,6 +46,8 @@ STYLE: dict[Any, Any] = {
     "xtick.labelsize": 9,
     "svg.fonttype": "none",
 }
+STEPS = (1, 2, 2.5, 5, 10)  # ticks at 2%, 4%, 6%, never 8%, 16%, 24%
+_NAME_LENGTH = 22
 _VARIABLES = {
     INK: "currentColor",
     MUTED: "var(--muted)",
@@ -66,12 +71,29 @@ def svg(name: str, description: str, size: tuple[float, float], draw: Callable[[
       draw: fills the axes.
     """
     buffer = io.StringIO()
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # the page's own fonts may have what matplotlib's lack
         figure = Figure(figsize=size, layout="constrained")
         draw(figure.add_subplot())
         no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
     return _inline(buffer.getvalue(), description)
+
+
+def row_names(axes: Axes, names: Sequence[str]) -> None:
+    """One row a name, the first on top; long names are cut."""
+    lines = ["".join(letter if letter.isprintable() else " " for letter in name) for name in names]
+    short = [line if len(line) <= _NAME_LENGTH else line[: _NAME_LENGTH - 1] + "…" for line in lines]
+    axes.set_yticks(range(len(names)), short)
+    axes.set_ylim(len(names) - 0.45, -0.55)
+    axes.tick_params(length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x")
+
+
+def percent_ticks(axis: Axis, ticks: int) -> None:
+    axis.set_major_locator(MaxNLocator(ticks, steps=STEPS))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
 
 
 def _inline(document: str, description: str) -> str:

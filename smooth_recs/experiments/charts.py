@@ -7,18 +7,25 @@ from collections.abc import Sequence
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
-from smooth_recs.experiments.chart_style import INK, MUTED, SERIES, STYLE, colour_index, svg
+from smooth_recs.experiments.chart_style import (
+    INK,
+    MUTED,
+    SERIES,
+    STEPS,
+    STYLE,
+    colour_index,
+    percent_ticks,
+    row_names,
+    svg,
+)
 from smooth_recs.experiments.formats import decimal, percent
 from smooth_recs.experiments.runs import Run, is_number
 
 _HISTOGRAM_SHARE = 0.995  # the few examples beyond would squeeze the others into a corner
 _LEAST_AUC_RANGE = 0.001  # what is narrower would look like a difference where there is none
-_NAME_LENGTH = 22
-_STEPS = (1, 2, 2.5, 5, 10)  # 2%, 4%, 6%, never 8%, 16%, 24%
 
 
 def pd_bars(runs: Sequence[Run]) -> str:
@@ -60,18 +67,8 @@ def _height(runs: Sequence[Run]) -> float:
     return 0.75 + 0.42 * len(runs)
 
 
-def _rows(axes: Axes, runs: Sequence[Run]) -> None:
-    """One row a run, the first on top."""
-    names = [run.label if len(run.label) <= _NAME_LENGTH else run.label[: _NAME_LENGTH - 1] + "…" for run in runs]
-    axes.set_yticks(range(len(runs)), names)
-    axes.set_ylim(len(runs) - 0.45, -0.55)
-    axes.tick_params(length=0)
-    axes.spines["left"].set_visible(False)
-    axes.grid(axis="x")
-
-
 def _pd_bars(axes: Axes, runs: Sequence[Run]) -> None:
-    _rows(axes, runs)
+    row_names(axes, [run.label for run in runs])
     ends = [0.0]
     for row, run in enumerate(runs):
         relative = run.pd.get("relative")
@@ -84,12 +81,12 @@ def _pd_bars(axes: Axes, runs: Sequence[Run]) -> None:
         _write(axes, percent(relative), max(relative, high), row)
         ends.append(max(relative, high))
     axes.set_xlim(0, 1.25 * max(ends) or 1)
-    _percent_ticks(axes.xaxis, 5)
+    percent_ticks(axes.xaxis, 5)
     axes.set_xlabel("lower is better")
 
 
 def _auc_dots(axes: Axes, runs: Sequence[Run]) -> None:
-    _rows(axes, runs)
+    row_names(axes, [run.label for run in runs])
     for row, run in enumerate(runs):
         values, mean = run.values("auc"), run.mean("auc")
         axes.plot(values, [row] * len(values), "o", color=_colour(row, runs), markersize=7, markeredgewidth=0)
@@ -99,7 +96,7 @@ def _auc_dots(axes: Axes, runs: Sequence[Run]) -> None:
     every = [value for run in runs for value in run.values("auc")] or [0.5]
     span = max(max(every) - min(every), _LEAST_AUC_RANGE)
     axes.set_xlim(min(every) - 0.15 * span, max(every) + 0.75 * span)
-    axes.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4f}".rstrip("0")))
     axes.set_xlabel("a dot a replica; higher is better")
 
@@ -123,8 +120,8 @@ def _histogram(axes: Axes, runs: Sequence[Run]) -> None:
             next(high for high, seen in zip(edges[1:], below, strict=True) if seen >= _HISTOGRAM_SHARE * total)
         )
     axes.set_xlim(0, max(limits, default=1))
-    _percent_ticks(axes.xaxis, 6)
-    _percent_ticks(axes.yaxis, 5)
+    percent_ticks(axes.xaxis, 6)
+    percent_ticks(axes.yaxis, 5)
     _quiet(axes)
     axes.set_xlabel("PD of an example")
     axes.set_ylabel("examples per point of PD")
@@ -136,12 +133,12 @@ def _history(axes: Axes, runs: Sequence[Run], metric: str) -> None:
         if points:
             steps, values = zip(*points, strict=True)
             axes.plot(steps, values, color=_colour(row, runs), linewidth=1.6, marker="o", markersize=3)
-    if metric == "pd":
+    if metric.endswith("pd"):
         axes.set_ylim(bottom=0)
-        _percent_ticks(axes.yaxis, 5)
+        percent_ticks(axes.yaxis, 5)
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.xaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
     _quiet(axes)
     axes.set_xlabel("training step")
 
@@ -153,11 +150,6 @@ def _quiet(axes: Axes) -> None:
 
 def _write(axes: Axes, text: str, x: float, row: int) -> None:
     axes.annotate(text, (x, row), (7, 0), textcoords="offset points", va="center_baseline", fontsize=9)
-
-
-def _percent_ticks(axis: Axis, ticks: int) -> None:
-    axis.set_major_locator(MaxNLocator(ticks, steps=_STEPS))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
 
 
 def _colour(row: int, runs: Sequence[Run]) -> str:

@@ -38,6 +38,16 @@ def signed(size: str, value: float) -> str:
     return ("+" if value > 0 else "\N{MINUS SIGN}") + size
 
 
+def signed_decimal(value: Any) -> str:
+    """A change with four decimals and its sign: +0.0012."""
+    return signed(decimal(abs(value)), value) if is_number(value) else MISSING
+
+
+def signed_short(value: Any) -> str:
+    """A change with three digits and its sign: +0.00123."""
+    return signed(short(abs(value)), value) if is_number(value) else MISSING
+
+
 def setting(value: Any) -> str:
     """A setting as a user would type it."""
     if value is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from smooth_recs.experiments.formats import setting
 from smooth_recs.experiments.runs import Run, differing, flatten, is_number
-from smooth_recs.experiments.tables import Cell, Table
+from smooth_recs.experiments.table import Cell, Table
 
 _TOLD_ELSEWHERE = ("versions", "data", "command")
 

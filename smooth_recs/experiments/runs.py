@@ -36,7 +36,7 @@ class Run:
 
     @property
     def replicas(self) -> list[Mapping[str, Any]]:
-        return list(self.metrics["replicas"])
+        return [replica or {} for replica in self.metrics["replicas"]]
 
     @property
     def pd(self) -> Mapping[str, Any]:
@@ -46,6 +46,11 @@ class Run:
     @property
     def history(self) -> list[Mapping[str, Any]]:
         return list(self.metrics.get("history") or ())
+
+    @property
+    def slices(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        """By title, the slices of the held-out rows, the one of the highest PD first."""
+        return self.metrics.get("slices") or {}
 
     def mean(self, metric: str) -> float | None:
         """Mean of a metric over the replicas, or None where a replica has none."""

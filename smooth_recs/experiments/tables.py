@@ -1,29 +1,39 @@
-"""What was measured, as the tables of a report. A cell keeps the exact number beside the text that a reader sees."""
+"""What was measured, as the tables of a report."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from smooth_recs.experiments.formats import MISSING, count, decimal, percent, short, signed
+from smooth_recs.experiments.formats import count, decimal, percent, short, signed
 from smooth_recs.experiments.runs import Run, is_number
+from smooth_recs.experiments.table import Cell, Format, Table, interval, measured, number
 
-Format = Callable[[Any], str]
 Change = Callable[[float, float], str]
 
-_REPLICA_METRICS = {
+REPLICA_METRICS = {
     "auc": "AUC",
     "auc_loss": "AUC loss",
     "per_query_auc_loss": "AUC loss within a request",
     "log_loss": "Log loss",
+    "normalized_entropy": "Normalised entropy",
     "calibration": "Calibration",
     "mean_prediction": "Mean prediction",
+}
+_INTERVALS = {
+    "PD, 95% interval": "with other held-out requests",
+    "PD, 95% interval over replicas": "with other replicas of the run",
+    "PD, 95% interval over seeds": "with other training runs",
 }
 _HISTORY_METRICS: Mapping[str, tuple[str, Format]] = {
     "pd": ("PD", percent),
     "auc": ("AUC", decimal),
     "log_loss": ("Log loss", decimal),
+}
+_PROGRESSIVE_METRICS: Mapping[str, tuple[str, Format]] = {
+    "progressive_pd": ("PD", percent),
+    "progressive_auc_loss": ("AUC loss", decimal),
+    "progressive_log_loss": ("Log loss", decimal),
 }
 _LAYER_METRICS: Mapping[str, tuple[str, Format]] = {
     "pre_activation_rms": ("Scale (root mean square)", short),
@@ -31,37 +41,20 @@ _LAYER_METRICS: Mapping[str, tuple[str, Format]] = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """`values` are what `texts` say, exactly; None where a text is no number."""
-
-    texts: Sequence[str] = (MISSING,)
-    values: Sequence[Any] = (None,)
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """`rows` maps the first column to the cells of the others."""
-
-    columns: Sequence[str]
-    rows: Mapping[str, Sequence[Cell]]
-    title: str = ""
-    numeric: bool = True
-
-
 def overview(runs: Sequence[Run]) -> Table:
     """One column a run and, after each but the first, how much it differs from the first."""
     best = [run.metrics.get("best_possible") or {} for run in runs]
     rows = {
         "Prediction difference (PD)": _compared([run.pd.get("relative") for run in runs], percent, _relative_change),
-        "PD, 95% interval": _beside([_interval(run.pd.get("interval")) for run in runs]),
-        "PD, 95% interval over seeds": _beside([_interval(run.pd.get("interval_over_seeds")) for run in runs]),
+        "PD, 95% interval": _beside([interval(run.pd.get("interval")) for run in runs]),
+        "PD, 95% interval over replicas": _beside([interval(run.pd.get("interval_over_replicas")) for run in runs]),
+        "PD, 95% interval over seeds": _beside([interval(run.pd.get("interval_over_seeds")) for run in runs]),
         "PD with means matched": _compared(
             [run.pd.get("after_matching_means") for run in runs], percent, _relative_change
         ),
         **{
             name: _compared([run.mean(key) for run in runs], decimal, _absolute_change)
-            for key, name in _REPLICA_METRICS.items()
+            for key, name in REPLICA_METRICS.items()
         },
         "AUC of the true probabilities": _compared([each.get("auc") for each in best], decimal),
         "Log loss of the true probabilities": _compared([each.get("log_loss") for each in best], decimal),
@@ -69,23 +62,23 @@ def overview(runs: Sequence[Run]) -> Table:
         "Examples a second": _compared([run.metrics.get("examples_per_second") for run in runs], count),
     }
     names = [name for run in runs for name in (run.label, "Change")]
-    return Table(("", names[0], *names[2:]), _measured(rows))
+    return Table(("", names[0], *names[2:]), measured(rows), notes=_INTERVALS)
 
 
 def replicas(runs: Sequence[Run]) -> Table:
     """One column a replica, every metric that metrics.json has."""
     every = [replica for run in runs for replica in run.replicas]
-    others = {key: key for replica in every for key in replica if key not in _REPLICA_METRICS}
+    others = {key: key for replica in every for key in replica if key not in REPLICA_METRICS}
     rows = {
-        name: [_number(replica.get(key), decimal) for replica in every]
-        for key, name in {**_REPLICA_METRICS, **others}.items()
+        name: [number(replica.get(key), decimal) for replica in every]
+        for key, name in {**REPLICA_METRICS, **others}.items()
     }
     names = [
-        f"{run.label}, {number}" if len(runs) > 1 else f"Replica {number}"
+        f"{run.label}, {replica}" if len(runs) > 1 else f"Replica {replica}"
         for run in runs
-        for number in range(len(run.replicas))
+        for replica in range(len(run.replicas))
     ]
-    return Table(("", *names), _measured(rows))
+    return Table(("", *names), measured(rows))
 
 
 def pairs(runs: Sequence[Run]) -> list[Table]:
@@ -93,7 +86,7 @@ def pairs(runs: Sequence[Run]) -> list[Table]:
     return [
         Table(
             ("Replicas", "PD"),
-            {f"{a} and {b}": [_number(relative, percent)] for a, b, relative in run.pd["pairs"]},
+            {f"{a} and {b}": [number(relative, percent)] for a, b, relative in run.pd["pairs"]},
             _title(run, runs),
         )
         for run in runs
@@ -102,14 +95,14 @@ def pairs(runs: Sequence[Run]) -> list[Table]:
 
 
 def histogram(runs: Sequence[Run]) -> list[Table]:
-    """Examples in each bin of PD, up to the last bin that has any."""
+    """Share of the examples in each bin of PD, up to the last bin that has any."""
     tables = []
     for run in runs:
         bins = run.pd.get("histogram") or {}
         edges, counts = bins.get("edges") or [], bins.get("counts") or []
         last = max((index + 1 for index, examples in enumerate(counts) if examples), default=0)
         rows = {
-            f"{percent(edges[index])} to {percent(edges[index + 1])}": [_number(counts[index], count)]
+            f"{percent(edges[index])} to {percent(edges[index + 1])}": [number(counts[index] / sum(counts), percent)]
             for index in range(last)
         }
         if rows:
@@ -119,7 +112,12 @@ def histogram(runs: Sequence[Run]) -> list[Table]:
 
 def history(runs: Sequence[Run]) -> list[Table]:
     """What was measured on held-out rows while training, a row a step."""
-    return [_records("Step", "step", run.history, _HISTORY_METRICS, _title(run, runs)) for run in runs if run.history]
+    return _curves(runs, _HISTORY_METRICS)
+
+
+def progressive(runs: Sequence[Run]) -> list[Table]:
+    """What was measured on rows that no replica had trained on yet, a row a step."""
+    return _curves(runs, _PROGRESSIVE_METRICS)
 
 
 def layers(runs: Sequence[Run]) -> list[Table]:
@@ -131,6 +129,16 @@ def layers(runs: Sequence[Run]) -> list[Table]:
     ]
 
 
+def _curves(runs: Sequence[Run], metrics: Mapping[str, tuple[str, Format]]) -> list[Table]:
+    """A table a run that has any of the metrics, of the steps at which it has."""
+    tables = []
+    for run in runs:
+        entries = [entry for entry in run.history if any(is_number(entry.get(metric)) for metric in metrics)]
+        if entries:
+            tables.append(_records("Step", "step", entries, metrics, _title(run, runs)))
+    return tables
+
+
 def _records(
     head: str, key: str, records: Sequence[Mapping[str, Any]], metrics: Mapping[str, tuple[str, Format]], title: str
 ) -> Table:
@@ -138,25 +146,17 @@ def _records(
     known = {metric: how for metric, how in metrics.items() if any(is_number(each.get(metric)) for each in records)}
     rows = {
         count(record[key]) if is_number(record[key]) else str(record[key]): [
-            _number(record.get(metric), text) for metric, (_, text) in known.items()
+            number(record.get(metric), text) for metric, (_, text) in known.items()
         ]
         for record in records
     }
     return Table((head, *(name for name, _ in known.values())), rows, title)
 
 
-def _number(value: Any, text: Format) -> Cell:
-    return Cell((text(value),), (value if is_number(value) else None,))
-
-
-def _interval(interval: Any) -> Cell:
-    return Cell([percent(end) for end in interval], list(interval)) if interval else Cell()
-
-
 def _compared(values: Sequence[Any], text: Format, change: Change | None = None) -> list[Cell]:
     first, comparable = values[0], change is not None and is_number(values[0])
     changes = [change(value, first) if change and comparable and is_number(value) else "" for value in values[1:]]
-    return _beside([_number(value, text) for value in values], changes)
+    return _beside([number(value, text) for value in values], changes)
 
 
 def _beside(cells: Sequence[Cell], changes: Sequence[str] = ()) -> list[Cell]:
@@ -172,13 +172,6 @@ def _relative_change(value: float, baseline: float) -> str:
 
 def _absolute_change(value: float, baseline: float) -> str:
     return signed(decimal(abs(value - baseline)), value - baseline)
-
-
-def _measured(rows: Mapping[str, Sequence[Cell]]) -> dict[str, Sequence[Cell]]:
-    """Without the rows that no run has a number for."""
-    return {
-        name: cells for name, cells in rows.items() if any(value is not None for cell in cells for value in cell.values)
-    }
 
 
 def _title(run: Run, runs: Sequence[Run]) -> str:

@@ -6,11 +6,16 @@ from collections.abc import Sequence
 
 from smooth_recs.experiments.formats import decimal, percent
 from smooth_recs.experiments.runs import Run, differing, flatten, is_number
+from smooth_recs.experiments.where import highest
 
 _CAVEAT = (
     "The interval is over held-out requests: it tells how far PD would move with other requests, for these very "
     "models. It says nothing about another training run. A claim about an activation needs several pairs, each with a "
     "seed of its own."
+)
+_OVER_REPLICAS = (
+    " The interval over replicas tells how far PD would move with other replicas of the same run: the same data and "
+    "settings, and whatever else the replicas share."
 )
 _DIFFER = {
     "order": "on the same rows, each in an order of its own",
@@ -29,9 +34,37 @@ def sentences(runs: Sequence[Run]) -> list[str]:
     return found + [_over_seeds(run) for run in runs if run.pd.get("interval_over_seeds")]
 
 
+def where(runs: Sequence[Run]) -> list[str]:
+    """Which slice of each run has the highest PD, and how much of the whole difference it carries."""
+    found = []
+    for run in runs:
+        for title, name, each in highest(run)[:1]:
+            text = f"{_of(run, runs)}the PD is highest where {title} is {name}: {percent(each['pd'])}"
+            text += ends(each.get("interval"))
+            if is_number(each.get("weight_share")) and is_number(each.get("pd_share")):
+                text += f". These are {percent(each['weight_share'])} of the examples"
+                text += f" and {percent(each['pd_share'])} of the whole difference"
+            found.append(_sentence(text))
+    return found
+
+
+def recommendations(runs: Sequence[Run]) -> list[str]:
+    """What a retraining does to the lists of each run."""
+    found = []
+    for run in runs:
+        lists = run.metrics.get("recommendations") or {}
+        if is_number(lists.get("swap_rate")):
+            text = f"{_of(run, runs)}{percent(lists['swap_rate'])} of the requests"
+            text += f" have another ordered top {lists.get('k')} by one model than by another"
+            found.append(_sentence(text + ends(lists.get("swap_rate_interval"))))
+    return found
+
+
 def caveat(runs: Sequence[Run]) -> str:
     """What the intervals do not cover; nothing where there is none."""
-    return _CAVEAT if any(run.pd.get("interval") for run in runs) else ""
+    if not any(run.pd.get("interval") for run in runs):
+        return ""
+    return _CAVEAT + (_OVER_REPLICAS if any(run.pd.get("interval_over_replicas") for run in runs) else "")
 
 
 def warnings(runs: Sequence[Run]) -> list[str]:
@@ -43,6 +76,11 @@ def warnings(runs: Sequence[Run]) -> list[str]:
         return []
     reason = f"{', '.join(keys)} differ" if keys else "their fingerprints differ"
     return [f"These runs did not see the same data ({reason}): part of what separates them can be the data."]
+
+
+def ends(interval: Sequence[float] | None, say: str = "95% interval ") -> str:
+    """An interval of shares in brackets, to follow a value; nothing for none."""
+    return f" ({say}{percent(interval[0])} to {percent(interval[1])})" if interval else ""
 
 
 def _disagreement(run: Run) -> list[str]:
@@ -110,9 +148,16 @@ def _over_seeds(run: Run) -> str:
     )
 
 
+def _of(run: Run, runs: Sequence[Run]) -> str:
+    return f"of {run.label}, " if len(runs) > 1 else ""
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def _interval(run: Run, say: str = "95% interval ") -> str:
-    interval = run.pd.get("interval")
-    return f" ({say}{percent(interval[0])} to {percent(interval[1])})" if interval else ""
+    return ends(run.pd.get("interval"), say)
 
 
 def _relative(value: float, baseline: float) -> str:

@@ -1,7 +1,17 @@
-"""Keras metrics of reproducibility and ranking, for both generations of Keras."""
+"""Keras metrics of reproducibility, ranking and calibration, for both generations of Keras."""
 
 from smooth_recs.metrics.auc_loss import AUCLoss
+from smooth_recs.metrics.calibration import Calibration
+from smooth_recs.metrics.normalized_entropy import NormalizedEntropy
 from smooth_recs.metrics.per_query_auc_loss import PerQueryAUCLoss
 from smooth_recs.metrics.prediction_difference import RelativePredictionDifference
+from smooth_recs.metrics.swap_rate import SwapRate
 
-__all__ = ["AUCLoss", "PerQueryAUCLoss", "RelativePredictionDifference"]
+__all__ = [
+    "AUCLoss",
+    "Calibration",
+    "NormalizedEntropy",
+    "PerQueryAUCLoss",
+    "RelativePredictionDifference",
+    "SwapRate",
+]

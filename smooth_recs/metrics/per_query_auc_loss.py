@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from smooth_recs import keras_generation
 from smooth_recs.accuracy import Weighting
+from smooth_recs.metrics import recent_queries, requests
 from smooth_recs.metrics.sums import SumMetric, column, column_like, is_label, nan_unless, weight_column
 
 
@@ -17,7 +18,7 @@ class PerQueryAUCLoss(SumMetric):
 
     `update_state(y_true, y_pred, sample_weight=None, *, query_id)`: labels 0 or 1, scores, and integers or strings that
     name the query, [batch] or [batch, 1] each. Exact for queries that lie whole within a batch; a query whose rows are
-    in several batches counts once in each, with the pairs that it has there.
+    in several batches counts once in each, with the pairs that it has there: `split_queries` counts these.
 
     Args:
       weighting: what a query counts: its `pairs` (the loss over all pairs within queries), the same for all `queries`,
@@ -26,6 +27,10 @@ class PerQueryAUCLoss(SumMetric):
     Attributes:
       queries: how many queries the result is over.
       one_class_queries: how many were left out, because their rows (of positive weight) are all of one class.
+      split_queries: how often a query's rows came in a further batch; 0 where all is exact. It is never too high; it
+        misses queries whose earlier batch is longer ago than a table of 32768 cells remembers (about as many queries:
+        each takes the cell of another), and rows that `tf.distribute` gives to several devices. `merge_state` also
+        counts the queries that both metrics remember.
 
     The result, float64, is NaN where it is not defined: until a query had both classes, and once a score was NaN or a
     label neither 0 nor 1.
@@ -46,12 +51,19 @@ class PerQueryAUCLoss(SumMetric):
         self.total = self.add_sum("total")
         self.queries = self.add_sum("queries")
         self.one_class_queries = self.add_sum("one_class_queries")
+        self.split_queries = self.add_sum("split_queries")
+        self.recent = self.add_weight(name="recent", shape=(recent_queries.CELLS,), initializer="zeros", dtype="int64")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None, *, query_id: Any) -> None:
         score = column(y_pred)
         label = column_like(y_true, score)
         weight = nan_unless(is_label(label) & ~tf.math.is_nan(score), weight_column(sample_weight, score))
-        wrong, positive, negative = _pairs_by_query(label, score, weight, _integers(query_id, score))
+        query_id = requests.flat(query_id, score)
+        order = requests.by_request_and_score(requests.as_integers(query_id), score)
+        label, score, weight, query_id = (tf.gather(values, order) for values in (label, score, weight, query_id))
+        new_query = requests.starts(query_id)
+        self._find_split_queries(query_id, new_query)
+        wrong, positive, negative = _pairs_by_query(label, score, weight, new_query)
         pairs = positive * negative
         both = tf.cast(pairs != 0, tf.float64)  # NaN is not 0
         total = {"pairs": pairs, "queries": both, "examples": both * (positive + negative)}[self.weighting]
@@ -59,6 +71,20 @@ class PerQueryAUCLoss(SumMetric):
         self.total.assign_add(tf.reduce_sum(total))
         self.queries.assign_add(tf.reduce_sum(both))
         self.one_class_queries.assign_add(tf.reduce_sum((1 - both) * tf.cast(positive + negative > 0, tf.float64)))
+
+    def _find_split_queries(self, query_id: tf.Tensor, new_query: tf.Tensor) -> None:
+        cell, mark = recent_queries.cells_and_marks(query_id)
+        table = tf.convert_to_tensor(self.recent)
+        again = new_query & recent_queries.remembered(table, cell, mark)
+        self.split_queries.assign_add(tf.reduce_sum(tf.cast(again, tf.float64)))
+        self.recent.assign(recent_queries.with_marks(table, cell, mark))
+
+    def _merge(self, other: Any) -> None:
+        mine, others = tf.convert_to_tensor(self.recent), tf.convert_to_tensor(other.recent)
+        super()._merge(other)
+        in_both = (mine == others) & (mine > 0)
+        self.split_queries.assign_add(tf.reduce_sum(tf.cast(in_both, tf.float64)))
+        self.recent.assign(tf.where(others > 0, others, mine))  # tables do not add up as sums do
 
     def result(self) -> tf.Tensor:
         # 0 / 0 where no query had both classes.
@@ -68,24 +94,16 @@ class PerQueryAUCLoss(SumMetric):
         return {**super().get_config(), "weighting": self.weighting}
 
 
-def _integers(query_id: Any, other: tf.Tensor) -> tf.Tensor:
-    """[batch] int64, equal where the queries are."""
-    query = tf.reshape(tf.convert_to_tensor(query_id), tf.shape(other))
-    return tf.cast(tf.unique(query)[1] if query.dtype == tf.string else query, tf.int64)
-
-
 def _pairs_by_query(
-    label: tf.Tensor, score: tf.Tensor, weight: tf.Tensor, query: tf.Tensor
+    label: tf.Tensor, score: tf.Tensor, weight: tf.Tensor, new_query: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Weights [batch] of pairs in the wrong order, of positives and of negatives of the queries, then zeros."""
-    order = tf.argsort(score, direction="DESCENDING", stable=True)
-    order = tf.gather(order, tf.argsort(tf.gather(query, order), stable=True))
-    label, score, weight, query = (tf.gather(values, order) for values in (label, score, weight, query))
+    """Weights [batch] of pairs in the wrong order, of positives and of negatives of the queries, then zeros.
+
+    Rows are sorted by query, then by descending score; `new_query` is True at the first row of each.
+    """
     rows = tf.shape(score)[0]
-    new_query = tf.concat([[False], query[1:] != query[:-1]], 0)[:rows]
-    new_score = tf.concat([[False], score[1:] != score[:-1]], 0)[:rows]
-    segment = tf.cumsum(tf.cast(new_query, tf.int32))
-    tied = tf.cumsum(tf.cast(new_query | new_score, tf.int32))  # numbers the groups of equal scores in a query
+    segment = requests.numbered(new_query)
+    tied = requests.numbered(new_query | requests.starts(score))  # numbers the groups of equal scores in a query
     positive, negative = weight * label, weight * (1 - label)
     before = tf.cumsum(negative, exclusive=True)
     above = _first(before, tied, rows) - _first(before, segment, rows)

@@ -30,8 +30,11 @@ class SumMetric(keras_generation.keras().metrics.Metric):  # type: ignore[misc]
                 raise ValueError(
                     f"merge_state needs metrics of the same class and settings as {self!r}, got {metric!r}"
                 )
-            for total, more in zip(self.variables, metric.variables, strict=True):
-                total.assign_add(more)
+            self._merge(metric)
+
+    def _merge(self, other: Any) -> None:
+        for total, more in zip(self.variables, other.variables, strict=True):
+            total.assign_add(more)
 
 
 def _settings(metric: Any) -> dict[str, Any]:

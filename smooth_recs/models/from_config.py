@@ -21,10 +21,11 @@ from smooth_recs.models.linear import Linear  # noqa: E402
 from smooth_recs.models.ranking import RankingModel  # noqa: E402
 
 
-def ranking_model(model: config_lib.Model, encoder: Encoder) -> RankingModel:
-    """A new, uncompiled model for rows that `encoder` encodes."""
+def ranking_model(model: config_lib.Model, encoder: Encoder, table_rows: int | None = None) -> RankingModel:
+    """A new, uncompiled model for rows that `encoder` encodes; `table_rows` makes every feature's table that long."""
     features = [
-        EmbeddedFeature(f.name, encoder.table_rows(f), f.max_values, f.combiner) for f in encoder.schema.categorical
+        EmbeddedFeature(f.name, table_rows or encoder.table_rows(f), f.max_values, f.combiner)
+        for f in encoder.schema.categorical
     ]
     numeric = [feature.name for feature in encoder.schema.numeric]
     if model.interaction == "dot" and not features:

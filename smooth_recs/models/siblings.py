@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from smooth_recs import keras_generation
 from smooth_recs.data.windows import SiblingBatches
+from smooth_recs.models.progressive import ProgressiveMetrics, new_rows
 
 DIFFER = ("order", "init", "both", "nothing")
 
@@ -52,6 +53,7 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
         super().__init__(**kwargs)
         self.replicas = [build_fn() for _ in range(replicas)]
         self.differ = differ
+        self.progressive: ProgressiveMetrics | None = None
         self._replicas_built = False
 
     @property
@@ -64,9 +66,18 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
         """Each name once: reported is one mean over the replicas."""
         return list(self.replicas[0].metrics_names)
 
-    def compile(self, **kwargs: Any) -> None:
-        """Settings of the loop only (`steps_per_execution`, `run_eagerly`): every replica has its own optimizer."""
+    def compile(self, *, progressive: bool = False, **kwargs: Any) -> None:
+        """Settings of the loop only (`steps_per_execution`, `run_eagerly`): every replica has its own optimizer.
+
+        Args:
+          progressive: before each training step all replicas predict rows that none has trained on yet: `ahead` of
+            `SiblingBatches`, or the batch itself where they share it. `progressive_pd`, `progressive_log_loss` and
+            `progressive_auc_loss` in the logs are of all such rows since `callbacks.ProgressiveValidation`, or nobody,
+            last reset them: `fit` does not, so that a resumed run goes on with them.
+          kwargs: those of `tf.keras.Model.compile` that are settings of the loop.
+        """
         super().compile(**kwargs)
+        self.progressive = ProgressiveMetrics(len(self.replicas)) if progressive else None
 
     def fit(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As `tf.keras.Model.fit`, for a `tf.data.Dataset`."""
@@ -100,8 +111,18 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
         batches: Sequence[Any] = data.batches if isinstance(data, SiblingBatches) else [data] * len(self.replicas)
         if len(batches) != len(self.replicas):
             raise ValueError(f"there must be one batch a replica, got {len(batches)} for {len(self.replicas)} replicas")
+        progressive = self._validate_progressively(data)
         logs = [replica.train_step(batch) for replica, batch in zip(self.replicas, batches, strict=True)]
-        return _means(logs)
+        return {**_means(logs), **progressive}
+
+    def _validate_progressively(self, data: Any) -> dict[str, Any]:
+        if self.progressive is None:
+            return {}
+        new = new_rows(data)
+        if new is not None:
+            x, label, weight = new
+            self.progressive.update(self.call(x, training=False), label, weight)
+        return self.progressive.result()
 
     def test_step(self, data: Any) -> dict[str, Any]:
         return _means([replica.test_step(data) for replica in self.replicas])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smooth_recs import accuracy, prediction_difference
+from smooth_recs import accuracy, keras_generation, prediction_difference
 from smooth_recs.callbacks import PredictionDifference
 
 pytestmark = pytest.mark.both_generations
@@ -232,6 +232,35 @@ def test_one_trace_even_with_a_partial_batch() -> None:
     assert len(measured.history) == 10
     # One trace of each model; Keras may call each once more to build it.
     assert 2 <= len(traces) <= 4
+
+
+@pytest.mark.skipif(not keras_generation.is_legacy(), reason="Keras 3 does not train such a model either")
+def test_a_model_with_an_if_over_a_tensor() -> None:
+    class Branching(tf.keras.Model):
+        def call(self, inputs: Any, training: bool = False) -> Any:
+            return tf.zeros_like(inputs[:, 0]) if tf.reduce_mean(inputs) > 10 else tf.sigmoid(inputs[:, 0])
+
+    measured = PredictionDifference((HELD_OUT_X,), models=[Branching(), model(2, rate=0.0)])
+    fit(model(1), measured)
+    untrained = np.asarray(model(2)(HELD_OUT_X), np.float64)[:, 0]
+    expected = eq_2(1 / (1 + np.exp(-HELD_OUT_X[:, 0])), untrained, np.ones(70))
+    assert measured.history[0]["pd"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_models_are_not_traced_again_in_the_next_fit() -> None:
+    calls = []
+
+    class Traced(tf.keras.Model):
+        def call(self, inputs: Any, training: bool = False) -> Any:
+            calls.append(inputs.shape)
+            return tf.sigmoid(inputs[:, 0])
+
+    trained, measured = model(1), PredictionDifference((HELD_OUT_X,), models=[Traced(), Traced()])
+    fit(trained, measured)
+    first = len(calls)
+    fit(trained, measured)
+    assert len(calls) == first > 0
+    assert [entry["step"] for entry in measured.history] == [15, 30]
 
 
 def test_logits() -> None:

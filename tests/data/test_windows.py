@@ -184,3 +184,87 @@ def test_large_seeds_and_window_numbers() -> None:
     found = orders(40, [big, big + 1], window=20, batch_size=5, first_window=2**33)
     assert found[0] != found[1]
     assert sorted(found[0]) == list(range(40))
+
+
+def steps_with_ahead(rows: int, seeds: list[int], **settings: Any) -> list[tuple[list[list[int]], list[int]]]:
+    """For every step the row numbers of each sibling's batch, and those that are ahead."""
+    steps = []
+    for element in shuffled(reader(rows, settings.pop("chunk", 7)), seeds=seeds, ahead=True, **settings):
+        x, y = tf.nest.map_structure(lambda column: column.numpy(), element.ahead)
+        assert len(x["id"]) == len(y) == len(element.batches[0][1]) == len(element.is_ahead)
+        np.testing.assert_array_equal(x["pair"], np.stack([x["id"], -x["id"]], axis=1))
+        np.testing.assert_array_equal(x["id"], y)
+        ahead = x["id"][element.is_ahead.numpy()].tolist()
+        steps.append(([batch[0]["id"].numpy().tolist() for batch in element.batches], ahead))
+    return steps
+
+
+@given(
+    rows=st.integers(1, 60),
+    window=st.integers(1, 25),
+    batch_size=st.integers(1, 12),
+    chunk=st.integers(1, 70),
+    data=st.data(),
+)
+@settings(max_examples=15, deadline=None)
+def test_every_row_after_the_first_window_is_ahead_once_before_any_sibling_has_it(
+    rows: int, window: int, batch_size: int, chunk: int, data: st.DataObject
+) -> None:
+    seeds = [1, 2, 3]
+    size = batch_size if window == 1 else window
+    start = data.draw(st.integers(0, (rows - 1) // batch_size), label="step") * batch_size
+    arguments = {"window": window, "batch_size": batch_size, "first_window": 2}
+    steps = steps_with_ahead(rows, seeds, chunk=chunk, start=start, **arguments)
+    trained: set[int] = set()
+    for of_siblings, ahead in steps:
+        assert not trained & set(ahead)
+        trained.update(*of_siblings)
+    # In the log's order; a resumed run goes on where the other was.
+    assert [row for _, ahead in steps for row in ahead] == list(range(start + size, rows))
+    # What is trained on is what it is without.
+    plain = batches(rows, seeds, start=start, **arguments)
+    assert [of_siblings for of_siblings, _ in steps] == [
+        [b.tolist() for b in step] for step in zip(*plain, strict=True)
+    ]
+
+
+def test_a_window_of_one_row_has_the_next_batch_ahead() -> None:
+    steps = steps_with_ahead(10, [1, 2], window=1, batch_size=4)
+    assert steps == [([[0, 1, 2, 3]] * 2, [4, 5, 6, 7]), ([[4, 5, 6, 7]] * 2, [8, 9]), ([[8, 9]] * 2, [])]
+
+
+def test_equal_seeds_need_nothing_ahead() -> None:
+    one, other = (list(shuffled(reader(20), window=10, batch_size=4, seeds=[3, 3], ahead=a)) for a in (True, False))
+    for (x, _), (expected, _) in zip(one, other, strict=True):
+        np.testing.assert_array_equal(x["id"], expected["id"])
+
+
+def test_rows_ahead_of_every_type_and_of_unknown_width() -> None:
+    def open_rows(start: int) -> tf.data.Dataset:
+        def chunk(n: tf.Tensor) -> dict[str, tf.Tensor]:
+            wide = tf.repeat(tf.as_string(n)[:, None], 3, axis=1)
+            return {"text": tf.as_string(n), "wide": tf.ensure_shape(wide, [None, None]), "half": tf.cast(n, tf.half)}
+
+        return tf.data.Dataset.range(start, 7).batch(3).map(chunk)
+
+    steps = list(shuffled(open_rows, window=4, batch_size=4, seeds=[1, 2], ahead=True))
+    assert steps[0].ahead["text"].numpy()[steps[0].is_ahead.numpy()].tolist() == [b"4", b"5", b"6"]
+    assert steps[0].ahead["wide"].numpy()[:3, 1].tolist() == [b"4", b"5", b"6"]
+    assert steps[0].ahead["half"].numpy()[:3].tolist() == [4, 5, 6]
+    assert not steps[1].is_ahead.numpy().any()
+
+
+def test_rows_ahead_are_not_read_again() -> None:
+    read = []
+
+    def open_rows(start: int) -> tf.data.Dataset:
+        def note(n: tf.Tensor) -> tf.Tensor:
+            read.extend(n.numpy().tolist())
+            return n
+
+        noted = tf.data.Dataset.range(start, 40).batch(10)
+        return noted.map(lambda n: tf.ensure_shape(tf.py_function(note, [n], tf.int64), [None]))
+
+    for _ in shuffled(open_rows, window=20, batch_size=5, seeds=[1, 2], ahead=True):
+        pass
+    assert sorted(read) == list(range(40))

@@ -50,13 +50,42 @@ def test_within_a_ten_thousandth_of_exact(click_rate_logit: float, spread: float
     assert streamed(label, prediction, weight) == pytest.approx(accuracy.auc_loss(label, prediction, weight), abs=1e-4)
 
 
-def test_one_percent_positives_with_a_strong_model() -> None:
-    rng = np.random.default_rng(0)
-    label = (np.arange(300_000) % 100 == 0).astype(np.float64)
-    prediction = 1 / (1 + np.exp(-rng.normal(-5 + 1.5 * label, 0.5)))
-    exact = accuracy.auc_loss(label, prediction)
-    assert exact < 0.03
-    assert streamed(label, prediction.astype(np.float32)) == pytest.approx(exact, abs=1e-4)
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(
+    ("mean", "spread", "separation"),
+    [
+        (-4.6, 1.0, 1.0),
+        (-5.0, 0.5, 3.0),  # a strong model
+        (-4.6, 0.1, 0.0),  # one that knows nothing
+        (-4.6, 0.01, 0.0),
+        (-4.6, 0.01, 1.0),  # all predictions within a bin or ten
+        (8.0, 0.1, 1.0),
+        (-14.0, 0.1, 1.0),  # far off
+        (-14.0, 2.0, 2.0),
+    ],
+)
+def test_one_percent_positives(mean: float, spread: float, separation: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    label = (rng.uniform(size=10**6) < 0.01).astype(np.float64)
+    prediction = 1 / (1 + np.exp(-rng.normal(mean + spread * separation * label, spread)))
+    for dtype in (np.float64, np.float32):
+        exact = accuracy.auc_loss(label, prediction.astype(dtype))
+        assert streamed(label, prediction.astype(dtype), batches=3) == pytest.approx(exact, abs=1e-4)
+
+
+def test_predictions_beyond_the_last_bin_still_order_against_the_rest() -> None:
+    metric = AUCLoss()
+    metric.update_state(np.array([1.0, 0.0, 0.0]), np.array([1 - 1e-15, 1e-300, 0.4]))
+    assert float(metric.result()) == 0.0
+
+
+def test_no_more_than_all_pairs_of_a_bin_are_wrong() -> None:
+    metric = AUCLoss()
+    metric.update_state(np.array([0.0, 1.0]), np.array([0.5, 0.5005]))  # the ends of one bin, in the right order
+    assert 0.0 <= float(metric.result()) < 0.5
+    metric.reset_state()
+    metric.update_state(np.array([1.0, 0.0]), np.array([0.5, 0.5005]))
+    assert 0.5 < float(metric.result()) <= 1.0
 
 
 def test_certain_predictions_and_the_ends() -> None:
@@ -71,6 +100,16 @@ def test_counts_go_on_past_two_to_the_25() -> None:
     for _ in range(4):
         metric.update_state(np.array([0.0]), np.array([0.1]))
     assert float(metric.result()) == 2.0**25 / (2.0**26 + 4)
+
+
+def test_merged_shards_are_one_stream() -> None:
+    label, prediction = click_log(3000, -2.0, 0.01)
+    shards = [AUCLoss() for _ in range(3)]
+    for shard, part in zip(shards, np.array_split(np.arange(3000), [1, 800]), strict=True):
+        shard.update_state(label[part], prediction[part])
+    merged = AUCLoss()
+    merged.merge_state(iter(shards))
+    assert float(merged.result()) == streamed(label, prediction)  # whole weights: sums are exact
 
 
 def test_not_defined_is_nan() -> None:

@@ -26,13 +26,16 @@ label = (rng.uniform(size=96) < a).astype(np.float64)
 query = np.arange(96) // 6  # batches of 12 on each device: whole queries
 
 def make():
-    return [metrics.RelativePredictionDifference(), metrics.AUCLoss(), metrics.PerQueryAUCLoss("examples")]
+    return [metrics.RelativePredictionDifference(), metrics.AUCLoss(), metrics.PerQueryAUCLoss("examples"),
+            metrics.Calibration(), metrics.NormalizedEntropy(), metrics.SwapRate(k=2)]
 
-def update(pd, auc, per_query, batch):
+def update(pd, auc, per_query, calibration, entropy, swaps, batch):
     a, b, weight, label, query = batch
     pd.update_state(a, b, weight)
-    auc.update_state(label, a, weight)
     per_query.update_state(label, a, weight, query_id=query)
+    swaps.update_state(a, b, weight, query_id=query)
+    for metric in (auc, calibration, entropy):
+        metric.update_state(label, a, weight)
 
 with strategy.scope():
     mirrored = make()
@@ -49,13 +52,22 @@ for batch in strategy.experimental_distribute_dataset(dataset.with_options(optio
     step(batch)
 for batch in dataset:
     update(*single, batch)
-print(json.dumps({"replicas": strategy.num_replicas_in_sync,
-                  "mirrored": [float(metric.result()) for metric in mirrored],
-                  "single": [float(metric.result()) for metric in single],
-                  "queries": [float(tf.convert_to_tensor(metrics[2].queries)) for metrics in (mirrored, single)]}))
+
+def numbers(kind):
+    return [float(tf.convert_to_tensor(getattr(metrics[2], kind))) for metrics in (mirrored, single)]
+
+results = {"replicas": strategy.num_replicas_in_sync,
+           "mirrored": [float(metric.result()) for metric in mirrored],
+           "single": [float(metric.result()) for metric in single],
+           "queries": numbers("queries"), "split": numbers("split_queries")}
+for batch in strategy.experimental_distribute_dataset(dataset.with_options(options)):
+    step(batch)  # once more: each device sees its own queries again
+results["split_twice"] = numbers("split_queries")
+print(json.dumps(results))
 for metric in mirrored:
     metric.reset_state()
 assert float(mirrored[0].result()) == 0.0
+assert numbers("split_queries")[0] == 0.0
 """
 
 
@@ -68,3 +80,5 @@ def test_two_devices_give_what_one_gives() -> None:
     assert printed["replicas"] == 2
     assert printed["mirrored"] == pytest.approx(printed["single"], rel=1e-13)
     assert printed["queries"][0] == printed["queries"][1] > 0
+    assert printed["split"] == [0, 0]
+    assert printed["split_twice"] == [16, 0]

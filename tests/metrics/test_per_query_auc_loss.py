@@ -82,6 +82,57 @@ def test_strings_large_integers_and_unsorted_rows() -> None:
         assert float(metric.result()) == pytest.approx(exact, rel=1e-12)
 
 
+def split_count(batches: list[Any]) -> int:
+    """How often a query's rows came in a further batch."""
+    return sum(len(set(batch)) for batch in batches) - len({query for batch in batches for query in batch})
+
+
+def fed(batches: list[Any]) -> PerQueryAUCLoss:
+    metric = PerQueryAUCLoss()
+    for batch in batches:
+        metric.update_state(np.ones(len(batch)), np.full(len(batch), 0.5), query_id=np.array(batch))
+    return metric
+
+
+def test_split_queries_by_hand() -> None:
+    metric = fed([[7, 7, 8], [9, 8, 8], [8, 0, -1]])
+    assert float(metric.split_queries) == 2  # query 8, twice
+    metric.update_state(np.ones(3), np.ones(3), query_id=np.array([0, 0, -1]))
+    assert float(metric.split_queries) == 4
+    metric.reset_state()
+    assert float(metric.split_queries) == 0
+    metric.update_state(np.ones(2), np.ones(2), query_id=np.array([0, 8]))
+    assert float(metric.split_queries) == 0  # the table was emptied too
+
+
+IDS = st.one_of(st.integers(-3, 12), st.sampled_from([2**62, -(2**63), 2**63 - 1, 2**15, 2**49]))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.lists(IDS, min_size=1, max_size=8), min_size=1, max_size=6), st.integers(0, 6))
+def test_split_queries_are_counted_and_merged(batches: list[list[int]], cut: int) -> None:
+    assert float(fed(batches).split_queries) == split_count(batches)
+    words = [[f"q{query}" for query in batch] for batch in batches]
+    assert float(fed(words).split_queries) == split_count(batches)
+    merged = PerQueryAUCLoss()
+    merged.merge_state([fed(batches[:cut]), fed(batches[cut:])])
+    assert float(merged.split_queries) == split_count(batches)
+    merged.update_state(np.ones(1), np.ones(1), query_id=np.array([batches[0][0]]))
+    assert float(merged.split_queries) == split_count(batches) + 1  # the tables were merged too
+
+
+def test_no_false_alarm_and_a_long_memory() -> None:
+    # Far more queries than cells, none of them split: nothing is found. Then the latest 20,000 once more.
+    for ids in (np.arange(200_000), np.random.default_rng(0).permutation(10**7)[:200_000] * 2**15):
+        metric = fed(np.array_split(ids, 10))
+        assert float(metric.split_queries) == 0
+        metric.update_state(np.ones(20_000), np.ones(20_000), query_id=ids[-20_000:])
+        assert 0.5 * 20_000 < float(metric.split_queries) <= 20_000
+    # Consecutive ids hardly share cells.
+    metric = fed([np.arange(10_000), np.arange(10_000)])
+    assert float(metric.split_queries) == 10_000
+
+
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_compiled(jit_compile: bool) -> None:
     label, prediction, weight, query = log(50)
@@ -94,6 +145,9 @@ def test_compiled(jit_compile: bool) -> None:
     update(*(tf.constant(values) for values in (label, prediction, weight, query)))
     exact = accuracy.per_query_auc_loss(label, prediction, query, weight)
     assert float(metric.result()) == pytest.approx(exact.value, rel=1e-12)
+    assert float(metric.split_queries) == 0
+    update(*(tf.constant(values[:7]) for values in (label, prediction, weight, query)))
+    assert float(metric.split_queries) == np.unique(query[:7]).size
 
 
 def test_not_defined_or_bad_input_is_nan() -> None:

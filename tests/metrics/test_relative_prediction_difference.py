@@ -11,7 +11,14 @@ import pytest
 import tensorflow as tf
 
 from smooth_recs import prediction_difference
-from smooth_recs.metrics import AUCLoss, PerQueryAUCLoss, RelativePredictionDifference
+from smooth_recs.metrics import (
+    AUCLoss,
+    Calibration,
+    NormalizedEntropy,
+    PerQueryAUCLoss,
+    RelativePredictionDifference,
+    SwapRate,
+)
 
 pytestmark = pytest.mark.both_generations
 
@@ -102,6 +109,8 @@ def test_only_alike_metrics_merge() -> None:
         RelativePredictionDifference().merge_state([AUCLoss()])
     with pytest.raises(ValueError, match="same class and settings"):
         PerQueryAUCLoss("pairs").merge_state([PerQueryAUCLoss("queries")])
+    with pytest.raises(ValueError, match="same class and settings"):
+        SwapRate(k=3).merge_state([SwapRate(k=2)])
     PerQueryAUCLoss("pairs", name="a").merge_state([PerQueryAUCLoss("pairs", name="b")])
 
 
@@ -111,6 +120,9 @@ def test_only_alike_metrics_merge() -> None:
         RelativePredictionDifference(name="difference"),
         AUCLoss(name="ranking"),
         PerQueryAUCLoss(weighting="examples", name="within"),
+        Calibration(name="bias"),
+        NormalizedEntropy(name="entropy"),
+        SwapRate(k=5, name="swaps"),
     ],
     ids=lambda metric: type(metric).__name__,
 )

@@ -1,0 +1,181 @@
+"""Early stopping and the best weights, by PD and accuracy together."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from smooth_recs import keras_generation
+from smooth_recs.callbacks.prediction_difference import PredictionDifference
+from smooth_recs.errors import InputError
+
+ENDING = ".weights.h5"
+
+
+class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[misc]
+    """Keeps the weights of the best measurement, those in the middle of an epoch included, and stops when none follows.
+
+    A measurement is better than another if it exceeds the bounds of `subject_to` by less (the sum of what is above
+    them), or by the same, 0 most often, and its `minimize` is lower. One with a NaN among these values never is. So
+    `minimize="log_loss", subject_to={"pd": 0.1}` takes the lowest log loss that comes with a PD of at most 0.1.
+
+    Args:
+      measured: the callback that measures. It must be among the callbacks of `fit` too, in any place.
+      minimize: name of a value of its `history`.
+      subject_to: upper bounds on values of its history, slices (`pd/NAME=VALUE`) included; None: no bounds.
+      patience: measurements without a better one after which training stops; None: it does not.
+      filepath: where the best weights of the trained model are written, `*.weights.h5`; None: nowhere.
+      restore_best_weights: the trained model has the best weights when `fit` ends, stopped or not. They are kept in
+        memory.
+
+    Attributes:
+      best: the best measurement, with its `step`; None before the first one without NaN.
+      waited: how many measurements there were since.
+      stopped: `patience` is used up.
+
+    All three follow from `measured.history` alone: give a resumed run's callback the history of the interrupted one,
+    and `filepath` or `callbacks.checkpoints.Checkpoints(..., best=...)` for the weights.
+
+    Raises:
+      ValueError: an argument breaks a rule above.
+
+    ```python
+    x, y = np.random.rand(256, 4), np.random.randint(2, size=256)
+    a, b = (tf.keras.Sequential([tf.keras.layers.Dense(1, activation="sigmoid")]) for _ in range(2))
+    a.compile(optimizer="adagrad", loss="binary_crossentropy")
+    measured = sr.callbacks.PredictionDifference((x, y), models=[b], every=4)
+    best = sr.callbacks.KeepBest(measured, subject_to={"pd": 0.1}, patience=3)
+    a.fit(x, y, epochs=10, callbacks=[measured, best])
+    best.best  # {"step": ..., "pd": ..., "auc": ..., "log_loss": ...}
+    ```
+    """
+
+    def __init__(
+        self,
+        measured: PredictionDifference,
+        *,
+        minimize: str = "log_loss",
+        subject_to: Mapping[str, float] | None = None,
+        patience: int | None = None,
+        filepath: str | os.PathLike[str] | None = None,
+        restore_best_weights: bool = True,
+    ) -> None:
+        super().__init__()
+        self.minimize = minimize
+        self.subject_to = dict(subject_to or {})
+        _check(measured, minimize, self.subject_to, patience, filepath)
+        self.measured = measured
+        self.patience = math.inf if patience is None else patience
+        self.filepath = None if filepath is None else str(filepath)
+        self.restore_best_weights = restore_best_weights
+        self.best: dict[str, float] | None = None
+        self.waited = 0
+        self._copies: list[tf.Variable] = []
+        self._weights_at: float | None = None  # the step that the copies are of
+        self._copies_restored = False
+        self.async_safe = self._supports_tf_logs = True
+
+    @property
+    def stopped(self) -> bool:
+        return self.waited >= self.patience
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        if self._measurement not in self.measured.listeners:
+            self.measured.listeners.append(self._measurement)
+        self.replay()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        if self.restore_best_weights:
+            self.restore(self.model)
+
+    def replay(self) -> None:
+        """Makes `best`, `waited` and `stopped` what they follow to be from the history so far."""
+        self.best, self.waited = None, 0
+        for entry in self.measured.history:
+            self._consider(entry)
+        if self._copies_restored:
+            self._weights_at, self._copies_restored = self.best and self.best["step"], False
+
+    def restore(self, model: Any) -> None:
+        """Gives the model the best weights; without any measurement it keeps its own.
+
+        Raises:
+          InputError: the best measurement was made in an interrupted run, and its weights were not kept.
+        """
+        if self.best is None:
+            return
+        if self._weights_at == self.best["step"]:
+            for variable, copy in zip(model.weights, self._copies, strict=True):
+                variable.assign(copy)
+        elif self.filepath is not None and os.path.exists(self.filepath):
+            model.load_weights(self.filepath)
+        else:
+            raise InputError(
+                f"the best weights are of step {self.best['step']}, before this run was interrupted: "
+                "they come back only with a filepath or from a checkpoint"
+            )
+
+    def copies(self, model: Any) -> list[tf.Variable]:
+        """Variables that hold the best weights of the model, which must be built: what a checkpoint saves of them."""
+        if not self._copies:
+            self._copies = [tf.Variable(tf.convert_to_tensor(w), trainable=False) for w in model.weights]
+        return self._copies
+
+    def copies_restored(self) -> None:
+        """After a checkpoint brought the copies back: they are of the best measurement of the history by then."""
+        self._copies_restored = True
+
+    def _measurement(self, entry: dict[str, float]) -> None:
+        if self._consider(entry):
+            self._keep(entry["step"])
+        elif self.stopped:
+            self.model.stop_training = True
+
+    def _consider(self, entry: dict[str, float]) -> bool:
+        """Takes note of a measurement; True if it is the best."""
+        rank = self._rank(entry)
+        if math.isnan(sum(rank)) or (self.best is not None and rank >= self._rank(self.best)):
+            self.waited += 1
+            return False
+        self.best, self.waited = entry, 0
+        return True
+
+    def _rank(self, entry: dict[str, float]) -> tuple[float, float]:
+        """(excess over the bounds, objective): less is better."""
+        for name in (self.minimize, *self.subject_to):
+            if name not in entry and not math.isnan(entry["pd"]):
+                known = ", ".join(known for known in entry if known != "step")
+                raise InputError(f"minimize and subject_to must name measured values ({known}), got {name!r}")
+        value = {name: entry.get(name, math.nan) for name in (self.minimize, *self.subject_to)}
+        excess = [value[name] - bound if not value[name] <= bound else 0.0 for name, bound in self.subject_to.items()]
+        return sum(excess, 0.0), value[self.minimize]
+
+    def _keep(self, step: float) -> None:
+        if self.restore_best_weights or self._copies:
+            for copy, weight in zip(self.copies(self.model), self.model.weights, strict=True):
+                copy.assign(tf.convert_to_tensor(weight))
+            self._weights_at = step
+        if self.filepath is not None:
+            unfinished = self.filepath.removesuffix(ENDING) + ".unfinished" + ENDING
+            self.model.save_weights(unfinished)
+            os.replace(unfinished, self.filepath)
+
+
+def _check(
+    measured: PredictionDifference, minimize: str, subject_to: Mapping[str, float], patience: Any, filepath: Any
+) -> None:
+    losses = [name for name in measured.names if name != "auc"]
+    for argument, name in (("minimize", minimize), *(("subject_to", name) for name in subject_to)):
+        if name not in losses and not name.startswith("pd/"):
+            raise InputError(f"{argument} must name one of {', '.join(losses)} or a slice pd/NAME=VALUE, got {name!r}")
+    for name, bound in subject_to.items():
+        if not bound >= 0:
+            raise InputError(f"subject_to must hold bounds of at least 0, got {bound!r} for {name!r}")
+    if patience is not None and (not isinstance(patience, int) or patience < 1):
+        raise InputError(f"patience must be a number of measurements of at least 1 or None, got {patience!r}")
+    if filepath is not None and not str(filepath).endswith(ENDING):
+        raise InputError(f"filepath must end with {ENDING}, got {str(filepath)!r}")

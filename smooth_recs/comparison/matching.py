@@ -1,0 +1,119 @@
+"""The rows of two sides, each row of the one beside its like of the other."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from smooth_recs.comparison.artifacts import PREDICTIONS
+from smooth_recs.comparison.sides import KEY, Columns, Side
+from smooth_recs.errors import InputError
+
+Keys = npt.NDArray[Any]
+_SEPARATOR = b"\x1f"
+
+
+@dataclasses.dataclass(frozen=True)
+class Matched:
+    """Rows that are on both sides, in the order of a.
+
+    Attributes:
+      columns: `prediction` [n, 2] and the others, by role (see `sides.Side`): those of a, else those of b.
+      only_in_a, only_in_b: how many rows have no like.
+    """
+
+    columns: Columns
+    only_in_a: int
+    only_in_b: int
+
+    def group(self, prefix: str) -> Columns:
+        """The columns whose role begins so, by the rest of it."""
+        return {role.removeprefix(prefix): c for role, c in self.columns.items() if role.startswith(prefix)}
+
+
+def match(a: Side, b: Side) -> Matched:
+    """Rows with equal keys or, where the sides have none, rows with equal numbers.
+
+    Raises:
+      InputError: a key is twice on one side; no key is on both; a matched row has another label, weight, query id or
+        multiplier on either side.
+    """
+    rows_a, rows_b = _by_key(a, b) if a.keys else (np.arange(a.row.size), np.arange(b.row.size))
+    of_a = {role: column[rows_a] for role, column in a.columns.items()}
+    of_b = {role: column[rows_b] for role, column in b.columns.items()}
+    _check_agreement(a, b, of_a, of_b)
+    merged = {role: column for role, column in (of_b | of_a).items() if not role.startswith(KEY)}
+    merged["prediction"] = np.stack([of_a["prediction"], of_b["prediction"]], axis=1)
+    return Matched(merged, a.row.size - rows_a.size, b.row.size - rows_b.size)
+
+
+def _by_key(a: Side, b: Side) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    pairs = [_comparable(*pair) for pair in zip(a.keys, b.keys, strict=True)]
+    of_a, of_b = (_joined([pair[side] for pair in pairs]) for side in (0, 1))
+    for side, keys in ((a, of_a), (b, of_b)):
+        _check_unique(side, keys)
+    _, rows_a, rows_b = np.intersect1d(of_a, of_b, assume_unique=True, return_indices=True)
+    if not rows_a.size:
+        examples = f"{_shown(of_a[0])} and {_shown(of_b[0])}"
+        raise InputError(f"--key: no row of --a has the key of a row of --b; the first ones are {examples}")
+    order = np.argsort(rows_a)
+    return rows_a[order], rows_b[order]
+
+
+def _comparable(one: Keys, other: Keys) -> tuple[Keys, Keys]:
+    """Integers on both sides stay so; else both become texts, the shortest ones of numbers: of 7 and 7.0 it is "7"."""
+    if one.dtype.kind in "iu" and other.dtype.kind in "iu":
+        return one, other
+    return _texts(one), _texts(other)
+
+
+def _joined(columns: list[Keys]) -> Keys:
+    if len(columns) == 1:
+        return columns[0]
+    parts = [_texts(column).tolist() for column in columns]
+    return np.array([_SEPARATOR.join(cells) for cells in zip(*parts, strict=True)], "S")
+
+
+def _texts(column: Keys) -> Keys:
+    if column.dtype.kind == "S":
+        return column
+    return np.array([text.removesuffix(".0") for text in column.astype("U").tolist()], "S")
+
+
+def _check_unique(side: Side, keys: Keys) -> None:
+    order = np.argsort(keys, kind="stable")
+    again = np.flatnonzero(keys[order][1:] == keys[order][:-1])
+    if again.size:
+        first, second = side.row[order[again[0] : again[0] + 2]]
+        raise InputError(
+            f"{side.artifact.flag}: --key must tell rows apart, got {_shown(keys[order[again[0]]])} in rows {first} "
+            f"and {second}"
+        )
+
+
+def _check_agreement(a: Side, b: Side, of_a: Columns, of_b: Columns) -> None:
+    from_files = a.artifact.kind == b.artifact.kind == PREDICTIONS  # the data of a model make numbers of query ids
+    for role in ("label", "weight", "multiplier", *(["query_id"] if from_files else [])):
+        if role not in of_a or role not in of_b:
+            continue
+        one, other = of_a[role], of_b[role]
+        if role == "query_id":
+            one, other = _comparable(one, other)
+            differ = one != other
+        else:
+            differ = ~np.isclose(one, other, rtol=1e-6, atol=0.0, equal_nan=True)
+        if differ.any():
+            row = int(np.argmax(differ))
+            raise InputError(
+                f"{role} must be the same in --a and --b, got {_shown(one[row])} and {_shown(other[row])} in row {row} "
+                "of those that match"
+            )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bytes):
+        return repr(value.replace(_SEPARATOR, b",").decode("utf-8", "backslashreplace"))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,105 @@
+"""What a comparison is asked to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+from smooth_recs.config import Config, Evaluation
+from smooth_recs.errors import InputError
+from smooth_recs.gates import Limits
+
+DEFAULT_COLUMNS = {"prediction": "prediction", "label": "label", "weight": "weight", "query_id": "query_id"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """Every `count`-th batch of rows, beginning with batch `number` - 1 (counted from 0)."""
+
+    number: int = 1
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """The shard that `2/3` names; raises InputError for any other text."""
+        number, slash, count = text.partition("/")
+        if slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
+            return cls(int(number), int(count))
+        raise InputError(f"--shard must be i/n with i from 1 to n, such as 1/3, got {text!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The flags of `smooth_recs.bin.compare`.
+
+    Attributes:
+      a, b: paths of the baseline and the new model: an export, a Keras model or a file of predictions.
+      output: path of the JSON file; the HTML file and the shards lie beside it.
+      config: whose held-out rows models predict; None: both are files.
+      key: columns of files, or features, whose values together tell rows apart; none: rows stand in the same order.
+      columns: names that were chosen for the columns `prediction`, `label`, `weight`, `query_id` and `multiplier` of
+        files; a chosen one must be there.
+      evaluation: slices, k and threshold; `order_by` where `columns` has no `multiplier`.
+      limits: the gates.
+      shard: the part to predict; None: all rows, which are then measured.
+      merge: measures the shards that other processes left.
+    """
+
+    a: str
+    b: str
+    output: str
+    config: Config | None = None
+    key: tuple[str, ...] = ()
+    columns: dict[str, str] = dataclasses.field(default_factory=dict)
+    evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    shard: Shard | None = None
+    merge: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.output.endswith(".json"):
+            raise InputError(f"--output must be a .json file, got {self.output!r}")
+        if self.merge and self.shard:
+            raise InputError("--merge joins shards that are there, so it must not come with --shard")
+        if self.evaluation.k < 1:
+            raise InputError(f"--k must be at least 1, got {self.evaluation.k}")
+        if not 0 <= self.evaluation.threshold <= 1:
+            raise InputError(f"--threshold must be from 0 to 1, got {self.evaluation.threshold:g}")
+        for name in (*self.key, *self.evaluation.slices):
+            if not name:
+                raise InputError("--key and --slices must be names with commas, got an empty one")
+
+    @property
+    def stem(self) -> str:
+        return self.output.removesuffix(".json")
+
+    @property
+    def html(self) -> str:
+        return f"{self.stem}.html"
+
+    @property
+    def multiplier(self) -> str:
+        """Column or feature that predictions are multiplied by before a request's rows are ordered; "" is none."""
+        return self.columns.get("multiplier") or self.evaluation.order_by
+
+    def identity(self) -> dict[str, Any]:
+        """What the columns of a shard depend on, but for models and data themselves; paths do not count."""
+        data = dataclasses.asdict(self.config.data) if self.config else {}
+        return {
+            "data": {name: value for name, value in data.items() if name not in ("path", "eval_path")},
+            "key": self.key,
+            "columns": self.columns,
+            "slices": self.evaluation.slices,
+            "order_by": self.evaluation.order_by,
+        }
+
+    def make_folder(self) -> None:
+        """Makes the folder of `output`; raises InputError where that cannot be."""
+        folder = os.path.dirname(os.path.abspath(self.output))
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--output: the folder {folder} cannot be made: {error.strerror}") from error
+        if not os.access(folder, os.W_OK):
+            raise InputError(f"--output: the folder {folder} cannot be written")

@@ -1,0 +1,185 @@
+"""What makes two trainings of one model differ: a pair of siblings for each cause alone, over several seeds.
+
+Section 5.1 says where smoothness stops helping: where initialisations are very different, and where the examples are
+shuffled too aggressively. This measures both, and the chance of the hardware, for several activations.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from smooth_recs import prediction_difference
+from smooth_recs import workdir as workdirs
+from smooth_recs.config import Config
+from smooth_recs.errors import InputError
+from smooth_recs.experiments import variants
+from smooth_recs.experiments.cells import Cell, Folder
+
+_SMALLER = 10  # how much smaller the small windows are
+_WHOLE_LOG = 2**31 - 1  # rows; a window that is longer than the log holds all of it
+
+
+@dataclasses.dataclass(frozen=True)
+class Cause:
+    """What differs between the two siblings of a pair, as `fields` of the configuration."""
+
+    name: str
+    label: str
+    fields: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The pairs of siblings to train: every cause for every activation and seed.
+
+    Attributes:
+      config: what all pairs have in common; its seed is the first one.
+      activations: names, `name:beta` or dictionaries of layers; the others are compared with the first.
+      pairs: how many seeds, counted on from `config.seed`; 2 or more for intervals.
+
+    Raises:
+      InputError: no such activation, the same one twice, no pairs, a single sibling, or windows too small to make a
+        tenth of them.
+    """
+
+    config: Config
+    activations: Sequence[str]
+    pairs: int
+
+    def __post_init__(self) -> None:
+        if not self.activations or len(set(self.activations)) < len(self.activations):
+            raise InputError(
+                f"activations must be one or more that differ, got {', '.join(self.activations) or 'none'}"
+            )
+        if self.pairs < 1:
+            raise InputError(f"pairs must be at least 1, got {self.pairs}")
+        if self.config.siblings.replicas < 2:
+            raise InputError(f"siblings.replicas must be at least 2, got {self.config.siblings.replicas}")
+        if _window(self.config) < 2 * _SMALLER:
+            raise InputError(
+                f"data.shuffle_window and data.examples must be at least {2 * _SMALLER} to tell windows apart, got "
+                f"{_window(self.config)}"
+            )
+        for activation in self.activations:
+            variants.of_activation(activation)
+
+    @property
+    def causes(self) -> list[Cause]:
+        """Everything at once, then each cause alone."""
+        window = _window(self.config)
+        small, whole = window // _SMALLER, self.config.data.examples or _WHOLE_LOG
+
+        def order(rows: int) -> dict[str, Any]:
+            return {"siblings.differ": "order", "data.shuffle_window": rows}
+
+        def chance(deterministic: bool) -> dict[str, Any]:
+            return {"siblings.differ": "nothing", "train.deterministic": deterministic}
+
+        return [
+            Cause("everything", f"Everything (windows of {window:,} rows)", {"siblings.differ": "both"}),
+            Cause("initialisation", "Initialisation", {"siblings.differ": "init"}),
+            Cause("order", f"Example order (windows of {window:,} rows)", order(window)),
+            Cause("order_in_small_windows", f"Example order (windows of {small:,} rows)", order(small)),
+            Cause("order_of_whole_log", "Example order (the whole log)", order(whole)),
+            Cause("hardware", "Hardware chance", chance(False)),
+            Cause("hardware_deterministic", "Hardware chance, deterministic ops", chance(True)),
+        ]
+
+    @property
+    def seeds(self) -> range:
+        return range(self.config.seed, self.config.seed + self.pairs)
+
+    def cell(self, cause: Cause, activation: str, seed: int) -> Cell:
+        fields = {"seed": seed, **variants.of_activation(activation), "data.shuffle_window": _window(self.config)}
+        config = variants.with_fields(self.config, {**fields, **cause.fields})
+        return Cell(f"{self.label(activation)}, {cause.label[:1].lower()}{cause.label[1:]}, seed {seed}", config)
+
+    def cells(self) -> list[Cell]:
+        """Seed by seed, so that what is finished is soon a table."""
+        return [
+            self.cell(cause, activation, seed)
+            for seed in self.seeds
+            for cause in self.causes
+            for activation in self.activations
+        ]
+
+    def label(self, activation: str) -> str:
+        return variants.label(activation, self.config)
+
+
+def table(plan: Plan, folder: Folder) -> dict[str, Any]:
+    """What the finished cells of `plan` say, as it goes into `causes.json`.
+
+    Intervals are over seeds (`prediction_difference.interval_over_seeds`), None for a single pair. A change is from the
+    first activation, seed by seed, of PD relative to it.
+    """
+    first = folder.workdir(plan.cells()[0])
+    manifest = workdirs.read_json(f"{first}/manifest.json")
+    return {
+        "activations": [plan.label(activation) for activation in plan.activations],
+        "seeds": list(plan.seeds),
+        "causes": [
+            {
+                "name": cause.name,
+                "label": cause.label,
+                "fields": dict(cause.fields),
+                "pairs": [_measured(plan, folder, cause, activation) for activation in plan.activations],
+                "changes": [_change(plan, folder, cause, activation) for activation in plan.activations[1:]],
+            }
+            for cause in plan.causes
+        ],
+        "config": plan.config.to_dict(),
+        "data": manifest["data"],
+        "versions": manifest["versions"],
+        "command": workdirs.command(),
+    }
+
+
+def _measured(plan: Plan, folder: Folder, cause: Cause, activation: str) -> dict[str, Any]:
+    """PD, and the mean losses, of an activation's pairs."""
+    cells = [plan.cell(cause, activation, seed) for seed in plan.seeds]
+    metrics = [folder.metrics(cell) for cell in cells]
+
+    found = [each["pd"]["relative"] for each in metrics]
+    interval = _interval(found)
+    return {
+        "activation": plan.label(activation),
+        "pd": {"value": statistics.fmean(found), "interval": interval and [max(interval[0], 0.0), interval[1]]},
+        "pd_of_seeds": found,
+        "after_matching_means": _mean([each["pd"]["after_matching_means"] for each in metrics]),
+        **{
+            name: _mean([replica[name] for each in metrics for replica in each["replicas"]])
+            for name in ("auc_loss", "log_loss")
+        },
+        "cells": [cell.key for cell in cells],
+    }
+
+
+def _change(plan: Plan, folder: Folder, cause: Cause, activation: str) -> dict[str, Any] | None:
+    """How much lower or higher the PD is than the first activation's, or None where that has none."""
+    pairs = [
+        [folder.metrics(plan.cell(cause, name, seed))["pd"]["relative"] for name in (plan.activations[0], activation)]
+        for seed in plan.seeds
+    ]
+    if not all(baseline for baseline, _ in pairs):
+        return None
+    changes = [value / baseline - 1 for baseline, value in pairs]
+    return {"activation": plan.label(activation), "value": statistics.fmean(changes), "interval": _interval(changes)}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if len(known) == len(values) else None
+
+
+def _interval(values: Sequence[float]) -> list[float] | None:
+    return list(prediction_difference.interval_over_seeds(values)) if len(values) > 1 else None
+
+
+def _window(config: Config) -> int:
+    """Rows that are shuffled together: not more than there are, where that is known, so that equal runs are one."""
+    rows = config.data.examples
+    return min(config.data.shuffle_window, rows) if rows else config.data.shuffle_window

@@ -1,0 +1,114 @@
+"""Does an estimate of PD that was fitted on one run carry over to the models of other runs?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from smooth_recs import config, evaluation, trained
+from smooth_recs.errors import InputError
+from smooth_recs.experiments import estimate
+from smooth_recs.rank_correlation import spearman
+
+Correlations = dict[str, dict[str, Any] | None]
+
+HEADINGS = {
+    "units": "units",
+    "summaries": "summaries",
+    "prediction_only": "prediction only",
+    "measured": "PD of the first",
+}
+
+
+def across(workdirs: Sequence[str]) -> dict[str, Any]:
+    """Fits on the first of some finished runs, and tests there and on each other run's own model and PD.
+
+    Only rows that were not fitted on are tested on; the runs must have the same held-out rows. `measured`, in the other
+    runs, is the rank correlation of the first run's measured PD with the run's own: what two pairs have in common.
+
+    Returns:
+      `fitted_on`, `rows_fitted`, `rows_tested`, `method`, and in `runs` for each workdir `pd`, the mean over the tested
+      rows, and `rank_correlation` by inputs: `value` and `interval`, or None where it is not defined.
+
+    Raises:
+      InputError: no workdir, one without a finished run of two or more siblings, or runs with other held-out rows.
+    """
+    if not workdirs:
+        raise InputError("workdirs must name at least one finished run, got none")
+    first, columns = _observed(workdirs[0])
+    fitting, testing = estimate.halves(first.request)
+    estimators = [estimate.fit(inputs, first, fitting) for inputs in estimate.INPUTS]
+    runs = [_tested(workdirs[0], estimators, first, first, testing)]
+    for workdir in workdirs[1:]:
+        examples, others = _observed(workdir)
+        if any(not np.array_equal(columns[name], others.get(name, ())) for name in columns if name != "prediction"):
+            raise InputError(f"workdirs must hold runs with the same held-out rows, got {workdirs[0]} and {workdir}")
+        runs.append(_tested(workdir, estimators, first, examples, testing))
+    return {
+        "fitted_on": workdirs[0],
+        "rows_fitted": len(fitting),
+        "rows_tested": len(testing),
+        "method": estimate.method(estimators),
+        "runs": runs,
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """The rank correlations as text, a line a run."""
+    width = max(len("run"), *(len(run["workdir"]) for run in found["runs"]))
+    lines = [
+        f"fitted on {found['fitted_on']} ({found['rows_fitted']:,} rows), tested on {found['rows_tested']:,} others: "
+        "rank correlation with the measured PD, 95% over requests",
+        f"{'run':{width}}  {'PD':>7}" + "".join(f"  {heading:25}" for heading in HEADINGS.values()),
+    ]
+    for run in found["runs"]:
+        cells = [_cell(run["rank_correlation"].get(name)) for name in HEADINGS]
+        lines.append(f"{run['workdir']:{width}}  {run['pd']:7.2%}" + "".join(f"  {cell:25}" for cell in cells))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _observed(workdir: str) -> tuple[estimate.Examples, evaluation.Columns]:
+    run = trained.load(workdir)
+    columns = evaluation.collect(run.siblings, run.source, config.Evaluation(slices=())).columns
+    rows, replicas = columns["prediction"].shape
+    if replicas < 2 or rows < estimate.FEWEST_ROWS:
+        raise InputError(
+            f"workdir {workdir} must have at least 2 siblings and {estimate.FEWEST_ROWS} held-out rows, "
+            f"got {replicas} and {rows}"
+        )
+    return estimate.observe(run.siblings.replicas[0], run.source.holdout(), columns), columns
+
+
+def _tested(
+    workdir: str,
+    estimators: Sequence[estimate.Estimator],
+    first: estimate.Examples,
+    examples: estimate.Examples,
+    rows: estimate.Index,
+) -> dict[str, Any]:
+    found: Correlations = {each.inputs: _correlation(each, first, examples, rows) for each in estimators}
+    if examples is not first:
+        found["measured"] = spearman(first.pd[rows], examples.pd[rows], query_id=examples.request[rows])
+    return {"workdir": workdir, "pd": float(examples.pd[rows].mean()), "rank_correlation": found}
+
+
+def _correlation(
+    estimator: estimate.Estimator, first: estimate.Examples, examples: estimate.Examples, rows: estimate.Index
+) -> dict[str, Any] | None:
+    """None too where the network has another number of units, or of layers, than the estimator was fitted on."""
+    fitted, now = (each.strengths for each in (first, examples))
+    shapes = {
+        "units": (fitted.units.shape, now.units.shape),
+        "summaries": (fitted.summaries.shape, now.summaries.shape),
+    }
+    before, after = shapes.get(estimator.inputs, ((), ()))
+    return estimate.rank_correlation(estimator, examples, rows) if before == after else None
+
+
+def _cell(found: dict[str, Any] | None) -> str:
+    if not found:
+        return "-"
+    low, high = found["interval"]
+    return f"{found['value']:.3f} ({low:.3f} to {high:.3f})"

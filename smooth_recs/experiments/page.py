@@ -1,0 +1,46 @@
+"""One HTML file that needs nothing else: no network, no script, light or dark as its reader prefers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from smooth_recs.experiments import chart_style, formats, measures, origin, tables, where
+
+
+def write(template: str, contents: Mapping[str, Any], output: str) -> None:
+    """Fills a template of this folder and writes the page; its folder is made where it does not exist.
+
+    Args:
+      template: such as `report.html.j2`; `page.html.j2` holds the parts that all share. All text is escaped.
+      contents: the names that the template uses.
+      output: path of the HTML file.
+
+    ```python
+    page.write("comparison.html.j2", {...}, "runs/comparison.html")
+    ```
+    """
+    text = _environment().get_template(template).render(contents)
+    make_folder(output)
+    Path(output).write_text(text.strip() + "\n", encoding="utf-8")
+
+
+def make_folder(path: str) -> None:
+    """The folder of a file that is to be written."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=formats.percent, decimal=formats.decimal, count=formats.count)
+    environment.globals.update(series=chart_style.SERIES, tables=tables, measures=measures, where=where, origin=origin)
+    return environment

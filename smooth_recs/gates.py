@@ -1,0 +1,107 @@
+"""Gates: limits on how much worse, or how different, a new model may be before it is not released.
+
+Point estimates decide. All values are fractions: `max_pd=0.1` is 10%. A value at its limit meets it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from smooth_recs.errors import InputError
+
+_BOUNDS = {"max_pd": (0, 2), "max_auc_loss_increase": (-1, 1), "max_swap_rate": (0, 1)}
+_NEEDS = {"max_auc_loss_increase": ("label", "labels"), "max_swap_rate": ("query_id", "query ids")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """None is no gate.
+
+    Attributes:
+      max_pd: the most that the relative PD of baseline and new model (eq. 2) may be, from 0 to 2.
+      max_auc_loss_increase: the most that the new model's AUC loss may exceed the baseline's, from -1 to 1; below 0 it
+        must be better by so much.
+      max_swap_rate: the most that the share of requests with another top-k list may be, from 0 to 1.
+    """
+
+    max_pd: float | None = None
+    max_auc_loss_increase: float | None = None
+    max_swap_rate: float | None = None
+
+    def given(self) -> dict[str, float]:
+        """The limits that are not None."""
+        return {name: limit for name, limit in dataclasses.asdict(self).items() if limit is not None}
+
+    def check(self, known: Collection[str]) -> None:
+        """Raises InputError for a limit out of its bounds, or one that cannot be measured.
+
+        Args:
+          known: which of `label` and `query_id` the rows have.
+        """
+        for name, limit in self.given().items():
+            low, high = _BOUNDS[name]
+            if not low <= limit <= high:
+                raise InputError(f"{name} must be a fraction from {low} to {high}, got {limit:g}")
+            column, words = _NEEDS.get(name, (None, ""))
+            if column and column not in known:
+                raise InputError(f"{name}={limit:g} cannot be measured: the rows have no {words}")
+
+
+class Gate(NamedTuple):
+    """A limit and what was measured."""
+
+    name: str
+    limit: float
+    value: float
+
+    @property
+    def met(self) -> bool:
+        return self.value <= self.limit
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: `name`, `limit`, `value`, `met`."""
+        return {**self._asdict(), "met": self.met}
+
+    def __str__(self) -> str:
+        measured = f"{self.name.removeprefix('max_')} is {self.value:.6g}"
+        return f"{self.name}={self.limit:g}: {measured}" + (
+            "" if self.met else f", {self.value - self.limit:.3g} above"
+        )
+
+
+def judge(limits: Limits, measured: Mapping[str, float | None]) -> list[Gate]:
+    """The gates of `limits`, in the order of its fields.
+
+    Args:
+      limits: see `Limits`.
+      measured: `pd`, `auc_loss_increase` and `swap_rate`, as far as there are limits on them.
+
+    Raises:
+      InputError: a value is None: the AUC loss of rows whose labels are all alike.
+
+    ```python
+    judge(Limits(max_pd=0.1), {"pd": 0.125})[0].met  # False
+    ```
+    """
+    return list(_judged(limits, measured))
+
+
+def _judged(limits: Limits, measured: Mapping[str, float | None]) -> Iterator[Gate]:
+    for name, limit in limits.given().items():
+        value = measured[name.removeprefix("max_")]
+        if value is None:
+            raise InputError(f"{name}={limit:g} cannot be measured: the labels are all alike")
+        yield Gate(name, limit, value)
+
+
+def failure(gates: Sequence[Gate]) -> str | None:
+    """One line that names every gate that is not met, its limit, the value and by how much; None where all are met.
+
+    ```python
+    failure([Gate("max_pd", 0.1, 0.125)])  # "gate not met: max_pd=0.1: pd is 0.125, 0.025 above"
+    ```
+    """
+    missed = [str(gate) for gate in gates if not gate.met]
+    return f"gate{'s' * (len(missed) > 1)} not met: {'; '.join(missed)}" if missed else None

@@ -1,0 +1,123 @@
+"""By how much a loss is greater for one model than for another, with an interval, in NumPy."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+
+from smooth_recs import arrays
+from smooth_recs.accuracy.pairs import Integers, count_pairs, wrong_share_by_row
+from smooth_recs.accuracy.probability import log_loss_per_example
+from smooth_recs.accuracy.rows import checked
+from smooth_recs.arrays import Array
+from smooth_recs.bootstrap import PoissonBootstrap, request_keys
+from smooth_recs.errors import InputError
+
+Metric = Literal["auc_loss", "log_loss", "per_query_auc_loss"]
+
+
+def increase(
+    metric: Metric,
+    label: Any,
+    a: Any,
+    b: Any,
+    sample_weight: Any = None,
+    *,
+    query_id: Any = None,
+    replicates: int = 1000,
+) -> dict[str, Any] | None:
+    """metric(b) - metric(a), above 0 where b is worse, with a 95% interval by a Poisson bootstrap over requests.
+
+    The interval says how exactly the rows determine the difference between these very models; it says nothing about
+    another training run. Every replicate measures both models on the same rows.
+
+    Log loss and AUC loss per query are ratios of sums over requests. Of the AUC loss, replicates take the part that is
+    linear in the weights of the rows (its Hajek projection): where L is the loss and P and N are the weights of the
+    classes, a positive row adds w / P (share of N predicted above it - L), a negative row w / N (share of P predicted
+    below it - L), ties one half.
+
+    Args:
+      metric: "auc_loss", "log_loss" or "per_query_auc_loss" (which weights pairs).
+      label: [n], 0 or 1.
+      a, b: [n] predictions of the two models: finite scores, for the log loss in [0, 1].
+      sample_weight: [n], at or above 0.
+      query_id: [n], which request a row belongs to; None: every row is its own. The rows of a request are alike, so
+        intervals by row are too narrow where there are requests.
+      replicates: of the bootstrap.
+
+    Returns:
+      `value` and `interval`, [low, high]; or None where the metric is not defined: rows of one class only, no query_id
+      for the AUC loss per query.
+
+    ```python
+    increase("auc_loss", [1, 1, 0, 0], [0.9, 0.4, 0.3, 0.1], [0.9, 0.3, 0.3, 0.1])["value"]  # 0.125
+    ```
+    """
+    if metric not in get_args(Metric):
+        raise InputError(f"metric must be one of {', '.join(get_args(Metric))}, got {metric!r}")
+    check = arrays.probabilities if metric == "log_loss" else arrays.scores
+    y, first, weight = checked(label, check("a", a), sample_weight)
+    if not weight.sum() > 0:
+        raise InputError(f"{metric} needs examples of positive weight, got none")
+    ids, query = _requests(query_id, y.size)
+    terms = _TERMS[metric](_Rows(y, first, check("b", b, y.size), weight, query))
+    if terms is None:
+        return None
+    bootstrap = PoissonBootstrap(replicates)
+    bootstrap.add(terms.numerator, terms.denominator, request_keys(ids))
+    value = terms.numerator.sum() / terms.denominator.sum()
+    return {"value": float(value), "interval": list(bootstrap.interval())}
+
+
+class _Rows(NamedTuple):
+    y: Array
+    a: Array
+    b: Array
+    weight: Array
+    query: Integers | None  # the number of each row's request; None: each row is its own
+
+    def by_request(self, values: Array) -> Array:
+        return values if self.query is None else np.bincount(self.query, values).astype(np.float64)
+
+
+class _Terms(NamedTuple):
+    """The increase is the sum of the numerators of all requests over that of their denominators."""
+
+    numerator: Array
+    denominator: Array
+
+
+def _log_loss(rows: _Rows) -> _Terms:
+    worse = log_loss_per_example(rows.y, rows.b) - log_loss_per_example(rows.y, rows.a)
+    return _Terms(rows.by_request(rows.weight * worse), rows.by_request(rows.weight))
+
+
+def _per_query_auc_loss(rows: _Rows) -> _Terms | None:
+    if rows.query is None:
+        return None
+    a, b = (count_pairs(rows.y, scores, rows.weight, rows.query, ties=0.5) for scores in (rows.a, rows.b))
+    return _Terms(b.wrong - a.wrong, a.pairs) if (a.pairs > 0).any() else None
+
+
+def _auc_loss(rows: _Rows) -> _Terms | None:
+    of_class = [np.sum(rows.weight, where=rows.y == label) for label in (0, 1)]
+    if not min(of_class) > 0:
+        return None
+    weight = rows.weight / np.where(rows.y == 1, of_class[1], of_class[0])
+    a, b = (wrong_share_by_row(rows.y, scores, rows.weight) for scores in (rows.a, rows.b))
+    value = np.sum(weight * (b - a), where=rows.y == 1)
+    influence = rows.by_request(weight * (b - a - value))
+    seen = (rows.by_request(rows.weight) > 0).astype(np.float64)
+    return _Terms(seen * (seen.sum() * influence + value), seen)
+
+
+_TERMS = {"auc_loss": _auc_loss, "log_loss": _log_loss, "per_query_auc_loss": _per_query_auc_loss}
+
+
+def _requests(query_id: Any, size: int) -> tuple[Any, Integers | None]:
+    """What names each request, and the number of each row's."""
+    if query_id is None:
+        return np.arange(size), None
+    ids, query = np.unique(arrays.identifiers("query_id", query_id, size), return_inverse=True)
+    return ids, query

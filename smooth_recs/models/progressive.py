@@ -1,0 +1,91 @@
+"""Progressive validation: every example is predicted before any replica trains on it (section 2, [8])."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from smooth_recs import keras_generation
+from smooth_recs.data.windows import SiblingBatches
+from smooth_recs.metrics import AUCLoss, RelativePredictionDifference
+from smooth_recs.metrics.sums import SumMetric, column, column_like, is_label, is_probability, nan_unless, weight_column
+
+
+class LogLoss(SumMetric):
+    """Weighted mean of -[y log(p) + (1 - y) log(1 - p)], as `accuracy.log_loss` takes it; NaN before the first row."""
+
+    def __init__(self, name: str = "log_loss", dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.loss = self.add_sum("loss")
+        self.weight = self.add_sum("weight")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        prediction = column(y_pred)
+        label = column_like(y_true, prediction)
+        weight = weight_column(sample_weight, prediction)
+        epsilon = np.finfo(np.float64).eps
+        p = tf.clip_by_value(prediction, epsilon, 1 - epsilon)
+        loss = tf.where(label == 1, -tf.math.log(p), -tf.math.log1p(-p))
+        loss = nan_unless(is_probability(prediction) & is_label(label), loss)
+        self.loss.assign_add(tf.reduce_sum(weight * loss))
+        self.weight.assign_add(tf.reduce_sum(weight))
+
+    def result(self) -> tf.Tensor:
+        return tf.convert_to_tensor(self.loss) / tf.convert_to_tensor(self.weight)  # 0 / 0 before the first row
+
+
+class ProgressiveMetrics(tf.Module):
+    """Streaming metrics of what R replicas predict for rows that are new to all of them.
+
+    `progressive_pd` is the mean over the pairs of replicas, and absent where there is only one;
+    `progressive_log_loss` and `progressive_auc_loss` are means over the replicas.
+    """
+
+    def __init__(self, replicas: int) -> None:
+        super().__init__()
+        self.pairs = list(itertools.combinations(range(replicas), 2))
+        self.difference = RelativePredictionDifference()
+        self.log_loss = LogLoss()
+        self.auc_losses = [AUCLoss() for _ in range(replicas)]
+
+    def update(self, predictions: tf.Tensor, label: Any, weight: Any) -> None:
+        """predictions: [batch, R]; label and weight: [batch] or [batch, 1]."""
+        columns = tf.unstack(predictions, num=len(self.auc_losses), axis=1)
+        for one, other in self.pairs:
+            self.difference.update_state(columns[one], columns[other], weight)
+        for prediction, auc_loss in zip(columns, self.auc_losses, strict=True):
+            self.log_loss.update_state(label, prediction, weight)
+            auc_loss.update_state(label, prediction, weight)
+
+    def result(self) -> dict[str, tf.Tensor]:
+        pd = {"progressive_pd": self.difference.result()} if self.pairs else {}
+        auc_loss = tf.add_n([metric.result() for metric in self.auc_losses]) / len(self.auc_losses)
+        return pd | {"progressive_log_loss": self.log_loss.result(), "progressive_auc_loss": auc_loss}
+
+    @property
+    def rows(self) -> float:
+        """Weight of the rows so far, in one replica."""
+        return float(tf.convert_to_tensor(self.log_loss.weight)) / len(self.auc_losses)
+
+    def reset(self) -> None:
+        for metric in (self.difference, self.log_loss, *self.auc_losses):
+            metric.reset_state()
+
+
+def new_rows(data: Any) -> tuple[Any, Any, Any] | None:
+    """(x, y, weight) of a step's rows that no replica has trained on; None where the step has none.
+
+    Of plain batches, which all replicas share, it is the batch itself. Rows that only fill up weigh 0.
+    """
+    unpack = keras_generation.keras().utils.unpack_x_y_sample_weight
+    if not isinstance(data, SiblingBatches):
+        x, y, weight = unpack(data)
+        return x, y, weight
+    if not tf.nest.flatten(data.ahead):
+        return None
+    x, y, weight = unpack(data.ahead)
+    counts = tf.cast(data.is_ahead, tf.float64)
+    return x, y, counts if weight is None else counts * column(weight)

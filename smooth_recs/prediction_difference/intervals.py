@@ -1,0 +1,114 @@
+"""Intervals of the PD: of these very models, over the models trained together, over independent training runs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from smooth_recs import arrays
+from smooth_recs.bootstrap import PoissonBootstrap, request_keys
+from smooth_recs.errors import InputError
+from smooth_recs.prediction_difference import terms
+from smooth_recs.prediction_difference.several_models import pairs
+
+
+def interval(
+    predictions: Any,
+    sample_weight: Any = None,
+    *,
+    query_id: Any = None,
+    confidence: float = 0.95,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile interval of `mean_over_pairs` for these very models, by a Poisson bootstrap over requests.
+
+    It says how exactly the examples determine the PD of these models; it says nothing about another training run.
+
+    Args:
+      predictions: [n, R] probabilities.
+      sample_weight: [n], at or above 0.
+      query_id: [n], which request an example belongs to; None: every example is its own. The examples of a request are
+        alike, so intervals by example are too narrow where there are requests.
+      confidence: share of the replicates that the interval holds.
+      replicates, seed: of the bootstrap.
+
+    ```python
+    rng = np.random.default_rng(0)
+    a = rng.uniform(size=1000)
+    interval(np.stack([a, 0.9 * a], axis=1), query_id=np.arange(1000) // 4)  # both ends near 0.105
+    ```
+    """
+    matrix = arrays.prediction_matrix(predictions)
+    arrays.refuse_empty("predictions", matrix)
+    weight = arrays.weights(sample_weight, len(matrix))
+    bootstrap = PoissonBootstrap(replicates, seed)
+    keys = np.arange(len(matrix)) if query_id is None else arrays.identifiers("query_id", query_id, len(matrix))
+    bootstrap.add(weight * terms.mean_over_pairs(terms.relative, matrix.T), weight, request_keys(keys))
+    return bootstrap.interval(confidence)
+
+
+def interval_over_replicas(
+    predictions: Any, sample_weight: Any = None, *, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Interval of `mean_over_pairs` over further models of the same configuration, by leaving out one at a time.
+
+    Mean over the pairs, plus and minus Student's t (R - 1 degrees of freedom) times the jackknife's standard error,
+    sqrt((R - 1) / R * sum over r of (PD without r - their mean)^2). Models are left out, not pairs, because pairs that
+    share a model depend on each other. The lower end is not below 0.
+
+    Args:
+      predictions: [n, R] probabilities of R >= 3 models.
+      sample_weight: [n], at or above 0.
+      confidence: between 0 and 1.
+
+    ```python
+    interval_over_replicas([[0.125, 0.375, 0.375]])  # (0.0, 3.53...)
+    ```
+    """
+    matrix = arrays.prediction_matrix(predictions)
+    if matrix.shape[1] < 3:
+        raise InputError(f"predictions must be of at least 3 models for an interval over them, got {matrix.shape[1]}")
+    return jackknife(pairs(matrix, sample_weight), confidence)
+
+
+def jackknife(of_pairs: list[tuple[int, int, float]], confidence: float = 0.95) -> tuple[float, float]:
+    """`interval_over_replicas` from the PD of every pair of the models."""
+    models = 1 + max(j for _, j, _ in of_pairs)
+    table = np.zeros([models, models])
+    for i, j, value in of_pairs:
+        table[i, j] = table[j, i] = value
+    without = (table.sum() / 2 - table.sum(axis=0)) / math.comb(models - 1, 2)
+    error = math.sqrt((models - 1) * without.var())
+    low, high = _student(float(table.sum()) / (models * (models - 1)), error, models - 1, confidence)
+    return max(low, 0.0), high
+
+
+def interval_over_seeds(values: Any, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of a mean over independent training runs, the one that supports a claim about a configuration.
+
+    Mean plus and minus Student's t (n - 1 degrees of freedom) times the standard error.
+
+    Args:
+      values: [n >= 2], one a run: PDs, or differences of losses.
+      confidence: between 0 and 1.
+
+    ```python
+    interval_over_seeds([0.08, 0.10, 0.12])  # (0.050..., 0.149...)
+    ```
+    """
+    runs = arrays.scores("values", values)
+    if runs.size < 2:
+        raise InputError(f"values must be of at least 2 training runs, got {runs.size}")
+    return _student(float(runs.mean()), float(runs.std(ddof=1)) / math.sqrt(runs.size), runs.size - 1, confidence)
+
+
+def _student(mean: float, error: float, degrees: int, confidence: float) -> tuple[float, float]:
+    from scipy.special import stdtrit  # Student's quantile function
+
+    if not 0 < confidence < 1:
+        raise InputError(f"confidence must be between 0 and 1, got {confidence!r}")
+    reach = float(stdtrit(degrees, (1 + confidence) / 2)) * error
+    return mean - reach, mean + reach

@@ -1,0 +1,72 @@
+"""Spearman's rank correlation with an interval that knows of requests, in NumPy, float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from smooth_recs import arrays
+from smooth_recs.arrays import Array
+from smooth_recs.bootstrap import PoissonBootstrap, request_keys
+
+
+def spearman(
+    a: Any, b: Any, *, query_id: Any = None, replicates: int = 1000, confidence: float = 0.95
+) -> dict[str, Any] | None:
+    """The correlation of the ranks of `a` and `b`, [n] each; equal values share their mean rank.
+
+    The interval is a Poisson bootstrap over requests of the correlation's linearisation: the mean of what each example
+    contributes (its influence value). Equal values within `a` or `b` are rare where it is exact to first order.
+
+    Args:
+      a, b: [n] numbers.
+      query_id: [n], which request an example belongs to; None: every example is its own.
+      replicates: of the bootstrap.
+      confidence: share of the replicates that the interval holds.
+
+    Returns:
+      `value` and `interval`, [low, high]; None where `a` or `b` is constant, or shorter than 2.
+
+    Raises:
+      InputError: unequal lengths, or values that are not finite.
+
+    ```python
+    spearman([1.0, 2.0, 3.0], [0.1, 0.3, 0.2])["value"]  # 0.5
+    ```
+    """
+    a = arrays.scores("a", a)
+    b = arrays.scores("b", b, a.size)
+    keys = np.arange(a.size, dtype=np.uint64)
+    if query_id is not None:
+        keys = request_keys(arrays.identifiers("query_id", query_id, a.size))
+    if a.size < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return None
+    f, g = _centred_ranks(a), _centred_ranks(b)
+    scale, product = float(f.std() * g.std()), float(np.mean(f * g))
+    influence = (f * g + _mean_above(a, g) + _mean_above(b, f) - 3 * product) / scale
+    bootstrap = PoissonBootstrap(replicates)
+    bootstrap.add(influence, np.ones(a.size), keys)
+    value = product / scale
+    return {"value": value, "interval": [_bounded(value + end) for end in bootstrap.interval(confidence)]}
+
+
+def _centred_ranks(values: Array) -> Array:
+    """Ranks as shares of n, ties averaged, minus their mean."""
+    from scipy import stats
+
+    ranks: Array = stats.rankdata(values)
+    return (ranks - (values.size + 1) / 2) / values.size
+
+
+def _mean_above(values: Array, others: Array) -> Array:
+    """For each value v: the mean over all examples of `others` where `values` is above v; where it is v, of half."""
+    _, group = np.unique(values, return_inverse=True)
+    sums = np.bincount(group, others)
+    above = np.cumsum(sums[::-1])[::-1] - sums / 2
+    mean: Array = above[group] / values.size
+    return mean
+
+
+def _bounded(value: float) -> float:
+    return min(max(value, -1.0), 1.0)

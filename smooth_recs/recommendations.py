@@ -1,0 +1,193 @@
+"""How far apart the lists are that two models recommend: swap rate, overlap of the top k, Kendall distance, in NumPy.
+
+A request's list holds its rows by descending score, rows of equal score in the order in which they stand. The score is
+what the model predicts or, with a `multiplier` (bids), the product of both. Wrong input raises InputError, a
+ValueError, in one line.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from smooth_recs import arrays
+from smooth_recs.accuracy.pairs import Integers, by_query
+from smooth_recs.arrays import Array
+from smooth_recs.bootstrap import PoissonBootstrap, request_keys
+from smooth_recs.errors import InputError
+
+
+def swap_rate(a: Any, b: Any, query_id: Any, *, k: int = 3, multiplier: Any = None) -> float:
+    """Share of the requests whose ordered top-k list is not the same for both models.
+
+    Args:
+      a, b: [n] finite scores that the two models give the rows; at or above 0 where there is a multiplier.
+      query_id: [n] integers or strings: which request a row belongs to.
+      k: length of the lists; a request of fewer rows has a shorter one. All requests count, also those of one row.
+      multiplier: [n], at or above 0, by which the scores are multiplied before rows are ordered; None: 1.
+
+    ```python
+    swap_rate([0.3, 0.2, 0.1, 0.6, 0.5], [0.3, 0.1, 0.2, 0.7, 0.2], [7, 7, 7, 8, 8])  # 0.5: request 7 is another
+    ```
+    """
+    requests, (one, other) = _lists({"a": a, "b": b}, query_id, multiplier)
+    return float(np.mean(requests.swapped(one, other, _checked_k(k))))
+
+
+def top_k_overlap(a: Any, b: Any, query_id: Any, *, k: int = 3, multiplier: Any = None) -> float:
+    """Mean over requests of |top_k(a) & top_k(b)| / min(k, rows), in whatever order; 1: the same rows.
+
+    Args: those of `swap_rate`.
+
+    ```python
+    top_k_overlap([0.3, 0.2, 0.1], [0.3, 0.1, 0.2], [7, 7, 7], k=2)  # 0.5
+    ```
+    """
+    requests, (one, other) = _lists({"a": a, "b": b}, query_id, multiplier)
+    return float(np.mean(requests.overlap(one, other, _checked_k(k))))
+
+
+def kendall_distance(a: Any, b: Any, query_id: Any, *, multiplier: Any = None) -> float | None:
+    """Mean over requests of two rows or more of the share of their pairs of rows that the models order differently.
+
+    0: the same order everywhere; 1: reversed. None: no request has two rows. In O(n log r) for requests of r rows.
+
+    Args: those of `swap_rate`.
+
+    ```python
+    kendall_distance([0.3, 0.2, 0.1], [0.3, 0.1, 0.2], [7, 7, 7])  # 0.333...: one pair of three
+    ```
+    """
+    requests, (one, other) = _lists({"a": a, "b": b}, query_id, multiplier)
+    return _mean_of_known(requests.kendall(one, other))
+
+
+def statistics(a: Any, b: Any, query_id: Any, *, k: int = 3, multiplier: Any = None) -> dict[str, Any]:
+    """All of the above for two models, with a 95% interval of the swap rate by a Poisson bootstrap over requests.
+
+    Args: those of `swap_rate`.
+
+    Returns:
+      `k`, `swap_rate`, `swap_rate_interval` ([low, high]: for these very models), `top_k_overlap`, `kendall_distance`,
+      `requests`, and `single_row_requests`, which count as unchanged.
+
+    ```python
+    statistics([0.3, 0.2, 0.6], [0.1, 0.2, 0.6], [7, 7, 8])["swap_rate"]  # 0.5
+    ```
+    """
+    return _statistics({"a": a, "b": b}, query_id, _checked_k(k), multiplier)
+
+
+def statistics_over_pairs(predictions: Any, query_id: Any, *, k: int = 3, multiplier: Any = None) -> dict[str, Any]:
+    """`statistics`, averaged over all unordered pairs of the R >= 2 models in predictions [n, R].
+
+    ```python
+    statistics_over_pairs([[0.3, 0.3, 0.1], [0.2, 0.1, 0.2]], [7, 7])["swap_rate"]  # 0.666...: two pairs of three
+    ```
+    """
+    matrix = np.asarray(predictions, np.float64)
+    if matrix.ndim != 2 or matrix.shape[1] < 2:
+        raise InputError(f"predictions must have shape [n, R] with at least 2 models, got {list(matrix.shape)}")
+    models = {f"predictions[:, {model}]": matrix[:, model] for model in range(matrix.shape[1])}
+    return _statistics(models, query_id, _checked_k(k), multiplier)
+
+
+def _statistics(models: dict[str, Any], query_id: Any, k: int, multiplier: Any) -> dict[str, Any]:
+    requests, lists = _lists(models, query_id, multiplier)
+    pairs = list(itertools.combinations(lists, 2))
+    swapped = np.mean([requests.swapped(*pair, k) for pair in pairs], axis=0)
+    bootstrap = PoissonBootstrap()
+    bootstrap.add(swapped, np.ones_like(swapped), request_keys(requests.ids))
+    return {
+        "k": k,
+        "swap_rate": float(np.mean(swapped)),
+        "swap_rate_interval": list(bootstrap.interval()),
+        "top_k_overlap": float(np.mean([requests.overlap(*pair, k) for pair in pairs])),
+        "kendall_distance": _mean_of_known(np.mean([requests.kendall(*pair) for pair in pairs], axis=0)),
+        "requests": requests.sizes.size,
+        "single_row_requests": int(np.sum(requests.sizes == 1)),
+    }
+
+
+class _Requests:
+    """The rows of each request. A list is [n]: request after request, row numbers in the order of their scores."""
+
+    def __init__(self, query_id: npt.NDArray[Any]) -> None:
+        self.ids, self.request = np.unique(query_id, return_inverse=True)
+        self.sizes = np.bincount(self.request)
+        self.starts = np.cumsum(self.sizes) - self.sizes
+        self.first = np.repeat(self.starts, self.sizes)
+        self.position = np.arange(self.request.size) - self.first
+
+    def ordered(self, score: Array) -> Integers:
+        return by_query(np.argsort(-score, kind="stable"), self.request)
+
+    def ranks(self, rows: Integers) -> Integers:
+        """[n] by row number: the row's position in its list."""
+        ranks = np.empty_like(rows)
+        ranks[rows] = self.position
+        return ranks
+
+    def swapped(self, one: Integers, other: Integers, k: int) -> npt.NDArray[np.bool_]:
+        return np.logical_or.reduceat((one != other) & (self.position < k), self.starts)
+
+    def overlap(self, one: Integers, other: Integers, k: int) -> Array:
+        in_both = (self.position < k) & (self.ranks(other)[one] < k)
+        return np.add.reduceat(in_both, self.starts, dtype=np.int64) / np.minimum(k, self.sizes)
+
+    def kendall(self, one: Integers, other: Integers) -> Array:
+        """NaN for requests of one row."""
+        pairs = self.sizes * (self.sizes - 1) / 2
+        discordant = self._inversions(self.ranks(other)[one])
+        return np.divide(discordant, pairs, out=np.full(pairs.size, np.nan), where=pairs > 0)
+
+    def _inversions(self, rank: Integers) -> Integers:
+        """In each request, how many pairs of `rank`, a permutation of 0 to rows - 1, stand in descending order.
+
+        A radix sort from the highest bit down: of two ranks that agree above a bit, the later is the lesser where the
+        bit is 1 in the first and 0 in the later.
+        """
+        here, found = np.arange(rank.size), np.zeros(self.sizes.size, np.int64)
+        for bit in reversed(range(int(self.sizes.max() - 1).bit_length())):
+            one = (rank >> bit) & 1
+            group = self.first + (rank >> (bit + 1) << (bit + 1))  # where the ranks start that agree above the bit
+            ones = np.cumsum(one) - one
+            ones -= ones[group]
+            found += np.add.reduceat(ones * (1 - one), self.starts)
+            place = self.first + (rank >> bit << bit) + np.where(one, ones, here - group - ones)
+            rank[place] = rank.copy()
+        return found
+
+
+def _lists(models: dict[str, Any], query_id: Any, multiplier: Any) -> tuple[_Requests, list[Integers]]:
+    first = arrays.scores(*next(iter(models.items())))
+    arrays.refuse_empty("predictions", first)
+    requests = _Requests(arrays.identifiers("query_id", query_id, first.size))
+    factor = None if multiplier is None else _at_or_above_0("multiplier", multiplier, first.size)
+    if factor is None:
+        scores = [arrays.scores(name, values, first.size) for name, values in models.items()]
+    else:
+        scores = [factor * _at_or_above_0(name, values, first.size) for name, values in models.items()]
+    return requests, [requests.ordered(score) for score in scores]
+
+
+def _at_or_above_0(name: str, values: Any, size: int) -> Array:
+    array = arrays.scores(name, values, size)
+    if (array < 0).any():
+        row = int(np.argmax(array < 0))
+        raise InputError(f"{name} must be at or above 0 where scores are multiplied, got {array[row]:g} in row {row}")
+    return array
+
+
+def _mean_of_known(values: Array) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(np.mean(known)) if known.size else None
+
+
+def _checked_k(k: int) -> int:
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        raise InputError(f"k must be a whole number of at least 1, got {k!r}")
+    return int(k)

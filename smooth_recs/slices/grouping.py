@@ -1,0 +1,175 @@
+"""Which examples belong together: by value, by score, by position in the request, by frequency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from smooth_recs import arrays
+from smooth_recs.arrays import Array
+from smooth_recs.errors import InputError
+
+Rows = npt.NDArray[np.int64]
+Groups = dict[str, Rows]
+
+OTHER, MISSING = "other", "missing"
+_POSITIONS = 20
+
+
+def by_value(values: Any, *, most: int = 20) -> Groups:
+    """The rows of each value.
+
+    Args:
+      values: [n], or [n, m] padded with missing: a row then belongs to each of its values. Texts and integers are
+        categories, of which "" and -1 are missing; floats are numbers, of which NaN is missing.
+      most: of more categories than this, the most frequent have slices of their own and the rest are `other`; more
+        distinct numbers than this become quintiles, each named by its range.
+
+    Returns:
+      Slices, the most frequent category or the lowest numbers first, then `other` and `missing`; none is empty. A
+      category that is itself called so stands in quotes.
+
+    ```python
+    by_value(["at", "de", "de", ""])  # {"de": [1, 2], "at": [0], "missing": [3]}
+    ```
+    """
+    table = _table(values)
+    present = ~_is_missing(table)
+    row, value = np.nonzero(present)[0], table[present]
+    if table.dtype.kind == "f" and len(np.unique(value)) > most:
+        code, ranges, _ = _by_quantile(value, np.ones(len(value)), parts=5)
+        names = _named(ranges)
+    else:
+        row, code, names = _by_frequency_of_value(row, value, most)
+    missing = np.flatnonzero(~present.any(axis=1))
+    return _groups(row, code, names) | ({MISSING: missing} if len(missing) else {})
+
+
+def by_decile(prediction: Any, sample_weight: Any = None) -> Groups:
+    """Ten slices of equal weight, from the lowest predictions to the highest; equal predictions stay together.
+
+    ```python
+    by_decile([0.1, 0.2, 0.3])  # {"decile 1 (0.1)": [0], "decile 4 (0.2)": [1], "decile 7 (0.3)": [2]}
+    ```
+    """
+    values = arrays.scores("prediction", prediction)
+    weight = arrays.weights(sample_weight, len(values))
+    if not weight.sum() > 0:
+        raise InputError("deciles need examples of positive weight, got none")
+    code, ranges, deciles = _by_quantile(values, weight, parts=10)
+    names = [f"decile {decile + 1} ({name})" for decile, name in zip(deciles, _named(ranges), strict=True)]
+    return _groups(np.arange(len(values)), code, names)
+
+
+def by_position(query_id: Any) -> Groups:
+    """The first rows of all requests, the second ones, and so on up to the 20th, in row order; the rest together.
+
+    ```python
+    by_position([7, 7, 8])  # {"1": [0, 2], "2": [1]}
+    ```
+    """
+    _, request = np.unique(arrays.identifiers("query_id", query_id, len(query_id)), return_inverse=True)
+    order = np.argsort(request, kind="stable")
+    starts = np.cumsum(np.bincount(request)) - np.bincount(request)
+    position = np.empty(len(order), np.int64)
+    position[order] = np.arange(len(order)) - starts[request[order]]
+    names = [*map(str, range(1, _POSITIONS + 1)), f"{_POSITIONS + 1} and later"]
+    return _groups(np.arange(len(order)), np.minimum(position, _POSITIONS), names)
+
+
+def by_frequency(counts: Any) -> Groups:
+    """Rows whose value is in no training row (`0`), in `1-9`, `10-99` and so on; `counts` is [n], of each row's value.
+
+    ```python
+    by_frequency([0, 3, 12, 9])  # {"0": [0], "1-9": [1, 3], "10-99": [2]}
+    ```
+    """
+    number = arrays.scores("counts", counts).astype(np.int64)
+    if (number < 0).any():
+        raise InputError(f"counts must be at or above 0, got {number.min()}")
+    digits = np.searchsorted(10 ** np.arange(19), number, side="right")
+    names = ["0", *(f"{10**power}-{10 ** (power + 1) - 1}" for power in range(19))]
+    return _groups(np.arange(len(number)), digits, names)
+
+
+def _groups(row: Rows, code: Rows, names: Sequence[str]) -> Groups:
+    groups = {name: np.unique(row[code == number]) for number, name in enumerate(names)}
+    return {name: rows for name, rows in groups.items() if len(rows)}
+
+
+def _table(values: Any) -> npt.NDArray[Any]:
+    array = np.asarray(values)
+    if array.ndim not in (1, 2):
+        raise InputError(f"values must have shape [n] or [n, m], got {list(array.shape)}")
+    return array.reshape(len(array), -1) if array.size else array.reshape(len(array), 1 if array.ndim == 1 else -1)
+
+
+def _is_missing(table: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    if table.dtype.kind == "f":
+        return np.isnan(table)
+    if table.dtype.kind in "iu":
+        return table == -1 if table.dtype.kind == "i" else np.zeros(table.shape, bool)
+    # NaN, which is not itself, is how pandas marks a missing text.
+    missing = [value is None or value in ("", b"", -1) or value != value for value in table.ravel().tolist()]
+    return np.array(missing, bool).reshape(table.shape)
+
+
+def _by_frequency_of_value(row: Rows, value: npt.NDArray[Any], most: int) -> tuple[Rows, Rows, list[str]]:
+    """Row and slice of every cell, each combination once, and the names of the slices."""
+    names, code = _categories(value)
+    cells = np.unique(row * len(names) + code)
+    row, code = np.divmod(cells, max(len(names), 1))
+    order = np.argsort(-np.bincount(code, minlength=len(names)), kind="stable")
+    place = np.full(len(names), most)
+    place[order[:most]] = np.arange(min(most, len(names)))
+    return row, place[code], [*(names[each] for each in order[:most]), OTHER]
+
+
+def _categories(value: npt.NDArray[Any]) -> tuple[list[str], Rows]:
+    """Names of the distinct values, in order, and the number of each value's name."""
+    if value.dtype.kind in "iufb":
+        distinct, code = np.unique(value, return_inverse=True)
+        text = np.format_float_positional
+        return [text(each, trim="-") if value.dtype.kind == "f" else str(each) for each in distinct], code
+    seen: dict[str, int] = {}
+    code = np.array([seen.setdefault(_text(each), len(seen)) for each in value.tolist()], np.int64)
+    names = sorted(seen)
+    place = np.empty(len(names), np.int64)
+    place[[seen[name] for name in names]] = np.arange(len(names))
+    return names, place[code]
+
+
+def _text(value: Any) -> str:
+    """What a value is called; in quotes where it could be mistaken for a slice that is none of the values."""
+    text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+    return repr(text) if text in (OTHER, MISSING) or text[:1] in ("'", '"') else text
+
+
+def _by_quantile(values: Array, weight: Array, parts: int) -> tuple[Rows, list[tuple[float, float]], Rows]:
+    """Splits values into `parts` of equal weight, of which only those with any value count.
+
+    Part k, from 0, ends with the least value at which the cumulated share of the weight reaches (k + 1) / `parts`.
+
+    Returns:
+      For each value the place of its part among those that have any; their lowest and highest values; their k.
+    """
+    distinct, inverse = np.unique(values, return_inverse=True)
+    reached = np.cumsum(np.bincount(inverse, weight))
+    before = np.append(0.0, reached[:-1])
+    part = np.minimum(np.floor(parts * before / reached[-1] + 1e-9), parts - 1).astype(np.int64)
+    used, place = np.unique(part, return_inverse=True)
+    ends = [distinct[part == number][[0, -1]].tolist() for number in used]
+    return place[inverse], [(low, high) for low, high in ends], used
+
+
+def _named(ranges: Sequence[tuple[float, float]]) -> list[str]:
+    """Three digits, or as many as it takes to tell the ranges apart."""
+    for digits in range(3, 18):
+        ends = [(f"{low:.{digits}g}", f"{high:.{digits}g}") for low, high in ranges]
+        names = [low if low == high else f"{low} to {high}" for low, high in ends]
+        if len(set(names)) == len(names):
+            break
+    return names

@@ -1,0 +1,64 @@
+"""For a user's own tests: the gates of `smooth_recs.bin.compare` as one assertion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from smooth_recs import accuracy, arrays, gates, prediction_difference, recommendations
+from smooth_recs.errors import InputError
+
+
+def assert_reproducible(
+    a: Any,
+    b: Any,
+    *,
+    label: Any = None,
+    query_id: Any = None,
+    sample_weight: Any = None,
+    max_pd: float | None = None,
+    max_auc_loss_increase: float | None = None,
+    max_swap_rate: float | None = None,
+    k: int = 3,
+    multiplier: Any = None,
+) -> None:
+    """Asserts that a retrained model predicts what the baseline does, within limits.
+
+    Args:
+      a, b: [n] or [n, 1] probabilities that the baseline and the new model predict for the same rows.
+      label: [n], 0 or 1; needed by `max_auc_loss_increase`.
+      query_id: [n] integers or strings, which request a row belongs to; needed by `max_swap_rate`.
+      sample_weight: [n], at or above 0; None: 1.
+      max_pd: the most that the relative PD (eq. 2) may be.
+      max_auc_loss_increase: the most that the AUC loss (eq. 1, ties one half) of b may exceed that of a.
+      max_swap_rate: the most that the share of requests whose ordered top-k list differs may be.
+      k: length of the lists.
+      multiplier: [n], such as bids, by which predictions are multiplied before a request's rows are ordered.
+
+    Raises:
+      AssertionError: a gate is not met; one line names each, its limit, the value and by how much.
+      InputError: no limit is given, one cannot be measured, or the arrays are not as above.
+
+    ```python
+    from smooth_recs import testing
+
+    testing.assert_reproducible([0.1, 0.2], [0.11, 0.2], max_pd=0.05)
+    ```
+    """
+    limits = gates.Limits(max_pd, max_auc_loss_increase, max_swap_rate)
+    there = {"label": label, "query_id": query_id}
+    limits.check({name for name, values in there.items() if values is not None})
+    if not limits.given():
+        raise InputError("assert_reproducible needs max_pd, max_auc_loss_increase or max_swap_rate, got none of them")
+    a = arrays.probabilities("a", a)
+    b = arrays.probabilities("b", b, a.size)
+    measured: dict[str, float | None] = {}
+    if max_pd is not None:
+        measured["pd"] = prediction_difference.relative(a, b, sample_weight)
+    if max_auc_loss_increase is not None:
+        losses = [accuracy.auc_loss(label, prediction, sample_weight) for prediction in (a, b)]
+        measured["auc_loss_increase"] = None if None in losses else losses[1] - losses[0]  # type: ignore[operator]
+    if max_swap_rate is not None:
+        measured["swap_rate"] = recommendations.swap_rate(a, b, query_id, k=k, multiplier=multiplier)
+    failure = gates.failure(gates.judge(limits, measured))
+    if failure:
+        raise AssertionError(failure)

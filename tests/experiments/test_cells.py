@@ -1,0 +1,321 @@
+"""Cells of a grid, from real processes: each is trained once, whatever is killed and however often."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from source_imports import ROOT
+
+from smooth_recs.config import Config, Data, Model
+from smooth_recs.errors import InputError
+from smooth_recs.experiments import cell_progress, cells, variants
+from smooth_recs.experiments.cells import Cell, Folder
+
+STEPS = 6
+# Takes the flags of the train binary. Like it, goes on where it was, and renames its result into place. Every start and
+# every step leave a line: a step that is repeated, or done by two processes at once, shows. Failures are by seed.
+TRAIN = f"""
+import json, os, sys, time
+flags = dict(flag.lstrip("-").split("=", 1) for flag in sys.argv[1:])
+seed = json.load(open(flags["config"]))["seed"]
+if seed > 100:
+    print("some talk")
+    print("error: no such file: x", file=sys.stderr)
+    sys.exit(seed - 100) if seed < 200 else os.kill(os.getpid(), 9)
+os.makedirs(flags["workdir"], exist_ok=True)
+trace = os.path.join(flags["workdir"], "trace")
+def note(line):
+    with open(trace, "a") as file:
+        file.write(line + "\\n")
+done = open(trace).read().count("step") if os.path.exists(trace) else 0
+note("start")
+for step in range(done, {STEPS}):
+    time.sleep(0.05)
+    note(f"step {{step}}")
+with open(trace + "-new", "w") as file:
+    json.dump({{"pd": {{"relative": seed / 100}}}}, file)
+os.rename(trace + "-new", os.path.join(flags["workdir"], "metrics.json"))
+"""
+# Like a binary: it does not load TensorFlow.
+DRIVER = """
+import sys
+from smooth_recs.config import Config
+from smooth_recs.experiments import cells
+cells.PROGRAM = [sys.argv[1]]
+cells.Folder(sys.argv[2]).run([cells.Cell(f"seed {seed}", Config(seed=seed)) for seed in range(int(sys.argv[3]))])
+"""
+
+
+def grid(*seeds):
+    return [Cell(f"seed {seed}", Config(seed=seed)) for seed in seeds]
+
+
+@pytest.fixture(autouse=True)
+def program(tmp_path, monkeypatch):
+    path = tmp_path / "train.py"
+    path.write_text(TRAIN)
+    monkeypatch.setattr(cells, "PROGRAM", (str(path),))
+    monkeypatch.setattr(cell_progress, "_TICK_SECONDS", 0.02)
+    return path
+
+
+@pytest.fixture
+def start(tmp_path, program):
+    """Starts a process, in a group of its own, that trains seeds 0 to n - 1 in `tmp_path / "grid"`."""
+    folder = tmp_path / "smooth_recs" / "bin"
+    folder.mkdir(parents=True)
+    (folder / "driver.py").write_text(DRIVER)
+    started = []
+
+    def run(count):
+        command = [sys.executable, folder / "driver.py", program, tmp_path / "grid", str(count)]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(ROOT)}, start_new_session=True
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+
+
+def traces(folder):
+    """What the processes of each cell noted, in order."""
+    return {path.parent.name: path.read_text().splitlines() for path in (folder / "cells").glob("*/trace")}
+
+
+def all_steps():
+    return [f"step {step}" for step in range(STEPS)]
+
+
+def wait_for(condition, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_equal_configurations_have_one_key_and_any_field_changes_it():
+    plain = Cell("a", Config())
+    assert Cell("b", Config()).key == plain.key
+    assert len(plain.key) == 16
+    others = [
+        Config(seed=2),
+        Config(data=Data(shuffle_window=7)),
+        Config(model=Model(beta=0.2)),
+        Config(model=Model(hidden_units=(256,))),
+        Config(model=Model(activation={"class_name": "SmeLU", "config": {"beta": 0.5}})),
+    ]
+    assert len({plain.key, *(Cell("c", config).key for config in others)}) == 6
+
+
+def test_the_key_is_the_same_in_another_process(tmp_path, start):
+    start(1).wait(timeout=60)
+    assert list(traces(tmp_path / "grid")) == [Cell("seed 0", Config(seed=0)).key]
+
+
+def test_every_cell_is_trained_once_and_never_again(tmp_path, capsys):
+    folder, three = Folder(str(tmp_path / "grid")), grid(3, 1, 2)
+    folder.run([*three, Cell("seed 1 again", Config(seed=1))])
+    assert [folder.metrics(cell)["pd"]["relative"] for cell in three] == [0.03, 0.01, 0.02]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[:2] for line in lines] == [
+        ["1 of 3  seed 3", " PD 3.00%"],
+        ["2 of 3  seed 1", " PD 1.00%"],
+        ["3 of 3  seed 2", " PD 2.00%"],
+    ]
+    folder.run(three)
+    assert list(traces(tmp_path / "grid").values()) == [["start", *all_steps()]] * 3
+    assert capsys.readouterr().out == ""
+
+
+def test_a_cell_keeps_the_configuration_it_was_trained_with(tmp_path):
+    (cell,) = grid(1)
+    Folder(str(tmp_path)).run([cell])
+    kept = json.loads((tmp_path / "cells" / f"{cell.key}.json").read_text())
+    assert Config.from_dict(kept) == cell.config
+
+
+@pytest.mark.parametrize("group", [False, True], ids=["the command alone", "its training too"])
+def test_a_killed_command_is_taken_up_where_it_was(tmp_path, start, group):
+    first = start(3)
+    wait_for(
+        lambda: any("step 2" in trace for trace in list(traces(tmp_path / "grid").values())[1:])
+    )  # in the second cell
+    (os.killpg if group else os.kill)(first.pid, signal.SIGKILL)
+    assert first.wait() == -signal.SIGKILL
+    before = traces(tmp_path / "grid")
+    finished = [path.parent.name for path in (tmp_path / "grid" / "cells").glob("*/metrics.json")]
+    second = start(3)
+    output, _ = second.communicate(timeout=60)
+    assert second.returncode == 0
+    after = traces(tmp_path / "grid")
+    assert len(after) == 3
+    for key, trace in after.items():
+        assert [line for line in trace if line != "start"] == all_steps()  # nothing lost, nothing twice
+        assert trace.count("start") == (2 if group and key in before and key not in finished else 1)
+    assert all(after[key] == before[key] for key in finished)
+    assert "3 of 3" in output
+
+
+def test_kills_at_any_time_lose_nothing(tmp_path, start):
+    random.seed(4)
+    for _ in range(6):
+        process = start(4)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(random.uniform(0.2, 1.2))
+        if process.poll() is None:
+            (os.killpg if random.random() < 0.5 else os.kill)(process.pid, signal.SIGKILL)
+    last = start(4)
+    assert last.wait(timeout=60) == 0
+    found = traces(tmp_path / "grid").values()
+    assert [[line for line in trace if line != "start"] for trace in found] == [all_steps()] * 4
+
+
+def test_several_commands_share_a_folder(tmp_path, start):
+    processes = [start(6) for _ in range(3)]
+    outputs = [process.communicate(timeout=60)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert list(traces(tmp_path / "grid").values()) == [["start", *all_steps()]] * 6
+    labels = [line.split(",")[0].split("  ")[1] for output in outputs for line in output.splitlines()]
+    assert sorted(labels) == [f"seed {seed}" for seed in range(6)]
+    assert sum(bool(output) for output in outputs) > 1, "one command trained all"
+
+
+def test_an_interrupted_command_stops_its_training(tmp_path, start):
+    process = start(1)
+    wait_for(lambda: any("step 1" in trace for trace in traces(tmp_path / "grid").values()))
+    os.kill(process.pid, signal.SIGINT)
+    process.wait(timeout=20)
+    stopped = traces(tmp_path / "grid")
+    time.sleep(0.3)
+    assert traces(tmp_path / "grid") == stopped
+    assert not list((tmp_path / "grid" / "cells").glob("*/metrics.json"))
+
+
+def test_the_number_of_a_process_that_is_gone_holds_nothing(tmp_path):
+    folder, (cell,) = Folder(str(tmp_path)), grid(1)
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells" / f"{cell.key}.lock").write_text(f"{ended.pid}\n")
+    folder.run([cell])
+    assert folder.is_finished(cell)
+
+
+@pytest.mark.parametrize(
+    ("seed", "kind", "words"),
+    [
+        (102, InputError, "seed 102: no such file: x"),
+        (101, RuntimeError, "seed 101: no such file: x (log: "),
+        (200, RuntimeError, "seed 200: ended by SIGKILL (log: "),
+    ],
+)
+def test_a_failure_says_which_cell_and_why(tmp_path, seed, kind, words):
+    folder = Folder(str(tmp_path))
+    with pytest.raises(kind) as raised:
+        folder.run(grid(1, seed, 2))
+    assert str(raised.value).startswith(words)
+    assert [folder.is_finished(cell) for cell in grid(1, seed, 2)] == [True, False, False]
+
+
+def test_a_folder_that_cannot_be_made_is_an_input_error(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"workdir .*file cannot be used"):
+        Folder(str(tmp_path / "file")).run(grid(1))
+
+
+def finished_in(folder, cell, seconds):
+    """Leaves the files of a cell that took so long."""
+    path = folder / "cells" / cell.key
+    path.mkdir(parents=True)
+    for file, at in ((path.with_suffix(".json"), 1000.0), (path / "metrics.json", 1000.0 + seconds)):
+        file.touch()
+        os.utime(file, (at, at))
+
+
+def test_the_time_that_is_left_follows_from_the_median(tmp_path):
+    folder, five = Folder(str(tmp_path)), grid(1, 2, 3, 4, 5)
+    assert folder.seconds_left(five) is None
+    for cell, seconds in zip(five, (60.0, 20.0, 30.0), strict=False):
+        finished_in(tmp_path, cell, seconds)
+    assert folder.seconds(five[0]) == 60.0
+    assert folder.seconds_left(five) == 2 * 30.0
+    assert folder.seconds_left([*five, *five]) == 2 * 30.0
+
+
+def test_an_outline_lists_every_cell_once(tmp_path):
+    folder, three = Folder(str(tmp_path)), grid(1, 2, 3)
+    assert folder.outline(three).endswith("3 of 3 cells to do: no finished cell tells how long")
+    assert not (tmp_path / "cells").exists()
+    finished_in(tmp_path, three[0], 100.0)
+    assert folder.outline([*three, three[1]]).splitlines() == [
+        f"{three[0].key}     2 min  seed 1",
+        f"{three[1].key}     to do  seed 2",
+        f"{three[2].key}     to do  seed 3",
+        "2 of 3 cells to do: about 3 min",
+    ]
+
+
+def test_other_fields_leave_the_given_configuration_alone():
+    config = Config()
+    changed = variants.with_fields(config, {"model.activation": "relu", "data.synthetic.users": 9, "seed": 4})
+    assert config == Config()
+    expected = dataclasses.replace(Config(seed=4), model=Model(activation="relu", beta=None))
+    expected.data.synthetic.users = 9
+    assert changed == expected
+
+
+def test_an_activation_without_a_width_has_no_beta():
+    config = Config(model=Model(activation="smelu", beta=0.2))
+    assert variants.with_fields(config, {"model.activation": "relu"}).model.beta is None
+    assert variants.with_fields(config, {"model.activation": "swish"}).model.beta == 0.2
+
+
+def test_a_field_that_breaks_a_rule_is_refused():
+    with pytest.raises(InputError, match=r"train.epochs must be at least 1, got 0"):
+        variants.with_fields(Config(), {"train.epochs": 0})
+
+
+LAYER = "{'class_name': 'GSmeLU', 'config': {'alpha': 0.5, 'beta': 0.25}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "fields", "name"),
+    [
+        ("relu", {"model.activation": "relu"}, "ReLU"),
+        ("smelu", {"model.activation": "smelu"}, "SmeLU 0.3"),
+        ("smelu:0.25", {"model.activation": "smelu", "model.beta": 0.25}, "SmeLU 0.25"),
+        (
+            LAYER,
+            {"model.activation": {"class_name": "GSmeLU", "config": {"alpha": 0.5, "beta": 0.25}}},
+            "GSmeLU",
+        ),
+    ],
+)
+def test_an_activation_as_one_writes_it(text, fields, name):
+    assert variants.of_activation(text) == fields
+    assert variants.label(text, Config(model=Model(beta=0.3))) == name
+    assert variants.listed(f"{text},{LAYER}, mish,") == [text, LAYER, "mish"]
+
+
+@pytest.mark.parametrize(
+    "text", ["rleu", "relu:0.1", "smelu:wide", "smelu:-1", "smelu:", "{'class_name': 'Nothing'}", "{"]
+)
+def test_no_activation(text):
+    with pytest.raises(InputError) as raised:
+        variants.of_activation(text)
+    assert str(raised.value).startswith(f"an activation must be a name, name:beta or a dictionary, got {text!r}: ")

@@ -1,0 +1,136 @@
+"""What becomes of the columns of held-out rows: every number is the one that its own module computes."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from smooth_recs import accuracy, measurement, prediction_difference, recommendations, slices
+from smooth_recs.config import Evaluation
+from smooth_recs.errors import InputError
+
+
+def columns(models: int = 2, size: int = 600) -> dict[str, Any]:
+    """As TensorFlow gives them: float32 predictions, labels and weights, int64 requests."""
+    rng = np.random.default_rng(5)
+    p = rng.uniform(0.05, 0.6, size)
+    return {
+        "prediction": np.clip(p[:, None] * np.exp(rng.normal(0, 0.1, (size, models))), 0, 1).astype(np.float32),
+        "label": (rng.uniform(size=size) < p).astype(np.float32),
+        "weight": rng.integers(0, 3, size).astype(np.float32),
+        "query_id": np.arange(size) // 4,
+        "true_probability": p.astype(np.float32),
+    }
+
+
+def measured(given: dict[str, Any], **options: Any) -> dict[str, Any]:
+    return measurement.metrics(given, evaluation=options.pop("evaluation", Evaluation()), **options)
+
+
+def test_every_part_is_what_its_module_computes() -> None:
+    given = columns()
+    label, weight, query = given["label"], given["weight"], given["query_id"]
+    predictions = given["prediction"].astype(np.float64)
+    bid = np.arange(600.0)
+    evaluation = Evaluation(slices=("score", "shop"), k=2, threshold=0.3)
+    shop = np.array([b"a", b"b", b""] * 200, object)
+    found = measured(given, evaluation=evaluation, slice_columns={"shop": shop}, multiplier=bid)
+
+    first = found["replicas"][0]
+    assert first["log_loss"] == accuracy.log_loss(label, predictions[:, 0], weight)
+    assert first["auc_loss"] == accuracy.auc_loss(label, predictions[:, 0], weight)
+    assert first["auc"] == 1 - first["auc_loss"]
+    assert first["per_query_auc_loss"] == accuracy.per_query_auc_loss(label, predictions[:, 0], query, weight).value
+    assert first["normalized_entropy"] == accuracy.normalized_entropy(label, predictions[:, 0], weight)
+    assert first["calibration"] == accuracy.calibration(label, predictions[:, 0], weight)
+    assert first["mean_prediction"] == pytest.approx(np.average(predictions[:, 0], weights=weight))
+    assert len(found["replicas"]) == 2
+    assert found["pd"] == prediction_difference.statistics(predictions, weight, query_id=query, threshold=0.3)
+    assert found["recommendations"] == recommendations.statistics_over_pairs(predictions, query, k=2, multiplier=bid)
+    assert list(found["slices"]) == ["score", "shop"]
+    deciles = slices.by_decile(predictions.mean(axis=1), weight)
+    assert found["slices"]["score"] == slices.measure(deciles, predictions, label, weight, query_id=query)
+    assert {each["slice"]: each["rows"] for each in found["slices"]["shop"]} == {"a": 200, "b": 200, "missing": 200}
+    assert found["best_possible"]["auc_loss"] == accuracy.auc_loss(label, given["true_probability"], weight)
+    assert found["eval_examples"] == 600
+
+
+def test_json_holds_all_of_it() -> None:
+    found = measured(columns(3), frequency={"user": np.arange(600)})
+    assert json.loads(json.dumps(found)) == found
+    assert list(found["slices"]) == ["label", "score", "position", "frequency of user"]
+    low, high = found["pd"]["interval_over_replicas"]
+    assert low < found["pd"]["relative"] < high
+
+
+def test_one_replica_has_accuracy_only() -> None:
+    found = measured(columns(1))
+    assert (found["pd"], found["recommendations"], found["slices"]) == (None, None, {})
+    assert 0 < found["replicas"][0]["log_loss"] < 1
+    assert found["best_possible"] is not None
+
+
+def test_without_labels_the_difference_is_measured_all_the_same() -> None:
+    given = columns()
+    del given["label"], given["true_probability"]
+    found = measured(given)
+    assert list(found["slices"]) == ["score", "position"]
+    for replica in found["replicas"]:
+        assert {name for name, value in replica.items() if value is not None} == {"mean_prediction"}
+    assert set(found["replicas"][0]) == set(measured(columns())["replicas"][0])
+    assert found["pd"] == measured(columns())["pd"]
+    assert all(each["auc_loss"] is None for each in found["slices"]["score"])
+    assert found["best_possible"] is None
+
+
+def test_without_requests_and_weights() -> None:
+    given = columns()
+    del given["query_id"], given["weight"]
+    found = measured(given)
+    assert found["recommendations"] is None
+    assert list(found["slices"]) == ["label", "score"]
+    assert found["replicas"][0]["per_query_auc_loss"] is None
+    equal = measured({**given, "weight": np.ones(600)})
+    assert equal == found
+
+
+def test_values_whose_rows_have_no_weight_are_left_out() -> None:
+    given = columns()
+    given["weight"][:300] = 0
+    found = measured(given, evaluation=Evaluation(slices=("half",)), slice_columns={"half": np.arange(600) // 300})
+    assert [each["slice"] for each in found["slices"]["half"]] == ["1"]
+
+
+def test_feature_goes_before_what_is_built_in() -> None:
+    position = np.full(600, 3)
+    found = measured(columns(), evaluation=Evaluation(slices=("position",)), slice_columns={"position": position})
+    assert [each["slice"] for each in found["slices"]["position"]] == ["3"]
+
+
+def test_only_default_slices_are_left_out_silently() -> None:
+    given = columns()
+    del given["query_id"]
+    assert measurement.slice_names(Evaluation(), [], query_id=False, frequency=False) == ["label", "score"]
+    with pytest.raises(InputError, match=r"evaluation\.slices must name any of label, score, got 'position'"):
+        measured(given, evaluation=Evaluation(slices=("position",)))
+    with pytest.raises(InputError, match="must name any of label, score, a, b, got 'frequency'"):
+        measurement.slice_names(Evaluation(slices=("frequency",)), ["b", "a"], query_id=False, frequency=False)
+    with pytest.raises(InputError, match="must name any of label, score, position, shop, got 'shpo'"):
+        measured(columns(), evaluation=Evaluation(slices=("shop", "shpo")), slice_columns={"shop": np.arange(600)})
+
+
+def test_certain_predictions_stay_measurable() -> None:
+    given = {"prediction": np.array([[0.0, 1.0], [0.5, 0.5]]), "label": np.array([0.0, 1.0])}
+    found = measured(given)
+    assert found["pd"]["relative"] == 1.0
+    assert math.isinf(found["pd"]["kl"])
+
+
+@pytest.mark.parametrize("prediction", [np.zeros(3), np.zeros((0, 2))])
+def test_predictions_of_another_shape_are_refused(prediction: np.ndarray) -> None:
+    with pytest.raises(InputError, match=r"prediction must have shape \[n, R\] and at least one row, got"):
+        measured({"prediction": prediction, "label": np.zeros(3)})

@@ -1,0 +1,110 @@
+"""A finished run read back: its models predict what they predicted, or one line says why they cannot."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+
+import numpy as np
+import pytest
+
+from smooth_recs import config, prediction_difference, trained, training
+from smooth_recs.data.schema import Categorical, Numeric, Schema
+from smooth_recs.errors import InputError
+
+pytestmark = pytest.mark.slow
+
+SCHEMA = Schema((Categorical("user", "identity", 50, "int64"), Numeric("price", "log", "mean")), query_id="request")
+
+
+def write_log(path):
+    chance = random.Random(1)
+    rows = [f"{chance.randrange(50)},{chance.random()},{n // 4},{int(chance.random() < 0.3)}" for n in range(2500)]
+    path.write_text("user,price,request,label\n" + "\n".join(rows) + "\n")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The workdir of a run on a small CSV file, and its metrics."""
+    folder = tmp_path_factory.mktemp("finished")
+    write_log(folder / "log.csv")
+    run = config.Config(
+        data=config.Data(source="csv", path=str(folder / "log.csv"), schema=SCHEMA),
+        model=config.Model(hidden_units=(8, 4), beta=(0.3, 0.1)),
+        train=config.Train(batch_size=50, steps_per_execution=10, dense_learning_rate=0.1),
+    )
+    return folder / "run", training.train_and_evaluate(run, str(folder / "run"))
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """A copy of the run, to be damaged, with a log of its own."""
+    shutil.copytree(finished[0], tmp_path / "run")
+    write_log(tmp_path / "log.csv")
+    rewrite(tmp_path / "run" / "config.json", lambda content: content["data"].update(path=str(tmp_path / "log.csv")))
+    return tmp_path / "run"
+
+
+def rewrite(path, change):
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def refused(workdir):
+    with pytest.raises(InputError) as error:
+        trained.load(str(workdir))
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_the_models_predict_what_they_predicted(finished, capfd):
+    workdir, metrics = finished
+    run = trained.load(str(workdir))
+    rows = next(iter(run.source.holdout().rebatch(1000)))
+    predictions = run.siblings(rows["features"]).numpy()
+    assert predictions.shape == (metrics["eval_examples"], 2) == (500, 2)
+    assert prediction_difference.relative(*predictions.T) == pytest.approx(metrics["pd"]["relative"], abs=1e-6)
+    assert predictions.mean(axis=0) == pytest.approx([r["mean_prediction"] for r in metrics["replicas"]], rel=1e-5)
+    assert np.ptp(predictions) > 0.01
+    assert run.config.model.beta == (0.3, 0.1)
+    assert run.config.data.schema == SCHEMA
+    assert capfd.readouterr().out == ""
+
+
+def test_a_run_may_lie_elsewhere(copy):
+    assert trained.load(str(copy)).siblings.replicas[0].top_stack.hidden_units == (8, 4)
+
+
+@pytest.mark.parametrize("missing", trained.FILES)
+def test_a_run_that_is_not_finished(copy, missing):
+    (copy / missing).unlink()
+    assert refused(copy) == f"workdir {copy} must hold a finished run, got no {missing} there"
+    assert refused(copy / "nowhere").endswith("must hold a finished run, got no config.json there")
+
+
+def test_a_file_that_is_no_json(copy):
+    (copy / "metrics.json").write_text("{")
+    assert refused(copy).startswith(f"workdir {copy} must hold a readable metrics.json: Expecting property name")
+
+
+def test_data_that_changed(copy):
+    log = copy.parent / "log.csv"
+    log.write_text(log.read_text().replace("0.5", "0.6"))
+    assert refused(copy) == f"workdir {copy} holds a run on other data: those at data.path '{log}' have changed since"
+
+
+def test_a_checkpoint_that_is_lost(copy):
+    shutil.rmtree(copy / "checkpoints")
+    assert refused(copy) == f"workdir {copy} must hold the checkpoints of its run, got none in {copy}/checkpoints"
+
+
+def test_a_checkpoint_of_another_model(copy):
+    rewrite(copy / "config.json", lambda content: content["model"].update(hidden_units=[8, 8, 4], beta=None))
+    assert "is not of the model in config.json" in refused(copy)
+
+
+def test_a_configuration_of_another_version(copy):
+    rewrite(copy / "config.json", lambda content: content["model"].update(wings=2))
+    assert refused(copy).startswith(f"workdir {copy} is of another version: model.wings: no such field")
