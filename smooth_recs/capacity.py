@@ -12,7 +12,7 @@ from smooth_recs import config as config_lib
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.models import from_config
 
-FLOAT, ID = 4, 8  # bytes
+FLOAT, COUNT, ID = 4, 4, 8  # bytes
 DENSE_SLOTS = {"adagrad": 1, "adam": 2, "sgd": 0}
 MANY_IDS = 10**9
 
@@ -26,6 +26,7 @@ class Capacity:
       table_rows, table_width: of all embedding tables together; a linear part adds one column.
       dense_parameters: all others.
       dense_slots: what the dense optimizer keeps per parameter; Adagrad keeps one number per embedding weight.
+      admission: whether ids are counted, in two integers a row.
       lookups: table rows read per example.
       batch_size: examples a step and sibling, over all devices.
       devices: that share a batch, each with a copy of everything that is mirrored.
@@ -37,6 +38,7 @@ class Capacity:
     table_width: int
     dense_parameters: int
     dense_slots: int
+    admission: bool
     lookups: int
     batch_size: int
     devices: int = 1
@@ -48,8 +50,13 @@ class Capacity:
 
     @property
     def table_bytes(self) -> int:
-        """All siblings' tables with Adagrad's sums of squares."""
-        return self.replicas * self.table_parameters * 2 * FLOAT
+        """All siblings' tables with Adagrad's sums of squares and the counts of ids."""
+        return self.replicas * self.table_rows * self.row_bytes
+
+    @property
+    def row_bytes(self) -> int:
+        """Of one row in one sibling's table."""
+        return self.table_width * 2 * FLOAT + self.admission * 2 * COUNT
 
     @property
     def dense_bytes(self) -> int:
@@ -99,6 +106,7 @@ def capacity(config: config_lib.Config, encoder: Encoder, *, devices: int = 1, s
         table_width=(config.model.embedding_dim + linear) if features else 0,
         dense_parameters=_dense_parameters(config.model, encoder),
         dense_slots=DENSE_SLOTS[config.train.dense_optimizer],
+        admission=config.model.admission > 0,
         lookups=sum(feature.max_values for feature in features),
         batch_size=config.train.batch_size,
         devices=devices,
@@ -108,7 +116,7 @@ def capacity(config: config_lib.Config, encoder: Encoder, *, devices: int = 1, s
 
 def lines(needed: Capacity) -> Sequence[str]:
     """What a person wants to know of it."""
-    row_bytes = needed.replicas * needed.table_width * 2 * FLOAT
+    row_bytes = needed.replicas * needed.row_bytes
     found = [
         f"embeddings        {needed.table_rows:,} rows x {needed.table_width} = {needed.table_parameters:,} parameters",
         f"all others        {needed.dense_parameters:,} parameters",
@@ -127,7 +135,7 @@ def lines(needed: Capacity) -> Sequence[str]:
 
 
 def _dense_parameters(model: config_lib.Model, encoder: Encoder) -> int:
-    small = from_config.ranking_model(model, encoder, table_rows=1)
+    small = from_config.ranking_model(dataclasses.replace(model, admission=0), encoder, table_rows=1)
     ids = {f.name: tf.zeros([1, f.max_values] if f.multi_valued else [1], tf.int64) for f in encoder.schema.categorical}
     small(ids | {f.name: tf.zeros([1, f.width]) for f in encoder.schema.numeric})
     return sum(int(np.prod(variable.shape)) for variable in small.dense_variables)

@@ -97,6 +97,8 @@ class Model:
       norm_value: v of weight normalisation.
       clip: activated outputs are clipped to [-clip, clip]; 0 = not at all.
       embedding_dim: width of every embedding.
+      admission: how often training must see an id before it has an embedding of its own; until then it shares the one
+        of its feature's out-of-vocabulary values. 0 = at once.
       dropout: rate after every hidden layer.
       l2: L2 penalty on the kernels of the hidden layers.
       linear: adds a linear (wide) part over the features.
@@ -111,6 +113,7 @@ class Model:
     norm_value: float = 1.0
     clip: float = 6.0
     embedding_dim: int = 16
+    admission: int = 0
     dropout: float = 0.0
     l2: float = 0.0
     linear: bool = False

@@ -85,6 +85,7 @@ RULES: dict[str, Rule] = {
     "model.norm_value": _above(0),
     "model.clip": _at_least(0),
     "model.embedding_dim": _at_least(1),
+    "model.admission": _at_least(0),
     "model.dropout": _RATE,
     "model.l2": _at_least(0),
     "model.linear": _ANYTHING,

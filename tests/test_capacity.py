@@ -65,12 +65,17 @@ def test_parameter_servers_hold_the_tables():
     assert counted.server_bytes == (counted.table_bytes + counted.dense_bytes) // 4
 
 
+def test_admission_counts_two_integers_a_row():
+    with_counts = capacity.capacity(run(admission=3), ENCODER)
+    assert with_counts.table_bytes == capacity.capacity(run(), ENCODER).table_bytes + 2 * 150 * 8
+
+
 def test_one_device_sends_nothing():
     assert capacity.capacity(run(), ENCODER).network_bytes == 0
 
 
 def test_the_lines_name_what_a_person_asks_for():
-    needed = capacity.Capacity(2, 50_000_000, 16, 60_000, 1, 26, 2048, devices=2)
+    needed = capacity.Capacity(2, 50_000_000, 16, 60_000, 1, False, 26, 2048, devices=2)
     text = "\n".join(capacity.lines(needed))
     assert "50,000,000 rows x 16 = 800,000,000 parameters" in text
     assert "memory a device   11.9 GiB" in text  # 2 siblings x 0.8e9 x (weight + sum of squares) x 4 bytes

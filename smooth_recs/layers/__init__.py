@@ -1,7 +1,13 @@
 """Layers of the paper's recipe: normalised dense layers, clipping, towers, stacked embeddings, activations."""
 
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
 from smooth_recs.activations.layers import RESCU, GSmeLU, SmeLU
 from smooth_recs.activations.sharpness import GELU, Softplus, Swish
+from smooth_recs.layers.admission import embedding_report
 from smooth_recs.layers.clipping import Clip, clip
 from smooth_recs.layers.embedding import EmbeddedFeature, StackedEmbedding
 from smooth_recs.layers.normalized_dense import NormalizedDense
@@ -18,6 +24,15 @@ __all__ = [
     "Softplus",
     "StackedEmbedding",
     "Swish",
+    "TPUStackedEmbedding",
     "Tower",
     "clip",
+    "embedding_report",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The one layer that needs TensorFlow Recommenders is loaded on first use."""
+    if name == "TPUStackedEmbedding":
+        return importlib.import_module("smooth_recs.layers.tpu_embedding").TPUStackedEmbedding
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

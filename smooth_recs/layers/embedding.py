@@ -10,6 +10,10 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import keras_generation
+from smooth_recs.layers import tables
+from smooth_recs.layers.admission import SPECIAL_ROWS, Admission
+
+COMBINERS = ("mean", "sum", "sqrtn")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,16 +30,25 @@ class EmbeddedFeature:
 class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[misc]
     """Looks up every feature in one stored table, so that a batch costs one gather and one sparse update.
 
-    The rows of feature k follow those of feature k - 1. A feature's own ids start at 0.
+    The rows of feature k follow those of feature k - 1. A feature's own ids start at 0. The same layer serves one
+    device, mirrored devices, which exchange the rows of the batch only, and parameter servers, over which the table may
+    be sharded.
 
     Args:
       features: `EmbeddedFeature`s (or dictionaries of their fields). The output has the single-valued ones first.
       dim: width of an embedding.
       embeddings_initializer: of the table.
+      admission: an id uses the out-of-vocabulary row of its feature, the one before the last, until training has seen
+        it this often (`admission.Admission`); 0 gives every id its row at once. Such a layer has to know which calls
+        train: `embed(inputs, training=True)`.
 
     Inputs: {name: int64 [batch] or [batch, max_values]}; in the second, -1 is padding and the vector of a row without
       any value is 0.
     Output: [batch, number of features, dim].
+
+    Raises:
+      ValueError: dim below 1, an unknown combiner, negative admission, or admission where a feature has fewer than 3
+        rows.
 
     ```python
     embed = StackedEmbedding([EmbeddedFeature("user", 100), EmbeddedFeature("tags", 20, max_values=3)], dim=8)
@@ -48,29 +61,45 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
         features: Sequence[EmbeddedFeature | Mapping[str, Any]],
         dim: int,
         embeddings_initializer: Any = "uniform",
+        admission: int = 0,
         **kwargs: Any,
     ) -> None:
-        if dim < 1:
-            raise ValueError(f"dim must be at least 1, got {dim!r}")
+        checked = checked_features(features, dim)
+        _validate_admission(admission, checked)
         super().__init__(**kwargs)
-        self.features = [f if isinstance(f, EmbeddedFeature) else EmbeddedFeature(**f) for f in features]
-        for feature in self.features:
-            if feature.combiner not in ("mean", "sum", "sqrtn"):
-                raise ValueError(f"combiner of {feature.name!r} must be mean, sum or sqrtn, got {feature.combiner!r}")
-        self.single = [feature for feature in self.features if feature.max_values == 1]
-        self.multiple = [feature for feature in self.features if feature.max_values > 1]
+        self.features = checked
+        self.single, self.multiple = by_kind(self.features)
         self.dim = int(dim)
         self.embeddings_initializer = keras_generation.keras().initializers.get(embeddings_initializer)
+        self.admission = int(admission)
+        self.admitted = Admission(self.admission, [f.rows for f in self.features]) if admission else None
 
     def build(self, input_shape: Any) -> None:
-        del input_shape
-        rows = sum(feature.rows for feature in self.features)
         self.embeddings = self.add_weight(
-            name="embeddings", shape=(rows, self.dim), initializer=self.embeddings_initializer
+            name="embeddings",
+            shape=(sum(feature.rows for feature in self.features), self.dim),
+            initializer=tables.in_place(self.embeddings_initializer),
+            **keras_generation.keeping_dtype(),  # to cast the rows of a batch is cheaper than to cast the table
         )
+        if self.admitted is not None:
+            self.admitted.build(input_shape)
         self.built = True
 
-    def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        parts = self._rows(inputs)
+        rows = tf.concat(parts, axis=1)
+        flat = tf.reshape(rows, [-1])
+        if self.admitted is not None:
+            flat = self.admitted(flat, training=training)
+        vectors = tf.cast(tables.lookup(self.embeddings, tf.maximum(flat, 0)), self.compute_dtype)
+        vectors = tf.reshape(vectors, tf.concat([tf.shape(rows), [self.dim]], axis=0))
+        if self.multiple:
+            vectors = self._combined(vectors, parts)
+        # The number of values of a feature may be free, as in an export; the number of features never is.
+        return tf.ensure_shape(vectors, [None, len(self.features), self.dim])
+
+    def _rows(self, inputs: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
+        """Rows of the table, int64: all single-valued features in one [batch, features], the others [batch, values]."""
         starts = itertools.accumulate((feature.rows for feature in self.features), initial=0)
         offsets = {feature.name: start for feature, start in zip(self.features, starts, strict=False)}
         parts = []
@@ -80,17 +109,17 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
         for feature in self.multiple:
             ids = tf.cast(inputs[feature.name], tf.int64)
             parts.append(tf.where(ids < 0, ids, ids + offsets[feature.name]))
-        vectors = tf.gather(self.embeddings, tf.maximum(tf.concat(parts, axis=1), 0))
-        if not self.multiple:
-            return vectors
+        return parts
+
+    def _combined(self, vectors: tf.Tensor, parts: Sequence[tf.Tensor]) -> tf.Tensor:
+        """[batch, all values, dim] to [batch, features, dim]."""
         pieces = tf.split(vectors, [tf.shape(part)[1] for part in parts], axis=1)
         first = len(parts) - len(self.multiple)
         combined = [
             _combine(piece, ids, feature.combiner)
             for feature, ids, piece in zip(self.multiple, parts[first:], pieces[first:], strict=True)
         ]
-        # The number of values of a feature may be free, as in an export; the number of features never is.
-        return tf.ensure_shape(tf.concat(pieces[:first] + combined, axis=1), [None, len(self.features), self.dim])
+        return tf.concat(pieces[:first] + combined, axis=1)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -98,7 +127,34 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
             "features": [dataclasses.asdict(feature) for feature in self.features],
             "dim": self.dim,
             "embeddings_initializer": keras_generation.keras().initializers.serialize(self.embeddings_initializer),
+            "admission": self.admission,
         }
+
+
+def checked_features(features: Sequence[EmbeddedFeature | Mapping[str, Any]], dim: int) -> list[EmbeddedFeature]:
+    """The features of an embedding layer; ValueError for a bad combiner or width."""
+    if dim < 1:
+        raise ValueError(f"dim must be at least 1, got {dim!r}")
+    found = [f if isinstance(f, EmbeddedFeature) else EmbeddedFeature(**f) for f in features]
+    for feature in found:
+        if feature.combiner not in COMBINERS:
+            raise ValueError(f"combiner of {feature.name!r} must be mean, sum or sqrtn, got {feature.combiner!r}")
+    return found
+
+
+def by_kind(features: Sequence[EmbeddedFeature]) -> tuple[list[EmbeddedFeature], list[EmbeddedFeature]]:
+    """The single-valued ones and the multi-valued ones: in this order they stand in the output."""
+    return [f for f in features if f.max_values == 1], [f for f in features if f.max_values > 1]
+
+
+def _validate_admission(admission: int, features: Sequence[EmbeddedFeature]) -> None:
+    if admission < 0:
+        raise ValueError(f"admission must be at least 0, got {admission!r}")
+    for feature in features:
+        if admission and feature.rows <= SPECIAL_ROWS:
+            raise ValueError(
+                f"rows of {feature.name!r} must be at least {SPECIAL_ROWS + 1} with admission, got {feature.rows}"
+            )
 
 
 def _combine(vectors: tf.Tensor, ids: tf.Tensor, combiner: str) -> tf.Tensor:

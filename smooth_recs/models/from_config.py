@@ -50,13 +50,17 @@ def ranking_model(model: config_lib.Model, encoder: Encoder, table_rows: int | N
     widest = next(iter(_widths(model)), None)
     bottom = [_activation(model, widest) for _ in model.bottom_units]
     return RankingModel(
-        embeddings=StackedEmbedding(features, model.embedding_dim, name="embeddings") if features else None,
+        embeddings=_embeddings(features, model) if features else None,
         numeric=numeric,
         bottom_stack=tower(model.bottom_units, bottom, "bottom", 1000) if has_bottom else None,
         interaction=interactions.by_name(model.interaction),
         top_stack=tower(model.hidden_units, layer_activations(model), "top", 2000),
         linear=Linear(features, numeric, name="linear") if model.linear else None,
     )
+
+
+def _embeddings(features: list[EmbeddedFeature], model: config_lib.Model) -> StackedEmbedding:
+    return StackedEmbedding(features, model.embedding_dim, admission=model.admission, name="embeddings")
 
 
 def layer_activations(model: config_lib.Model) -> list[Any]:

@@ -81,7 +81,7 @@ class RankingModel(tfrs.models.Model):
 
     def logits(self, features: Features, training: bool = False) -> tf.Tensor:
         """Log-odds of the outputs, float32 [batch, outputs]."""
-        embedded = None if self.embeddings is None else self.embeddings(features)
+        embedded = None if self.embeddings is None else self.embeddings(features, training=training)
         dense = None
         if self.numeric:
             dense = tf.concat([tf.cast(features[name], tf.float32) for name in self.numeric], axis=1)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from smooth_recs import keras_generation
 from smooth_recs.layers import EmbeddedFeature, StackedEmbedding
 
 pytestmark = pytest.mark.both_generations
@@ -161,6 +162,26 @@ def test_an_update_leaves_all_other_rows_as_they_are(accumulator: float) -> None
     moved = set(np.flatnonzero((layer.get_weights()[0] != table).any(axis=1)))
     assert moved == touched
     assert np.isfinite(layer.get_weights()[0]).all()
+
+
+@pytest.mark.skipif(not keras_generation.is_legacy(), reason="Keras 3 has no legacy optimizers")
+def test_a_step_of_legacy_adagrad_leaves_all_other_accumulators_as_they_are() -> None:
+    layer, table = built()
+    optimizer = tf.keras.optimizers.legacy.Adagrad(0.1, initial_accumulator_value=0.1)
+
+    @tf.function
+    def step(inputs: dict[str, tf.Tensor]) -> None:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(inputs) ** 2)
+        optimizer.apply_gradients([(tape.gradient(loss, layer.embeddings), layer.embeddings)])
+
+    inputs = {name: tf.constant(ids) for name, ids in random_inputs(2, seed=8).items()}
+    step(inputs)
+    touched = {STARTS[name] + int(v) for name, ids in inputs.items() for v in np.ravel(ids) if v >= 0}
+    assert 0 < len(touched) < 20
+    slot = optimizer.get_slot(layer.embeddings, "accumulator").numpy()
+    for before, after in ((table, layer.get_weights()[0]), (np.full_like(table, 0.1), slot)):
+        assert set(np.flatnonzero((before != after).any(axis=1))) == touched
 
 
 def test_a_batch_costs_one_gather() -> None:
