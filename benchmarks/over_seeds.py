@@ -5,7 +5,8 @@
       --activations=relu,smelu:0.1,smelu:0.5 --config.model.normalization=layer
 
 An activation is a name; name:beta, without beta the configuration's own; or a dictionary of a layer. Prints Markdown
-tables. Finished runs in the workdir are not repeated, whatever their settings.
+tables: of the held-out rows, and with `train.progressive` also of all rows of the log, each predicted before it was
+trained on. Finished runs in the workdir are not repeated, whatever their settings.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import re
 import statistics
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -32,8 +33,25 @@ _SEEDS = flags.DEFINE_string("seeds", "6-10", "FIRST-LAST, at least two")
 _ACTIVATIONS = flags.DEFINE_string("activations", "relu,smelu", "with commas, the baseline first")
 
 
-def mean_of_pair(run: dict[str, Any], metric: str) -> float:
-    return statistics.mean(replica[metric] for replica in run["replicas"])
+class Measured(NamedTuple):
+    """Of a pair of siblings: PD, and the means of their losses."""
+
+    pd: float
+    auc_loss: float
+    log_loss: float
+
+
+def held_out(run: dict[str, Any]) -> Measured:
+    losses = [statistics.mean(sibling[metric] for sibling in run["replicas"]) for metric in Measured._fields[1:]]
+    return Measured(run["pd"]["relative"], *losses)
+
+
+def progressive(run: dict[str, Any]) -> Measured | None:
+    """Means over the windows of rows that were new, which are of equal length; None where there are none."""
+    windows = [entry for entry in run["history"] if entry.get("progressive_pd") is not None]
+    if not windows:
+        return None
+    return Measured(*(statistics.mean(entry[f"progressive_{name}"] for entry in windows) for name in Measured._fields))
 
 
 def interval(values: Sequence[float], form: str) -> str:
@@ -52,16 +70,25 @@ def pairs_table(seeds: range, activation: str, runs: Sequence[dict[str, Any]]) -
         print(f"| {activation} | {seed} | {difference} | {losses[0]} | {losses[1]} |")
 
 
-def change(activation: str, runs: Sequence[dict[str, Any]], baseline: Sequence[dict[str, Any]]) -> str:
-    """A row: mean PD, and the changes from the baseline with their intervals over seeds."""
-    both = list(zip(runs, baseline, strict=True))
-    cut = [run["pd"]["relative"] / other["pd"]["relative"] - 1 for run, other in both]
-    changes = [
-        interval([mean_of_pair(run, metric) - mean_of_pair(other, metric) for run, other in both], "+.4f")
-        for metric in ("auc_loss", "log_loss")
+def changes(title: str, runs: dict[str, list[Measured]]) -> None:
+    """Mean PD and losses of each activation, and how they change from the first one's, with intervals over seeds."""
+    baseline, *_ = runs
+    print(f"\n{title}\n\n| activation | PD | its change from {baseline} | AUC loss | change | log loss | change |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for name, measured in runs.items():
+        means = Measured(*map(statistics.mean, zip(*measured, strict=True)))
+        cut, *others = ["", "", ""] if name == baseline else _changes(measured, runs[baseline])
+        losses = [f"{mean:.4f} | {other}" for mean, other in zip(means[1:], others, strict=True)]
+        print(f"| {name} | {means.pd:.2%} | {cut} | {' | '.join(losses)} |")
+
+
+def _changes(measured: Sequence[Measured], baseline: Sequence[Measured]) -> list[str]:
+    both = list(zip(measured, baseline, strict=True))
+    return [
+        interval([one.pd / other.pd - 1 for one, other in both], "+.1%"),
+        interval([one.auc_loss - other.auc_loss for one, other in both], "+.4f"),
+        interval([one.log_loss - other.log_loss for one, other in both], "+.4f"),
     ]
-    pd = statistics.mean(run["pd"]["relative"] for run in runs)
-    return f"| {activation} | {pd:.2%} | {interval(cut, '+.1%')} | {changes[0]} | {changes[1]} |"
 
 
 def seeds() -> range:
@@ -93,11 +120,11 @@ def main() -> None:
     print("| activation | seed | PD (means matched) | AUC loss | log loss |\n| --- | --- | --- | --- | --- |")
     for name, of_seeds in runs.items():
         pairs_table(seeds(), name, of_seeds)
-    baseline, *others = runs
-    print(f"\n| activation | PD | its change from {baseline} | of AUC loss | of log loss |")
-    print("| --- | --- | --- | --- | --- |")
-    for name in others:
-        print(change(name, runs[name], runs[baseline]))
+    changes("Held-out rows", {name: [held_out(run) for run in of_seeds] for name, of_seeds in runs.items()})
+    found = {name: [progressive(run) for run in of_seeds] for name, of_seeds in runs.items()}
+    new = {name: [one for one in measured if one is not None] for name, measured in found.items()}
+    if all(len(new[name]) == len(found[name]) for name in found):
+        changes("Progressive validation: every row before it was trained on", new)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ _SUBMODULES = (
     "accuracy",
     "activations",
     "callbacks",
+    "cluster",
     "comparison",
     "config",
     "constraints",

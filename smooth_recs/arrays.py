@@ -13,6 +13,7 @@ import numpy.typing as npt
 from smooth_recs.errors import InputError
 
 Array = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 
 def scores(name: str, values: Any, size: int | None = None) -> Array:
@@ -42,6 +43,13 @@ def probability(name: str, value: float) -> float:
     return value
 
 
+def at_or_above_0(name: str, values: Any, size: int | None = None, *, where: str = "") -> Array:
+    """[n] finite numbers, none negative; `where`: ends the rule that an error states."""
+    array = scores(name, values, size)
+    _refuse(name, array, array < 0, f"at or above 0{where}")
+    return array
+
+
 def prediction_matrix(values: Any) -> Array:
     """[n, R]: the probabilities that R >= 2 models predict for the same n examples; each column is contiguous."""
     array = np.asarray(values, np.float64)
@@ -54,8 +62,7 @@ def weights(values: Any, size: int) -> Array:
     """[size] numbers from 0 to 1e100, so that no sum of them overflows; ones for None."""
     if values is None:
         return np.ones(size)
-    array = scores("sample_weight", values, size)
-    _refuse("sample_weight", array, array < 0, "at or above 0")
+    array = at_or_above_0("sample_weight", values, size)
     _refuse("sample_weight", array, array > 1e100, "at most 1e100")
     return array
 
@@ -67,12 +74,14 @@ def labels(values: Any) -> Array:
     return array
 
 
-def identifiers(name: str, values: Any, size: int) -> npt.NDArray[Any]:
-    """[size] integers, strings or bytes, all of one kind."""
+def identifiers(name: str, values: Any, size: int | None = None) -> npt.NDArray[Any]:
+    """[n] integers, strings or bytes, all of one kind; `size`: the n that they must have."""
     array = np.asarray(values)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
-    if array.shape != (size,):
+    if array.ndim != 1 and size is None:
+        raise InputError(f"{name} must have shape [n] or [n, 1], got {list(array.shape)}")
+    if array.shape != (size,) and size is not None:
         raise InputError(f"{name} must have {size} values like the others, got shape {list(array.shape)}")
     if array.dtype.kind == "f" and (np.abs(array) < 2**53).all() and (array == np.floor(array)).all():
         return array.astype(np.int64)  # what pandas makes of integers where one is missing elsewhere
@@ -83,9 +92,21 @@ def identifiers(name: str, values: Any, size: int) -> npt.NDArray[Any]:
     return array
 
 
+def numbered(name: str, values: Any, size: int | None = None) -> tuple[npt.NDArray[Any], Integers]:
+    """The distinct `identifiers`, ascending, and [n] the number of each row's among them."""
+    distinct, number = np.unique(identifiers(name, values, size), return_inverse=True)
+    return distinct, number
+
+
 def refuse_empty(name: str, array: Array) -> None:
     if not len(array):
         raise InputError(f"{name} must have at least one value, got none")
+
+
+def refuse_weightless(what: str, weight: Array) -> None:
+    """Raises InputError, which names `what` is to be measured, where no example has any weight."""
+    if not weight.any():
+        raise InputError(f"{what} needs examples of positive weight, got none")
 
 
 def _refuse(name: str, array: Array, wrong: npt.NDArray[np.bool_], rule: str, hint: str = "") -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from smooth_recs import arrays
 from smooth_recs.arrays import Array
 from smooth_recs.errors import InputError
 
@@ -76,11 +77,15 @@ class PoissonBootstrap:
         """The percentile interval; replicates that drew nothing are left out."""
         if not 0 < confidence < 1:
             raise InputError(f"confidence must be between 0 and 1, got {confidence!r}")
+        arrays.refuse_weightless("a bootstrap", self.sums[:, 1])
         drawn = self.sums[self.sums[:, 1] > 0]
-        if not len(drawn):
-            raise InputError("a bootstrap needs examples of positive weight, got none")
         low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [(1 - confidence) / 2, (1 + confidence) / 2])
         return float(low), float(high)
+
+
+def row_keys(query_id: Any, size: int) -> Keys:
+    """The key of each of `size` examples: that of its request or, where `query_id` is None, one of its own."""
+    return request_keys(np.arange(size) if query_id is None else arrays.identifiers("query_id", query_id, size))
 
 
 def request_keys(query_id: Any) -> Keys:

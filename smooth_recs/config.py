@@ -184,7 +184,7 @@ class Evaluation:
     Attributes:
       slices: what PD and accuracy are told apart by: names of features, `label`, `score` (deciles of the mean
         prediction), `position` (of a row in its request), `frequency` (how often each categorical feature's value is
-        in the training rows).
+        in the first 1,048,576 training rows).
       k: length of the lists that swap rate and overlap compare.
       order_by: a numeric feature, such as a bid, that multiplies the predictions before a request's rows are ordered;
         empty = the predictions alone.
@@ -201,9 +201,22 @@ class Evaluation:
 
 @dataclasses.dataclass
 class Distribution:
-    """`strategy`: `auto`, `one_device` or `mirrored`."""
+    """The processes and devices that train a run.
+
+    Attributes:
+      strategy: `auto` (by TF_CONFIG and the devices), `one_device`, `mirrored`, `multi_worker_mirrored`,
+        `parameter_server` or `tpu`.
+      warn_seconds: without a training step, or an answer of another process, before one line says so.
+      limit_seconds: without a training step before the run ends, to be resumed.
+      start_seconds: the same before the first step: other processes may come late.
+      chief_seconds: how long a process that serves another goes on without it.
+    """
 
     strategy: str = "auto"
+    warn_seconds: float = 30.0
+    limit_seconds: float = 600.0
+    start_seconds: float = 1800.0
+    chief_seconds: float = 600.0
 
 
 @dataclasses.dataclass

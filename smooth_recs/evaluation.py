@@ -34,6 +34,14 @@ class HeldOut:
     raw: Columns
     ids: Columns
 
+    def whole_requests(self, rows: int) -> int:
+        """`rows`, or so many more that no request is cut, where each request's rows lie together."""
+        query_id = self.columns.get("query_id")
+        if query_id is None or not 0 < rows < len(query_id):
+            return rows
+        others = np.flatnonzero(query_id[rows:] != query_id[rows - 1])
+        return rows + int(others[0]) if len(others) else len(query_id)
+
     def without_first(self, rows: int) -> HeldOut:
         """All but the first `rows` rows."""
         parts = (self.columns, self.raw, self.ids)
@@ -81,6 +89,20 @@ def metrics(held_out: HeldOut, source: Source, evaluation: config.Evaluation) ->
         frequency=frequencies(source, held_out.ids),
         multiplier=held_out.raw[evaluation.order_by] if evaluation.order_by else None,
     )
+
+
+def check(source: Source, evaluation: config.Evaluation) -> None:
+    """Raises InputError where the held-out rows do not have what `evaluation` asks for."""
+    raw_features(source, evaluation)
+    name, seen = evaluation.order_by, 0
+    for column in source.holdout(raw=True).map(lambda rows: rows["raw"][name]) if name else ():
+        wrong = np.flatnonzero(~(column.numpy() >= 0) | np.isinf(column))
+        if wrong.size:
+            raise InputError(
+                f"evaluation.order_by must name a feature whose values are at least 0 and never missing, got "
+                f"{column[wrong[0]]:g} for {name!r} in held-out row {seen + wrong[0]}"
+            )
+        seen += len(column)
 
 
 def raw_features(source: Source, evaluation: config.Evaluation) -> list[str]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
+
+import tensorflow as tf
 
 from smooth_recs import keras_generation, monitoring
 from smooth_recs.callbacks.checkpoints import Checkpoints
@@ -15,8 +19,12 @@ from smooth_recs.data.source import Source
 from smooth_recs.errors import InputError
 from smooth_recs.models import from_config
 from smooth_recs.models.siblings import SiblingModel
+from smooth_recs.taking_part import Part
 
 keras_generation.require_legacy("training (TensorFlow Recommenders)")
+
+
+CHECKPOINTS_IN_STEP = 20  # an epoch, where several processes have to save together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +36,13 @@ class Fitted:
     history: list[dict[str, float]]
 
 
-def build(config: Config, source: Source) -> SiblingModel:
-    """The siblings of `config` with their variables, before the first step."""
+def build(config: Config, source: Source, most_steps: int | None = None) -> SiblingModel:
+    """The siblings of `config` with their variables, before the first step.
+
+    Args:
+      config, source: of the run.
+      most_steps: that are executed at a time; None: as the configuration says.
+    """
     total_steps = steps_of_epoch(config, source) * config.train.epochs
 
     def build_fn() -> Any:
@@ -38,7 +51,7 @@ def build(config: Config, source: Source) -> SiblingModel:
         return model
 
     siblings = SiblingModel(build_fn, config.siblings.replicas, config.siblings.differ)
-    executed = min(config.train.steps_per_execution, steps_of_epoch(config, source))
+    executed = min(most_steps or config.train.steps_per_execution, steps_of_epoch(config, source))
     siblings.compile(progressive=config.train.progressive, steps_per_execution=executed)
     siblings.build_replicas(example(source.train().element_spec))
     return siblings
@@ -69,50 +82,89 @@ def check(config: Config, source: Source) -> None:
         )
 
 
-def fit(config: Config, workdir: str, source: Source, siblings: SiblingModel) -> Fitted:
-    """Trains from the newest checkpoint on; the siblings end with the weights that are to be measured and exported."""
-    steps, batch_size, window = steps_of_epoch(config, source), config.train.batch_size, config.data.shuffle_window
-    curve, speed = monitoring.Curve(os.path.join(workdir, "history.json")), monitoring.Speed()
-    logs, held_out = os.path.join(workdir, "tensorboard"), source.holdout().map(example)
+def fit(
+    config: Config, workdir: str, source: Source, siblings: SiblingModel, part: Part, reopen: Callable[[], Source]
+) -> Fitted:
+    """Trains from the newest checkpoint on; the siblings end with the weights that are to be measured and exported.
+
+    Args:
+      config, workdir, source: of the run.
+      siblings: as `build` made them.
+      part: what this process does for the run.
+      reopen: opens the source again, for other processes.
+    """
+    steps, own = steps_of_epoch(config, source), part.folder(workdir)
+    curve, speed = monitoring.Curve(os.path.join(own, "history.json")), monitoring.Speed()
+    logs, held_out = os.path.join(own, "tensorboard"), source.holdout().map(example)
     measuring, best = monitoring.callbacks(config, logs, held_out, steps, curve)
     checkpoints = Checkpoints(
-        siblings, folder(workdir), config.train.checkpoint_seconds, on_save=lambda _: curve.save(), best=best
+        siblings,
+        folder(own),
+        config.train.checkpoint_seconds,
+        on_save=lambda _: curve.save(),
+        best=best,
+        steps=-(-steps // CHECKPOINTS_IN_STEP) if part.in_step else None,
+        newest_in=folder(workdir),
     )
     first = checkpoints.restore()
     curve.restore(first)
     if best:
         best.replay()
+    again = reopen if part.commands else lambda: source
     for epoch in range(first // steps, config.train.epochs):
         if best and best.stopped:
             break
         start = max(first - epoch * steps, 0)
-        batches = windows.shuffled(
-            lambda row: source.train(row).map(example),
-            window=window,
-            batch_size=batch_size,
-            seeds=_order_seeds(config),
-            start=start * batch_size,
-            first_window=epoch * windows.windows_in(source.train_rows, window=window, batch_size=batch_size),
-            ahead=config.train.progressive and epoch == 0,
-        )
         siblings.fit(
-            batches,
+            part.batches(functools.partial(_batches, config, epoch, start), again),
             initial_epoch=epoch,
             epochs=epoch + 1,
             steps_per_epoch=steps - start,
-            callbacks=[speed, *measuring, checkpoints],
+            callbacks=[speed, *part.callbacks, *measuring, checkpoints],
             verbose=1 if sys.stdout.isatty() else 2,
         )
     made = checkpoints.steps_done
     if best:
         best.restore(siblings)
         checkpoints.save()  # the newest checkpoint is what was measured and exported
-    return Fitted(made, speed.steps_per_second * batch_size, curve.entries)
+    return Fitted(made, speed.steps_per_second * config.train.batch_size, curve.entries)
+
+
+def restored(config: Config, workdir: str, source: Source) -> SiblingModel:
+    """The siblings of a run on this machine alone, as its newest checkpoint has them, whatever trained them.
+
+    Raises:
+      InputError: there is no checkpoint, or it is not of this model.
+    """
+    siblings = build(config, source)
+    newest = tf.train.latest_checkpoint(folder(workdir))
+    if newest is None:
+        raise InputError(f"workdir {workdir} must hold the checkpoints of its run, got none in {folder(workdir)}")
+    try:
+        status = tf.train.Checkpoint(model=siblings).restore(newest)
+        status.assert_existing_objects_matched().expect_partial()  # the optimizers are not needed
+    except (AssertionError, ValueError) as error:
+        raise InputError(f"checkpoint {newest} is not of the model in config.json: {error}") from error
+    return siblings
 
 
 def folder(workdir: str) -> str:
     """Where the checkpoints of a run lie."""
     return os.path.join(workdir, "checkpoints")
+
+
+def _batches(config: Config, epoch: int, start: int, source: Source) -> tf.data.Dataset:
+    """What remains of an epoch after `start` steps."""
+    window, batch_size = config.data.shuffle_window, config.train.batch_size
+    return windows.shuffled(
+        lambda row: source.train(row).map(example),
+        window=window,
+        batch_size=batch_size,
+        seeds=_order_seeds(config),
+        start=start * batch_size,
+        first_window=epoch * windows.windows_in(source.train_rows, window=window, batch_size=batch_size),
+        ahead=config.train.progressive and epoch == 0,
+    )
 
 
 def _order_seeds(config: Config) -> list[int]:

@@ -7,10 +7,10 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from smooth_recs import arrays
-from smooth_recs.accuracy.pairs import Integers, count_pairs, wrong_share_by_row
+from smooth_recs.accuracy.pairs import count_pairs, wrong_share_by_row
 from smooth_recs.accuracy.probability import log_loss_per_example
 from smooth_recs.accuracy.rows import checked
-from smooth_recs.arrays import Array
+from smooth_recs.arrays import Array, Integers
 from smooth_recs.bootstrap import PoissonBootstrap, request_keys
 from smooth_recs.errors import InputError
 
@@ -58,8 +58,7 @@ def increase(
         raise InputError(f"metric must be one of {', '.join(get_args(Metric))}, got {metric!r}")
     check = arrays.probabilities if metric == "log_loss" else arrays.scores
     y, first, weight = checked(label, check("a", a), sample_weight)
-    if not weight.sum() > 0:
-        raise InputError(f"{metric} needs examples of positive weight, got none")
+    arrays.refuse_weightless(metric, weight)
     ids, query = _requests(query_id, y.size)
     terms = _TERMS[metric](_Rows(y, first, check("b", b, y.size), weight, query))
     if terms is None:
@@ -119,5 +118,4 @@ def _requests(query_id: Any, size: int) -> tuple[Any, Integers | None]:
     """What names each request, and the number of each row's."""
     if query_id is None:
         return np.arange(size), None
-    ids, query = np.unique(arrays.identifiers("query_id", query_id, size), return_inverse=True)
-    return ids, query
+    return arrays.numbered("query_id", query_id, size)

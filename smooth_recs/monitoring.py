@@ -104,6 +104,7 @@ class Speed(tf.keras.callbacks.Callback):
         self._began = self._seconds = self._compiling = 0.0
         self._first: int | None = None
         self._last = self._steps = self._first_steps = 0
+        self._supports_tf_logs = True  # else tf_keras refuses the callback under parameter servers
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._began, self._first = time.monotonic(), None

@@ -8,7 +8,7 @@ import numpy as np
 
 from smooth_recs import arrays
 from smooth_recs.arrays import Array
-from smooth_recs.bootstrap import PoissonBootstrap, request_keys
+from smooth_recs.bootstrap import PoissonBootstrap, row_keys
 
 
 def spearman(
@@ -37,9 +37,7 @@ def spearman(
     """
     a = arrays.scores("a", a)
     b = arrays.scores("b", b, a.size)
-    keys = np.arange(a.size, dtype=np.uint64)
-    if query_id is not None:
-        keys = request_keys(arrays.identifiers("query_id", query_id, a.size))
+    keys = row_keys(query_id, a.size)
     if a.size < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
     f, g = _centred_ranks(a), _centred_ranks(b)

@@ -7,6 +7,7 @@ ValueError, in one line.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import Any
 
@@ -14,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from smooth_recs import arrays
-from smooth_recs.accuracy.pairs import Integers, by_query
-from smooth_recs.arrays import Array
+from smooth_recs.accuracy.pairs import by_query
+from smooth_recs.arrays import Array, Integers
 from smooth_recs.bootstrap import PoissonBootstrap, request_keys
 from smooth_recs.errors import InputError
 
@@ -115,8 +116,8 @@ def _statistics(models: dict[str, Any], query_id: Any, k: int, multiplier: Any) 
 class _Requests:
     """The rows of each request. A list is [n]: request after request, row numbers in the order of their scores."""
 
-    def __init__(self, query_id: npt.NDArray[Any]) -> None:
-        self.ids, self.request = np.unique(query_id, return_inverse=True)
+    def __init__(self, query_id: Any, size: int) -> None:
+        self.ids, self.request = arrays.numbered("query_id", query_id, size)
         self.sizes = np.bincount(self.request)
         self.starts = np.cumsum(self.sizes) - self.sizes
         self.first = np.repeat(self.starts, self.sizes)
@@ -165,21 +166,14 @@ class _Requests:
 def _lists(models: dict[str, Any], query_id: Any, multiplier: Any) -> tuple[_Requests, list[Integers]]:
     first = arrays.scores(*next(iter(models.items())))
     arrays.refuse_empty("predictions", first)
-    requests = _Requests(arrays.identifiers("query_id", query_id, first.size))
-    factor = None if multiplier is None else _at_or_above_0("multiplier", multiplier, first.size)
-    if factor is None:
+    requests = _Requests(query_id, first.size)
+    if multiplier is None:
         scores = [arrays.scores(name, values, first.size) for name, values in models.items()]
     else:
-        scores = [factor * _at_or_above_0(name, values, first.size) for name, values in models.items()]
+        check = functools.partial(arrays.at_or_above_0, size=first.size, where=" where scores are multiplied")
+        factor = check("multiplier", multiplier)
+        scores = [factor * check(name, values) for name, values in models.items()]
     return requests, [requests.ordered(score) for score in scores]
-
-
-def _at_or_above_0(name: str, values: Any, size: int) -> Array:
-    array = arrays.scores(name, values, size)
-    if (array < 0).any():
-        row = int(np.argmax(array < 0))
-        raise InputError(f"{name} must be at or above 0 where scores are multiplied, got {array[row]:g} in row {row}")
-    return array
 
 
 def _mean_of_known(values: Array) -> float | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -17,16 +19,20 @@ from smooth_recs import (
     fitting,
     keras_generation,
     monitoring,
+    taking_part,
     validation,
 )
 from smooth_recs import workdir as workdirs
+from smooth_recs.cluster import Task
 from smooth_recs.config import Config
 from smooth_recs.data.presets import open_source
 from smooth_recs.data.source import Source
 from smooth_recs.experiments import estimate, report
+from smooth_recs.fitting import Fitted
 from smooth_recs.models import from_config
 from smooth_recs.models.siblings import SiblingModel
 from smooth_recs.serving import export
+from smooth_recs.taking_part import Part
 
 keras_generation.require_legacy("training (TensorFlow Recommenders)")
 
@@ -42,7 +48,7 @@ def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
         `metrics.json`, `report.html` and `export/replica_K/VERSION/`.
 
     Returns:
-      The content of `metrics.json`.
+      The content of `metrics.json`; {} in the processes of a cluster that are not its chief.
 
     Raises:
       InputError: a wrong configuration or wrong data, before training starts.
@@ -57,12 +63,18 @@ def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
     validation.validate(config)
     config = _resolved(config)
     from_config.layer_activations(config.model)  # an unknown activation is an error before anything is written
+    task = Task.from_environment()
+    if task is not None and task.serves(config.distribution.strategy):
+        distribution.serve(task, config.distribution.chief_seconds)
+        return {}
     metrics = workdirs.open_run(config, workdir)
     if metrics is None:
-        metrics = _run(config, workdir)
+        metrics = _run(config, workdir, task)
     else:
         print(f"{workdir} holds this run, finished:")
-    print(summary(metrics, workdir))
+        taking_part.release(config.distribution, task)
+    if metrics:
+        print(summary(metrics, workdir))
     return metrics
 
 
@@ -70,10 +82,19 @@ def plan(config: Config, workdir: str) -> str:
     """What a run of `config` would need; a first pass over files is kept in `workdir/cache`, nothing is trained."""
     validation.validate(config)
     source = open_source(config.data, os.path.join(workdir, "cache"))
-    devices = distribution.strategy(config.distribution.strategy).num_replicas_in_sync
     steps = fitting.steps_of_epoch(config, source) * config.train.epochs
-    needed = capacity.lines(capacity.capacity(config, source.encoder, devices=devices))
+    needed = capacity.lines(capacity.capacity(config, source.encoder, **_processes(config)))
     return "\n".join([f"training          {source.train_rows:,} rows, {steps:,} steps", *needed])
+
+
+def _processes(config: Config) -> dict[str, int]:
+    """How many devices share a batch, and how many servers hold the tables; other processes are not waited for."""
+    task = Task.from_environment()
+    kind = distribution.resolve(config.distribution.strategy, task)
+    if task is None or kind not in ("multi_worker_mirrored", "parameter_server"):
+        return {"devices": distribution.strategy(config.distribution.strategy).num_replicas_in_sync}
+    servers = len(task.cluster.get("ps", ()))
+    return {"devices": len(task.members) - servers - (servers > 0), "servers": servers}
 
 
 def summary(metrics: dict[str, Any], workdir: str) -> str:
@@ -86,26 +107,48 @@ def summary(metrics: dict[str, Any], workdir: str) -> str:
     for name, label in (("auc_loss", "AUC loss"), ("log_loss", "log loss")):
         values = "  ".join("undefined" if r[name] is None else f"{r[name]:.4f}" for r in replicas)
         best = metrics["best_possible"]
-        lines.append(f"{label:11}  {values}" + (f"  (true probabilities: {best[name]:.4f})" if best else ""))
+        known = best is not None and best[name] is not None
+        lines.append(f"{label:11}  {values}" + (f"  (true probabilities: {best[name]:.4f})" if known else ""))
+    progressive = [entry["progressive_pd"] for entry in metrics["history"] if "progressive_pd" in entry]
+    if progressive:
+        lines.append(f"progressive  PD {progressive[-1]:.2%} in the last of {len(progressive)} windows of new rows")
     lines.append(f"speed        {metrics['examples_per_second']:,.0f} examples a second")
     lines.append(f"report       {os.path.join(workdir, 'report.html')}")
     lines += [f"export       {os.path.join(workdir, path)}" for path in metrics["exports"]]
     return "\n".join(lines)
 
 
-def _run(config: Config, workdir: str) -> dict[str, Any]:
+def _run(config: Config, workdir: str, task: Task | None) -> dict[str, Any]:
     _set_up(config)
-    source = open_source(config.data, os.path.join(workdir, "cache"))
-    evaluation.raw_features(source, config.evaluation)  # what is wrong is an error before anything is written
+    with taking_part.taking_part(config.distribution, task) as (part, strategy):
+        reopen = functools.partial(open_source, config.data, os.path.join(workdir, "cache"))
+        source = _opened(config, workdir, reopen, part)
+        with strategy.scope():
+            siblings = fitting.build(config, source, part.most_steps)
+        fitted = fitting.fit(config, workdir, source, siblings, part, reopen)
+    if task is not None and not part.is_chief:
+        taking_part.stay(task)
+        return {}
+    if task is not None:
+        siblings = fitting.restored(config, workdir, source)  # on this machine alone
+    return _finished(config, workdir, source, siblings, fitted)
+
+
+def _opened(config: Config, workdir: str, reopen: Callable[[], Source], part: Part) -> Source:
+    """The source, once it is known to be good; from then on the workdir is this run's."""
+    source = reopen()
+    evaluation.check(source, config.evaluation)  # what is wrong is an error before anything is written
     fitting.check(config, source)
-    workdirs.claim(config, workdir, workdirs.manifest(config, source.fingerprint, source.summary))
+    if part.is_chief:
+        workdirs.claim(config, workdir, workdirs.manifest(config, source.fingerprint, source.summary))
     if source.summary["malformed"]:
         places = "; ".join(source.summary["first_malformed"])
         print(f"{source.summary['malformed']:,} malformed rows are left out: {places}")
-    strategy = distribution.strategy(config.distribution.strategy)
-    with strategy.scope():
-        siblings = fitting.build(config, source)
-    fitted = fitting.fit(config, workdir, source, siblings)
+    return source
+
+
+def _finished(config: Config, workdir: str, source: Source, siblings: SiblingModel, fitted: Fitted) -> dict[str, Any]:
+    """Measures and exports what was trained, and writes the results."""
     metrics = {
         **_measured(config, source, siblings),
         "examples": _examples(config, source, fitted.steps),
@@ -125,10 +168,11 @@ def _run(config: Config, workdir: str) -> dict[str, Any]:
 
 def _measured(config: Config, source: Source, siblings: SiblingModel) -> dict[str, Any]:
     """On the held-out rows, but for those that chose when to stop."""
-    batch, chose = monitoring.EVALUATION_BATCH, monitoring.measured_rows(config) if config.train.patience else 0
-    held_out = evaluation.collect(siblings, source, config.evaluation).without_first(chose)
-    first, rows = siblings.replicas[0], source.holdout().rebatch(batch).skip(chose // batch)
-    estimated = config.evaluation.estimate
+    held_out, rows = evaluation.collect(siblings, source, config.evaluation), source.holdout()
+    if config.train.patience:
+        chose = held_out.whole_requests(monitoring.measured_rows(config))
+        held_out, rows = held_out.without_first(chose), rows.rebatch(chose).skip(1)
+    first, estimated = siblings.replicas[0], config.evaluation.estimate
     return {
         **evaluation.metrics(held_out, source, config.evaluation),
         "pd_estimate": estimate.pd_estimate(first, rows, held_out.columns) if estimated else None,

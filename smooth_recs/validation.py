@@ -113,7 +113,13 @@ RULES: dict[str, Rule] = {
     "evaluation.order_by": _ANYTHING,
     "evaluation.threshold": _SHARE,
     "evaluation.estimate": _ANYTHING,
-    "distribution.strategy": _one_of("auto", "one_device", "mirrored"),
+    "distribution.strategy": _one_of(
+        "auto", "one_device", "mirrored", "multi_worker_mirrored", "parameter_server", "tpu"
+    ),
+    "distribution.warn_seconds": _above(0),
+    "distribution.limit_seconds": _above(0),
+    "distribution.start_seconds": _above(0),
+    "distribution.chief_seconds": _above(0),
 }
 
 
@@ -138,6 +144,8 @@ def validate(config: config_lib.Config) -> None:
             raise InputError(f"{name} must be {RULES[name].words}, got {value!r}")
     _validate_source(config.data)
     _validate_beta(config.model)
+    if config.train.max_pd and not config.train.patience:
+        raise InputError(f"train.max_pd needs train.patience, got max_pd {config.train.max_pd} and patience 0")
     if config.train.patience and config.siblings.replicas == 1:
         raise InputError("train.patience must be 0 for a single replica, which has no PD, got siblings.replicas 1")
 

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
+import glob
 import importlib.metadata
 import json
 import math
 import os
 import platform
 import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.version import __version__
+from smooth_recs.whole_file import whole_file
 
 _VERSIONED = ("tensorflow", "tf_keras", "tensorflow-recommenders", "keras", "numpy")
+_HALF_WRITTEN = (".writing-*", "export/*/.writing-*", "checkpoints/ckpt-*_temp")
 
 
 def write_json(path: str, content: Any) -> None:
     """Writes `content` to `path`, whole or not at all; what is not finite, which JSON has no word for, as null."""
-    with tempfile.TemporaryDirectory(dir=os.path.dirname(path) or ".", prefix=".writing-") as folder:
-        beside = os.path.join(folder, "content")  # a file of its own, as others may read it, unlike a temporary one
-        with open(beside, "w", encoding="utf-8") as file:
-            json.dump(_finite(content), file, indent=2, allow_nan=False)
-            file.write("\n")
-        os.replace(beside, path)
+    with whole_file(path) as beside, open(beside, "w", encoding="utf-8") as file:
+        json.dump(_finite(content), file, indent=2, allow_nan=False)
+        file.write("\n")
 
 
 def _finite(content: Any) -> Any:
@@ -41,6 +42,47 @@ def _finite(content: Any) -> Any:
 def read_json(path: str) -> Any:
     with open(path, encoding="utf-8") as file:
         return json.load(file)
+
+
+def check_output(flag: str, path: str) -> None:
+    """Makes the folder of a file that is to be written; raises InputError, which names `flag`, where it cannot be."""
+    folder = os.path.dirname(os.path.abspath(path))
+    try:
+        os.makedirs(folder, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()  # can be written
+    except OSError as error:
+        raise InputError(f"{flag}: the folder {folder} cannot be used: {error.strerror}") from error
+    if os.path.isdir(path):
+        raise InputError(f"{flag} must be a file, got the folder {path}")
+
+
+class Finished(NamedTuple):
+    """What `config.json`, `manifest.json` and `metrics.json` of a run hold."""
+
+    config: dict[str, Any]
+    manifest: dict[str, Any]
+    metrics: dict[str, Any]
+
+
+def read_finished(workdir: str) -> Finished:
+    """Reads the files of a finished run.
+
+    Raises:
+      InputError: one is not there, or holds no JSON object.
+    """
+    return Finished(*(_read_object(workdir, f"{name}.json") for name in Finished._fields))
+
+
+def _read_object(workdir: str, name: str) -> dict[str, Any]:
+    try:
+        content = read_json(os.path.join(workdir, name))
+    except FileNotFoundError:
+        raise InputError(f"workdir {workdir} must hold a finished run, got no {name} there") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"workdir {workdir} must hold a readable {name}: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"workdir {workdir} must hold a JSON object in {name}, got a {type(content).__name__}")
+    return content
 
 
 def open_run(config: Config, workdir: str) -> dict[str, Any] | None:
@@ -68,9 +110,23 @@ def open_run(config: Config, workdir: str) -> dict[str, Any] | None:
 def claim(config: Config, workdir: str, manifest: Mapping[str, Any]) -> None:
     """Writes `manifest.json` and `config.json`: from now on `workdir` is for this run alone.
 
-    Only once the data are known to be good, so that a mistyped path can be corrected on the same workdir.
+    Only once the data are known to be good, so that a mistyped path can be corrected on the same workdir. What a killed
+    process was writing is removed.
+
+    Raises:
+      InputError: the run began on other data, in which the position of its checkpoints means nothing.
     """
-    write_json(os.path.join(workdir, "manifest.json"), manifest)
+    path = os.path.join(workdir, "manifest.json")
+    there = read_json(path)["data"]["fingerprint"] if os.path.exists(path) else None
+    here = manifest["data"]["fingerprint"]
+    if there not in (None, here):
+        raise InputError(
+            f"workdir {workdir} holds a run that began on other data: their fingerprint was {there}, now it is {here}"
+        )
+    for pattern in _HALF_WRITTEN:
+        for left in glob.glob(os.path.join(glob.escape(workdir), pattern)):
+            shutil.rmtree(left, ignore_errors=True)
+    write_json(path, manifest)
     write_json(os.path.join(workdir, "config.json"), config.to_dict())
 
 

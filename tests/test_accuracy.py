@@ -162,24 +162,6 @@ def test_normalized_entropy_compares_with_the_base_rate(rows, scale: float) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("queries", [0, 10**6])
-def test_ten_million_rows_take_under_ten_seconds(queries: int) -> None:
-    import time
-
-    rng = np.random.default_rng(0)
-    prediction = rng.beta(1, 20, 10**7)
-    label = rng.uniform(size=10**7) < prediction
-    query_id = rng.integers(0, queries, 10**7) if queries else None
-    start = time.process_time()
-    if queries:
-        loss = accuracy.per_query_auc_loss(label, prediction, query_id).value
-    else:
-        loss = accuracy.auc_loss(label, prediction)
-    assert time.process_time() - start < 10
-    assert loss == pytest.approx(0.244, abs=0.002)  # of 1,000,000 rows; the queries are drawn by chance
-
-
-@pytest.mark.slow
 def test_the_benchmark_runs_and_agrees() -> None:
     program = Path(__file__).resolve().parent.parent / "benchmarks" / "ranking_losses.py"
     command = [sys.executable, str(program), "--rows=2000", "--compared=5000"]

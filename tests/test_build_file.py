@@ -12,7 +12,7 @@ import pytest
 from source_imports import PACKAGE, ROOT, imports, module_name
 
 # Where the name that is imported is not the name of the distribution.
-DISTRIBUTIONS = {"absl": "absl_py", "sklearn": "scikit_learn"}
+DISTRIBUTIONS = {"absl": "absl_py", "sklearn": "scikit_learn", "yaml": "pyyaml"}
 STARLARK = (ast.Expr, ast.Assign)
 
 

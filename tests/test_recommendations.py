@@ -135,19 +135,6 @@ def test_one_large_request() -> None:
     assert recommendations.kendall_distance(a, b, np.zeros(10_000, int)) == pytest.approx((1 - tau) / 2, abs=1e-12)
 
 
-@pytest.mark.slow
-def test_a_million_rows_take_seconds() -> None:
-    import time
-
-    rng = np.random.default_rng(0)
-    query_id = rng.integers(0, 50_000, 10**6)
-    a, b = rng.uniform(size=[2, 10**6])
-    start = time.process_time()
-    found = recommendations.statistics(a, b, query_id)
-    assert time.process_time() - start < 10
-    assert found["kendall_distance"] == pytest.approx(0.5, abs=0.01)
-
-
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

@@ -126,6 +126,12 @@ def test_positions_count_the_rows_of_a_request_in_their_order() -> None:
     assert long["21 and later"].tolist() == [20, 21, 22, 23, 24]
 
 
+@pytest.mark.parametrize("query_id", [3, [[1, 2]], "request"])
+def test_positions_need_a_column_of_requests(query_id: Any) -> None:
+    with pytest.raises(InputError, match=r"query_id must have shape \[n\] or \[n, 1\], got \["):
+        slices.by_position(query_id)
+
+
 def test_frequencies_by_powers_of_ten() -> None:
     groups = slices.by_frequency([0, 1, 9, 10, 99, 100, 123_456_789])
     expected = {"0": [0], "1-9": [1, 2], "10-99": [3, 4], "100-999": [5], "100000000-999999999": [6]}
@@ -190,9 +196,14 @@ def test_equal_models_and_missing_labels() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (({"none": []}, PREDICTIONS, LABEL), "slice 'none' needs rows of positive weight, got none"),
-        (({"none": np.zeros(6, bool)}, PREDICTIONS, LABEL), "slice 'none' needs rows of positive weight, got none"),
-        (({"light": [0]}, PREDICTIONS, LABEL, [0, 1, 1, 1, 1, 1]), "slice 'light' needs rows of positive weight"),
+        (({"none": []}, PREDICTIONS, LABEL), "slice 'none' needs examples of positive weight, got none"),
+        (({"none": np.zeros(6, bool)}, PREDICTIONS, LABEL), "slice 'none' needs examples of positive weight, got none"),
+        (({"light": [0]}, PREDICTIONS, LABEL, [0, 1, 1, 1, 1, 1]), "slice 'light' needs examples of positive weight"),
+        (
+            ({"half": [0, 1.7]}, PREDICTIONS, LABEL),
+            "slice 'half' must hold whole row numbers or be a mask, got float64",
+        ),
+        (({"name": ["x"]}, PREDICTIONS, LABEL), "slice 'name' must hold whole row numbers or be a mask, got <U1"),
         (({"far": [6]}, PREDICTIONS, LABEL), r"slice 'far' must hold rows from 0 to 5, got \[6, 6\]"),
         (({"mask": [True]}, PREDICTIONS, LABEL), r"slice 'mask' must be a mask of 6 rows, got shape \[1\]"),
         (({"one": [0]}, PREDICTIONS[:, :1], LABEL), "at least 2 models"),

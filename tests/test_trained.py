@@ -77,7 +77,7 @@ def test_a_run_may_lie_elsewhere(copy):
     assert trained.load(str(copy)).siblings.replicas[0].top_stack.hidden_units == (8, 4)
 
 
-@pytest.mark.parametrize("missing", trained.FILES)
+@pytest.mark.parametrize("missing", ["config.json", "manifest.json", "metrics.json"])
 def test_a_run_that_is_not_finished(copy, missing):
     (copy / missing).unlink()
     assert refused(copy) == f"workdir {copy} must hold a finished run, got no {missing} there"
@@ -87,6 +87,8 @@ def test_a_run_that_is_not_finished(copy, missing):
 def test_a_file_that_is_no_json(copy):
     (copy / "metrics.json").write_text("{")
     assert refused(copy).startswith(f"workdir {copy} must hold a readable metrics.json: Expecting property name")
+    (copy / "metrics.json").write_text("[]")
+    assert refused(copy) == f"workdir {copy} must hold a JSON object in metrics.json, got a list"
 
 
 def test_data_that_changed(copy):

@@ -196,3 +196,26 @@ print(type(model).__module__)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split(".")[0] == ("tf_keras" if generation == "1" else "keras")
+
+
+def test_what_the_measurements_lack_is_an_error_before_training(tmp_path):
+    for override, said in {
+        "--config.evaluation.order_by=price": "evaluation.order_by must name a feature whose values are at least 0",
+        "--config.evaluation.order_by=user": "evaluation.order_by must name a numeric feature",
+        "--config.evaluation.slices=colour": "evaluation.slices must name any of",
+        "--config.train.max_pd=0.1": "train.max_pd needs train.patience",
+        "--config.train.patience=2": "train.patience needs more held-out rows",
+    }.items():
+        run = [*command("demo", tmp_path / "run", *SMALL), override]
+        done = subprocess.run(run, capture_output=True, text=True, check=False)
+        assert done.returncode == 2, done.stderr
+        assert said in done.stderr.splitlines()[-1]
+        assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_held_out_labels_of_one_class_leave_measures_undefined(tmp_path):
+    metrics = train(
+        "demo", tmp_path / "run", *SMALL[:1], "--config.data.eval_examples=1", "--config.data.shuffle_window=9"
+    )
+    assert metrics["replicas"][0]["auc_loss"] is None
+    assert metrics["replicas"][0]["log_loss"] > 0

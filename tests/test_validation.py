@@ -80,7 +80,11 @@ def test_rules_are_those_of_the_fields():
         ("train.final_learning_rate_share", 2.0, "from 0 to 1"),
         ("train.clip_norm", -1.0, "at least 0"),
         ("train.steps_per_execution", 0, "at least 1"),
-        ("distribution.strategy", "tpu", "one of auto, one_device, mirrored"),
+        (
+            "distribution.strategy",
+            "ring",
+            "one of auto, one_device, mirrored, multi_worker_mirrored, parameter_server, tpu",
+        ),
     ],
 )
 def test_a_broken_rule_names_field_rule_and_value(name, value, rule):

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from smooth_recs.arrays import Array
-
-Integers = npt.NDArray[np.int64]
+from smooth_recs.arrays import Array, Integers
 
 
 class PairCounts(NamedTuple):

@@ -9,7 +9,6 @@ import numpy as np
 from smooth_recs import arrays
 from smooth_recs.accuracy.rows import checked
 from smooth_recs.arrays import Array
-from smooth_recs.errors import InputError
 
 
 def log_loss(label: Any, prediction: Any, sample_weight: Any = None) -> float:
@@ -23,8 +22,7 @@ def log_loss(label: Any, prediction: Any, sample_weight: Any = None) -> float:
     ```
     """
     y, p, weight = checked(label, arrays.probabilities("prediction", prediction), sample_weight)
-    if not weight.sum() > 0:
-        raise InputError("log_loss needs examples of positive weight, got none")
+    arrays.refuse_weightless("log_loss", weight)
     return float(np.average(log_loss_per_example(y, p), weights=weight))
 
 

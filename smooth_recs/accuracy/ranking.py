@@ -74,7 +74,7 @@ def per_query_auc_loss(
     if weighting not in get_args(Weighting):
         raise InputError(f"weighting must be one of {', '.join(get_args(Weighting))}, got {weighting!r}")
     y, scores, weight = checked(label, arrays.scores("prediction", prediction), sample_weight)
-    _, query = np.unique(arrays.identifiers("query_id", query_id, y.size), return_inverse=True)
+    _, query = arrays.numbered("query_id", query_id, y.size)
     counts = count_pairs(y, scores, weight, query, _checked_ties(ties))
     both = counts.pairs > 0
     total = {"pairs": counts.pairs, "queries": both, "examples": counts.weight}[weighting][both].astype(np.float64)

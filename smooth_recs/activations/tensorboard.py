@@ -32,6 +32,7 @@ class LearnedActivations(keras_generation.keras().callbacks.Callback):  # type: 
         self._log_dir = log_dir
         self._every = every
         self._epoch_start = self._seen = self._written = 0
+        self._supports_tf_logs = True  # else tf_keras refuses the callback under parameter servers
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._writer = tf.summary.create_file_writer(self._log_dir)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import logging as std_logging
 import os
 import sys
 import traceback
@@ -38,9 +39,14 @@ def required_string(name: str, text: str) -> flags.FlagHolder[str | None]:
     return holder
 
 
-def run(main: Callable[[], None]) -> None:
-    """Parses the flags, calls `main` and ends the process with the status of what happened."""
-    app.run(functools.partial(_call, main), flags_parser=_parse)
+def run(main: Callable[[], None], *, tensorflow: bool = True) -> None:
+    """Parses the flags, calls `main` and ends the process with the status of what happened.
+
+    Args:
+      main: the program.
+      tensorflow: whether it needs TensorFlow, which then is loaded without its messages.
+    """
+    app.run(functools.partial(_call, main, tensorflow), flags_parser=_parse)
 
 
 def _parse(argv: Sequence[str]) -> None:
@@ -68,9 +74,10 @@ def _parse_flags(argv: Sequence[str]) -> None:
     config_flag.validate()
 
 
-def _call(main: Callable[[], None], _: None) -> int:
+def _call(main: Callable[[], None], tensorflow: bool, _: None) -> int:
+    std_logging.getLogger("matplotlib").setLevel(std_logging.WARNING)  # --verbosity=1 would show its search for fonts
     try:
-        if flags.FLAGS.verbosity < 1:
+        if tensorflow and flags.FLAGS.verbosity < 1:
             _load_tensorflow_quietly()
         main()
     except InputError as error:

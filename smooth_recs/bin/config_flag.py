@@ -35,15 +35,15 @@ def define(*, required: bool = True) -> flags.FlagHolder[Config]:
 
     Where it is not `required`, `present` tells whether it was given.
     """
-    global _required
-    _required = required
+    if required:
+        _required.add(_NAME)
     field_parsers.register()
     # No arguments yet: ml_collections would apply overrides to the default here, outside of the error handling.
     return config_flags.DEFINE_config_dataclass(_NAME, Config(), _TEXT, sys_argv=_argv, parse_fn=load)
 
 
 _argv: list[str] = []
-_required = True
+_required: set[str] = set()
 
 
 def is_defined() -> bool:
@@ -67,7 +67,7 @@ def validate() -> None:
     if not is_defined():
         return
     if not flags.FLAGS[_NAME].present:
-        if _required:
+        if _NAME in _required:
             raise InputError(_MISSING)
         return
     validation.validate(flags.FLAGS[_NAME].value)

@@ -9,8 +9,6 @@ units stand summaries of the layers, which do not depend on the order of the uni
 
 from __future__ import annotations
 
-import os
-
 from smooth_recs.bin import command
 
 _WORKDIRS = command.required_string("workdirs", "folders of finished runs, with commas; the first is fitted on")
@@ -22,8 +20,8 @@ def main() -> None:
     from smooth_recs.experiments import estimate_runs
 
     output = str(_OUTPUT.value)
+    workdir.check_output("--output", output)
     found = estimate_runs.across([name for name in str(_WORKDIRS.value).split(",") if name])
-    os.makedirs(os.path.dirname(output) or ".", exist_ok=True)
     workdir.write_json(output, found)
     print(estimate_runs.table(found))
 

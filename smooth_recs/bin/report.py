@@ -1,6 +1,8 @@
-"""Writes one HTML report over finished runs: a run's own, or a comparison with the first as the baseline.
+"""Writes one HTML report over finished runs.
 
-python -m smooth_recs.bin.report --workdirs=runs/demo/relu,runs/demo/smelu --output=runs/demo/report.html
+  python -m smooth_recs.bin.report --workdirs=runs/demo/relu,runs/demo/smelu --output=runs/demo/report.html
+
+Of one run it is the run's own, of several a comparison with the first as the baseline.
 """
 
 from __future__ import annotations
@@ -15,14 +17,19 @@ _PICTURE = flags.DEFINE_string("picture", None, "a PNG file to draw PD and AUC i
 
 
 def main() -> None:
+    from smooth_recs import workdir
     from smooth_recs.experiments import report  # here, so that --help does not wait for matplotlib
 
-    workdirs = [workdir for workdir in str(_WORKDIRS.value).split(",") if workdir]
-    report.write(workdirs, str(_OUTPUT.value))
-    print(f"report   {_OUTPUT.value}")
-    if _PICTURE.value:
-        report.picture(workdirs, _PICTURE.value)
-        print(f"picture  {_PICTURE.value}")
+    workdirs = [name for name in str(_WORKDIRS.value).split(",") if name]
+    output, picture = str(_OUTPUT.value), _PICTURE.value
+    workdir.check_output("--output", output)
+    if picture:
+        workdir.check_output("--picture", picture)
+    report.write(workdirs, output)
+    print(f"report   {output}")
+    if picture:
+        report.picture(workdirs, picture)
+        print(f"picture  {picture}")
 
 
 if __name__ == "__main__":

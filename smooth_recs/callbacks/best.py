@@ -84,6 +84,8 @@ class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
         return self.waited >= self.patience
 
     def on_train_begin(self, logs: Any = None) -> None:
+        if getattr(self.measured, "model", None) is not self.model:
+            raise ValueError("measured must be among the callbacks of fit too, got it without")
         if self._measurement not in self.measured.listeners:
             self.measured.listeners.append(self._measurement)
         self.replay()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +15,12 @@ from smooth_recs import keras_generation
 from smooth_recs.callbacks.best import KeepBest
 from smooth_recs.errors import InputError
 
+_UNREADABLE = (tf.errors.OpError, IndexError)  # TensorFlow's words for a file that is too short, among others
+_OTHERS_GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)  # not the file's fault
+
 
 class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[misc]
-    """Saves the model, its optimizers and the number of steps done, at most every `seconds` and at the end of `fit`.
+    """Saves the model, its optimizers and the number of steps done, now and then and at the end of `fit`.
 
     (Keras' `BackupAndRestore` saves the weights and the epoch, not the position in the data.)
 
@@ -22,6 +28,8 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
       model: the model to save.
       directory: where the checkpoints lie; the newest three are kept.
       seconds: least time between two of them.
+      steps: save at every multiple of so many steps instead: processes that train in step must save together.
+      newest_in: another process' directory, whose checkpoints `restore` takes.
       on_save: called with the number of steps done before each checkpoint is written, for what else belongs to it.
       best: its weights are saved too; the model must be built. Its history has to be restored apart.
 
@@ -39,6 +47,8 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
         seconds: float = 60.0,
         on_save: Callable[[int], None] | None = None,
         best: KeepBest | None = None,
+        steps: int | None = None,
+        newest_in: str | None = None,
     ) -> None:
         super().__init__()
         self._steps = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -46,26 +56,24 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
         kept = {} if best is None else {"best": best.copies(model)}
         self._checkpoint = tf.train.Checkpoint(model=model, steps=self._steps, **kept)
         self._manager = tf.train.CheckpointManager(self._checkpoint, directory, max_to_keep=3)
-        self._seconds = seconds
+        self._newest_in = newest_in or directory
+        self._seconds, self._every = seconds, steps
         self._on_save = on_save
         self._saved_at = time.monotonic()
         self._begun = 0
         self._done = 0
+        self._supports_tf_logs = True  # else tf_keras refuses the callback under parameter servers
 
     def restore(self) -> int:
         """Restores the newest checkpoint, if there is one; returns the number of training steps done.
 
+        One that is damaged is passed over for the one before it; one line says so.
+
         Raises:
-          InputError: the checkpoint lacks a variable of the model: it is another model's, or another version's.
+          InputError: see `restore_newest`.
         """
-        newest = self._manager.latest_checkpoint
-        if newest:
-            try:
-                self._checkpoint.restore(newest).assert_existing_objects_matched()
-            except (AssertionError, ValueError) as error:
-                raise InputError(f"checkpoint {newest} is not of this model, take another workdir: {error}") from error
-            if self._best is not None:
-                self._best.copies_restored()
+        if restore_newest(self._checkpoint, self._newest_in) and self._best is not None:
+            self._best.copies_restored()
         self._done = int(self._steps.numpy())
         return self._done
 
@@ -77,8 +85,12 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
         self._begun = self._done
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._done = self._begun + batch + 1
-        if time.monotonic() - self._saved_at >= self._seconds:
+        before, self._done = self._done, self._begun + batch + 1
+        if self._every is not None:
+            due = self._done // self._every > before // self._every
+        else:
+            due = time.monotonic() - self._saved_at >= self._seconds
+        if due:
             self.save()
 
     def on_train_end(self, logs: Any = None) -> None:
@@ -86,9 +98,55 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
 
     def save(self) -> str:
         """Writes a checkpoint now; returns its path."""
+        coordinator = getattr(self.model, "_cluster_coordinator", None)
+        if coordinator is not None:
+            coordinator.join()  # under parameter servers the steps so far are still on their way
         if self._on_save is not None:
             self._on_save(self._done)
         self._steps.assign(self._done)
         path = self._manager.save(checkpoint_number=self._done)
         self._saved_at = time.monotonic()
         return str(path)
+
+
+def newest_first(directory: str) -> list[str]:
+    """The checkpoints in a folder, the one of most steps first, also where the file that lists them is damaged."""
+    names = os.listdir(directory) if os.path.isdir(directory) else []
+    found = [re.fullmatch(r"ckpt-(\d+)\.(?:index|data-.*)", name) for name in names]
+    return [os.path.join(directory, f"ckpt-{n}") for n in sorted({int(f[1]) for f in found if f}, reverse=True)]
+
+
+def restore_newest(checkpoint: Any, directory: str) -> str | None:
+    """Restores the newest checkpoint in a folder that can be read; one line says which ones cannot.
+
+    Args:
+      checkpoint: a `tf.train.Checkpoint`, all of whose objects must be in the files.
+      directory: where `Checkpoints` saved.
+
+    Returns:
+      Its path, or None where there is no checkpoint.
+
+    Raises:
+      InputError: there are some, but none can be read; or one lacks a variable: it is another model's, or another
+        version's.
+    """
+    paths = newest_first(directory)
+    for path in paths:
+        try:
+            checkpoint.restore(path).assert_existing_objects_matched()
+        except _OTHERS_GONE:
+            raise
+        except _UNREADABLE as error:
+            print(f"checkpoint {path} cannot be read, the one before it is tried: {_reason(error)}", file=sys.stderr)
+        except (AssertionError, ValueError) as error:
+            raise InputError(f"checkpoint {path} is not of this model, take another workdir: {error}") from error
+        else:
+            return path
+    if paths:
+        raise InputError(f"no checkpoint in {directory} can be read: repair it, or take another workdir")
+    return None
+
+
+def _reason(error: Exception) -> str:
+    """In one line, without the names of TensorFlow's graph nodes."""
+    return re.sub(r"\{\{.*?\}\} | \[Op:.*", "", str(error).splitlines()[0])

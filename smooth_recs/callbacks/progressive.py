@@ -22,7 +22,8 @@ class ProgressiveValidation(Periodic):
 
     Attributes:
       history: dicts with `step`, where the window ended, `progressive_pd` (with two or more replicas),
-        `progressive_log_loss` and `progressive_auc_loss`, in order; none for a window without a new row.
+        `progressive_log_loss` and `progressive_auc_loss`, in order; none for a window without a new row, whose values
+        are taken out of `logs` too.
 
     The metrics are saved and restored with the model: a run that is resumed within a window completes it.
 
@@ -56,8 +57,11 @@ class ProgressiveValidation(Periodic):
 
     def report(self, logs: dict[str, Any] | None) -> None:
         metrics = self.model.progressive
+        values = {name: float(value) for name, value in metrics.result().items()}
         if self._rows_are_new and metrics.rows > 0:
-            values = {name: float(value) for name, value in metrics.result().items()}
             self.history.append({"step": self.step, **values})
             self.write(values)
+        if logs is not None and not (self.history and self.history[-1]["step"] == self.step):
+            for name in values:  # of no row, or of rows that were trained on
+                logs.pop(name, None)
         metrics.reset()

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from smooth_recs import arrays, prediction_difference
+from smooth_recs.slices.grouping import value_name
 
 MOST = 10
 
@@ -70,14 +71,10 @@ class SlicedDifference:
             found, group, rows = np.unique(values, return_inverse=True, return_counts=True)
             total, sums = np.bincount(group, weight), np.bincount(group, weight * difference)
             with np.errstate(invalid="ignore"):  # a value all of whose rows weigh 0
-                by_value = dict(zip(map(_text, found), sums / total, strict=True))
+                by_value = dict(zip(map(value_name, found), sums / total, strict=True))
             if name not in self._values:
                 order = np.argsort(-rows, kind="stable")[:MOST]
-                self._values[name] = [_text(found[k]) for k in order]
+                self._values[name] = [value_name(found[k]) for k in order]
             for value in self._values[name]:
                 measured[f"pd/{name}={value}"] = float(by_value.get(value, np.nan))
         return measured
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -2,5 +2,5 @@
 
 `comparing.compare` is the way in. `artifacts` tells what a path is; `saved_models`, `keras_models` and
 `prediction_files` predict or read; `held_out` passes once over the rows of a configuration; `matching` joins the two
-sides; `shards` lets several processes share the predicting; `measuring` and `summary` say what came out.
+sides; `shards` lets several processes share the predicting; `measuring` says what came out.
 """

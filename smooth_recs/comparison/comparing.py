@@ -1,16 +1,19 @@
-"""The way in: compares, writes, and holds the result against the gates."""
+"""The way in: compares, writes, prints a summary, and holds the result against the gates."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from smooth_recs import gates, workdir
 from smooth_recs.comparison import artifacts, gathering, measuring, shards
 from smooth_recs.comparison.matching import match
 from smooth_recs.comparison.settings import Settings, Shard
-from smooth_recs.comparison.summary import summary
 from smooth_recs.errors import GateNotMet
 from smooth_recs.experiments import comparison_report
+from smooth_recs.gates import Gate
+
+_LOSSES = {"auc_loss": "AUC loss", "per_query_auc_loss": "per query", "log_loss": "log loss"}
 
 
 def compare(settings: Settings) -> dict[str, Any]:
@@ -33,7 +36,7 @@ def compare(settings: Settings) -> dict[str, Any]:
     comparison["pd"]["relative"]
     ```
     """
-    settings.make_folder()
+    workdir.check_output("--output", settings.output)
     both = [artifacts.identify("--a", settings.a), artifacts.identify("--b", settings.b)]
     if settings.merge:
         a, b, data = shards.load(settings, both)
@@ -51,8 +54,36 @@ def compare(settings: Settings) -> dict[str, Any]:
     return comparison
 
 
-def _hold(comparison: dict[str, Any]) -> None:
-    judged = [gates.Gate(gate["name"], gate["limit"], gate["value"]) for gate in comparison["gates"]]
-    failure = gates.failure(judged)
+def summary(comparison: Mapping[str, Any]) -> str:
+    """The lines that `smooth_recs.bin.compare` prints."""
+    difference, lists = comparison["pd"], comparison["recommendations"]
+    over = "requests" if lists else "rows"
+    low, high = difference["interval"]
+    lines = [
+        f"rows         {comparison['rows']:,} matched, {comparison['only_in_a']:,} only in a, "
+        f"{comparison['only_in_b']:,} only in b",
+        f"relative PD  {difference['relative']:.2%} (95% over {over}: {low:.2%} to {high:.2%})",
+    ]
+    lines += [_loss(name, words, comparison) for name, words in _LOSSES.items() if comparison["increase"][name]]
+    if lists:
+        low, high = lists["swap_rate_interval"]
+        lines.append(f"swap rate    {lists['swap_rate']:.2%} of the top {lists['k']} ({low:.2%} to {high:.2%})")
+    lines += [f"gate         {gate}{', met' * gate.met}" for gate in _gates(comparison)]
+    return "\n".join(lines)
+
+
+def _loss(name: str, words: str, comparison: Mapping[str, Any]) -> str:
+    a, b = (replica[name] for replica in comparison["replicas"])
+    increase = comparison["increase"][name]
+    low, high = increase["interval"]
+    return f"{words:11}  {a:.4f} to {b:.4f}: {increase['value']:+.4f} ({low:+.4f} to {high:+.4f})"
+
+
+def _hold(comparison: Mapping[str, Any]) -> None:
+    failure = gates.failure(_gates(comparison))
     if failure:
         raise GateNotMet(failure)
+
+
+def _gates(comparison: Mapping[str, Any]) -> list[Gate]:
+    return [Gate(gate["name"], gate["limit"], gate["value"]) for gate in comparison["gates"]]

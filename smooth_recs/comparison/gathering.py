@@ -8,12 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from smooth_recs import measurement
-from smooth_recs.comparison import held_out, prediction_files, sides
+from smooth_recs.comparison import file_columns, held_out, prediction_files, sides
 from smooth_recs.comparison.artifacts import PREDICTIONS, Artifact
 from smooth_recs.comparison.inputs import Model
 from smooth_recs.comparison.keras_models import KerasModel
 from smooth_recs.comparison.saved_models import SavedModel
-from smooth_recs.comparison.settings import Settings, Shard
+from smooth_recs.comparison.settings import Settings, Shard, named_as_flags
 from smooth_recs.comparison.sides import FREQUENCY, KEY, SLICE, Columns, Side
 from smooth_recs.data.presets import open_source
 from smooth_recs.data.source import Source
@@ -34,7 +34,7 @@ def gather(settings: Settings, both: Sequence[Artifact], shard: Shard) -> tuple[
     source = _source(settings, both, files)
     totals = [len(files[each.flag]["prediction"]) if each.flag in files else _rows(source) for each in both]
     _check_lengths(settings, totals, files, source)
-    check(settings, _known(settings, files, source))
+    check(settings, _known(settings, files, source), _sliceable(both, source))
     predictions, held = ({}, {}) if source is None else _predict(settings, both, files, source, shard)
     # What is known of the held-out rows goes to the first side that they are the rows of.
     owner = next((each.flag for each in both if each.flag in predictions), both[0].flag)
@@ -49,18 +49,25 @@ def gather(settings: Settings, both: Sequence[Artifact], shard: Shard) -> tuple[
     return found[0], found[1], None if source is None else {"fingerprint": source.fingerprint, **source.summary}
 
 
-def check(settings: Settings, known: Collection[str]) -> None:
-    """Raises InputError for a gate, a slice or a multiplier that cannot be measured with the columns that are known."""
-    settings.limits.check(known)
+def check(settings: Settings, known: Collection[str], sliceable: Collection[str] = ()) -> None:
+    """Raises InputError for a gate, a slice or a multiplier that cannot be measured.
+
+    Args:
+      settings: the wishes.
+      known: the roles of the columns that the sides have.
+      sliceable: names that `--slices` could have asked for besides.
+    """
     if settings.multiplier and "multiplier" not in known:
         raise InputError(f"--multiplier must name a column or a numeric feature, got {settings.multiplier!r}")
-    measurement.slice_names(
-        settings.evaluation,
-        [role.removeprefix(SLICE) for role in known if role.startswith(SLICE)],
-        label="label" in known,
-        query_id="query_id" in known,
-        frequency=any(role.startswith(FREQUENCY) for role in known),
-    )
+    with named_as_flags():
+        settings.limits.check(known)
+        measurement.slice_names(
+            settings.evaluation,
+            {*sliceable, *(role.removeprefix(SLICE) for role in known if role.startswith(SLICE))},
+            label="label" in known,
+            query_id="query_id" in known,
+            frequency=any(role.startswith(FREQUENCY) for role in known),
+        )
 
 
 def _source(settings: Settings, both: Sequence[Artifact], files: Files) -> Source | None:
@@ -103,8 +110,15 @@ def _known(settings: Settings, files: Files, source: Source | None) -> set[str]:
     known = {role for columns in files.values() for role in columns}
     if source is not None:
         known |= {"label", *held_out.roles(source, settings)} | ({"query_id"} if source.schema.query_id else set())
-        known |= {f"{FREQUENCY}{name}" for name in held_out.counted(source, settings)}
+        known |= {f"{FREQUENCY}{name}" for name in held_out.countable(source)}
     return known
+
+
+def _sliceable(both: Sequence[Artifact], source: Source | None) -> set[str]:
+    """The names of all columns of files, but for those of built-in slices, and of all features."""
+    names = {name for each in both if each.kind == PREDICTIONS for name in file_columns.names(each.path)}
+    features = {feature.name for feature in (source.schema.features if source else ())}
+    return names.difference(measurement.BUILT_IN_SLICES) | features
 
 
 def _predict(

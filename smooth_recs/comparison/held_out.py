@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smooth_recs import evaluation
+from smooth_recs import arrays, evaluation
 from smooth_recs.comparison import inputs, sides
 from smooth_recs.comparison.inputs import Model
 from smooth_recs.comparison.settings import Settings, Shard
@@ -29,7 +29,10 @@ def roles(source: Source, settings: Settings) -> dict[str, str]:
 
 
 def check(source: Source, settings: Settings, models: Mapping[str, Model]) -> None:
-    """Raises InputError for a key, a multiplier or an input of a model that the features cannot give."""
+    """Raises InputError for a key, a multiplier or an input of a model that the features cannot give.
+
+    Of a multiplier all values are read before any model predicts.
+    """
     features = source.encoder.raw_signature()
     names = ", ".join(features)
     single = [name for name, spec in features.items() if spec.shape.rank == 1]
@@ -41,6 +44,10 @@ def check(source: Source, settings: Settings, models: Mapping[str, Model]) -> No
         raise InputError(f"--multiplier must name a numeric feature, got {settings.multiplier!r}")
     for flag, model in models.items():
         inputs.check(flag, model.inputs, features)
+    if settings.multiplier in features:
+        column = source.holdout(raw=True).map(lambda rows: rows["raw"][settings.multiplier])
+        values = np.concatenate(list(column.as_numpy_iterator()))
+        arrays.at_or_above_0(f"--multiplier: {settings.multiplier}", values)
 
 
 def read(
@@ -48,7 +55,7 @@ def read(
 ) -> tuple[dict[str, npt.NDArray[Any]], Columns]:
     """The predictions of each model, by flag, and the columns of the rows of the shard (see `sides.Side`)."""
     wanted = roles(source, settings)
-    with_frequency = counted(source, settings)
+    with_frequency = countable(source) if "frequency" in settings.evaluation.slices else []
     parts: dict[str, list[Any]] = {}
     with progress("predicting", " rows") as bar:
         bar.total = sides.rows_of(shard, source.eval_rows).size
@@ -68,10 +75,8 @@ def read(
     return {flag: columns.pop(flag) for flag in models}, columns
 
 
-def counted(source: Source, settings: Settings) -> list[str]:
-    """Features whose values' frequencies in the training rows are wanted."""
-    if "frequency" not in settings.evaluation.slices:
-        return []
+def countable(source: Source) -> list[str]:
+    """Features whose values' frequencies in the training rows can be told."""
     return [feature.name for feature in source.schema.categorical if not feature.multi_valued]
 
 

@@ -7,7 +7,6 @@ generation may each bring classes of the same name.
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from smooth_recs import keras_generation
+from smooth_recs import child_process, keras_generation
 from smooth_recs.comparison.inputs import Columns, Input
 from smooth_recs.errors import InputError
 
@@ -72,15 +71,10 @@ def _version(name: str, path: str) -> str:
 
 def _start(path: str, *, legacy: bool) -> tuple[subprocess.Popen[bytes], Connection]:
     ours, theirs = socket.socketpair()
-    environment = {
-        **os.environ,
-        keras_generation.LEGACY_VARIABLE: str(int(legacy)),
-        "KERAS_BACKEND": "tensorflow",
-        "PYTHONPATH": os.pathsep.join(folder or os.getcwd() for folder in sys.path),
-    }
+    generation = {keras_generation.LEGACY_VARIABLE: str(int(legacy)), "KERAS_BACKEND": "tensorflow"}
     process = subprocess.Popen(
         [sys.executable, "-m", _PROCESS, path, str(theirs.fileno())],
-        env=environment,
+        env=child_process.environment(**generation),
         pass_fds=[theirs.fileno()],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -64,8 +64,8 @@ def _by_key(a: Side, b: Side) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp
 
 
 def _comparable(one: Keys, other: Keys) -> tuple[Keys, Keys]:
-    """Integers on both sides stay so; else both become texts, the shortest ones of numbers: of 7 and 7.0 it is "7"."""
-    if one.dtype.kind in "iu" and other.dtype.kind in "iu":
+    """Integers or texts on both sides stay so; else both become texts, "7" of 7, of 7.0 and of "7.0"."""
+    if all(column.dtype.kind in "iu" for column in (one, other)) or one.dtype.kind == other.dtype.kind == "S":
         return one, other
     return _texts(one), _texts(other)
 
@@ -73,14 +73,17 @@ def _comparable(one: Keys, other: Keys) -> tuple[Keys, Keys]:
 def _joined(columns: list[Keys]) -> Keys:
     if len(columns) == 1:
         return columns[0]
-    parts = [_texts(column).tolist() for column in columns]
+    parts = [_bytes(column).tolist() for column in columns]
     return np.array([_SEPARATOR.join(cells) for cells in zip(*parts, strict=True)], "S")
 
 
 def _texts(column: Keys) -> Keys:
-    if column.dtype.kind == "S":
-        return column
-    return np.array([text.removesuffix(".0") for text in column.astype("U").tolist()], "S")
+    """The shortest texts of numbers, alone or as texts."""
+    return np.array([text.removesuffix(b".0") for text in _bytes(column).tolist()], "S")
+
+
+def _bytes(column: Keys) -> Keys:
+    return column if column.dtype.kind == "S" else column.astype("U").astype("S")
 
 
 def _check_unique(side: Side, keys: Keys) -> None:

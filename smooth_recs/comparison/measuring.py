@@ -10,7 +10,7 @@ import numpy as np
 
 from smooth_recs import gates, increases, measurement, workdir
 from smooth_recs.comparison.matching import Matched
-from smooth_recs.comparison.settings import Settings
+from smooth_recs.comparison.settings import Settings, named_as_flags
 from smooth_recs.comparison.sides import FREQUENCY, SLICE, Columns, Side
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
@@ -36,6 +36,8 @@ def measure(settings: Settings, a: Side, b: Side, matched: Matched, data: dict[s
         multiplier=columns.get("multiplier"),
     )
     increase: dict[str, Any] = {metric: _increase(metric, columns) for metric in INCREASES}
+    with named_as_flags():
+        judged = gates.judge(settings.limits, _values(metrics, increase))
     manifest = workdir.manifest(settings.config or Config(), "", {})
     return {
         "a": _origin(a),
@@ -49,7 +51,7 @@ def measure(settings: Settings, a: Side, b: Side, matched: Matched, data: dict[s
         "recommendations": metrics["recommendations"],
         "slices": metrics["slices"],
         "best_possible": metrics["best_possible"],
-        "gates": [gate.as_dict() for gate in gates.judge(settings.limits, _judged(metrics, increase))],
+        "gates": [gate.as_dict() for gate in judged],
         "data": data,
         "settings": {
             "key": list(settings.key),
@@ -75,7 +77,7 @@ def _increase(metric: increases.Metric, columns: Columns) -> dict[str, Any] | No
     return increases.increase(metric, columns["label"], a, b, columns.get("weight"), query_id=query)
 
 
-def _judged(metrics: Mapping[str, Any], increase: Mapping[str, Any]) -> dict[str, float | None]:
+def _values(metrics: Mapping[str, Any], increase: Mapping[str, Any]) -> dict[str, float | None]:
     auc_loss, lists = increase["auc_loss"], metrics["recommendations"]
     return {
         "pd": metrics["pd"]["relative"],

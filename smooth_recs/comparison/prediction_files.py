@@ -41,13 +41,13 @@ def read(artifact: Artifact, settings: Settings) -> Columns:
         raise InputError(f"{artifact.flag}: {path} has no rows")
     columns = {}
     for role, name in roles.items():
-        what = f"{artifact.flag}: {name}"
+        what = f"{artifact.flag}: {name}{' of --multiplier' * (role == 'multiplier')}"
         if role in ("prediction", "label", "weight", "multiplier"):
             columns[role] = _numbers(what, role, found[name])
         elif role.startswith(SLICE):
             columns[role] = _values(found[name])
         else:
-            columns[role] = _identifiers(what, found[name])
+            columns[role] = _identifiers(what, found[name], fractions=role.startswith(KEY))
     check_predictions(artifact.flag, columns["prediction"], np.arange(len(columns["prediction"])))
     return columns
 
@@ -101,8 +101,8 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _identifiers(what: str, column: Any) -> npt.NDArray[Any]:
-    """int64 where all are integers, in whatever type or as texts; else texts as bytes."""
+def _identifiers(what: str, column: Any, *, fractions: bool) -> npt.NDArray[Any]:
+    """int64 where all are integers, in whatever type or as texts; else float64 where `fractions` may stay, or texts."""
     absent = pc.is_null(column)
     if pa.types.is_floating(column.type):
         absent = pc.or_kleene(absent, pc.fill_null(pc.is_nan(column), True))
@@ -115,7 +115,9 @@ def _identifiers(what: str, column: Any) -> npt.NDArray[Any]:
     if pa.types.is_floating(column.type):
         numbers = column.to_numpy(zero_copy_only=False)
         whole = (numbers == np.floor(numbers)) & (np.abs(numbers) < 2.0**63)
-        return numbers.astype(np.int64) if whole.all() else np.array([repr(each) for each in numbers.tolist()], "S")
+        if whole.all():
+            return numbers.astype(np.int64)
+        return numbers if fractions else np.array([repr(each) for each in numbers.tolist()], "S")
     return column.to_numpy(zero_copy_only=False)
 
 

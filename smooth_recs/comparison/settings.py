@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import os
+from collections.abc import Iterator
 from typing import Any
 
 from smooth_recs.config import Config, Evaluation
@@ -94,12 +95,11 @@ class Settings:
             "order_by": self.evaluation.order_by,
         }
 
-    def make_folder(self) -> None:
-        """Makes the folder of `output`; raises InputError where that cannot be."""
-        folder = os.path.dirname(os.path.abspath(self.output))
-        try:
-            os.makedirs(folder, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"--output: the folder {folder} cannot be made: {error.strerror}") from error
-        if not os.access(folder, os.W_OK):
-            raise InputError(f"--output: the folder {folder} cannot be written")
+
+@contextlib.contextmanager
+def named_as_flags() -> Iterator[None]:
+    """An InputError that begins with the name of a limit, or of a field of `evaluation`, names its flag instead."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"--{str(error).removeprefix('evaluation.')}") from error

@@ -6,7 +6,6 @@ import glob
 import json
 import os
 import re
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from smooth_recs.comparison.artifacts import Artifact
 from smooth_recs.comparison.settings import Settings, Shard
 from smooth_recs.comparison.sides import Side
 from smooth_recs.errors import InputError
+from smooth_recs.whole_file import whole_file
 
 _FORMAT = 1
 
@@ -45,14 +45,8 @@ def save(settings: Settings, shard: Shard, a: Side, b: Side, data: dict[str, Any
     }
     stored |= {f"{s}/row": side.row for s, side in enumerate(sides)}
     target = path(settings, shard)
-    handle, beside = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(target)), prefix=".writing-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, about=np.array(json.dumps(about)), **stored)
-        os.replace(beside, target)
-    except BaseException:
-        os.unlink(beside)
-        raise
+    with whole_file(target) as beside:
+        np.savez_compressed(beside, about=np.array(json.dumps(about)), **stored)
     return target
 
 

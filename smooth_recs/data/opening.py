@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import tempfile
-from collections.abc import Callable
 from typing import Any
 
 from smooth_recs import config
@@ -21,6 +19,7 @@ from smooth_recs.data.source import Source
 from smooth_recs.data.splits import Part
 from smooth_recs.data.survey import Survey, survey
 from smooth_recs.errors import InputError
+from smooth_recs.whole_file import whole_file
 
 _CACHE_FORMAT = 1
 
@@ -108,7 +107,8 @@ class _Opening:
             found.check(self._data.max_malformed)
             return found
         found = survey(reader, self._data.max_malformed, times=times)
-        _write(path, found.save)
+        with whole_file(path) as beside:
+            found.save(beside)
         return found
 
     def _statistics(self, found: Survey, training: Part) -> statistics.Statistics:
@@ -121,12 +121,8 @@ class _Opening:
             with open(path, encoding="utf-8") as stream:
                 return statistics.Statistics.from_json(stream.read())
         collected = statistics.collect(self._schema, _raw_features(part_of(self._reader, found, training)))
-
-        def save(target: str) -> None:
-            with open(target, "w", encoding="utf-8") as stream:
-                stream.write(collected.to_json())
-
-        _write(path, save)
+        with whole_file(path) as beside, open(beside, "w", encoding="utf-8") as stream:
+            stream.write(collected.to_json())
         return collected
 
     def _cached(self, name: str) -> str:
@@ -157,15 +153,6 @@ def _raw_features(dataset: Any) -> Any:
         for chunk in chunks(dataset):
             yield chunk["raw"]
             bar.update(chunk["line"].size)
-
-
-def _write(path: str, save: Callable[[str], None]) -> None:
-    """Writes beside, then renames: another process sees the whole file or none."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=os.path.dirname(path))
-    os.close(handle)
-    save(beside)
-    os.replace(beside, path)
 
 
 def _check(split: str, schema: Schema) -> None:

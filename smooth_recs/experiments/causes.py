@@ -41,8 +41,8 @@ class Plan:
       pairs: how many seeds, counted on from `config.seed`; 2 or more for intervals.
 
     Raises:
-      InputError: no such activation, the same one twice, no pairs, a single sibling, or windows too small to make a
-        tenth of them.
+      InputError: no such activation, the same one twice, no pairs, a single sibling, windows too small to make a tenth
+        of them, or progressive validation, which needs rows ahead of the window that is trained on.
     """
 
     config: Config
@@ -62,6 +62,10 @@ class Plan:
             raise InputError(
                 f"data.shuffle_window and data.examples must be at least {2 * _SMALLER} to tell windows apart, got "
                 f"{_window(self.config)}"
+            )
+        if self.config.train.progressive:
+            raise InputError(
+                "train.progressive must be false, as a window of the whole log has nothing ahead, got true"
             )
         for activation in self.activations:
             variants.of_activation(activation)

@@ -29,6 +29,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from smooth_recs import child_process
 from smooth_recs import workdir as workdirs
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
@@ -134,7 +135,14 @@ class Folder:
         workdirs.write_json(str(path), cell.config.to_dict())
         command = [sys.executable, *PROGRAM, f"--config={path}", f"--workdir={self.workdir(cell)}"]
         with open(self._file(cell, "log"), "ab") as log:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(lock,))
+            process = subprocess.Popen(
+                command,
+                env=child_process.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(lock,),
+            )
         try:
             _write(lock, f"{process.pid}\n")
             while process.poll() is None:

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from smooth_recs.experiments import charts, page, slice_charts, tables, verdict
-from smooth_recs.experiments.formats import count, decimal, percent, short, signed_decimal, signed_short
+from smooth_recs.experiments.formats import count, decimal, percent, points, short, signed_decimal, signed_short
 from smooth_recs.experiments.runs import Run, is_number
 from smooth_recs.experiments.table import Cell, Table, interval, measured, number
 
@@ -72,7 +72,7 @@ def _title(a: str, b: str) -> str:
 def _gate(gate: Mapping[str, Any]) -> dict[str, Any]:
     name, text = _GATES.get(gate["name"], (gate["name"], short))
     distance = abs(gate["value"] - gate["limit"])
-    size = percent(distance).replace("%", " points") if text is percent else short(distance)
+    size = points(distance) if text is percent else short(distance)
     return {
         "name": name,
         "met": gate["met"],

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from smooth_recs import activation_strength, prediction_difference
 from smooth_recs.arrays import Array
-from smooth_recs.bootstrap import request_keys
+from smooth_recs.bootstrap import row_keys
 from smooth_recs.rank_correlation import spearman
 from smooth_recs.ridge import Linear, Moments
 
@@ -107,7 +107,7 @@ def observe(model: Any, holdout: Any, columns: Mapping[str, Any]) -> Examples:
     """The first 50,000 rows as `model` sees them; arguments as for `pd_estimate`."""
     prediction = np.asarray(columns["prediction"][:MOST_ROWS], np.float64)
     query_id = columns.get("query_id")
-    keys = np.arange(len(prediction)) if query_id is None else request_keys(query_id[:MOST_ROWS])
+    keys = row_keys(None if query_id is None else query_id[:MOST_ROWS], len(prediction))
     logit = _logit(prediction)
     pairs = list(itertools.combinations(range(prediction.shape[1]), 2))
     pd = np.mean([prediction_difference.per_example(prediction[:, i], prediction[:, j]) for i, j in pairs], axis=0)

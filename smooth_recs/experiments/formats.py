@@ -16,6 +16,11 @@ def percent(value: Any) -> str:
     return f"{100 * value:#.3g}".rstrip(".") + "%" if value else "0%"
 
 
+def points(value: Any) -> str:
+    """A difference of shares in percentage points, with three digits: 1.23 points."""
+    return percent(value).replace("%", " points")
+
+
 def decimal(value: Any) -> str:
     """An accuracy with four decimals."""
     return f"{value:.4f}" if is_number(value) else MISSING

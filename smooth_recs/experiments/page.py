@@ -8,7 +8,8 @@ from typing import Any
 
 import jinja2
 
-from smooth_recs.experiments import chart_style, formats, measures, origin, tables, where
+from smooth_recs.experiments import chart_style, difference_tables, formats, origin, slice_tables, tables
+from smooth_recs.whole_file import whole_file
 
 
 def write(template: str, contents: Mapping[str, Any], output: str) -> None:
@@ -24,13 +25,8 @@ def write(template: str, contents: Mapping[str, Any], output: str) -> None:
     ```
     """
     text = _environment().get_template(template).render(contents)
-    make_folder(output)
-    Path(output).write_text(text.strip() + "\n", encoding="utf-8")
-
-
-def make_folder(path: str) -> None:
-    """The folder of a file that is to be written."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(output) as beside:
+        Path(beside).write_text(text.strip() + "\n", encoding="utf-8")
 
 
 def _environment() -> jinja2.Environment:
@@ -42,5 +38,11 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(percent=formats.percent, decimal=formats.decimal, count=formats.count)
-    environment.globals.update(series=chart_style.SERIES, tables=tables, measures=measures, where=where, origin=origin)
+    environment.globals.update(
+        series=chart_style.SERIES,
+        tables=tables,
+        difference_tables=difference_tables,
+        slice_tables=slice_tables,
+        origin=origin,
+    )
     return environment

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from smooth_recs.experiments import chart_style, charts, page, runs, slice_charts, tables, verdict
+from smooth_recs.whole_file import whole_file
 
 _CURVES = {
     "pd": "PD",
@@ -43,8 +44,8 @@ def picture(workdirs: Sequence[str], output_png: str) -> None:
     Args and Raises: as `write`.
     """
     loaded = runs.load(workdirs)
-    page.make_folder(output_png)
-    charts.picture(loaded, output_png)
+    with whole_file(output_png) as beside:
+        charts.picture(loaded, beside)
 
 
 def _contents(loaded: Sequence[runs.Run]) -> dict[str, Any]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from smooth_recs import workdir as workdirs
 from smooth_recs.errors import InputError
 
 _SPELLING = {
@@ -97,29 +97,13 @@ def is_number(value: Any) -> TypeGuard[float]:
 
 
 def _read(workdir: str) -> Run:
-    config, manifest, metrics = (
-        _read_json(Path(workdir, name)) for name in ("config.json", "manifest.json", "metrics.json")
-    )
-    if not metrics.get("replicas"):
-        raise InputError(f"workdirs: metrics.json must hold at least one replica, got none in {workdir!r}")
-    return Run(workdir, _activation(config) or Path(workdir).name, config, manifest, metrics)
+    found = workdirs.read_finished(workdir)
+    if not found.metrics.get("replicas"):
+        raise InputError(f"workdir {workdir} must hold a replica or more in metrics.json, got none")
+    return Run(workdir, activation_label(found.config) or Path(workdir).name, *found)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(
-            f"workdirs: a finished run holds {path.name}, got no such file in {str(path.parent)!r}"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"workdirs: {path.name} must be readable JSON, got {str(path)!r}: {error}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"workdirs: {path.name} must hold a JSON object, got {str(path)!r}")
-    return content
-
-
-def _activation(config: Mapping[str, Any]) -> str:
+def activation_label(config: Mapping[str, Any]) -> str:
     """`SmeLU 0.1`, or `SmeLU 0.4 to 0.05` where the width parameter is a schedule over the layers."""
     model = config.get("model") or {}
     name = model.get("activation") or ""

@@ -8,14 +8,14 @@ from matplotlib.axes import Axes
 
 from smooth_recs.experiments.chart_style import SERIES, colour_index, percent_ticks, row_names, svg
 from smooth_recs.experiments.runs import Run
-from smooth_recs.experiments.where import Dimension, dimensions, short
+from smooth_recs.experiments.slice_tables import Dimension, dimensions, without_range
 
 MOST = 12  # slices of a chart: the others are in its table
 _WIDTH = 4.2
 
 
 def draw(runs: Sequence[Run]) -> list[str]:
-    """A chart a title, in the order of `where.dimensions`: what slices carry in one run, or the PDs of several runs."""
+    """A chart a title, in the order of `dimensions`: what slices carry in one run, or the PDs of several runs."""
     of_one_or_all = _shares if len(runs) == 1 else _pds
     return [of_one_or_all(dimension, f"slices-{number}") for number, dimension in enumerate(dimensions(runs))]
 
@@ -25,7 +25,7 @@ def _shares(dimension: Dimension, name: str) -> str:
     names = dimension.names[:MOST]
     bars = [[dimension.slices[0][each].get(key) for each in names] for key in ("weight_share", "pd_share")]
     description = f"Share of the examples and of the difference by {dimension.title}"
-    return _svg(name, description, [short(each) for each in names], bars, [SERIES[0][0], SERIES[1][0]])
+    return _svg(name, description, [without_range(each) for each in names], bars, [SERIES[0][0], SERIES[1][0]])
 
 
 def _pds(dimension: Dimension, name: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from smooth_recs import activations, validation
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
-from smooth_recs.experiments.runs import _activation
+from smooth_recs.experiments.runs import activation_label
 
 
 def with_fields(config: Config, fields: Mapping[str, Any]) -> Config:
@@ -81,7 +81,7 @@ def label(text: str, config: Config) -> str:
     >>> label("relu", Config()), label("smelu:0.25", Config())
     ('ReLU', 'SmeLU 0.25')
     """
-    return _activation(with_fields(config, of_activation(text)).to_dict())
+    return activation_label(with_fields(config, of_activation(text)).to_dict())
 
 
 def _with_field(section: Any, path: str, value: Any) -> Any:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from smooth_recs.experiments.formats import decimal, percent
+from smooth_recs.experiments.formats import count, decimal, percent
 from smooth_recs.experiments.runs import Run, differing, flatten, is_number
-from smooth_recs.experiments.where import highest
+from smooth_recs.experiments.slice_tables import highest
 
 _CAVEAT = (
     "The interval is over held-out requests: it tells how far PD would move with other requests, for these very "
@@ -72,10 +72,14 @@ def warnings(runs: Sequence[Run]) -> list[str]:
     settings = [flatten(run.config.get("data") or {}, "data") for run in runs]
     keys = [key for key in differing(settings) if key != "data.shuffle_window"]
     fingerprints = {str((run.manifest.get("data") or {}).get("fingerprint")) for run in runs}
-    if not keys and len(fingerprints) == 1:
-        return []
-    reason = f"{', '.join(keys)} differ" if keys else "their fingerprints differ"
-    return [f"These runs did not see the same data ({reason}): part of what separates them can be the data."]
+    measured = list(dict.fromkeys(run.metrics.get("eval_examples") for run in runs))
+    found = []
+    if keys or len(fingerprints) > 1:
+        reason = f"{', '.join(keys)} differ" if keys else "their fingerprints differ"
+        found.append(f"These runs did not see the same data ({reason}): part of what separates them can be the data.")
+    elif len(measured) > 1:  # train.patience leaves out the rows that it chose by
+        found.append(f"These runs were not measured on the same held-out rows ({', '.join(map(count, measured))}).")
+    return found
 
 
 def ends(interval: Sequence[float] | None, say: str = "95% interval ") -> str:

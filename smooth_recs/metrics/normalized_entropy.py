@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from smooth_recs import keras_generation
+from smooth_recs.metrics.log_loss import log_loss_per_row
 from smooth_recs.metrics.sums import SumMetric, column, column_like, is_label, is_probability, nan_unless, weight_column
-
-EPSILON = np.finfo(np.float64).eps
 
 
 @keras_generation.serializable
@@ -42,8 +40,7 @@ class NormalizedEntropy(SumMetric):
         label = column_like(y_true, prediction)
         valid = is_probability(prediction) & is_label(label)
         weight = nan_unless(valid, weight_column(sample_weight, prediction))
-        p = tf.clip_by_value(prediction, EPSILON, 1 - EPSILON)
-        self.loss.assign_add(-tf.reduce_sum(weight * tf.where(label == 1, tf.math.log(p), tf.math.log1p(-p))))
+        self.loss.assign_add(tf.reduce_sum(weight * log_loss_per_row(label, prediction)))
         self.positive.assign_add(tf.reduce_sum(weight * label))
         self.negative.assign_add(tf.reduce_sum(weight * (1 - label)))
 

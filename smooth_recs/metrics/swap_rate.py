@@ -24,8 +24,9 @@ class SwapRate(SumMetric):
     Args:
       k: length of the lists; a request of fewer rows has a shorter one.
 
-    The result, float64, is 0 before the first request, and NaN once a score was not finite. Over all rows together,
-    whatever their order: `sr.recommendations.swap_rate`.
+    The result, float64, is 0 before the first request, and NaN once a score was not finite or, where there is a
+    multiplier, a score or multiplier was negative. Over all rows together, whatever their order:
+    `sr.recommendations.swap_rate`.
 
     ```python
     metric = sr.metrics.SwapRate(k=3)
@@ -45,9 +46,13 @@ class SwapRate(SumMetric):
     def update_state(self, a: Any, b: Any, sample_weight: Any = None, *, query_id: Any, multiplier: Any = None) -> None:
         a = column(a)
         b = column_like(b, a)
-        factor = weight_column(multiplier, a)
-        a, b = a * factor, b * factor
-        weight = nan_unless(tf.math.is_finite(a) & tf.math.is_finite(b), weight_column(sample_weight, a))
+        valid = tf.ones_like(a, tf.bool)
+        if multiplier is not None:
+            factor = column_like(multiplier, a)
+            valid = (a >= 0) & (b >= 0) & (factor >= 0)
+            a, b = a * factor, b * factor
+        valid &= tf.math.is_finite(a) & tf.math.is_finite(b)
+        weight = nan_unless(valid, weight_column(sample_weight, a))
         query = requests.as_integers(requests.flat(query_id, a))
         one, other = (requests.by_request_and_score(query, score) for score in (a, b))
         rows = tf.shape(a)[0]

@@ -5,36 +5,12 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from smooth_recs import keras_generation
 from smooth_recs.data.windows import SiblingBatches
-from smooth_recs.metrics import AUCLoss, RelativePredictionDifference
-from smooth_recs.metrics.sums import SumMetric, column, column_like, is_label, is_probability, nan_unless, weight_column
-
-
-class LogLoss(SumMetric):
-    """Weighted mean of -[y log(p) + (1 - y) log(1 - p)], as `accuracy.log_loss` takes it; NaN before the first row."""
-
-    def __init__(self, name: str = "log_loss", dtype: Any = None) -> None:
-        super().__init__(name=name, dtype=dtype)
-        self.loss = self.add_sum("loss")
-        self.weight = self.add_sum("weight")
-
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        prediction = column(y_pred)
-        label = column_like(y_true, prediction)
-        weight = weight_column(sample_weight, prediction)
-        epsilon = np.finfo(np.float64).eps
-        p = tf.clip_by_value(prediction, epsilon, 1 - epsilon)
-        loss = tf.where(label == 1, -tf.math.log(p), -tf.math.log1p(-p))
-        loss = nan_unless(is_probability(prediction) & is_label(label), loss)
-        self.loss.assign_add(tf.reduce_sum(weight * loss))
-        self.weight.assign_add(tf.reduce_sum(weight))
-
-    def result(self) -> tf.Tensor:
-        return tf.convert_to_tensor(self.loss) / tf.convert_to_tensor(self.weight)  # 0 / 0 before the first row
+from smooth_recs.metrics import AUCLoss, LogLoss, RelativePredictionDifference
+from smooth_recs.metrics.sums import column
 
 
 class ProgressiveMetrics(tf.Module):

@@ -81,7 +81,8 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
 
     def fit(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As `tf.keras.Model.fit`, for a `tf.data.Dataset`."""
-        self.build_replicas(x.element_spec)
+        if not self._replicas_built:  # a parameter server's DatasetCreator has no element_spec
+            self.build_replicas(x.element_spec)
         return super().fit(x, *args, **kwargs)
 
     def build_replicas(self, element_spec: Any) -> None:

@@ -7,7 +7,7 @@ nothing to average.
 
 from smooth_recs.prediction_difference.accumulator import Accumulator
 from smooth_recs.prediction_difference.intervals import interval, interval_over_replicas, interval_over_seeds
-from smooth_recs.prediction_difference.matching import after_matching_means
+from smooth_recs.prediction_difference.matched_means import after_matching_means
 from smooth_recs.prediction_difference.several_models import (
     mean_over_pairs,
     pairs,

@@ -90,17 +90,19 @@ class Accumulator:
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Accumulator:
-        """The accumulator that `to_dict` described."""
-        accumulator = cls(**state["settings"])
-        for name, part in accumulator._parts().items():
-            part.add_state(state["sums"][name])
+        """The accumulator that `to_dict` described; raises InputError for what is no such description."""
+        try:
+            accumulator = cls(**state["settings"])
+            for name, part in accumulator._parts().items():
+                part.add_state(state["sums"][name])
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            said = f"{type(error).__name__}: {error}"
+            raise InputError(f"state must be what Accumulator.to_dict() gave, reading it fails with {said}") from error
         return accumulator
 
     def result(self) -> dict[str, Any]:
         """The measures so far, by the names of `statistics`."""
         weight, histograms = self._weight, self._pairs.values()
-        if not weight.units:
-            raise InputError("prediction difference needs examples of positive weight, got none")
         pairs = [(i, j, histogram.mean(weight)) for (i, j), histogram in self._pairs.items()]
         intervals = {}
         if self._bootstrap is not None:

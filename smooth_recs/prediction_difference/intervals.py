@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from smooth_recs import arrays
-from smooth_recs.bootstrap import PoissonBootstrap, request_keys
+from smooth_recs.bootstrap import PoissonBootstrap, row_keys
 from smooth_recs.errors import InputError
 from smooth_recs.prediction_difference import terms
 from smooth_recs.prediction_difference.several_models import pairs
@@ -45,8 +45,7 @@ def interval(
     arrays.refuse_empty("predictions", matrix)
     weight = arrays.weights(sample_weight, len(matrix))
     bootstrap = PoissonBootstrap(replicates, seed)
-    keys = np.arange(len(matrix)) if query_id is None else arrays.identifiers("query_id", query_id, len(matrix))
-    bootstrap.add(weight * terms.mean_over_pairs(terms.relative, matrix.T), weight, request_keys(keys))
+    bootstrap.add(weight * terms.mean_over_pairs(terms.relative, matrix.T), weight, row_keys(query_id, len(matrix)))
     return bootstrap.interval(confidence)
 
 

@@ -59,6 +59,5 @@ def quantiles(a: Any, b: Any, sample_weight: Any = None, *, q: Any = QUANTILES) 
 def _weighted(a: Any, b: Any, sample_weight: Any) -> tuple[Array, Array]:
     difference = per_example(a, b)
     weight = arrays.weights(sample_weight, difference.size)
-    if not weight.any():
-        raise InputError("prediction difference needs examples of positive weight, got none")
+    arrays.refuse_weightless("prediction difference", weight)
     return difference, weight

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from smooth_recs import arrays
+from smooth_recs.bootstrap import row_keys
 from smooth_recs.prediction_difference.accumulator import Accumulator
-from smooth_recs.prediction_difference.matching import after_matching_means
+from smooth_recs.prediction_difference.matched_means import after_matching_means
 from smooth_recs.prediction_difference.spread import QUANTILES, quantiles
 
 
@@ -44,8 +45,7 @@ def statistics(
     matrix = arrays.prediction_matrix(predictions)
     weight = arrays.weights(sample_weight, len(matrix))
     accumulator = Accumulator(matrix.shape[1], threshold=threshold, replicates=replicates)
-    keys = np.arange(len(matrix)) if query_id is None else arrays.identifiers("query_id", query_id, len(matrix))
-    accumulator.add(matrix, weight, keys=keys)
+    accumulator.add(matrix, weight, keys=row_keys(query_id, len(matrix)))
     pairs = list(itertools.combinations(matrix.T, 2))
     streamed = accumulator.result()
     levels = np.mean([quantiles(a, b, weight) for a, b in pairs], axis=0)

@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from smooth_recs import arrays
-from smooth_recs.arrays import Array
+from smooth_recs.arrays import Array, Integers
 from smooth_recs.errors import InputError
 
-Rows = npt.NDArray[np.int64]
-Groups = dict[str, Rows]
+Groups = dict[str, Integers]
 
 OTHER, MISSING = "other", "missing"
 _POSITIONS = 20
@@ -57,8 +56,7 @@ def by_decile(prediction: Any, sample_weight: Any = None) -> Groups:
     """
     values = arrays.scores("prediction", prediction)
     weight = arrays.weights(sample_weight, len(values))
-    if not weight.sum() > 0:
-        raise InputError("deciles need examples of positive weight, got none")
+    arrays.refuse_weightless("a split into deciles", weight)
     code, ranges, deciles = _by_quantile(values, weight, parts=10)
     names = [f"decile {decile + 1} ({name})" for decile, name in zip(deciles, _named(ranges), strict=True)]
     return _groups(np.arange(len(values)), code, names)
@@ -71,7 +69,7 @@ def by_position(query_id: Any) -> Groups:
     by_position([7, 7, 8])  # {"1": [0, 2], "2": [1]}
     ```
     """
-    _, request = np.unique(arrays.identifiers("query_id", query_id, len(query_id)), return_inverse=True)
+    _, request = arrays.numbered("query_id", query_id)
     order = np.argsort(request, kind="stable")
     starts = np.cumsum(np.bincount(request)) - np.bincount(request)
     position = np.empty(len(order), np.int64)
@@ -95,7 +93,7 @@ def by_frequency(counts: Any) -> Groups:
     return _groups(np.arange(len(number)), digits, names)
 
 
-def _groups(row: Rows, code: Rows, names: Sequence[str]) -> Groups:
+def _groups(row: Integers, code: Integers, names: Sequence[str]) -> Groups:
     groups = {name: np.unique(row[code == number]) for number, name in enumerate(names)}
     return {name: rows for name, rows in groups.items() if len(rows)}
 
@@ -117,7 +115,7 @@ def _is_missing(table: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     return np.array(missing, bool).reshape(table.shape)
 
 
-def _by_frequency_of_value(row: Rows, value: npt.NDArray[Any], most: int) -> tuple[Rows, Rows, list[str]]:
+def _by_frequency_of_value(row: Integers, value: npt.NDArray[Any], most: int) -> tuple[Integers, Integers, list[str]]:
     """Row and slice of every cell, each combination once, and the names of the slices."""
     names, code = _categories(value)
     cells = np.unique(row * len(names) + code)
@@ -128,27 +126,27 @@ def _by_frequency_of_value(row: Rows, value: npt.NDArray[Any], most: int) -> tup
     return row, place[code], [*(names[each] for each in order[:most]), OTHER]
 
 
-def _categories(value: npt.NDArray[Any]) -> tuple[list[str], Rows]:
+def _categories(value: npt.NDArray[Any]) -> tuple[list[str], Integers]:
     """Names of the distinct values, in order, and the number of each value's name."""
     if value.dtype.kind in "iufb":
         distinct, code = np.unique(value, return_inverse=True)
         text = np.format_float_positional
         return [text(each, trim="-") if value.dtype.kind == "f" else str(each) for each in distinct], code
     seen: dict[str, int] = {}
-    code = np.array([seen.setdefault(_text(each), len(seen)) for each in value.tolist()], np.int64)
+    code = np.array([seen.setdefault(value_name(each), len(seen)) for each in value.tolist()], np.int64)
     names = sorted(seen)
     place = np.empty(len(names), np.int64)
     place[[seen[name] for name in names]] = np.arange(len(names))
     return names, place[code]
 
 
-def _text(value: Any) -> str:
+def value_name(value: Any) -> str:
     """What a value is called; in quotes where it could be mistaken for a slice that is none of the values."""
     text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
     return repr(text) if text in (OTHER, MISSING) or text[:1] in ("'", '"') else text
 
 
-def _by_quantile(values: Array, weight: Array, parts: int) -> tuple[Rows, list[tuple[float, float]], Rows]:
+def _by_quantile(values: Array, weight: Array, parts: int) -> tuple[Integers, list[tuple[float, float]], Integers]:
     """Splits values into `parts` of equal weight, of which only those with any value count.
 
     Part k, from 0, ends with the least value at which the cumulated share of the weight reaches (k + 1) / `parts`.

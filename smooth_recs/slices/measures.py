@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from smooth_recs import accuracy, arrays, prediction_difference
-from smooth_recs.arrays import Array
+from smooth_recs.arrays import Array, Integers
 from smooth_recs.errors import InputError
-from smooth_recs.slices.grouping import Rows
 
 SMALL = 100  # rows, below which a slice is flagged: its numbers are mostly chance
 
@@ -80,14 +79,15 @@ def _accuracy(predictions: Array, weight: Array, label: Array | None) -> dict[st
     }
 
 
-def _rows(name: str, group: Any, weight: Array) -> Rows:
+def _rows(name: str, group: Any, weight: Array) -> Integers:
     """Numbers of the rows of a group, each once."""
     array = np.asarray(group)
     if array.dtype == bool and array.shape != weight.shape:
         raise InputError(f"slice {name!r} must be a mask of {weight.size} rows, got shape {list(array.shape)}")
+    if array.size and array.dtype.kind not in "biu":
+        raise InputError(f"slice {name!r} must hold whole row numbers or be a mask, got {array.dtype}")
     rows = np.flatnonzero(array) if array.dtype == bool else np.unique(array).astype(np.int64)
     if len(rows) and not 0 <= rows[0] <= rows[-1] < weight.size:
         raise InputError(f"slice {name!r} must hold rows from 0 to {weight.size - 1}, got {rows[[0, -1]].tolist()}")
-    if not weight[rows].sum() > 0:
-        raise InputError(f"slice {name!r} needs rows of positive weight, got none")
+    arrays.refuse_weightless(f"slice {name!r}", weight[rows])
     return rows

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -58,3 +60,37 @@ def test_another_model_is_refused(tmp_path, other):
     wrong(X)
     with pytest.raises(InputError, match="is not of this model"):
         Checkpoints(wrong, str(tmp_path)).restore()
+
+
+def cut(path: pathlib.Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: pathlib.Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [cut, flip, pathlib.Path.unlink, lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize("ending", ["index", "data-00000-of-00001"])
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, capsys, harm, ending):
+    made = model()
+    made.fit(X, Y, batch_size=32, epochs=1, verbose=0, callbacks=[Checkpoints(made, str(tmp_path), seconds=0)])
+    assert {path.name for path in tmp_path.glob("*.index")} == {"ckpt-1.index", "ckpt-2.index"}
+    harm(tmp_path / f"ckpt-2.{ending}")
+    again = model()
+    assert Checkpoints(again, str(tmp_path)).restore() == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"checkpoint {tmp_path}/ckpt-2 cannot be read, the one before it is tried: ")
+    np.testing.assert_array_equal(again.optimizer.iterations, 1)
+    harm(tmp_path / f"ckpt-1.{ending}")
+    with pytest.raises(InputError, match=r"no checkpoint in .* can be read"):
+        Checkpoints(model(), str(tmp_path)).restore()
+
+
+def test_the_list_of_checkpoints_may_be_lost(tmp_path):
+    made = model()
+    made.fit(X, Y, batch_size=4, epochs=1, verbose=0, callbacks=[Checkpoints(made, str(tmp_path), seconds=0)])
+    (tmp_path / "checkpoint").write_text("model_checkpo")
+    assert Checkpoints(model(), str(tmp_path)).restore() == 16  # ckpt-16, which is above ckpt-9

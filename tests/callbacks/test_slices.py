@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smooth_recs import prediction_difference
+from smooth_recs import prediction_difference, slices
 from smooth_recs.callbacks import PredictionDifference
 from smooth_recs.callbacks.slices import SlicedDifference
 
@@ -91,6 +91,12 @@ def test_the_values_of_the_first_measurement_stay() -> None:
     assert later.keys() == found.keys()
     assert math.isnan(later["pd/device=nan"])
     assert later["pd/device=1.0"] == 0.0
+
+
+def test_values_are_called_as_in_the_slices_of_a_run() -> None:
+    names = np.array([b"\xff", b"other", "ä".encode()], object)
+    found = SlicedDifference().measure({"x": names}, np.full((3, 2), 0.5), None)
+    assert {name.removeprefix("pd/x=") for name in found} == set(slices.by_value(names)) == {"\\xff", "'other'", "ä"}
 
 
 def test_the_mean_over_the_pairs_of_three_models() -> None:

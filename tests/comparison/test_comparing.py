@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from comparison_log import ROWS, write_csv
 
 from smooth_recs import increases, prediction_difference, recommendations
@@ -17,6 +18,7 @@ from smooth_recs.comparison import gathering, held_out
 from smooth_recs.comparison.comparing import compare
 from smooth_recs.comparison.settings import Settings, Shard
 from smooth_recs.config import Config, Data, Evaluation
+from smooth_recs.data.presets import open_source
 from smooth_recs.errors import GateNotMet, InputError
 from smooth_recs.gates import Limits
 
@@ -242,8 +244,12 @@ def test_chosen_columns_and_slices_of_files(run, log, tmp_path):
     [
         ({"config": None}, "--config must be given for --a, which is a model: it tells the rows to predict"),
         ({"a": "nowhere"}, "--a: no such file or folder: nowhere"),
-        ({"limits": Limits(max_pd=7)}, "max_pd must be a fraction from 0 to 2, got 7"),
-        ({"evaluation": Evaluation(slices=("usr",))}, "evaluation.slices must name any of label, score, position"),
+        ({"limits": Limits(max_pd=7)}, "--max_pd must be a fraction from 0 to 2, got 7"),
+        (
+            {"evaluation": Evaluation(slices=("usr",))},
+            "--slices must name any of label, score, position, frequency, campaign, context, hour, item, price, "
+            "publisher, topics, user, got 'usr'",
+        ),
         ({"columns": {"multiplier": "bid"}}, "--multiplier must name a column or a numeric feature, got 'bid'"),
         ({"columns": {"multiplier": "user"}}, "--multiplier must name a numeric feature, got 'user'"),
         ({"key": ("row",)}, "--key must name single-valued features where a model predicts (user, "),
@@ -280,9 +286,9 @@ def test_files_of_unequal_length_or_without_what_a_gate_needs(refused, log, tmp_
     files = {"a": whole, "b": whole, "config": None, "evaluation": Evaluation()}
     for name, words in (("max_auc_loss_increase", "labels"), ("max_swap_rate", "query ids")):
         said = refused(**files, limits=Limits(**{name: 0.5}))
-        assert said == f"{name}=0.5 cannot be measured: the rows have no {words}"
+        assert said == f"--{name}=0.5 cannot be measured: the rows have no {words}"
     said = refused(**files | {"evaluation": FEW})
-    assert said == "evaluation.slices must name any of score, got 'label'"
+    assert said == "--slices must name any of score, prediction, got 'label'"
 
 
 @pytest.mark.parametrize(
@@ -304,14 +310,14 @@ def test_one_class_has_no_auc_loss(run, refused, tmp_path):
     assert comparison["increase"]["auc_loss"] is None
     assert comparison["increase"]["log_loss"]["value"] == 0
     said = refused(a=path, b=path, config=None, limits=Limits(max_auc_loss_increase=0.1))
-    assert said == "max_auc_loss_increase=0.1 cannot be measured: the labels are all alike"
+    assert said == "--max_auc_loss_increase=0.1 cannot be measured: the labels are all alike"
 
 
 def test_nothing_is_predicted_where_a_gate_cannot_be_measured(refused, log, tmp_path, monkeypatch):
     monkeypatch.setattr(gathering, "_opened", None)
     path = write_csv(tmp_path / "p.csv", {"prediction": log.rows["a"]})
     monkeypatch.setattr(held_out, "read", None)
-    assert refused(b=path, evaluation=Evaluation(slices=("nonsense",))).startswith("evaluation.slices must name")
+    assert refused(b=path, evaluation=Evaluation(slices=("nonsense",))).startswith("--slices must name")
     assert not (tmp_path / "out.json").exists()
 
 
@@ -319,3 +325,52 @@ def test_an_output_that_cannot_be_written(refused, tmp_path):
     (tmp_path / "file").touch()
     assert refused(output="file/out.json").startswith("--output: the folder ")
     assert Path(tmp_path / "file").is_file()
+    (tmp_path / "folder.json").mkdir()
+    assert refused(output="folder.json") == f"--output must be a file, got the folder {tmp_path}/folder.json"
+
+
+def test_a_slice_that_files_do_not_have_is_answered_with_their_columns(refused, tmp_path):
+    rows = {"prediction": [0.5, 0.25], "label": [0, 1], "id": [1, 2]}
+    paths = {s: write_csv(tmp_path / f"{s}.csv", rows | {f"of_{s}": [3, 4]}) for s in ("a", "b")}
+    said = refused(**paths, config=None, evaluation=Evaluation(slices=("id", "foo")))
+    assert said == "--slices must name any of label, score, id, of_a, of_b, prediction, got 'foo'"
+    a = write_csv(tmp_path / "c.csv", rows | {"position": [1, 2]})  # no slice by the value of such a column
+    said = refused(a=a, b=a, config=None, evaluation=Evaluation(slices=("position",)))
+    assert said == "--slices must name any of label, score, id, prediction, got 'position'"
+
+
+@pytest.mark.parametrize(("value", "words"), [(np.nan, "finite, got nan"), (-2.5, "at or above 0, got -2.5")])
+def test_a_multiplier_is_checked_before_anything_is_predicted(refused, log, monkeypatch, value, words):
+    def opened(*arguments):
+        source = open_source(*arguments)
+        holdout = source.holdout
+        monkeypatch.setattr(source, "holdout", lambda **asked: holdout(**asked).map(spoil))
+        return source
+
+    def spoil(rows):
+        price = rows["raw"]["price"]
+        return rows | {"raw": rows["raw"] | {"price": tf.where(tf.range(tf.size(price)) == 3, value, price)}}
+
+    monkeypatch.setattr(gathering, "open_source", opened)
+    monkeypatch.setattr(held_out, "read", None)
+    said = refused(columns={"multiplier": "price"})
+    assert said == f"--multiplier: price must be {words} in row 3"
+
+
+def test_a_multiplier_of_a_file_is_checked_as_it_is_read(refused, tmp_path):
+    path = write_csv(tmp_path / "p.csv", {"prediction": [0.5, 0.25], "bid": [1, -1]})
+    said = refused(a=path, b=path, config=None, columns={"multiplier": "bid"}, evaluation=Evaluation())
+    assert said == "--a: bid of --multiplier must be finite and at or above 0, got -1 in row 1"
+
+
+def test_others_may_read_what_is_written(run, tmp_path):
+    umask = os.umask(0o022)
+    try:
+        run(shard=Shard(1, 2))
+        run(shard=Shard(2, 2))
+        run(merge=True)
+    finally:
+        os.umask(umask)
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in tmp_path.iterdir()}
+    assert set(modes) == {"out.html", "out.json", "out.shard-1-of-2.npz", "out.shard-2-of-2.npz"}
+    assert set(modes.values()) == {"0o644"}

@@ -58,6 +58,25 @@ def test_integers_and_texts_of_them_are_the_same_key():
     assert (matched.only_in_a, matched.only_in_b) == (1, 1)
 
 
+def test_numbers_are_the_same_key_in_whatever_type():
+    numbers = pair(
+        {"prediction": [0.1, 0.2, 0.3], "key/0": [7.0, 7.5, 8.0]},
+        {"prediction": [0.4, 0.5, 0.6], "key/0": np.array([8.0, 7.0, 0.1], np.float32)},
+    )
+    assert match(*numbers).columns["prediction"].tolist() == [[0.1, 0.5], [0.3, 0.4]]
+    for texts in ([b"7", b"7.5", b"x"], [b"7.0", b"7.5", b"x"]):
+        other = {"prediction": [0.4, 0.5, 0.6], "key/0": np.array(texts)}
+        matched = match(numbers[0], side("--b", other))
+        assert matched.columns["prediction"].tolist() == [[0.1, 0.4], [0.2, 0.5]]
+    integers = {"prediction": [0.1, 0.2], "key/0": [7, 8]}
+    assert match(*pair(integers, other)).columns["prediction"].tolist() == [[0.1, 0.4]]
+
+
+def test_texts_on_both_sides_are_no_numbers():
+    versions = {"prediction": [0.1, 0.2], "key/0": np.array([b"1", b"1.0"])}
+    assert match(*pair(versions, versions)).columns["prediction"].tolist() == [[0.1, 0.1], [0.2, 0.2]]
+
+
 def test_a_key_of_several_columns_does_not_run_together():
     matched = match(*pair(
         {"prediction": [0.1, 0.2], "key/0": np.array([b"ab", b"a"]), "key/1": np.array([b"c", b"bc"])},

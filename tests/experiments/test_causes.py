@@ -111,6 +111,10 @@ def test_determinism_that_the_configuration_asks_for_stays():
             "data.shuffle_window and data.examples must be at least 20 to tell windows apart, got 19",
         ),
         (
+            {"config": Config(train=Train(progressive=True))},
+            "train.progressive must be false, as a window of the whole log has nothing ahead, got true",
+        ),
+        (
             {"config": Config(data=Data(examples=12))},
             "data.shuffle_window and data.examples must be at least 20 to tell windows apart, got 12",
         ),

@@ -206,6 +206,16 @@ def test_an_interrupted_command_stops_its_training(tmp_path, start):
     assert not list((tmp_path / "grid" / "cells").glob("*/metrics.json"))
 
 
+def test_a_training_finds_the_modules_of_the_process_that_starts_it(tmp_path, program, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "only_here.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path / "elsewhere"))
+    program.write_text(f"import only_here\n{TRAIN}")
+    folder, (cell,) = Folder(str(tmp_path)), grid(1)
+    folder.run([cell])
+    assert folder.is_finished(cell)
+
+
 def test_the_number_of_a_process_that_is_gone_holds_nothing(tmp_path):
     folder, (cell,) = Folder(str(tmp_path)), grid(1)
     ended = subprocess.Popen(["true"])

@@ -449,6 +449,31 @@ def test_interval_over_seeds_is_told_apart(tmp_path: Path) -> None:
     assert page.table("PD, 95% interval over seeds")["PD, 95% interval over seeds"] == [[0.11, 0.16], [], []]
 
 
+def test_runs_measured_on_other_rows_are_said_to_be(tmp_path: Path) -> None:
+    """Best weights that are chosen on the first held-out rows leave those out of what is measured."""
+    counted = [workdir(tmp_path / str(rows), metrics={**METRICS, "eval_examples": rows}) for rows in (1000, 1500)]
+    said = "These runs were not measured on the same held-out rows (1,000, 1,500)."
+    assert said in page_of(tmp_path, *counted).prose
+    assert "not measured on the same" not in page_of(tmp_path, counted[0], counted[0]).prose
+    other = {**MANIFEST, "data": {**MANIFEST["data"], "fingerprint": "sha256:0"}}
+    on_other_data = workdir(tmp_path / "b", metrics={**METRICS, "eval_examples": 9}, manifest=other)
+    prose = page_of(tmp_path, counted[0], on_other_data).prose
+    assert "did not see the same data" in prose
+    assert "not measured on the same" not in prose, "the greater difference says it all"
+
+
+def test_what_the_metrics_cannot_say_is_infinite_only_where_a_measure_can_be(tmp_path: Path) -> None:
+    """JSON has no word for infinity: null stands for it, as a run or a comparison writes it."""
+    metrics = copy.deepcopy(METRICS)
+    metrics["pd"].update(kl=None, logit_difference=None, flips=None)
+    del metrics["pd"]["jensen_shannon"]
+    page = page_of(tmp_path, workdir(tmp_path / "smelu", metrics=metrics))
+    measures = page.table("KL divergence")
+    assert measures["KL divergence"] == measures["Logits"] == [[]]
+    assert page.prose.count("infinite") == 2
+    assert not {"Jensen-Shannon", "Classification flips"} & set(measures), "not measured"
+
+
 def test_runs_on_other_data_are_said_to_be(tmp_path: Path) -> None:
     first = workdir(tmp_path / "a", activation="relu", beta=None)
     assert "did not see the same data" not in page_of(tmp_path, first, workdir(tmp_path / "b")).prose
@@ -492,13 +517,13 @@ def test_workdirs_that_hold_no_finished_run_are_named(tmp_path: Path) -> None:
     output = str(tmp_path / "report.html")
     with pytest.raises(InputError, match="must name at least one workdir, got none"):
         report.write([], output)
-    with pytest.raises(InputError, match=r"holds config\.json, got no such file in '.*nowhere'"):
+    with pytest.raises(InputError, match=r"workdir .*nowhere must hold a finished run, got no config\.json there"):
         report.write([str(tmp_path / "nowhere")], output)
     run = Path(workdir(tmp_path / "run"))
     for content, rule in (
-        ("{", r"metrics\.json must be readable JSON"),
-        ("[]", r"metrics\.json must hold a JSON object"),
-        ("{}", r"metrics\.json must hold at least one replica"),
+        ("{", r"must hold a readable metrics\.json: Expecting"),
+        ("[]", r"must hold a JSON object in metrics\.json, got a list"),
+        ("{}", r"must hold a replica or more in metrics\.json, got none"),
     ):
         (run / "metrics.json").write_text(content)
         with pytest.raises(InputError, match=rule):

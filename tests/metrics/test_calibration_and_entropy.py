@@ -1,4 +1,4 @@
-"""Streaming calibration and normalised entropy against the exact ones."""
+"""Streaming calibration, log loss and normalised entropy against the exact ones."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import pytest
 import tensorflow as tf
 
 from smooth_recs import accuracy
-from smooth_recs.metrics import Calibration, NormalizedEntropy
+from smooth_recs.metrics import Calibration, LogLoss, NormalizedEntropy
 
 pytestmark = pytest.mark.both_generations
-EXACT = {Calibration: accuracy.calibration, NormalizedEntropy: accuracy.normalized_entropy}
+EXACT = {
+    Calibration: accuracy.calibration,
+    LogLoss: accuracy.log_loss,
+    NormalizedEntropy: accuracy.normalized_entropy,
+}
 both = pytest.mark.parametrize("metric_class", list(EXACT), ids=lambda metric_class: metric_class.__name__)
 
 
@@ -62,7 +66,7 @@ def test_compiled(metric_class: Any, jit_compile: bool) -> None:
     assert float(result) == pytest.approx(EXACT[metric_class](label, prediction, weight), rel=1e-12)
 
 
-@both
+@pytest.mark.parametrize("metric_class", [Calibration, NormalizedEntropy])
 def test_not_defined_is_nan_until_it_is(metric_class: Any) -> None:
     metric = metric_class()
     assert math.isnan(float(metric.result()))
@@ -70,6 +74,15 @@ def test_not_defined_is_nan_until_it_is(metric_class: Any) -> None:
     assert math.isnan(float(metric.result()))
     metric.update_state(np.array([1.0]), np.array([0.5]))
     assert float(metric.result()) == pytest.approx(1.0)
+
+
+def test_the_log_loss_is_defined_from_the_first_row() -> None:
+    metric = LogLoss()
+    assert math.isnan(float(metric.result()))
+    metric.update_state(np.array([0.0]), np.array([0.75]))
+    assert float(metric.result()) == pytest.approx(math.log(4), rel=1e-15)
+    metric.update_state(np.array([1.0]), np.array([0.5]), np.array([3.0]))
+    assert float(metric.result()) == pytest.approx(5 / 4 * math.log(2), rel=1e-15)
 
 
 @both
@@ -80,4 +93,4 @@ def test_bad_input_shows_as_nan(metric_class: Any, label: float, prediction: flo
     assert math.isnan(float(metric.result()))
     metric.reset_state()
     metric.update_state(np.array([1.0, 0.0]), np.array([0.5, 0.5]))
-    assert float(metric.result()) == pytest.approx(1.0)
+    assert float(metric.result()) == pytest.approx(EXACT[metric_class]([1, 0], [0.5, 0.5]))

@@ -27,14 +27,14 @@ query = np.arange(96) // 6  # batches of 12 on each device: whole queries
 
 def make():
     return [metrics.RelativePredictionDifference(), metrics.AUCLoss(), metrics.PerQueryAUCLoss("examples"),
-            metrics.Calibration(), metrics.NormalizedEntropy(), metrics.SwapRate(k=2)]
+            metrics.Calibration(), metrics.LogLoss(), metrics.NormalizedEntropy(), metrics.SwapRate(k=2)]
 
-def update(pd, auc, per_query, calibration, entropy, swaps, batch):
+def update(pd, auc, per_query, calibration, log_loss, entropy, swaps, batch):
     a, b, weight, label, query = batch
     pd.update_state(a, b, weight)
     per_query.update_state(label, a, weight, query_id=query)
     swaps.update_state(a, b, weight, query_id=query)
-    for metric in (auc, calibration, entropy):
+    for metric in (auc, calibration, log_loss, entropy):
         metric.update_state(label, a, weight)
 
 with strategy.scope():

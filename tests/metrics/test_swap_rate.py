@@ -84,6 +84,26 @@ def test_bad_input_shows_as_nan_and_an_empty_batch_as_nothing() -> None:
     assert math.isnan(float(metric.result()))
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "multiplier"),
+    [
+        ([-0.1, 0.2], [0.1, 0.2], [1.0, 1.0]),
+        ([0.1, 0.2], [0.1, -0.2], [1.0, 0.0]),
+        ([0.1, 0.2], [0.1, 0.2], [1.0, -1.0]),
+        ([0.1, 0.2], [0.1, 0.2], [1.0, math.inf]),
+    ],
+)
+def test_what_is_multiplied_is_not_negative(a: list[float], b: list[float], multiplier: list[float]) -> None:
+    metric, query = SwapRate(), np.array([1, 1])
+    metric.update_state(np.array(a), np.array(b), query_id=query, multiplier=np.array(multiplier))
+    assert math.isnan(float(metric.result()))
+    with pytest.raises(ValueError, match=r"must be (at or above 0|finite)"):
+        recommendations.swap_rate(a, b, query, multiplier=multiplier)
+    logits = SwapRate()
+    logits.update_state(-np.abs(a), -np.abs(b), query_id=query)  # scores alone may be of any sign
+    assert float(logits.result()) == 0.0
+
+
 @pytest.mark.parametrize("k", [0, 2.5, True])
 def test_k_is_a_positive_whole_number(k: Any) -> None:
     with pytest.raises(ValueError, match="k must be a whole number of at least 1"):

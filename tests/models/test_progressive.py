@@ -15,7 +15,6 @@ from smooth_recs.callbacks import PredictionDifference, ProgressiveValidation
 from smooth_recs.callbacks.checkpoints import Checkpoints
 from smooth_recs.data.windows import shuffled
 from smooth_recs.models import SiblingModel
-from smooth_recs.models.progressive import LogLoss
 
 ROWS, WINDOW, BATCH = 150, 40, 16
 STEPS = -(-ROWS // BATCH)
@@ -228,18 +227,6 @@ def test_a_model_without_progressive_metrics_is_refused() -> None:
         made(progressive=False).fit(stream([1, 2]), callbacks=[ProgressiveValidation()], verbose=0)
     with pytest.raises(ValueError, match="got a Sequential without"):
         build().fit(X, Y, callbacks=[ProgressiveValidation(every=1)], verbose=0)
-
-
-def test_log_loss_streams() -> None:
-    metric = LogLoss()
-    assert np.isnan(metric.result())
-    p = np.array([0.2, 0.9, 0.0, 1.0, 0.5])
-    y, weight = np.array([0, 1, 1, 1, 0]), np.array([1, 2, 1, 3, 0.5])
-    metric.update_state(y[:2], p[:2], weight[:2])
-    metric.update_state(y[2:], p[2:], weight[2:])
-    assert float(metric.result()) == pytest.approx(accuracy.log_loss(y, p, weight), rel=1e-12)
-    metric.update_state([1], [1.5])
-    assert np.isnan(metric.result())
 
 
 MIRRORED = """

@@ -184,3 +184,18 @@ def test_errors_are_one_line(wrong, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         wrong()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ({"a": 1}, "KeyError: 'settings'"),
+        ({"settings": {"wings": 2}, "sums": {}}, "TypeError: .*'wings'"),
+        ({"settings": {"models": 1}, "sums": {}}, "InputError: models must be at least 2, got 1"),
+        ({"settings": {"models": 2}, "sums": {}}, "KeyError: 'weight'"),
+        ([1], "TypeError: "),
+    ],
+)
+def test_a_state_that_is_none_is_one_line(state: Any, said: str) -> None:
+    with pytest.raises(InputError, match=rf"^state must be what Accumulator\.to_dict\(\) gave, .* fails with {said}"):
+        pd.Accumulator.from_dict(state)

@@ -267,6 +267,7 @@ def test_counts_beyond_two_to_the_25_by_ones() -> None:
 
 ALL = {
     "Calibration": (lambda: metrics.Calibration(name="own"), False),
+    "LogLoss": (lambda: metrics.LogLoss(name="own"), False),
     "NormalizedEntropy": (lambda: metrics.NormalizedEntropy(name="own"), False),
     "AUCLoss": (lambda: metrics.AUCLoss(name="own"), False),
     "SwapRate": (lambda: metrics.SwapRate(k=2, name="own"), True),

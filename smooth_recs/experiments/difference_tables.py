@@ -6,15 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from smooth_recs.experiments.formats import count, percent, short
+from smooth_recs.experiments.formats import count, percent, points, short
 from smooth_recs.experiments.runs import Run
 from smooth_recs.experiments.table import Cell, Format, Table, interval, measured, number
 
 Row = tuple[str, str, Format, str]  # key in metrics.json, name, format, meaning
-
-
-def _points(value: Any) -> str:
-    return percent(value).replace("%", " points")
 
 
 def _any_size(value: Any) -> str:
@@ -29,8 +25,8 @@ _DIFFERENCES: Sequence[Row] = (
     ("quantiles.0.99", "Relative, 99% of examples", percent, "differ by no more than this"),
     ("relative_norm_1", "Relative to the mean, L1", percent, "mean distance from the mean of all; half of PD for two"),
     ("relative_norm_2", "Relative to the mean, L2", percent, "the same with squares: far-off models count more"),
-    ("absolute", "Absolute", _points, "|a − b|, in percentage points of probability"),
-    ("standard_deviation", "Standard deviation", _points, "of an example's predictions, in the same points"),
+    ("absolute", "Absolute", points, "|a − b|, in percentage points of probability"),
+    ("standard_deviation", "Standard deviation", points, "of an example's predictions, in the same points"),
     ("logit_difference", "Logits", _any_size, "|logit a − logit b|: shifts of the log odds"),
     ("kl", "KL divergence", _any_size, "information lost when one model stands for the other, in nats"),
     ("jensen_shannon", "Jensen-Shannon", _any_size, "the same in both directions, never above 0.69 nats"),
@@ -91,4 +87,6 @@ def _cell(found: Mapping[str, Any], key: str, text: Format) -> Cell:
     value = found.get(head)
     if quantile:
         value = (value or {}).get(quantile)
+    if value is None and text is _any_size and key in found:
+        value = math.inf  # metrics.json has null for it
     return interval(value, text) if isinstance(value, list) else number(value, text)

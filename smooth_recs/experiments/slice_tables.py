@@ -32,7 +32,7 @@ class Dimension:
 def dimensions(runs: Sequence[Run]) -> list[Dimension]:
     """All titles, in the order of the runs' metrics."""
     titles = dict.fromkeys(title for run in runs for title, slices in run.slices.items() if slices)
-    name = short if len(runs) > 1 else str  # the range of a decile is each run's own
+    name = without_range if len(runs) > 1 else str  # the range of a decile is each run's own
     return [
         Dimension(
             title,
@@ -42,7 +42,7 @@ def dimensions(runs: Sequence[Run]) -> list[Dimension]:
     ]
 
 
-def short(name: str) -> str:
+def without_range(name: str) -> str:
     """The name of a slice without the range of a decile: `decile 1`."""
     return re.sub(r"^(decile \d+) \(.*\)$", r"\1", name)
 

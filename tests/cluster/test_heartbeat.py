@@ -1,0 +1,196 @@
+"""Pings between heartbeats in threads, over real sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import time
+
+import pytest
+
+from smooth_recs.cluster import heartbeat, peers, ports
+from smooth_recs.cluster.following import Outcome, follow
+from smooth_recs.cluster.heartbeat import IDENTITY, Heartbeat, Pong, ping
+from smooth_recs.cluster.task import Task
+
+SOON = 30  # seconds
+
+
+@pytest.fixture
+def cluster():
+    """Three tasks, the first of them the chief, and the heartbeats that tests start; closed in the end."""
+    addresses = [f"127.0.0.1:{port}" for port in ports.free(3)]
+    config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": 0}}
+    task = Task.parse(json.dumps(config))
+    started = []
+
+    def start(member):
+        started.append(Heartbeat(member.heartbeat_port))
+        return started[-1]
+
+    yield task.members, start
+    for beat in started:
+        beat.close()
+
+
+class Background(threading.Thread):
+    """A call that waits, in a thread of its own."""
+
+    def __init__(self, function, *arguments):
+        super().__init__(daemon=True)
+        self._call = lambda: function(*arguments)
+        self._results = []
+        self.start()
+
+    def run(self):
+        self._results.append(self._call())
+
+    def result(self):
+        self.join(SOON)
+        (only,) = self._results
+        return only
+
+
+def test_who_is_alive_answers(cluster):
+    (first, second, _), start = cluster
+    beat = start(first)
+    assert ping(first) == Pong(IDENTITY, "")
+    beat.state = "a-chief"
+    assert ping(first) == Pong(IDENTITY, "a-chief")
+    assert ping(second) is None
+    beat.close()
+    assert ping(first) is None
+
+
+def test_a_taken_port_is_an_error(cluster):
+    (first, *_), start = cluster
+    start(first)
+    with pytest.raises(OSError, match="in use"):
+        start(first)
+
+
+def test_one_who_accepts_and_says_nothing_does_not_answer(cluster, monkeypatch):
+    """As the system accepts connections for a process that was stopped."""
+    (first, *_), _ = cluster
+    monkeypatch.setattr(heartbeat, "ANSWER_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", first.heartbeat_port)):
+        assert ping(first) is None
+
+
+def test_strangers_do_no_harm(cluster, capfd):
+    (first, *_), start = cluster
+    beat = start(first)
+    beat.state = "a-chief"
+    for said in (b"", b"\n", b"GET / HTTP/1.1\r\n\r\n", b"\xff\xfe\n", b"done\n", b"done another-chief\n", b"x" * 9000):
+        with socket.create_connection((first.host, first.heartbeat_port)) as stranger:
+            stranger.sendall(said)
+    with contextlib.suppress(OSError):
+        socket.create_connection((first.host, first.heartbeat_port)).close()
+    assert ping(first) == Pong(IDENTITY, "a-chief")
+    assert not beat.dismissed.is_set()
+    assert capfd.readouterr().err == ""
+
+
+def test_peers_remember_who_answered_when(cluster):
+    (first, second, third), start = cluster
+    beat = start(second)
+    seen = peers.Peers(first)
+    assert seen.ping() == {second: Pong(IDENTITY, "")}
+    assert seen.silent(1000) == ()
+    assert seen.silent(0) == (second, third)
+    time.sleep(0.3)
+    seen.ping()
+    assert seen.silent(0.3) == (third,)
+    assert seen.since(third) == "has not answered yet"
+    at = time.time()
+    beat.close()
+    seen.ping()
+    minutes = {time.strftime("%H:%M:", time.localtime(at + late)) for late in (-30, 0, 30)}
+    assert any(seen.since(second).startswith(f"has not answered since {minute}") for minute in minutes)
+
+
+def meeting_places(members, start):
+    """A heartbeat for each, of its own although all are in this process."""
+    return {member.heartbeat_port: start(member) for member in members}
+
+
+def test_a_meeting_ends_once_all_have_come(cluster, monkeypatch):
+    members, start = cluster
+    beats = meeting_places(members, start)
+    monkeypatch.setattr(heartbeat, "_started", beats.__getitem__)
+    early = [Background(peers.meet, member, 0.05) for member in members[:2]]
+    time.sleep(0.5)
+    assert [beat.state for beat in beats.values()] == ["meeting", "meeting", ""]
+    peers.meet(members[2], 0.05)
+    assert [call.result() for call in early] == [None, None]
+    assert {beat.state for beat in beats.values()} == {""}
+
+
+def test_who_was_asked_need_not_ask(cluster, monkeypatch):
+    """The one who asked may have gone on already, into code in which its threads do not answer."""
+    (first, second, third), start = cluster
+    beats = meeting_places((first, second, third), start)
+    monkeypatch.setattr(heartbeat, "_started", beats.__getitem__)
+    waiting = Background(peers.meet, first, 0.05)
+    while beats[first.heartbeat_port].state != "meeting":
+        time.sleep(0.01)
+    assert ping(first, f"meet {second}") == Pong(IDENTITY, "meeting")
+    beats[second.heartbeat_port].close()
+    assert beats[first.heartbeat_port].state == "meeting"
+    assert ping(first, f"meet {third}") == Pong(IDENTITY, "meeting")
+    assert waiting.result() is None
+
+
+def test_a_process_that_trains_already_does_not_count(cluster, monkeypatch):
+    members, start = cluster
+    beats = meeting_places(members, start)
+    monkeypatch.setattr(heartbeat, "_started", beats.__getitem__)
+    assert ping(members[0], f"meet {members[1]}") == Pong(IDENTITY, "")
+    assert beats[members[0].heartbeat_port].met == set()
+
+
+def test_the_chief_waits_until_all_serve_it(cluster, monkeypatch):
+    members, start = cluster
+    beats = meeting_places(members, start)
+    monkeypatch.setattr(heartbeat, "_started", beats.__getitem__)
+    beats[members[1].heartbeat_port].state = IDENTITY
+    beats[members[2].heartbeat_port].state = "the chief before"
+    waiting = Background(peers.wait_until_served, members[0], 0.05)
+    time.sleep(0.3)
+    assert waiting.is_alive()
+    beats[members[2].heartbeat_port].state = IDENTITY
+    assert waiting.result() is None
+
+
+def test_following_a_chief_to_its_end(cluster):
+    (chief, server, _), start = cluster
+    beat, calls = start(server), []
+    following = Background(
+        lambda: follow(server, beat, lambda: calls.append(beat.state), limit_seconds=SOON, ping_seconds=0.05)
+    )
+    time.sleep(0.2)
+    assert (calls, beat.state) == ([], "")  # nothing is started for a chief that is not there
+    start(chief)
+    while beat.state != IDENTITY:
+        time.sleep(0.01)
+    heartbeat.dismiss(chief)
+    assert following.result() is Outcome.DISMISSED
+    assert calls == [""]  # once, and before it is said
+
+
+def test_another_chief_is_noticed(cluster):
+    (chief, server, _), start = cluster
+    beat = start(server)
+    beat.state = "the chief before"
+    start(chief)
+    assert follow(server, beat, pytest.fail, limit_seconds=SOON, ping_seconds=0.01) is Outcome.REPLACED
+
+
+def test_a_chief_may_be_away_for_so_long(cluster):
+    (chief, server, _), start = cluster
+    began = time.monotonic()
+    with pytest.raises(TimeoutError, match=rf"^worker 0 \({chief.address}\) has not answered for 0\.5 s"):
+        follow(server, start(server), pytest.fail, limit_seconds=0.5, ping_seconds=0.05)
+    assert time.monotonic() - began >= 0.5

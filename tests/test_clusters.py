@@ -1,0 +1,57 @@
+"""One run on several processes through the public commands: the same data, model and binary."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+SETTINGS = (
+    *("--config.data.examples=12000", "--config.data.eval_examples=4000", "--config.data.shuffle_window=3000"),
+    *("--config.train.evaluation_examples=2000", "--config.train.evaluations=3", "--config.evaluation.estimate=false"),
+    "--config.train.steps_per_execution=8",
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def trained(workdir: pathlib.Path, *launcher: str, strategy: str) -> dict:
+    command = [
+        *(sys.executable, "-m", "smooth_recs.bin.train", f"--config={ROOT}/configs/demo.py", f"--workdir={workdir}"),
+        *(*SETTINGS, f"--config.distribution.strategy={strategy}"),
+    ]
+    if launcher:
+        logs = f"--logs={workdir.parent}/logs"
+        command = [sys.executable, "-m", "smooth_recs.bin.local_cluster", *launcher, logs, "--", *command]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads((workdir / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("alone") / "run", strategy="one_device")
+
+
+def test_two_workers_in_step_are_one_process(tmp_path, alone):
+    metrics = trained(tmp_path / "run", "--workers=2", strategy="multi_worker_mirrored")
+    assert metrics["examples"] == 12_000
+    for here, there in zip(metrics["replicas"], alone["replicas"], strict=True):
+        assert here["log_loss"] == pytest.approx(there["log_loss"], rel=1e-4)
+        assert here["auc"] == pytest.approx(there["auc"], abs=1e-3)
+    assert metrics["pd"]["relative"] == pytest.approx(alone["pd"]["relative"], rel=0.02)
+    assert [entry["step"] for entry in metrics["history"]] == [entry["step"] for entry in alone["history"]]
+    assert (tmp_path / "run/export/replica_1/1/saved_model.pb").exists()
+
+
+def test_parameter_servers_train_every_row_asynchronously(tmp_path, alone):
+    metrics = trained(tmp_path / "run", "--workers=2", "--servers=2", strategy="parameter_server")
+    assert metrics["examples"] == 12_000
+    for here, there in zip(metrics["replicas"], alone["replicas"], strict=True):
+        assert here["log_loss"] == pytest.approx(there["log_loss"], rel=0.03)  # in another order
+    assert metrics["pd"]["relative"] > 0
+    assert (tmp_path / "run/export/replica_1/1/saved_model.pb").exists()

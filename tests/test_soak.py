@@ -1,0 +1,121 @@
+"""A run that is killed again and again, with the same command each time, ends as if nothing had been.
+
+`SMOOTH_RECS_KILLS` says how often (3 where it is not set), `SMOOTH_RECS_SEED` repeats the moments of an earlier test.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from train_runs import PATIENCE, ROOT, Run
+
+KILLS = int(os.environ.get("SMOOTH_RECS_KILLS", "3"))
+SEED = int(os.environ.get("SMOOTH_RECS_SEED", random.SystemRandom().randrange(10**6)))
+EXAMPLES = 4000 + 3000 * KILLS  # that there is something left to train after each
+SETTINGS = (
+    *("train.deterministic", "train.progressive", "train.batch_size=16", "train.steps_per_execution=7"),
+    *("train.checkpoint_seconds=0.2", "train.evaluations=8", "train.evaluation_examples=2000"),
+    *(f"data.examples={EXAMPLES}", "data.eval_examples=2000", "data.shuffle_window=1000"),
+    *("data.synthetic.users=500", "data.synthetic.items=200", "model.hidden_units=32,16", "evaluation.estimate=false"),
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * PATIENCE + 60 * KILLS)]
+
+
+class Moments:
+    """When to kill a process that has just been started: each waits for its moment, or for a later one."""
+
+    def __init__(self, run: Run, chance: random.Random) -> None:
+        self._run, self._chance = run, chance
+
+    def starting(self, process: subprocess.Popen[bytes]) -> None:
+        """Before it trains, or soon after it has begun to."""
+        time.sleep(self._chance.uniform(0, 10))
+
+    def training(self, process: subprocess.Popen[bytes]) -> None:
+        """Anywhere in a window."""
+        before = self._run.reached
+        self._wait(process, lambda: self._run.reached > before)
+        time.sleep(self._chance.uniform(0, 0.5))
+
+    def saving(self, process: subprocess.Popen[bytes]) -> None:
+        """While a checkpoint is written."""
+        before, count = self._run.reached, self._chance.randrange(3)
+        self._wait(process, lambda: self._run.reached > before)
+        for _ in range(count):
+            self._wait(process, lambda: not self._there("checkpoints/*_temp"))
+            self._wait(process, lambda: self._there("checkpoints/*_temp"))
+        time.sleep(self._chance.uniform(0, 0.003))
+
+    def exporting(self, process: subprocess.Popen[bytes]) -> None:
+        replica = self._chance.randrange(2)
+        self._wait(process, lambda: self._there(f"export/replica_{replica}/.writing-*"))
+        time.sleep(self._chance.uniform(0, 0.2))
+
+    def reporting(self, process: subprocess.Popen[bytes]) -> None:
+        """From the last export to the report, which come after the results."""
+        self._run.wait_until(process, lambda: self._there("export/replica_1/[0-9]*"))
+        time.sleep(self._chance.uniform(0, 0.6))
+
+    def _wait(self, process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
+        self._run.wait_until(process, lambda: condition() or self._there("export/replica_1/[0-9]*"))
+
+    def _there(self, pattern: str) -> bool:
+        return any(self._run.workdir.glob(pattern))
+
+
+def schedule(moments: Moments, chance: random.Random) -> list[Callable[[subprocess.Popen[bytes]], None]]:
+    """Kills before, during and after training; those that come after it last, as training is not begun again."""
+    late = max(1, KILLS // 5)
+    early = [chance.choice((moments.starting, moments.training, moments.saving)) for _ in range(KILLS - late)]
+    return [*early, *(chance.choice((moments.exporting, moments.reporting)) for _ in range(late))]
+
+
+def predictions(export):
+    """For 500 rows that no log holds."""
+    import tensorflow as tf
+
+    serve = tf.saved_model.load(str(export)).signatures["serving_default"]
+    values = np.random.default_rng(1)
+    inputs = {}
+    for name, spec in serve.structured_input_signature[1].items():
+        rows = values.integers(0, 200, [500, *spec.shape[1:]])
+        inputs[name] = tf.strings.as_string(rows) if spec.dtype == tf.string else tf.cast(rows, spec.dtype)
+    return serve(**inputs)["probability"].numpy()
+
+
+def test_kills_leave_no_trace(tmp_path):
+    """Start-up, training, checkpoint, export, results: wherever it was killed, the run ends with its twin's numbers."""
+    print(f"SMOOTH_RECS_SEED={SEED} SMOOTH_RECS_KILLS={KILLS}")
+    chance = random.Random(SEED)
+    config = ROOT / "configs" / "demo.py"
+    whole = Run(config, tmp_path / "whole", *SETTINGS).finish()
+    run = Run(config, tmp_path / "killed", *SETTINGS)
+    for moment in schedule(Moments(run, chance), chance):
+        process = run.start()
+        try:
+            moment(process)
+        finally:
+            process.kill()
+        status = process.wait()
+        print(f"killed while {moment.__name__}, {run.reached} steps are safe, status {status}")
+        assert status == -9, run.said[-3000:]
+    ended = run.finish()
+    assert ended["examples"] == whole["examples"] == EXAMPLES
+    assert run.reached == EXAMPLES // 16
+    for name in ("replicas", "pd", "history", "slices"):
+        assert ended[name] == whole[name], name
+    assert "progressive_pd" in whole["history"][-1]
+    for one, other in zip(whole["exports"], ended["exports"], strict=True):
+        first, second = predictions(tmp_path / "whole" / one), predictions(run.workdir / other)
+        assert first.std() > 0
+        np.testing.assert_array_equal(first, second)
+    left = [path.name for path in run.workdir.rglob("*") if path.name.startswith(".writing-")]
+    assert left == []
+    assert (run.workdir / "report.html").stat().st_size > 0
