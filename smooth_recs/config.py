@@ -156,6 +156,9 @@ class Train:
         end. The rows that chose are then left out of the final metrics.
       max_pd: PD up to which a measurement counts as better if its log loss is lower; 0 = any. Only with `patience`.
       checkpoint_seconds: least time between two checkpoints.
+      warm_start: the workdir of a run, or a checkpoint, whose variables and rows the siblings begin with; empty = none.
+      export_steps: also exports every so many steps, as the next version; 0 = at the end only.
+      keep_exports: how many versions of a sibling `export_steps` keeps; 0 = all.
     """
 
     batch_size: int = 256
@@ -175,6 +178,9 @@ class Train:
     patience: int = 0
     max_pd: float = 0.0
     checkpoint_seconds: float = 60.0
+    warm_start: str = ""
+    export_steps: int = 0
+    keep_exports: int = 3
 
 
 @dataclasses.dataclass

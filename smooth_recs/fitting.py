@@ -19,6 +19,7 @@ from smooth_recs.data.source import Source
 from smooth_recs.errors import InputError
 from smooth_recs.models import from_config
 from smooth_recs.models.siblings import SiblingModel
+from smooth_recs.serving.periodic_exports import PeriodicExports
 from smooth_recs.taking_part import Part
 
 keras_generation.require_legacy("training (TensorFlow Recommenders)")
@@ -66,8 +67,10 @@ def example(rows: Any) -> tuple[Any, Any, Any]:
     return rows["features"], rows["label"], rows["weight"]
 
 
-def check(config: Config, source: Source) -> None:
-    """Raises InputError where the data are too small for what `config.train` asks for."""
+def check(config: Config, source: Source, part: Part) -> None:
+    """Raises InputError where the data are too small, or the cluster not made, for what `config.train` asks for."""
+    if part.commands and config.train.export_steps:
+        raise InputError("train.export_steps must be 0 under parameter_server, which exports at the end only")
     measured = monitoring.measured_rows(config)
     if config.train.patience and source.eval_rows <= measured:
         raise InputError(
@@ -120,7 +123,7 @@ def fit(
             initial_epoch=epoch,
             epochs=epoch + 1,
             steps_per_epoch=steps - start,
-            callbacks=[speed, *part.callbacks, *measuring, checkpoints],
+            callbacks=[speed, *part.callbacks, *measuring, *_exports(config, workdir, source, part), checkpoints],
             verbose=1 if sys.stdout.isatty() else 2,
         )
     made = checkpoints.steps_done
@@ -128,6 +131,13 @@ def fit(
         best.restore(siblings)
         checkpoints.save()  # the newest checkpoint is what was measured and exported
     return Fitted(made, speed.steps_per_second * config.train.batch_size, curve.entries)
+
+
+def _exports(config: Config, workdir: str, source: Source, part: Part) -> list[PeriodicExports]:
+    if not config.train.export_steps or not part.is_chief:
+        return []
+    base = os.path.join(workdir, "export")
+    return [PeriodicExports(source.encoder, base, config.train.export_steps, config.train.keep_exports)]
 
 
 def restored(config: Config, workdir: str, source: Source) -> SiblingModel:

@@ -21,10 +21,13 @@ from smooth_recs import (
     monitoring,
     taking_part,
     validation,
+    warm_start,
 )
 from smooth_recs import workdir as workdirs
+from smooth_recs.callbacks.checkpoints import newest_first
 from smooth_recs.cluster import Task
 from smooth_recs.config import Config
+from smooth_recs.data import encoder_file
 from smooth_recs.data.presets import open_source
 from smooth_recs.data.source import Source
 from smooth_recs.experiments import estimate, report
@@ -32,6 +35,7 @@ from smooth_recs.fitting import Fitted
 from smooth_recs.models import from_config
 from smooth_recs.models.siblings import SiblingModel
 from smooth_recs.serving import export
+from smooth_recs.stored_siblings import StoredSiblings
 from smooth_recs.taking_part import Part
 
 keras_generation.require_legacy("training (TensorFlow Recommenders)")
@@ -125,6 +129,7 @@ def _run(config: Config, workdir: str, task: Task | None) -> dict[str, Any]:
         source = _opened(config, workdir, reopen, part)
         with strategy.scope():
             siblings = fitting.build(config, source, part.most_steps)
+            _warm_start(config, workdir, source, siblings, part)
         fitted = fitting.fit(config, workdir, source, siblings, part, reopen)
     if task is not None and not part.is_chief:
         taking_part.stay(task)
@@ -134,13 +139,26 @@ def _run(config: Config, workdir: str, task: Task | None) -> dict[str, Any]:
     return _finished(config, workdir, source, siblings, fitted)
 
 
+def _warm_start(config: Config, workdir: str, source: Source, siblings: SiblingModel, part: Part) -> None:
+    """Only where this run has no checkpoint of its own yet."""
+    if not config.train.warm_start or newest_first(fitting.folder(workdir)):
+        return
+    begun = warm_start.initialise(siblings, config.train.warm_start, source.encoder)
+    if part.is_chief:
+        print(begun.summary())
+        workdirs.write_json(os.path.join(workdir, "warm_start.json"), begun.to_dict())
+
+
 def _opened(config: Config, workdir: str, reopen: Callable[[], Source], part: Part) -> Source:
     """The source, once it is known to be good; from then on the workdir is this run's."""
     source = reopen()
     evaluation.check(source, config.evaluation)  # what is wrong is an error before anything is written
-    fitting.check(config, source)
+    fitting.check(config, source, part)
+    if config.train.warm_start:
+        StoredSiblings(config.train.warm_start)
     if part.is_chief:
         workdirs.claim(config, workdir, workdirs.manifest(config, source.fingerprint, source.summary))
+        encoder_file.save(source.encoder, os.path.join(workdir, encoder_file.NAME))
     if source.summary["malformed"]:
         places = "; ".join(source.summary["first_malformed"])
         print(f"{source.summary['malformed']:,} malformed rows are left out: {places}")

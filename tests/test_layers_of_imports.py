@@ -54,9 +54,11 @@ LAYERS = {
     "smooth_recs.monitoring": 3,
     "smooth_recs.experiments": 3,
     "smooth_recs.serving": 3,
+    "smooth_recs.stored_siblings": 3,
     "smooth_recs.taking_part": 3,
     "smooth_recs.trained": 3,
     "smooth_recs.training": 3,
+    "smooth_recs.warm_start": 3,
     "smooth_recs.workdir": 3,
     "smooth_recs.bin": 4,
 }

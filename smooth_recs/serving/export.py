@@ -23,7 +23,9 @@ class ServingModule(tf.Module):
     def __init__(self, model: Any, encoder: Encoder) -> None:
         super().__init__(name="smooth_recs_export")
         self.encoder = encoder
-        self.model_variables = list(model.variables)
+        # Without the metrics': nobody serves them, and to save them several processes would have to sum them up.
+        metrics = {variable.ref() for metric in model.metrics for variable in metric.variables}
+        self.model_variables = [variable for variable in model.variables if variable.ref() not in metrics]
         signature = {name: tf.TensorSpec(s.shape, s.dtype, name=name) for name, s in encoder.raw_signature().items()}
 
         def serve(**raw: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -1,0 +1,99 @@
+"""The checkpoint of a run, read variable by variable, whatever model it is of."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+from smooth_recs.data import encoder_file
+from smooth_recs.errors import InputError
+
+_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+
+
+class StoredSiblings:
+    """Objects of a checkpoint are numbered nodes; a variable's node has a value.
+
+    Args:
+      path: the workdir of a run, its folder of checkpoints, or one checkpoint: `ckpt-100`, not `ckpt-100.index`.
+
+    Attributes:
+      path: of the checkpoint; the newest one of a folder.
+      replicas: nodes of the siblings.
+
+    Raises:
+      InputError: there is no checkpoint, it cannot be read, or it is not one of siblings.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = _newest(path)
+        with self._reading():
+            self._reader = tf.train.load_checkpoint(self.path)
+            graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(self._reader.get_tensor(_GRAPH))
+        self._nodes = graph.nodes
+        model = self.children(0).get("model", 0)
+        siblings = self.children(self.children(model).get("replicas", 0))
+        self.replicas = [siblings[str(k)] for k in range(len(siblings)) if str(k) in siblings]
+        if not self.replicas or "replicas" not in self.children(model):
+            raise InputError(f"train.warm_start: checkpoint {self.path} is not of a run's siblings")
+        self._slots = {
+            (slot.original_variable_node_id, slot.slot_name): slot.slot_variable_node_id
+            for node in self._nodes
+            for slot in node.slot_variables
+        }
+
+    @property
+    def encoding(self) -> encoder_file.Encoding | None:
+        """What the rows of the embedding tables stand for, as the run's workdir says; None where it does not."""
+        path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(self.path))), encoder_file.NAME)
+        return encoder_file.load(path) if os.path.exists(path) else None
+
+    @property
+    def steps(self) -> int:
+        """That the run had made."""
+        node = self.children(0).get("steps")
+        return 0 if node is None else int(self.value(node))
+
+    def children(self, node: int) -> dict[str, int]:
+        return {child.local_name: child.node_id for child in self._nodes[node].children}
+
+    def shape(self, node: int) -> list[int] | None:
+        """None for what is not a variable."""
+        key = self._key(node)
+        return None if key is None else list(self._reader.get_variable_to_shape_map()[key])
+
+    def value(self, node: int) -> Any:
+        """Of a variable, a NumPy array."""
+        with self._reading():
+            return self._reader.get_tensor(self._key(node))
+
+    def slot(self, node: int, name: str) -> Any:
+        """What the optimizer keeps for a variable under this name, a NumPy array; None where there is nothing."""
+        slot = self._slots.get((node, name))
+        return None if slot is None else self.value(slot)
+
+    def _key(self, node: int) -> str | None:
+        return next((str(value.checkpoint_key) for value in self._nodes[node].attributes), None)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:  # what its reader raises
+            line = str(error).splitlines()[0]
+            raise InputError(f"train.warm_start: checkpoint {self.path} cannot be read: {line}") from error
+
+
+def _newest(path: str) -> str:
+    for folder in (os.path.join(path, "checkpoints"), path):
+        newest = tf.train.latest_checkpoint(folder) if os.path.isdir(folder) else None
+        if newest:
+            return str(newest)
+    if os.path.exists(f"{path}.index"):
+        return path
+    raise InputError(f"train.warm_start must be the workdir of a run or a checkpoint, got {path!r}")

@@ -1,0 +1,189 @@
+"""A run that begins with what another one has learnt."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from smooth_recs import keras_generation
+from smooth_recs.data.encoder_file import Encoding
+from smooth_recs.data.encoding import Encoder
+from smooth_recs.data.matching_rows import Matching, Pairs, matching
+from smooth_recs.errors import InputError
+from smooth_recs.layers import StackedEmbedding
+from smooth_recs.models.siblings import SiblingModel
+from smooth_recs.stored_siblings import StoredSiblings
+
+_SHOWN = 10
+_SLOT = "accumulator"
+
+
+@dataclasses.dataclass
+class WarmStart:
+    """What was taken over. Variables are named by their place in a sibling: `top_stack/hidden/0/kernel`.
+
+    Attributes:
+      checkpoint: where it comes from.
+      steps: that it had been trained for.
+      siblings: which sibling there each one here began with.
+      taken: variables taken over whole.
+      rows: of tables of other rows, how many were taken over.
+      accumulators: variables whose sums of squares (Adagrad) were taken over as well.
+      left: other variables, which begin as in any new run, and why.
+      features: how many of each categorical feature's values have a row there, or why none has.
+    """
+
+    checkpoint: str
+    steps: int
+    siblings: list[int] = dataclasses.field(default_factory=list)
+    taken: list[str] = dataclasses.field(default_factory=list)
+    rows: dict[str, int] = dataclasses.field(default_factory=dict)
+    accumulators: list[str] = dataclasses.field(default_factory=list)
+    left: dict[str, str] = dataclasses.field(default_factory=dict)
+    features: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def summary(self) -> str:
+        """A line, and one for each variable, up to ten, that was not taken over whole."""
+        whole, every = len(self.taken), len(self.taken) + len(self.rows) + len(self.left)
+        lines = [f"begins with {self.checkpoint} ({self.steps:,} steps): {whole} of {every} variables whole"]
+        parts = [f"  {name}: {rows:,} rows taken" for name, rows in self.rows.items()]
+        parts += [f"  {name}: not taken, {why}" for name, why in self.left.items()]
+        more = [f"  and {len(parts) - _SHOWN} more: see warm_start.json"] if len(parts) > _SHOWN else []
+        return "\n".join([*lines, *parts[:_SHOWN], *more])
+
+
+def initialise(siblings: SiblingModel, path: str, encoder: Encoder) -> WarmStart:
+    """Takes over every variable that has the same place and shape in another run's siblings, Adagrad's sums included.
+
+    Rows of embedding tables are taken over by the values that they stand for: a vocabulary may have grown, an order
+    changed, a feature come or gone. Counts of steps, and with them the schedules of learning rates, begin at 0; so do
+    Adam's moments, which belong to such a count, and all metrics.
+
+    Sibling k begins with sibling k there, or, where there are only r, with number k modulo r.
+
+    Args:
+      siblings: of `models.from_config` models, with their variables, before the first step; under a strategy, in its
+        scope.
+      path: the workdir of a run, its folder of checkpoints, or a checkpoint in it.
+      encoder: of the rows that `siblings` will be trained on.
+
+    Raises:
+      InputError: there is no checkpoint of siblings, it cannot be read, or it has nothing in common with `siblings`.
+
+    ```python
+    siblings = fitting.build(config, source)
+    print(warm_start.initialise(siblings, "runs/yesterday", source.encoder).summary())
+    ```
+    """
+    stored = StoredSiblings(path)
+    found = WarmStart(stored.path, stored.steps)
+    there = stored.encoding
+    rows = None if there is None else matching(there, Encoding.of(encoder))
+    found.features = {} if rows is None else rows.words
+    for k, replica in enumerate(siblings.replicas):
+        found.siblings.append(k % len(stored.replicas))
+        taking = _Taking(replica, stored, rows, found if k == 0 else WarmStart(stored.path, stored.steps))
+        for name, variable, node in _variables(replica, stored, stored.replicas[found.siblings[k]]):
+            taking.take(name, variable, node)
+    if not found.taken and not found.rows:
+        raise InputError(f"train.warm_start: checkpoint {stored.path} has no variable in common with this model")
+    return found
+
+
+def _variables(replica: Any, stored: StoredSiblings, node: int) -> Iterator[tuple[str, Any, int | None]]:
+    """Name, variable, and the node at the same place in the checkpoint; those of metrics and optimizers left out."""
+    seen = {id(thing): thing for thing in (replica.optimizer, *replica.metrics)}
+    waiting: collections.deque[tuple[str, Any, int | None]] = collections.deque([("", replica, node)])
+    while waiting:
+        place, thing, there = waiting.popleft()
+        nodes = {} if there is None else stored.children(there)
+        for name, child in tf.train.TrackableView.children(thing).items():
+            if id(child) in seen:
+                continue
+            seen[id(child)] = child  # kept, so that no other object gets its id
+            if hasattr(child, "assign"):
+                yield place + name, child, nodes.get(name)
+            else:
+                waiting.append((f"{place}{name}/", child, nodes.get(name)))
+
+
+class _Taking:
+    """Of one sibling; `found` takes note."""
+
+    def __init__(self, replica: Any, stored: StoredSiblings, rows: Matching | None, found: WarmStart) -> None:
+        self._stored, self._rows, self._found = stored, rows, found
+        self._by_row, self._by_feature = set[int](), set[int]()
+        for layer in keras_generation.all_layers(replica):
+            if isinstance(layer, StackedEmbedding):
+                admitted = [] if layer.admitted is None else [layer.admitted.counts, layer.admitted.last_seen]
+                self._by_row |= {id(variable) for variable in (layer.embeddings, *admitted)}
+                self._by_feature |= set() if layer.admitted is None else {id(layer.admitted.lookups)}
+        dense, *sparse = replica.optimizer.optimizers
+        self._optimizers = {variable.ref(): dense for variable in replica.dense_variables}
+        self._optimizers |= {variable.ref(): one for one in sparse for variable in replica.embedding_variables}
+
+    def take(self, name: str, variable: Any, node: int | None) -> None:
+        pairs = self._pairs(variable)
+        why = self._obstacle(variable, node, pairs)
+        if why:
+            self._found.left[name] = why
+            return
+        assert node is not None
+        if pairs is None:
+            variable.assign(self._stored.value(node))
+            self._found.taken.append(name)
+        else:
+            variable.assign(_merged(np.array(tf.convert_to_tensor(variable)), self._stored.value(node), pairs))
+            self._found.rows[name] = pairs.here.size
+        if self._take_accumulators(variable, self._stored.slot(node, _SLOT), pairs):
+            self._found.accumulators.append(name)
+
+    def _pairs(self, variable: Any) -> Pairs | None:
+        """None for a variable that is taken over whole or not at all."""
+        if self._rows is None or self._rows.equal:
+            return None
+        if id(variable) in self._by_row:
+            return self._rows.rows
+        return self._rows.features if id(variable) in self._by_feature else None
+
+    def _obstacle(self, variable: Any, node: int | None, pairs: Pairs | None) -> str:
+        """Why a variable cannot be taken over; empty where it can."""
+        here, there = list(variable.shape), None if node is None else self._stored.shape(node)
+        if there is None:
+            return "not in that run"
+        if self._rows is None and id(variable) in self._by_row | self._by_feature:
+            return "that run's workdir does not say what its rows stand for (no encoder.json)"
+        if pairs is None:
+            return "" if there == here else f"shape {there} there, {here} here"
+        if there[1:] != here[1:]:
+            return f"{there[1:]} wide there, {here[1:]} here"
+        return "" if pairs.here.size else "no feature in common"
+
+    def _take_accumulators(self, variable: Any, value: Any, pairs: Pairs | None) -> bool:
+        """Of a table that is sharded over parameter servers each shard has its own."""
+        shards = getattr(variable, "variables", [variable])
+        optimizer = self._optimizers.get(shards[0].ref())
+        if value is None or not isinstance(optimizer, tf.keras.optimizers.legacy.Adagrad):
+            return False
+        initial = optimizer.get_config()["initial_accumulator_value"]
+        if pairs is not None:
+            value = _merged(np.full(variable.shape, initial, value.dtype), value, pairs)
+        slots = [optimizer.add_slot(shard, _SLOT, tf.constant_initializer(initial)) for shard in shards]
+        begin = 0
+        for slot in slots:
+            slot.assign(value if len(slots) == 1 else value[begin : begin + slot.shape[0]])
+            begin += len(slots) > 1 and slot.shape[0]
+        return True
+
+
+def _merged(here: Any, there: Any, pairs: Pairs) -> Any:
+    here[pairs.here] = there[pairs.there]
+    return here

@@ -1,0 +1,108 @@
+"""Rows of two tables that stand for the same value, against a search through all pairs; encoders in files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smooth_recs.data import encoder_file
+from smooth_recs.data.encoder_file import Encoding
+from smooth_recs.data.encoding import Encoder
+from smooth_recs.data.matching_rows import matching
+from smooth_recs.data.schema import Categorical, Numeric, Schema
+from smooth_recs.data.statistics import Statistics
+from smooth_recs.errors import InputError
+
+VALUES = st.lists(st.sampled_from([b"a", b"b", b"c", b"d", b"\xff"]), unique=True, max_size=5).map(tuple)
+
+
+def encoding(sites: tuple[bytes, ...], size: int, buckets: int, order: tuple[str, ...]) -> Encoding:
+    features = {
+        "site": Categorical("site", "vocabulary"),
+        "user": Categorical("user", "identity", size, "int64"),
+        "query": Categorical("query", "hash", buckets),
+    }
+    return Encoding(Schema(tuple(features[name] for name in order)), Statistics({"site": sites}))
+
+
+def meanings(made: Encoding) -> list[tuple[str, object]]:
+    """What each row of the stacked table stands for."""
+    rows: list[tuple[str, object]] = []
+    for feature in made.schema.categorical:
+        known: list[object] = list(range(made.known_values(feature)))
+        if feature.encoding == "vocabulary":
+            known = list(made.statistics.vocabularies[feature.name])
+        if feature.encoding == "hash":
+            known = [(feature.size, bucket) for bucket in known]
+        # The special rows of hashes into other numbers of buckets are not each other's, as nothing there is.
+        special = feature.size if feature.encoding == "hash" else 0
+        rows += [(feature.name, value) for value in (*known, ("unknown", special), ("missing", special))]
+    return rows
+
+
+ENCODINGS = st.builds(
+    encoding,
+    VALUES,
+    st.integers(1, 4),
+    st.integers(1, 2),
+    st.permutations(["site", "user", "query"]).flatmap(
+        lambda names: st.integers(1, 3).map(lambda count: tuple(names[:count]))
+    ),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ENCODINGS, ENCODINGS)
+def test_pairs_are_all_rows_of_the_same_meaning(there: Encoding, here: Encoding) -> None:
+    found = matching(there, here)
+    one, other = meanings(there), meanings(here)
+    assert found.equal == (one == other)
+    if not found.equal:
+        expected = {(i, j) for i, a in enumerate(one) for j, b in enumerate(other) if a == b}
+        assert sorted(zip(*map(np.ndarray.tolist, found.rows), strict=True)) == sorted(expected)
+        names = [[feature.name for feature in made.schema.categorical] for made in (there, here)]
+        for k, j in zip(*found.features, strict=True):
+            assert names[0][k] == names[1][j]
+
+
+def test_words_say_how_much_or_why_not() -> None:
+    there = encoding((b"a", b"b"), 3, 2, ("site", "user", "query"))
+    here = encoding((b"b", b"c", b"d"), 4, 5, ("query", "site", "user"))
+    assert matching(there, here).words == {
+        "query": "2 buckets there, 5 here",
+        "site": "1 of 3 values",
+        "user": "3 of 4 values",
+    }
+    other = Encoding(Schema((Categorical("user", "hash", 3), Categorical("shop", "hash", 3))), Statistics())
+    assert matching(there, other).words == {
+        "user": "identity of int64 there, hash of string here",
+        "shop": "not in that run",
+    }
+
+
+def test_an_encoder_comes_back_from_its_file(tmp_path) -> None:
+    schema = Schema(
+        (Categorical("site", "vocabulary", max_values=3), Numeric("price", "log_standardize", "mean")), query_id="q"
+    )
+    made = Encoder(schema, Statistics({"site": (b"\xff\xfe", "schön".encode())}, {"price": (0.25, 1.5)}))
+    path = str(tmp_path / "new" / "encoder.json")
+    encoder_file.save(made, path)
+    loaded = encoder_file.load(path)
+    assert loaded == Encoding.of(made)
+    assert [loaded.table_rows(f) for f in schema.categorical] == [made.table_rows(f) for f in schema.categorical] == [4]
+
+
+LACKING = (
+    '{"schema": {"features": [{"name": "site", "encoding": "vocabulary"}]},'
+    ' "statistics": {"vocabularies": {}, "moments": {}}}'
+)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": {"features": 3}, "statistics": {}}', LACKING])
+def test_a_file_without_an_encoder_is_refused(tmp_path, content) -> None:
+    path = tmp_path / "encoder.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"encoder\.json must hold the encoder of a run"):
+        encoder_file.load(str(path))
