@@ -6,7 +6,7 @@ LOCKED := $(VENV)/.locked
 INSTALLED := $(VENV)/.installed
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet --quiet
 
-.PHONY: demo test lint coverage clean
+.PHONY: demo test soak lint coverage clean
 
 demo: $(INSTALLED)
 	@$(RUN) examples/demo.py
@@ -17,6 +17,9 @@ test: lint
 	@TF_USE_LEGACY_KERAS=0 $(RUN) -m pytest
 	@echo 'pytest under tf_keras'
 	@TF_USE_LEGACY_KERAS=1 $(RUN) -m pytest
+
+soak: $(INSTALLED)
+	@SMOOTH_RECS_KILLS=20 TF_USE_LEGACY_KERAS=1 $(RUN) -m pytest -s tests/test_soak.py tests/cluster/test_killed_runs.py
 
 lint: $(INSTALLED)
 	@echo 'ruff and mypy'

@@ -78,6 +78,7 @@ def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
         print(f"{workdir} holds this run, finished:")
         taking_part.release(config.distribution, task)
     if metrics:
+        _report(workdir)
         print(summary(metrics, workdir))
     return metrics
 
@@ -180,8 +181,14 @@ def _finished(config: Config, workdir: str, source: Source, siblings: SiblingMod
         ],
     }
     workdirs.write_json(os.path.join(workdir, "metrics.json"), metrics)
-    report.write([workdir], os.path.join(workdir, "report.html"))
     return metrics
+
+
+def _report(workdir: str) -> None:
+    """Writes the report where there is none: a run is finished before, and may have been killed in between."""
+    path = os.path.join(workdir, "report.html")
+    if not os.path.exists(path):
+        report.write([workdir], path)
 
 
 def _measured(config: Config, source: Source, siblings: SiblingModel) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from smooth_recs import workdir
+from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.whole_file import whole_file
 
@@ -69,3 +70,13 @@ def test_a_finished_run_is_read_in_one_piece(tmp_path: Path) -> None:
         (tmp_path / f"{name}.json").write_text(json.dumps({"of": name}))
     found = workdir.read_finished(str(tmp_path))
     assert (found.config, found.manifest, found.metrics) == ({"of": "config"}, {"of": "manifest"}, {"of": "metrics"})
+
+
+def test_a_run_that_began_on_other_data_is_not_continued(tmp_path: Path) -> None:
+    (tmp_path / ".writing-of-a-killed-process").mkdir()
+    for _ in range(2):
+        workdir.claim(Config(), str(tmp_path), {"data": {"fingerprint": "one"}})
+    assert sorted(os.listdir(tmp_path)) == ["config.json", "manifest.json"]
+    with pytest.raises(InputError, match="began on other data: their fingerprint was one, now it is two"):
+        workdir.claim(Config(), str(tmp_path), {"data": {"fingerprint": "two"}})
+    assert json.loads((tmp_path / "manifest.json").read_text())["data"]["fingerprint"] == "one"

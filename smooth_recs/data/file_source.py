@@ -16,14 +16,17 @@ from smooth_recs.data.survey import Survey
 def part_of(reader: Reader, survey: Survey, part: Part, position: int = 0) -> Any:
     """A dataset of chunks of the good raw rows of a part, from its row number `position` on.
 
-    The survey tells in which chunk that row lies: reading starts there.
+    The survey tells in which chunk that row lies: reading starts there. Where the files have come to hold fewer rows
+    than it found, the dataset ends in an error: some were cut while a run reads them, and no row is lost in silence.
     """
     first = part.number_of(position)
     chunk = max(int(survey.start_row.searchsorted(first, side="right")) - 1, 0)
     begin = int(survey.start_row[chunk])
 
     @tf.autograph.experimental.do_not_convert
-    def number(next_row: Any, chunk: Any) -> tuple[Any, Any]:
+    def number(next_row: Any, element: Any) -> tuple[Any, Any]:
+        chunk, at_end = element
+        tf.debugging.Assert(~at_end | (next_row >= part.stop), ["the files have lost rows that were there: ", next_row])
         good = tf.equal(chunk["problem"], GOOD)
         numbers = next_row + tf.cumsum(tf.cast(good, tf.int64)) - 1
         kept = good & part.contains(numbers) & (numbers >= first)
@@ -34,11 +37,17 @@ def part_of(reader: Reader, survey: Survey, part: Part, position: int = 0) -> An
     def keep(chunk: Any, kept: Any, begins: Any) -> Any:
         return select(chunk, kept)
 
-    numbered = reader.read(int(survey.start_file[chunk]), int(survey.start_line[chunk])).scan(
-        tf.constant(begin, tf.int64), number
-    )
+    read = _with_end(reader.read(int(survey.start_file[chunk]), int(survey.start_line[chunk])))
+    numbered = read.scan(tf.constant(begin, tf.int64), number)
     inside = numbered.take_while(lambda chunk, kept, begins: begins < part.stop)
     return inside.map(keep, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _with_end(chunks: Any) -> Any:
+    """Pairs of a chunk and False, then one of a chunk without rows and True."""
+    none = tf.nest.map_structure(lambda spec: tf.zeros([n or 0 for n in spec.shape], spec.dtype), chunks.element_spec)
+    end = tf.data.Dataset.from_tensors((none, True))
+    return chunks.map(lambda chunk: (chunk, False)).concatenate(end)
 
 
 def encoded(chunks: Any, encoder: Encoder, raw: bool = False) -> Any:

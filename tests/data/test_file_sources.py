@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -283,3 +284,22 @@ def test_what_cannot_be_opened_is_named(opened, settings, message):
 def test_an_unknown_source_is_refused_with_the_known_ones(tmp_path):
     with pytest.raises(InputError, match=r"data\.source must be one of synthetic, criteo, .*, got 'cvs'"):
         open_source(config.Data(source="cvs"), str(tmp_path))
+
+
+@pytest.mark.parametrize("settings", [{}, {"split": "random", "examples": 100}, {"source": "parquet"}])
+def test_rows_that_are_lost_while_a_run_reads_them_are_an_error(folder, gather, tmp_path, settings):
+    """Text and records that end early look whole."""
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    source = open_one(copy, tmp_path / "cache", **settings)
+    gather(source.train())
+    ending = settings.get("source", "csv")
+    first, second = (copy / ending / "train" / f"{part}.{ending}" for part in range(2))
+    if ending == "csv":
+        first.write_text("".join(first.read_text().splitlines(keepends=True)[:-50]))
+    else:
+        pq.write_table(pq.read_table(first).slice(0, 3), first)
+    second.unlink()
+    shutil.copy(first, second)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="the files have lost rows that were there"):
+        gather(source.train())
