@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+# A suite that was started in the background ignores Ctrl-C, and so would the processes that its tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 KERAS_3 = os.environ["TF_USE_LEGACY_KERAS"].lower() not in ("1", "true")
 
