@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import keras_generation, monitoring
-from smooth_recs.callbacks.checkpoints import Checkpoints
+from smooth_recs.callbacks.checkpoints import Checkpoints, restore_newest
 from smooth_recs.config import Config
 from smooth_recs.data import windows
 from smooth_recs.data.source import Source
@@ -144,17 +144,11 @@ def restored(config: Config, workdir: str, source: Source) -> SiblingModel:
     """The siblings of a run on this machine alone, as its newest checkpoint has them, whatever trained them.
 
     Raises:
-      InputError: there is no checkpoint, or it is not of this model.
+      InputError: there is no checkpoint, none can be read, or it is not of this model.
     """
     siblings = build(config, source)
-    newest = tf.train.latest_checkpoint(folder(workdir))
-    if newest is None:
+    if restore_newest(tf.train.Checkpoint(model=siblings), folder(workdir), "the model in config.json") is None:
         raise InputError(f"workdir {workdir} must hold the checkpoints of its run, got none in {folder(workdir)}")
-    try:
-        status = tf.train.Checkpoint(model=siblings).restore(newest)
-        status.assert_existing_objects_matched().expect_partial()  # the optimizers are not needed
-    except (AssertionError, ValueError) as error:
-        raise InputError(f"checkpoint {newest} is not of the model in config.json: {error}") from error
     return siblings
 
 

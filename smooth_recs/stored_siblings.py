@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
+from smooth_recs.callbacks.checkpoints import newest_first
 from smooth_recs.data import encoder_file
 from smooth_recs.errors import InputError
 
@@ -91,9 +92,9 @@ class StoredSiblings:
 
 def _newest(path: str) -> str:
     for folder in (os.path.join(path, "checkpoints"), path):
-        newest = tf.train.latest_checkpoint(folder) if os.path.isdir(folder) else None
-        if newest:
-            return str(newest)
+        saved = newest_first(folder)
+        if saved:
+            return saved[0]
     if os.path.exists(f"{path}.index"):
         return path
     raise InputError(f"train.warm_start must be the workdir of a run or a checkpoint, got {path!r}")

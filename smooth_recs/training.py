@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import os
 from collections.abc import Callable
@@ -65,7 +64,7 @@ def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
     ```
     """
     validation.validate(config)
-    config = _resolved(config)
+    config = from_config.resolved(config)
     from_config.layer_activations(config.model)  # an unknown activation is an error before anything is written
     task = Task.from_environment()
     if task is not None and task.serves(config.distribution.strategy):
@@ -203,13 +202,6 @@ def _measured(config: Config, source: Source, siblings: SiblingModel) -> dict[st
         "pd_estimate": estimate.pd_estimate(first, rows, held_out.columns) if estimated else None,
         "layers": _pre_activations(first, source),
     }
-
-
-def _resolved(config: Config) -> Config:
-    """The configuration with what follows from it: an activation without a width has none."""
-    name = config.model.activation
-    beta = config.model.beta if isinstance(name, str) and activations.takes_beta(name) else None
-    return dataclasses.replace(config, model=dataclasses.replace(config.model, beta=beta))
 
 
 def _set_up(config: Config) -> None:

@@ -95,9 +95,9 @@ def open_run(config: Config, workdir: str) -> dict[str, Any] | None:
         os.makedirs(workdir, exist_ok=True)
         tempfile.TemporaryFile(dir=workdir).close()  # can be written
         path = os.path.join(workdir, "config.json")
-        # The round trip makes tuples lists, as in the file.
-        wanted = json.loads(json.dumps(config.to_dict()))
-        for field, there, here in _differences(read_json(path), wanted) if os.path.exists(path) else ():
+        # A field that an earlier version did not have has its default.
+        begun = Config.from_dict(read_json(path)).to_dict() if os.path.exists(path) else config.to_dict()
+        for field, there, here in _differences(begun, config.to_dict()):
             raise InputError(
                 f"workdir {workdir} holds a run with {field}={there!r}, this one has {here!r}: take another workdir"
             )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from smooth_recs import workdir
-from smooth_recs.config import Config
+from smooth_recs.config import Config, Train
 from smooth_recs.errors import InputError
 from smooth_recs.whole_file import whole_file
 
@@ -80,3 +80,14 @@ def test_a_run_that_began_on_other_data_is_not_continued(tmp_path: Path) -> None
     with pytest.raises(InputError, match="began on other data: their fingerprint was one, now it is two"):
         workdir.claim(Config(), str(tmp_path), {"data": {"fingerprint": "two"}})
     assert json.loads((tmp_path / "manifest.json").read_text())["data"]["fingerprint"] == "one"
+
+
+def test_a_workdir_of_an_earlier_version_is_still_this_run(tmp_path: Path) -> None:
+    values = Config().to_dict()
+    del values["train"]["warm_start"], values["evaluation"]
+    workdir.write_json(str(tmp_path / "config.json"), values)
+    assert workdir.open_run(Config(), str(tmp_path)) is None
+    with pytest.raises(InputError, match=r"holds a run with config\.seed=1, this one has 7"):
+        workdir.open_run(Config(seed=7), str(tmp_path))
+    with pytest.raises(InputError, match=r"config\.train\.warm_start='', this one has 'runs/a'"):
+        workdir.open_run(Config(train=Train(warm_start="runs/a")), str(tmp_path))

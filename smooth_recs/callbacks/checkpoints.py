@@ -116,12 +116,13 @@ def newest_first(directory: str) -> list[str]:
     return [os.path.join(directory, f"ckpt-{n}") for n in sorted({int(f[1]) for f in found if f}, reverse=True)]
 
 
-def restore_newest(checkpoint: Any, directory: str) -> str | None:
+def restore_newest(checkpoint: Any, directory: str, model: str = "this model, take another workdir") -> str | None:
     """Restores the newest checkpoint in a folder that can be read; one line says which ones cannot.
 
     Args:
       checkpoint: a `tf.train.Checkpoint`, all of whose objects must be in the files.
       directory: where `Checkpoints` saved.
+      model: whose checkpoint it must be, as an error says it.
 
     Returns:
       Its path, or None where there is no checkpoint.
@@ -133,13 +134,14 @@ def restore_newest(checkpoint: Any, directory: str) -> str | None:
     paths = newest_first(directory)
     for path in paths:
         try:
-            checkpoint.restore(path).assert_existing_objects_matched()
+            # A file may hold more, such as what an optimizer sets up with its first step.
+            checkpoint.restore(path).assert_existing_objects_matched().expect_partial()
         except _OTHERS_GONE:
             raise
         except _UNREADABLE as error:
             print(f"checkpoint {path} cannot be read, the one before it is tried: {_reason(error)}", file=sys.stderr)
         except (AssertionError, ValueError) as error:
-            raise InputError(f"checkpoint {path} is not of this model, take another workdir: {error}") from error
+            raise InputError(f"checkpoint {path} is not of {model}: {error}") from error
         else:
             return path
     if paths:

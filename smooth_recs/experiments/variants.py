@@ -11,6 +11,7 @@ from smooth_recs import activations, validation
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.experiments.runs import activation_label
+from smooth_recs.models import from_config
 
 
 def with_fields(config: Config, fields: Mapping[str, Any]) -> Config:
@@ -27,9 +28,7 @@ def with_fields(config: Config, fields: Mapping[str, Any]) -> Config:
     """
     for path, value in fields.items():
         config = _with_field(config, path, value)
-    model = config.model
-    if not (isinstance(model.activation, str) and activations.takes_beta(model.activation)):
-        config = _with_field(config, "model.beta", None)
+    config = from_config.resolved(config)
     validation.validate(config)
     return config
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import tensorflow as tf
@@ -19,6 +20,13 @@ import tensorflow_recommenders as tfrs  # noqa: E402  needs the check above
 from smooth_recs.models import interactions  # noqa: E402
 from smooth_recs.models.linear import Linear  # noqa: E402
 from smooth_recs.models.ranking import RankingModel  # noqa: E402
+
+
+def resolved(config: config_lib.Config) -> config_lib.Config:
+    """The configuration with what follows from it: an activation without a width has no beta."""
+    name = config.model.activation
+    beta = config.model.beta if isinstance(name, str) and activations.takes_beta(name) else None
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, beta=beta))
 
 
 def ranking_model(model: config_lib.Model, encoder: Encoder, table_rows: int | None = None) -> RankingModel:
