@@ -21,6 +21,7 @@ from smooth_recs.from_dict import from_dict
 
 Activation = Annotated[str | dict[str, Any], "a name, or the class_name and config of an activation layer"]
 Beta = Annotated[float | tuple[float, ...] | None, "a number, one a hidden layer, or null"]
+Ramp = Annotated[float | tuple[float, ...], "a number, or two: at the beginning and at the end of the run"]
 
 
 @dataclasses.dataclass
@@ -59,6 +60,8 @@ class Data:
         `user_time` (each user's latest), `random`.
       train_fraction: share of the rows to train on; the rest is held out.
       eval_path: files of held-out rows; overrides `split`.
+      follow_seconds: a run over files does not end with them: it trains what comes to lie under `path`, until nothing
+        new has come for so long; 0 = ends with the files that are there.
       shuffle_window: rows that are shuffled together; 1 keeps the order of the log.
       seed: of the synthetic log and of a random split.
       max_malformed: share of malformed rows above which the run stops.
@@ -76,6 +79,7 @@ class Data:
     split: str = "tail"
     train_fraction: float = 0.8
     eval_path: str = ""
+    follow_seconds: float = 0.0
     shuffle_window: int = 100_000
     seed: int = 1
     max_malformed: float = 0.01
@@ -120,6 +124,56 @@ class Model:
 
 
 @dataclasses.dataclass
+class Ensemble:
+    """Several networks, its components, in place of one (section 1.2).
+
+    Attributes:
+      components: how many; 1 is a single network, to which nothing below applies.
+      average: of the components' `probability` or `logit`, as the ensemble's prediction.
+      init: `different` initialisation of each component, or the `same`.
+      equal_cost: components are made narrower until the ensemble costs what the single network of `model` costs, in
+        `parameters` or in `multiplications` an example; `none` = each is as wide as `model` says.
+      tables: `shared`: the components' embeddings of an id lie in one row, which is looked up once; `separate`: each
+        component has tables of its own.
+      deployed: what is measured and exported: the `average`, or the `first` component alone.
+      decorrelation: weight of the anti-distillation loss [46]: the squared correlation of the components' logits over
+        a batch, averaged over the pairs of components; a number, or two between which it changes over the run.
+      codistillation: weight of the loss between each component and the mean prediction of the others [4].
+      stale_steps: how many steps old the others' weights may be in `codistillation`; 0 = those of this step.
+    """
+
+    components: int = 1
+    average: str = "probability"
+    init: str = "different"
+    equal_cost: str = "none"
+    tables: str = "shared"
+    deployed: str = "average"
+    decorrelation: Ramp = 0.0
+    codistillation: Ramp = 0.0
+    stale_steps: int = 0
+
+
+@dataclasses.dataclass
+class Distillation:
+    """A teacher whose predictions are learnt along with the labels [21].
+
+    Attributes:
+      teachers: exports, or workdirs of finished runs (all their siblings), whose probabilities are averaged; none = no
+        distillation.
+      loss: `soft_label` (logistic loss towards the teacher's probability) or `logit` (half the squared difference of
+        the log-odds).
+      weight: w of (1 - w) label loss + w teacher loss; a number, or two between which it changes over the run.
+      where: the teacher predicts in the input `pipeline`, once a row for all siblings, or in the training `step`, on
+        the device, which takes teachers that are runs on equally encoded data.
+    """
+
+    teachers: tuple[str, ...] = ()
+    loss: str = "soft_label"
+    weight: Ramp = 0.5
+    where: str = "pipeline"
+
+
+@dataclasses.dataclass
 class Siblings:
     """The replicas that are trained side by side.
 
@@ -157,6 +211,7 @@ class Train:
       max_pd: PD up to which a measurement counts as better if its log loss is lower; 0 = any. Only with `patience`.
       checkpoint_seconds: least time between two checkpoints.
       warm_start: the workdir of a run, or a checkpoint, whose variables and rows the siblings begin with; empty = none.
+      anchor: weight of half the squared distance of the dense variables from those of `warm_start`; 0 = none.
       export_steps: also exports every so many steps, as the next version; 0 = at the end only.
       keep_exports: how many versions of a sibling `export_steps` keeps; 0 = all.
     """
@@ -179,6 +234,7 @@ class Train:
     max_pd: float = 0.0
     checkpoint_seconds: float = 60.0
     warm_start: str = ""
+    anchor: float = 0.0
     export_steps: int = 0
     keep_exports: int = 3
 
@@ -232,6 +288,8 @@ class Config:
     seed: int = 1
     data: Data = dataclasses.field(default_factory=Data)
     model: Model = dataclasses.field(default_factory=Model)
+    ensemble: Ensemble = dataclasses.field(default_factory=Ensemble)
+    distillation: Distillation = dataclasses.field(default_factory=Distillation)
     siblings: Siblings = dataclasses.field(default_factory=Siblings)
     train: Train = dataclasses.field(default_factory=Train)
     evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)

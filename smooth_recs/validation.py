@@ -45,6 +45,9 @@ _SHARE = Rule("from 0 to 1", lambda value: 0 <= value <= 1)
 _RATE = Rule("at least 0 and below 1", lambda value: 0 <= value < 1)
 _WIDTHS = Rule("widths of at least 1", lambda value: all(width >= 1 for width in value))
 _NAMES = Rule("names that differ", lambda value: all(value) and len(set(value)) == len(value))
+_RAMP = Rule(
+    "one or two numbers of at least 0", lambda value: 1 <= len(_as_tuple(value)) <= 2 and min(_as_tuple(value)) >= 0
+)
 _LAYERS = Rule("one or more widths of at least 1", lambda value: len(value) > 0 and _WIDTHS.holds(value))
 
 RULES: dict[str, Rule] = {
@@ -61,6 +64,7 @@ RULES: dict[str, Rule] = {
     "data.split": _one_of("tail", "time", "user_time", "random"),
     "data.train_fraction": Rule("above 0 and below 1", lambda value: 0 < value < 1),
     "data.eval_path": _ANYTHING,
+    "data.follow_seconds": _at_least(0),
     "data.shuffle_window": _at_least(1),
     "data.seed": _SEED,
     "data.max_malformed": _SHARE,
@@ -89,6 +93,21 @@ RULES: dict[str, Rule] = {
     "model.dropout": _RATE,
     "model.l2": _at_least(0),
     "model.linear": _ANYTHING,
+    "ensemble.components": _at_least(1),
+    "ensemble.average": _one_of("probability", "logit"),
+    "ensemble.init": _one_of("different", "same"),
+    "ensemble.equal_cost": _one_of("none", "parameters", "multiplications"),
+    "ensemble.tables": _one_of("shared", "separate"),
+    "ensemble.deployed": _one_of("average", "first"),
+    "ensemble.decorrelation": _RAMP,
+    "ensemble.codistillation": _RAMP,
+    "ensemble.stale_steps": _at_least(0),
+    "distillation.teachers": _NAMES,
+    "distillation.loss": _one_of("soft_label", "logit"),
+    "distillation.weight": Rule(
+        "from 0 to 1, once or twice", lambda value: _RAMP.holds(value) and max(_as_tuple(value)) <= 1
+    ),
+    "distillation.where": _one_of("pipeline", "step"),
     "siblings.replicas": _at_least(1),
     "siblings.differ": _one_of("order", "init", "both", "nothing"),
     "train.batch_size": _at_least(1),
@@ -109,6 +128,7 @@ RULES: dict[str, Rule] = {
     "train.max_pd": _at_least(0),
     "train.checkpoint_seconds": _at_least(0),
     "train.warm_start": _ANYTHING,
+    "train.anchor": _at_least(0),
     "train.export_steps": _at_least(0),
     "train.keep_exports": _at_least(0),
     "evaluation.slices": _NAMES,
@@ -147,6 +167,9 @@ def validate(config: config_lib.Config) -> None:
             raise InputError(f"{name} must be {RULES[name].words}, got {value!r}")
     _validate_source(config.data)
     _validate_beta(config.model)
+    _validate_ensemble(config)
+    if config.train.anchor and not config.train.warm_start:
+        raise InputError(f"train.anchor needs train.warm_start, got anchor {config.train.anchor} and no warm_start")
     if config.train.max_pd and not config.train.patience:
         raise InputError(f"train.max_pd needs train.patience, got max_pd {config.train.max_pd} and patience 0")
     if config.train.patience and config.siblings.replicas == 1:
@@ -191,6 +214,19 @@ def _validate_beta(model: config_lib.Model) -> None:
         )
 
 
+def _validate_ensemble(config: config_lib.Config) -> None:
+    ensemble, defaults = config.ensemble, config_lib.Ensemble()
+    if ensemble.components == 1 and ensemble != defaults:
+        name = next(n for n, value in vars(ensemble).items() if value != getattr(defaults, n))
+        raise InputError(f"ensemble.{name} needs ensemble.components of 2 or more, got 1")
+    if ensemble.components > 1 and ensemble.init == "same" and not config.model.dropout:
+        raise InputError(
+            "ensemble.init must be different where nothing else tells components apart, got same with model.dropout 0"
+        )
+    if ensemble.stale_steps and not any(_as_tuple(ensemble.codistillation)):
+        raise InputError(f"ensemble.stale_steps needs ensemble.codistillation, got {ensemble.stale_steps} and 0")
+
+
 def _as_tuple(value: Any) -> tuple[Any, ...]:
     if value is None:
         return ()
@@ -222,6 +258,7 @@ _WORDS = {
     tuple[str, ...]: "a tuple of texts",
     config_lib.Activation: "a name or a dictionary",
     config_lib.Beta: "a number, a tuple of numbers or None",
+    config_lib.Ramp: "a number or a tuple of numbers",
     Schema | None: "a Schema or None",
 }
 

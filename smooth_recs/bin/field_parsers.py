@@ -40,6 +40,7 @@ def register() -> None:
         tuple[str, ...]: FieldParser("names with commas", lambda text: tuple(map(_unquoted, _items(text)))),
         config.Activation: FieldParser("a name or a dictionary", _activation),
         config.Beta: FieldParser("a number, numbers with commas, or null", _beta),
+        config.Ramp: FieldParser("a number, or two with a comma", _number_or_numbers),
     }.items():
         config_flags.register_flag_parser_for_type(kind, parser)
 
@@ -58,6 +59,10 @@ def _beta(text: str) -> float | tuple[float, ...] | None:
     """`0.3` as a number, `0.3,0.2` and `(0.3,)` as a tuple, `null` and `none` as None."""
     if text.lower() in ("null", "none"):
         return None
+    return _number_or_numbers(text)
+
+
+def _number_or_numbers(text: str) -> float | tuple[float, ...]:
     return tuple(map(float, _items(text))) if "," in text else float(text)
 
 

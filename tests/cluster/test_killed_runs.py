@@ -56,11 +56,23 @@ def errors(cluster) -> list[str]:
     return re.findall(r"^error: (\w+)", cluster.text, re.MULTILINE)
 
 
-def test_parameter_servers_a_worker_a_server_and_the_chief_are_killed(launch, tmp_path):
-    run, flags = Run(launch, tmp_path / "run", 1000), ("--workers=2", "--servers=2", "--restart")
+@pytest.fixture
+def with_servers(launch, tmp_path):
+    """Long enough not to end between a look at its checkpoints and the kill that follows."""
+    return Run(launch, tmp_path / "run", 4000), ("--workers=2", "--servers=2", "--restart")
+
+
+def test_parameter_servers_go_on_without_a_worker(with_servers):
+    run, flags = with_servers
     cluster = run.start(*flags)
     run.goes_on(cluster)
     os.kill(cluster.pid("worker 0"), signal.SIGKILL)
+    run.check_finished(cluster)
+
+
+def test_parameter_servers_resume_after_the_death_of_a_server_and_of_the_chief(with_servers):
+    run, flags = with_servers
+    cluster = run.start(*flags)
     run.goes_on(cluster)
     os.kill(cluster.pid("ps 0"), signal.SIGKILL)
     assert cluster.status() == 1
