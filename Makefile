@@ -4,6 +4,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 LOCKED := $(VENV)/.locked
 INSTALLED := $(VENV)/.installed
+PYTEST := $(RUN) -m pytest
+SPREAD := -n auto --maxprocesses=4 --dist=worksteal
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet --quiet
 
 .PHONY: demo test soak lint coverage clean
@@ -14,12 +16,12 @@ demo: $(INSTALLED)
 # The closing line is that of the whole suite: what runs in both generations of Keras runs under Keras 3 first.
 test: lint
 	@echo 'pytest under Keras 3'
-	@TF_USE_LEGACY_KERAS=0 $(RUN) -m pytest
+	@TF_USE_LEGACY_KERAS=0 $(PYTEST) $(SPREAD)
 	@echo 'pytest under tf_keras'
-	@TF_USE_LEGACY_KERAS=1 $(RUN) -m pytest
+	@TF_USE_LEGACY_KERAS=1 $(PYTEST) $(SPREAD)
 
 soak: $(INSTALLED)
-	@SMOOTH_RECS_KILLS=20 TF_USE_LEGACY_KERAS=1 $(RUN) -m pytest -s tests/test_soak.py tests/cluster/test_killed_runs.py
+	@SMOOTH_RECS_KILLS=20 TF_USE_LEGACY_KERAS=1 $(PYTEST) -s tests/test_soak.py tests/cluster/test_killed_runs.py
 
 lint: $(INSTALLED)
 	@echo 'ruff and mypy'
@@ -28,7 +30,7 @@ lint: $(INSTALLED)
 	@$(RUN) -m mypy --no-error-summary
 
 coverage: $(INSTALLED)
-	@TF_USE_LEGACY_KERAS=1 $(RUN) -m pytest --cov=smooth_recs --cov-report=term-missing
+	@TF_USE_LEGACY_KERAS=1 $(PYTEST) $(SPREAD) --cov=smooth_recs --cov-report=term-missing
 
 clean:
 	rm -rf $(VENV) build runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -31,6 +31,7 @@ TEST_REQUIREMENTS = [
     "pytest>=9.0,<10",
     "pytest-cov>=7.0,<8",
     "pytest-timeout>=2.3,<3",
+    "pytest-xdist>=3.6,<4",
     "pyyaml>=6,<7",
     "ruff>=0.17,<0.18",
     "scikit-learn>=1.5,<2",
