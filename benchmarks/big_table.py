@@ -7,7 +7,8 @@ since the clock of a shared machine jumps. Ids are drawn by Zipf's law, as in a 
 is: then nearly every lookup misses every cache. The large table is made first, and its peak memory read.
 
 The pages of a large table are more than a processor remembers the places of. Where Linux grants huge pages on request
-(/sys/kernel/mm/transparent_hugepage/enabled), `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` before `python` asks for them.
+(/sys/kernel/mm/transparent_hugepage/enabled), the large table is moved to such pages, as in training; `--huge_pages=0`
+leaves it where it is.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 import tensorflow as tf
 
 from smooth_recs import config
+from smooth_recs.callbacks import huge_pages
 from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower
 from smooth_recs.models import RankingModel, from_config, interactions
 
@@ -43,6 +45,7 @@ def main() -> None:
     parser.add_argument("--batch_size", type=int, default=config.Train().batch_size)
     parser.add_argument("--steps", type=int, default=100, help="a turn")
     parser.add_argument("--turns", type=int, default=15)
+    parser.add_argument("--huge_pages", type=int, default=1)
     arguments = parser.parse_args()
     before = peak_memory()
     large = contender(arguments, arguments.rows)
@@ -52,6 +55,9 @@ def main() -> None:
     print(f"peak to make it     {(after - before) / GIB:.2f} GiB, {(after - before) / table:.2f} times the table")
     trained = peak_memory() - before
     print(f"peak in training    {trained / GIB:.2f} GiB, {trained / table / 2:.2f} times table and accumulator")
+    begun = time.perf_counter()
+    asked = huge_pages.ask() if arguments.huge_pages else 0
+    print(f"huge pages          {asked / GIB:.2f} GiB asked for, in {time.perf_counter() - begun:.1f} s")
     small = contender(arguments, arguments.small_rows)
     small(LAWS[0])
     for law in LAWS:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
-import tensorflow as tf
-
 from smooth_recs import config as config_lib
 from smooth_recs.data.encoding import Encoder
+from smooth_recs.models import cost as cost_lib
 from smooth_recs.models import from_config
+from smooth_recs.models.cost import Cost
 
 FLOAT, COUNT, ID = 4, 4, 8  # bytes
 DENSE_SLOTS = {"adagrad": 1, "adam": 2, "sgd": 0}
@@ -23,11 +22,11 @@ class Capacity:
 
     Attributes:
       replicas: R, how many siblings are trained side by side.
-      table_rows, table_width: of all embedding tables together; a linear part adds one column.
-      dense_parameters: all others.
-      dense_slots: what the dense optimizer keeps per parameter; Adagrad keeps one number per embedding weight.
-      admission: whether ids are counted, in two integers a row.
-      lookups: table rows read per example.
+      table_rows: of all features together.
+      cost: of one sibling, all its components and a linear part included.
+      table_slots: numbers kept per embedding weight besides it: Adagrad's sum of squares, and that of a stale copy.
+      dense_slots: the same per other weight: what the dense optimizer keeps, a stale copy, and an anchor.
+      counted_tables: tables whose ids are counted, in two integers a row.
       batch_size: examples a step and sibling, over all devices.
       devices: that share a batch, each with a copy of everything that is mirrored.
       servers: parameter servers; 0 = none.
@@ -35,18 +34,18 @@ class Capacity:
 
     replicas: int
     table_rows: int
-    table_width: int
-    dense_parameters: int
+    cost: Cost
+    table_slots: int
     dense_slots: int
-    admission: bool
-    lookups: int
+    counted_tables: int
     batch_size: int
     devices: int = 1
     servers: int = 0
 
     @property
-    def table_parameters(self) -> int:
-        return self.table_rows * self.table_width
+    def table_width(self) -> int:
+        """Numbers of one row in one sibling, those of several tables together."""
+        return self.cost.table_parameters // max(self.table_rows, 1)
 
     @property
     def table_bytes(self) -> int:
@@ -55,18 +54,18 @@ class Capacity:
 
     @property
     def row_bytes(self) -> int:
-        """Of one row in one sibling's table."""
-        return self.table_width * 2 * FLOAT + self.admission * 2 * COUNT
+        """Of one row in one sibling's tables."""
+        return self.table_width * (1 + self.table_slots) * FLOAT + self.counted_tables * 2 * COUNT
 
     @property
     def dense_bytes(self) -> int:
         """All siblings' other weights with their optimizer's state and gradients."""
-        return self.replicas * self.dense_parameters * (2 + self.dense_slots) * FLOAT
+        return self.replicas * self.cost.dense_parameters * (2 + self.dense_slots) * FLOAT
 
     @property
     def touched_bytes(self) -> int:
         """Of tables in one step, over all siblings: weights and sums of squares, each read and written."""
-        return self.replicas * self.batch_size * self.lookups * self.table_width * 4 * FLOAT
+        return self.replicas * self.batch_size * self.cost.lookup_bytes * 2 * 2
 
     @property
     def device_bytes(self) -> int:
@@ -86,8 +85,9 @@ class Capacity:
         their ids to every other device. Parameter servers: the looked-up rows, their gradients and ids, the dense
         weights and their gradients.
         """
-        rows = self.replicas * self.batch_size * self.lookups // self.devices * (self.table_width * FLOAT + ID)
-        dense = self.replicas * self.dense_parameters * FLOAT
+        an_example = self.cost.lookup_bytes + self.cost.lookups * ID
+        rows = self.replicas * self.batch_size * an_example // self.devices
+        dense = self.replicas * self.cost.dense_parameters * FLOAT
         if self.servers:
             return 2 * rows + 2 * dense
         return 2 * dense * (self.devices - 1) // self.devices + rows * (self.devices - 1)
@@ -96,18 +96,20 @@ class Capacity:
 def capacity(config: config_lib.Config, encoder: Encoder, *, devices: int = 1, servers: int = 0) -> Capacity:
     """Counts what a run of `config` needs, for rows that `encoder` encodes.
 
-    The dense part is counted on a real model whose tables have one row.
+    Raises:
+      InputError: a model that cannot be made, or an ensemble that cannot be narrowed to the cost it is to have.
     """
-    linear = int(config.model.linear)
-    features = encoder.schema.categorical
+    from_config.check(config.model, encoder)
+    ensemble = config.ensemble
+    older_copy = int(ensemble.stale_steps > 0)
+    tables = ensemble.components if ensemble.tables == "separate" else 1
     return Capacity(
         replicas=config.siblings.replicas,
-        table_rows=sum(encoder.table_rows(feature) for feature in features),
-        table_width=(config.model.embedding_dim + linear) if features else 0,
-        dense_parameters=_dense_parameters(config.model, encoder),
-        dense_slots=DENSE_SLOTS[config.train.dense_optimizer],
-        admission=config.model.admission > 0,
-        lookups=sum(feature.max_values for feature in features),
+        table_rows=sum(encoder.table_rows(feature) for feature in encoder.schema.categorical),
+        cost=cost_lib.cost(config, encoder),
+        table_slots=1 + older_copy,
+        dense_slots=DENSE_SLOTS[config.train.dense_optimizer] + older_copy + (config.train.anchor > 0),
+        counted_tables=tables if config.model.admission else 0,
         batch_size=config.train.batch_size,
         devices=devices,
         servers=servers,
@@ -117,9 +119,11 @@ def capacity(config: config_lib.Config, encoder: Encoder, *, devices: int = 1, s
 def lines(needed: Capacity) -> Sequence[str]:
     """What a person wants to know of it."""
     row_bytes = needed.replicas * needed.row_bytes
+    tables, others = needed.cost.table_parameters, needed.cost.dense_parameters
     found = [
-        f"embeddings        {needed.table_rows:,} rows x {needed.table_width} = {needed.table_parameters:,} parameters",
-        f"all others        {needed.dense_parameters:,} parameters",
+        f"embeddings        {needed.table_rows:,} rows x {needed.table_width} = {tables:,} parameters",
+        f"all others        {others:,} parameters",
+        f"an example        {needed.cost.multiply_adds:,} multiplications, {needed.cost.lookups:,} lookups",
         f"siblings          {needed.replicas}",
         f"memory a device   {_bytes(needed.device_bytes)} for weights and optimizers",
     ]
@@ -132,13 +136,6 @@ def lines(needed: Capacity) -> Sequence[str]:
         "parameter servers of 64 GiB",
     ]
     return found
-
-
-def _dense_parameters(model: config_lib.Model, encoder: Encoder) -> int:
-    small = from_config.ranking_model(dataclasses.replace(model, admission=0), encoder, table_rows=1)
-    ids = {f.name: tf.zeros([1, f.max_values] if f.multi_valued else [1], tf.int64) for f in encoder.schema.categorical}
-    small(ids | {f.name: tf.zeros([1, f.width]) for f in encoder.schema.numeric})
-    return sum(int(np.prod(variable.shape)) for variable in small.dense_variables)
 
 
 def _bytes(count: float) -> str:

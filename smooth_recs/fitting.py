@@ -6,20 +6,24 @@ import dataclasses
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import keras_generation, monitoring
+from smooth_recs import keras_generation, monitoring, stretches
 from smooth_recs.callbacks.checkpoints import Checkpoints, restore_newest
+from smooth_recs.callbacks.huge_pages import HugePages
 from smooth_recs.config import Config
 from smooth_recs.data import windows
+from smooth_recs.data.following import FollowedSource
 from smooth_recs.data.source import Source
 from smooth_recs.errors import InputError
 from smooth_recs.models import from_config
+from smooth_recs.models.distillation import Distillation
 from smooth_recs.models.siblings import SiblingModel
 from smooth_recs.serving.periodic_exports import PeriodicExports
+from smooth_recs.stretches import Stretch
 from smooth_recs.taking_part import Part
 
 keras_generation.require_legacy("training (TensorFlow Recommenders)")
@@ -37,22 +41,25 @@ class Fitted:
     history: list[dict[str, float]]
 
 
-def build(config: Config, source: Source, most_steps: int | None = None) -> SiblingModel:
+def build(
+    config: Config, source: Source, most_steps: int | None = None, distillation: Distillation | None = None
+) -> SiblingModel:
     """The siblings of `config` with their variables, before the first step.
 
     Args:
       config, source: of the run.
       most_steps: that are executed at a time; None: as the configuration says.
+      distillation: what they learn besides the labels; only training needs it.
     """
     total_steps = steps_of_epoch(config, source) * config.train.epochs
 
     def build_fn() -> Any:
-        model = from_config.ranking_model(config.model, source.encoder)
+        model = from_config.model(config, source.encoder, total_steps=total_steps, distillation=distillation)
         model.compile(optimizer=from_config.optimizer(model, config.train, total_steps))
         return model
 
     siblings = SiblingModel(build_fn, config.siblings.replicas, config.siblings.differ)
-    executed = min(most_steps or config.train.steps_per_execution, steps_of_epoch(config, source))
+    executed = _steps_of_execution(config, source, most_steps)
     siblings.compile(progressive=config.train.progressive, steps_per_execution=executed)
     siblings.build_replicas(example(source.train().element_spec))
     return siblings
@@ -60,6 +67,11 @@ def build(config: Config, source: Source, most_steps: int | None = None) -> Sibl
 
 def steps_of_epoch(config: Config, source: Source) -> int:
     return -(-source.train_rows // config.train.batch_size)
+
+
+def _steps_of_execution(config: Config, source: Source, most_steps: int | None) -> int:
+    steps = most_steps or config.train.steps_per_execution
+    return steps if config.data.follow_seconds else min(steps, steps_of_epoch(config, source))
 
 
 def example(rows: Any) -> tuple[Any, Any, Any]:
@@ -71,14 +83,24 @@ def check(config: Config, source: Source, part: Part) -> None:
     """Raises InputError where the data are too small, or the cluster not made, for what `config.train` asks for."""
     if part.commands and config.train.export_steps:
         raise InputError("train.export_steps must be 0 under parameter_server, which exports at the end only")
+    if part.commands and config.ensemble.stale_steps:
+        raise InputError(
+            "ensemble.stale_steps must be 0 under parameter_server, whose workers have no steps in common, "
+            f"got {config.ensemble.stale_steps}"
+        )
+    if part.commands and config.data.source == "parquet":
+        raise InputError(
+            "data.source must not be parquet under parameter_server, whose workers cannot read it: convert the files "
+            "with smooth_recs.data.parquet_to_tfrecord"
+        )
     measured = monitoring.measured_rows(config)
     if config.train.patience and source.eval_rows <= measured:
         raise InputError(
             f"train.patience needs more held-out rows than the {measured:,} of train.evaluation_examples that choose, "
             f"got {source.eval_rows:,}"
         )
-    shared = config.siblings.replicas == 1 or config.siblings.differ in ("init", "nothing")
-    if config.train.progressive and not shared and config.data.shuffle_window >= source.train_rows:
+    few = config.data.shuffle_window >= source.train_rows and not config.data.follow_seconds
+    if _predicts_ahead(config) and few:
         raise InputError(
             f"train.progressive needs a data.shuffle_window below the {source.train_rows:,} training rows, so that "
             f"some are new to both siblings, got {config.data.shuffle_window:,}"
@@ -114,16 +136,19 @@ def fit(
     if best:
         best.replay()
     again = reopen if part.commands else lambda: source
-    for epoch in range(first // steps, config.train.epochs):
+    others = [HugePages(), speed, *part.callbacks]
+    for stretch in _stretches(config, source, part, checkpoints):
         if best and best.stopped:
             break
-        start = max(first - epoch * steps, 0)
+        for callback in (*measuring, checkpoints):
+            if hasattr(callback, "ends_epoch"):
+                callback.ends_epoch = stretch.ends_epoch
         siblings.fit(
-            part.batches(functools.partial(_batches, config, epoch, start), again),
-            initial_epoch=epoch,
-            epochs=epoch + 1,
-            steps_per_epoch=steps - start,
-            callbacks=[speed, *part.callbacks, *measuring, *_exports(config, workdir, source, part), checkpoints],
+            part.batches(functools.partial(_batches, config, stretch.epoch, stretch.start), again),
+            initial_epoch=stretch.epoch,
+            epochs=stretch.epoch + 1,
+            steps_per_epoch=stretch.stop - stretch.start,
+            callbacks=[*others, *measuring, *_exports(config, workdir, source, part), checkpoints],
             verbose=1 if sys.stdout.isatty() else 2,
         )
     made = checkpoints.steps_done
@@ -131,6 +156,20 @@ def fit(
         best.restore(siblings)
         checkpoints.save()  # the newest checkpoint is what was measured and exported
     return Fitted(made, speed.steps_per_second * config.train.batch_size, curve.entries)
+
+
+def _stretches(config: Config, source: Source, part: Part, checkpoints: Checkpoints) -> Iterator[Stretch]:
+    """What remains to be trained."""
+    if not isinstance(source, FollowedSource):
+        return stretches.of_epochs(config, steps_of_epoch(config, source), checkpoints.steps_done)
+    return stretches.of_stream(
+        config,
+        source,
+        checkpoints.steps_done,
+        executed=_steps_of_execution(config, source, part.most_steps),
+        ahead=_predicts_ahead(config),
+        on_idle=checkpoints.save_new,
+    )
 
 
 def _exports(config: Config, workdir: str, source: Source, part: Part) -> list[PeriodicExports]:
@@ -169,6 +208,11 @@ def _batches(config: Config, epoch: int, start: int, source: Source) -> tf.data.
         first_window=epoch * windows.windows_in(source.train_rows, window=window, batch_size=batch_size),
         ahead=config.train.progressive and epoch == 0,
     )
+
+
+def _predicts_ahead(config: Config) -> bool:
+    """Whether rows that are new to all siblings come with their batches, which differ."""
+    return config.train.progressive and len(set(_order_seeds(config))) > 1
 
 
 def _order_seeds(config: Config) -> list[int]:

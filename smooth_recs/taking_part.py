@@ -92,7 +92,13 @@ class Part:
         sharing = tf.data.experimental.service.distribute(
             tf.data.experimental.service.ShardingPolicy.DYNAMIC, service, job_name=job
         )
-        return lambda context: open_batches(reopen()).apply(sharing).repeat()
+
+        def batches(context: Any) -> Any:
+            with tf.init_scope():  # files are looked into; only the reading of rows goes to the workers
+                source = reopen()
+            return open_batches(source).apply(sharing).repeat()
+
+        return batches
 
 
 @contextlib.contextmanager

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 
 from smooth_recs import fitting
 from smooth_recs import workdir as workdirs
 from smooth_recs.config import Config
-from smooth_recs.data.presets import open_source
+from smooth_recs.data.following import open_run
 from smooth_recs.data.source import Source
 from smooth_recs.errors import InputError
 from smooth_recs.models.siblings import SiblingModel
@@ -39,7 +38,7 @@ def load(workdir: str) -> Trained:
         config = Config.from_dict(found.config)
     except InputError as error:
         raise InputError(f"workdir {workdir} is of another version: {error}") from error
-    source = open_source(config.data, os.path.join(workdir, "cache"))
+    source = open_run(config.data, workdir)
     if source.fingerprint != found.manifest["data"]["fingerprint"]:
         raise InputError(f"workdir {workdir} holds a run on other data: those at {_place(config)} have changed since")
     return Trained(config, source, fitting.restored(config, workdir, source))

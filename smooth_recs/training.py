@@ -18,6 +18,7 @@ from smooth_recs import (
     fitting,
     keras_generation,
     monitoring,
+    stretches,
     taking_part,
     validation,
     warm_start,
@@ -26,16 +27,18 @@ from smooth_recs import workdir as workdirs
 from smooth_recs.callbacks.checkpoints import newest_first
 from smooth_recs.cluster import Task
 from smooth_recs.config import Config
-from smooth_recs.data import encoder_file
+from smooth_recs.data import encoder_file, following
+from smooth_recs.data.following import FollowedSource
 from smooth_recs.data.presets import open_source
 from smooth_recs.data.source import Source
 from smooth_recs.experiments import estimate, report
 from smooth_recs.fitting import Fitted
-from smooth_recs.models import from_config
+from smooth_recs.models import cost, from_config
 from smooth_recs.models.siblings import SiblingModel
 from smooth_recs.serving import export
 from smooth_recs.stored_siblings import StoredSiblings
 from smooth_recs.taking_part import Part
+from smooth_recs.teachers import Teachers, open_teachers
 
 keras_generation.require_legacy("training (TensorFlow Recommenders)")
 
@@ -67,6 +70,8 @@ def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
     config = from_config.resolved(config)
     from_config.layer_activations(config.model)  # an unknown activation is an error before anything is written
     task = Task.from_environment()
+    if config.data.follow_seconds:
+        stretches.check(config, distribution.resolve(config.distribution.strategy, task))
     if task is not None and task.serves(config.distribution.strategy):
         distribution.serve(task, config.distribution.chief_seconds)
         return {}
@@ -88,6 +93,8 @@ def plan(config: Config, workdir: str) -> str:
     source = open_source(config.data, os.path.join(workdir, "cache"))
     steps = fitting.steps_of_epoch(config, source) * config.train.epochs
     needed = capacity.lines(capacity.capacity(config, source.encoder, **_processes(config)))
+    if config.ensemble.equal_cost != "none":
+        needed = [cost.equal_cost_line(config, source.encoder), *needed]
     return "\n".join([f"training          {source.train_rows:,} rows, {steps:,} steps", *needed])
 
 
@@ -125,12 +132,13 @@ def summary(metrics: dict[str, Any], workdir: str) -> str:
 def _run(config: Config, workdir: str, task: Task | None) -> dict[str, Any]:
     _set_up(config)
     with taking_part.taking_part(config.distribution, task) as (part, strategy):
-        reopen = functools.partial(open_source, config.data, os.path.join(workdir, "cache"))
-        source = _opened(config, workdir, reopen, part)
+        reopen = functools.partial(following.open_run, config.data, workdir)
+        source, teachers = _opened(config, workdir, reopen, part)
         with strategy.scope():
-            siblings = fitting.build(config, source, part.most_steps)
+            siblings = fitting.build(config, source, part.most_steps, teachers.distillation(source))
             _warm_start(config, workdir, source, siblings, part)
-        fitted = fitting.fit(config, workdir, source, siblings, part, reopen)
+        taught = functools.partial(teachers.source, elsewhere=part.commands)
+        fitted = fitting.fit(config, workdir, taught(source), siblings, part, lambda: taught(reopen()))
     if task is not None and not part.is_chief:
         taking_part.stay(task)
         return {}
@@ -140,37 +148,52 @@ def _run(config: Config, workdir: str, task: Task | None) -> dict[str, Any]:
 
 
 def _warm_start(config: Config, workdir: str, source: Source, siblings: SiblingModel, part: Part) -> None:
-    """Only where this run has no checkpoint of its own yet."""
-    if not config.train.warm_start or newest_first(fitting.folder(workdir)):
-        return
-    begun = warm_start.initialise(siblings, config.train.warm_start, source.encoder)
-    if part.is_chief:
-        print(begun.summary())
-        workdirs.write_json(os.path.join(workdir, "warm_start.json"), begun.to_dict())
+    """Only where this run has no checkpoint of its own yet; one that has brings its anchor back from there."""
+    if config.train.warm_start and not newest_first(fitting.folder(workdir)):
+        begun = warm_start.initialise(siblings, config.train.warm_start, source.encoder)
+        if part.is_chief:
+            print(begun.summary())
+            workdirs.write_json(os.path.join(workdir, "warm_start.json"), begun.to_dict())
+    for replica in siblings.replicas if config.train.anchor else ():
+        replica.set_anchor(config.train.anchor)
 
 
-def _opened(config: Config, workdir: str, reopen: Callable[[], Source], part: Part) -> Source:
-    """The source, once it is known to be good; from then on the workdir is this run's."""
+def _opened(config: Config, workdir: str, reopen: Callable[[], Source], part: Part) -> tuple[Source, Teachers]:
+    """The source and the teachers, once they are known to be good; from then on the workdir is this run's."""
     source = reopen()
     evaluation.check(source, config.evaluation)  # what is wrong is an error before anything is written
     fitting.check(config, source, part)
+    narrow = cost.narrowed(config, source.encoder)
+    teachers = open_teachers(config, workdir, source)
     if config.train.warm_start:
         StoredSiblings(config.train.warm_start)
     if part.is_chief:
-        workdirs.claim(config, workdir, workdirs.manifest(config, source.fingerprint, source.summary))
+        _claim(config, workdir, source)
         encoder_file.save(source.encoder, os.path.join(workdir, encoder_file.NAME))
+        teachers.save(workdir)
+        if narrow is not config:
+            print(cost.equal_cost_line(config, source.encoder))
     if source.summary["malformed"]:
         places = "; ".join(source.summary["first_malformed"])
         print(f"{source.summary['malformed']:,} malformed rows are left out: {places}")
-    return source
+    return source, teachers
+
+
+def _claim(config: Config, workdir: str, source: Source) -> None:
+    """Takes the workdir for this run; a stream may have grown since it did so before."""
+    earlier = source.earlier_fingerprints if isinstance(source, FollowedSource) else ()
+    workdirs.claim(config, workdir, workdirs.manifest(config, source.fingerprint, source.summary), earlier)
 
 
 def _finished(config: Config, workdir: str, source: Source, siblings: SiblingModel, fitted: Fitted) -> dict[str, Any]:
     """Measures and exports what was trained, and writes the results."""
+    if isinstance(source, FollowedSource):
+        _claim(config, workdir, source)  # now that it has ended, the manifest names all its files
     metrics = {
         **_measured(config, source, siblings),
         "examples": _examples(config, source, fitted.steps),
         "examples_per_second": fitted.examples_per_second,
+        **_costs(config, source),
         "history": fitted.history,
         "exports": [
             os.path.relpath(
@@ -181,6 +204,14 @@ def _finished(config: Config, workdir: str, source: Source, siblings: SiblingMod
     }
     workdirs.write_json(os.path.join(workdir, "metrics.json"), metrics)
     return metrics
+
+
+def _costs(config: Config, source: Source) -> dict[str, Any]:
+    """Of the model that was trained and, where an ensemble was to cost as much, of the single network."""
+    costs = {"cost": cost.cost(config, source.encoder).to_dict()}
+    if config.ensemble.equal_cost != "none":
+        costs["single_cost"] = cost.cost(cost.single(config), source.encoder).to_dict()
+    return costs
 
 
 def _report(workdir: str) -> None:

@@ -99,8 +99,8 @@ def initialise(siblings: SiblingModel, path: str, encoder: Encoder) -> WarmStart
 
 
 def _variables(replica: Any, stored: StoredSiblings, node: int) -> Iterator[tuple[str, Any, int | None]]:
-    """Name, variable, and the node at the same place in the checkpoint; those of metrics and optimizers left out."""
-    seen = {id(thing): thing for thing in (replica.optimizer, *replica.metrics)}
+    """Name, variable, and the node at the same place in the checkpoint; without metrics, optimizers and copies."""
+    seen = {id(thing): thing for thing in (replica.optimizer, *replica.metrics, *replica.copies)}
     waiting: collections.deque[tuple[str, Any, int | None]] = collections.deque([("", replica, node)])
     while waiting:
         place, thing, there = waiting.popleft()

@@ -12,7 +12,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from smooth_recs.config import Config
@@ -107,11 +107,16 @@ def open_run(config: Config, workdir: str) -> dict[str, Any] | None:
     return read_json(metrics) if os.path.exists(metrics) else None
 
 
-def claim(config: Config, workdir: str, manifest: Mapping[str, Any]) -> None:
+def claim(config: Config, workdir: str, manifest: Mapping[str, Any], earlier: Collection[str] = ()) -> None:
     """Writes `manifest.json` and `config.json`: from now on `workdir` is for this run alone.
 
     Only once the data are known to be good, so that a mistyped path can be corrected on the same workdir. What a killed
     process was writing is removed.
+
+    Args:
+      config, workdir: of the run.
+      manifest: see `manifest`.
+      earlier: fingerprints of the same data when they were fewer: a stream may have grown since the run began.
 
     Raises:
       InputError: the run began on other data, in which the position of its checkpoints means nothing.
@@ -119,7 +124,7 @@ def claim(config: Config, workdir: str, manifest: Mapping[str, Any]) -> None:
     path = os.path.join(workdir, "manifest.json")
     there = read_json(path)["data"]["fingerprint"] if os.path.exists(path) else None
     here = manifest["data"]["fingerprint"]
-    if there not in (None, here):
+    if there not in (None, here, *earlier):
         raise InputError(
             f"workdir {workdir} holds a run that began on other data: their fingerprint was {there}, now it is {here}"
         )
@@ -141,16 +146,18 @@ def _differences(one: Any, other: Any, field: str = "config") -> Iterator[tuple[
 def manifest(config: Config, fingerprint: str, data: Mapping[str, Any]) -> dict[str, Any]:
     """What is needed to tell runs apart and to repeat one: versions, seeds, data, machine, command."""
     return {
-        "versions": {
-            "smooth_recs": __version__,
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in _VERSIONED},
-        },
+        "versions": versions(),
         "seeds": {"seed": config.seed, "data.seed": config.data.seed},
         "data": {"fingerprint": fingerprint, **data},
         "machine": {"system": platform.platform(), "cores": os.cpu_count()},
         "command": command(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Of this package and of what its numbers depend on."""
+    others = {name: importlib.metadata.version(name) for name in _VERSIONED}
+    return {"smooth_recs": __version__, "python": platform.python_version(), **others}
 
 
 def command() -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import pytest
 
 from smooth_recs import capacity, config
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.schema import Categorical, Numeric, Schema
-from smooth_recs.models import from_config
+from smooth_recs.errors import InputError
+from smooth_recs.models.cost import Cost, cost
 
 SCHEMA = Schema(
     (
@@ -26,31 +26,16 @@ def run(**model):
     return config.Config(model=config.Model(hidden_units=(8, 4), embedding_dim=5, **model))
 
 
-@pytest.mark.parametrize(
-    "model", [{}, {"linear": True}, {"interaction": "dot", "bottom_units": (7,)}, {"interaction": "cross"}], ids=str
-)
-def test_parameters_are_those_of_the_real_model(model):
-    counted = capacity.capacity(run(**model), ENCODER)
-    real = from_config.ranking_model(run(**model).model, ENCODER)
-    real(ENCODER({"user": [1], "tags": [["a", "", ""]], "price": [1.0]}))
-
-    def parameters(variables):
-        return sum(int(np.prod(variable.shape)) for variable in variables)
-
-    assert counted.table_parameters == parameters(real.embedding_variables)
-    assert counted.dense_parameters == parameters(real.dense_variables)
-
-
 def test_by_hand():
     settings = run()
     settings = dataclasses.replace(
         settings, train=config.Train(batch_size=10, dense_optimizer="adam"), siblings=config.Siblings(replicas=3)
     )
     counted = capacity.capacity(settings, ENCODER, devices=2)
-    assert (counted.table_rows, counted.table_width, counted.lookups) == (100 + 50, 5, 1 + 3)
+    assert (counted.table_rows, counted.table_width, counted.cost.lookups) == (100 + 50, 5, 1 + 3)
     # Inputs: two embeddings of 5 and a number with its indicator; 12-8-4-1 with biases.
     dense = (12 + 1) * 8 + (8 + 1) * 4 + 4 + 1
-    assert counted.dense_parameters == dense
+    assert counted.cost.dense_parameters == dense
     assert counted.table_bytes == 3 * 750 * 2 * 4
     assert counted.dense_bytes == 3 * dense * (1 + 1 + 2) * 4  # weights, gradients, two moments
     assert counted.device_bytes == counted.table_bytes + counted.dense_bytes
@@ -75,9 +60,11 @@ def test_one_device_sends_nothing():
 
 
 def test_the_lines_name_what_a_person_asks_for():
-    needed = capacity.Capacity(2, 50_000_000, 16, 60_000, 1, False, 26, 2048, devices=2)
+    model = Cost(50_000_000 * 16, 60_000, 59_000, 26, 26 * 64)
+    needed = capacity.Capacity(2, 50_000_000, model, 1, 1, 0, 2048, devices=2)
     text = "\n".join(capacity.lines(needed))
     assert "50,000,000 rows x 16 = 800,000,000 parameters" in text
+    assert "an example        59,000 multiplications, 26 lookups" in text
     assert "memory a device   11.9 GiB" in text  # 2 siblings x 0.8e9 x (weight + sum of squares) x 4 bytes
     assert "10^9 ids          238 GiB of tables: 4 parameter servers of 64 GiB" in text
 
@@ -85,3 +72,57 @@ def test_the_lines_name_what_a_person_asks_for():
 def test_a_billion_ids_cost_nothing_to_count():
     huge = Encoder(Schema((Categorical("id", "hash", 10**9),)))
     assert capacity.capacity(run(), huge).table_bytes == 2 * (10**9 + 2) * 5 * 2 * 4
+
+
+@pytest.mark.parametrize(("tables", "lookups"), [("shared", 4), ("separate", 12)])
+def test_an_ensemble_is_all_its_components(tables, lookups):
+    ensemble = config.Ensemble(components=3, tables=tables)
+    one, counted = (
+        capacity.capacity(dataclasses.replace(run(), ensemble=e), ENCODER, devices=2)
+        for e in (config.Ensemble(), ensemble)
+    )
+    assert (counted.table_rows, counted.table_width, counted.cost.lookups) == (150, 15, lookups)
+    assert counted.table_bytes == 3 * one.table_bytes
+    assert counted.dense_bytes == 3 * one.dense_bytes
+    assert counted.touched_bytes == 3 * one.touched_bytes
+    # Two siblings of 128 examples a device, to one other: the numbers of 4 rows of 15, and an id for each lookup.
+    assert counted.network_bytes == 2 * 3 * one.cost.dense_parameters * 4 + 2 * 128 * (4 * 15 * 4 + lookups * 8)
+
+
+def test_tables_of_their_own_count_their_ids_themselves():
+    shared, separate = (
+        dataclasses.replace(run(admission=2), ensemble=config.Ensemble(components=3, tables=tables))
+        for tables in ("shared", "separate")
+    )
+    more = capacity.capacity(separate, ENCODER).table_bytes - capacity.capacity(shared, ENCODER).table_bytes
+    assert more == 2 * 150 * 2 * 8  # two siblings, 150 rows, two more tables
+
+
+def test_copies_of_weights_take_memory():
+    older = config.Ensemble(components=3, codistillation=1.0, stale_steps=10)
+    fresh, stale = (
+        capacity.capacity(dataclasses.replace(run(), ensemble=ensemble), ENCODER)
+        for ensemble in (dataclasses.replace(older, stale_steps=0), older)
+    )
+    assert stale.device_bytes - fresh.device_bytes == 2 * fresh.cost.parameters * 4
+    anchored = dataclasses.replace(run(), train=config.Train(warm_start="elsewhere", anchor=0.1))
+    plain = capacity.capacity(run(), ENCODER)
+    assert capacity.capacity(anchored, ENCODER).device_bytes - plain.device_bytes == 2 * plain.cost.dense_parameters * 4
+
+
+def test_an_ensemble_of_equal_cost_is_counted_as_narrow_as_it_is():
+    equal = dataclasses.replace(run(), ensemble=config.Ensemble(components=2, equal_cost="parameters"))
+    counted = capacity.capacity(equal, ENCODER)
+    assert counted.table_width == 2 * 2
+    assert counted.cost == cost(equal, ENCODER)
+    assert counted.cost.parameters <= cost(run(), ENCODER).parameters
+
+
+def test_what_cannot_be_made_is_refused():
+    with pytest.raises(InputError, match=r"^model\.activation"):
+        capacity.capacity(run(activation="reluu"), ENCODER)
+    with pytest.raises(InputError, match=r"^model\.interaction .* got dot"):
+        capacity.capacity(run(interaction="dot"), Encoder(Schema((Numeric("price", "identity"),))))
+    narrow = dataclasses.replace(run(), ensemble=config.Ensemble(components=6, equal_cost="parameters"))
+    with pytest.raises(InputError, match=r"^model\.embedding_dim"):
+        capacity.capacity(narrow, ENCODER)

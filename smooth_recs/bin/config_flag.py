@@ -9,9 +9,9 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from absl import flags
 from ml_collections import config_flags
@@ -27,19 +27,20 @@ flags.disclaim_key_flags()
 _NAME = "config"
 _TEXT = "file whose get_config() returns a smooth_recs.config.Config, or the config.json of a run"
 _MISSING = f"--{_NAME} must be given: {_TEXT}"
+Result = TypeVar("Result")
 _OVERRIDE = re.compile(rf"--?(?:no)?{_NAME}\.([^=]*)")
 
 
-def define(*, required: bool = True) -> flags.FlagHolder[Config]:
+def define(*, required: bool = True, read: Callable[[str], Config] | None = None) -> flags.FlagHolder[Config]:
     """Defines --config; its value is the configuration with all overrides, validated.
 
-    Where it is not `required`, `present` tells whether it was given.
+    Where it is not `required`, `present` tells whether it was given. `read` gets the path instead of `load`.
     """
     if required:
         _required.add(_NAME)
     field_parsers.register()
     # No arguments yet: ml_collections would apply overrides to the default here, outside of the error handling.
-    return config_flags.DEFINE_config_dataclass(_NAME, Config(), _TEXT, sys_argv=_argv, parse_fn=load)
+    return config_flags.DEFINE_config_dataclass(_NAME, Config(), _TEXT, sys_argv=_argv, parse_fn=read or load)
 
 
 _argv: list[str] = []
@@ -59,7 +60,7 @@ def check_overrides(argv: Iterable[str]) -> None:
     if not any(re.match(rf"--?{_NAME}(=|$)", argument) for argument in _argv):
         raise InputError(_MISSING)
     for path in overrides:
-        _check_field(path)
+        check_field(path)
 
 
 def validate() -> None:
@@ -73,7 +74,8 @@ def validate() -> None:
     validation.validate(flags.FLAGS[_NAME].value)
 
 
-def _check_field(path: str) -> None:
+def check_field(path: str) -> None:
+    """Raises InputError where a configuration has no field of this path, or it cannot be set on the command line."""
     section: Any = Config()
     *outer, last = path.split(".")
     for depth, name in enumerate(outer):
@@ -108,24 +110,27 @@ def load(path: str) -> Config:
       InputError: the file is missing, fails, has no `get_config` or returns something else; or it is not the JSON of a
         configuration. absl puts `flag --config=PATH: ` before the message.
     """
-    if not os.path.isfile(path):
-        raise InputError("no such file")
     if path.endswith(".json"):
         return _load_json(path)
-    module = _execute(path)
-    if not callable(getattr(module, "get_config", None)):
-        raise InputError("the file has no function get_config()")
+    return call(execute(path), "get_config", Config)
+
+
+def call(module: ModuleType, name: str, kind: type[Result]) -> Result:
+    """What the function `name` of a configuration file returns; InputError where that is no `kind`."""
+    if not callable(getattr(module, name, None)):
+        raise InputError(f"the file has no function {name}()")
     try:
-        config = module.get_config()
+        result = getattr(module, name)()
     except Exception as error:
-        raise InputError(f"get_config() failed{_line_in(error, path)}: {one_line(error)}") from error
-    if not isinstance(config, Config):
-        raise InputError(f"get_config() must return a smooth_recs.config.Config, got {type(config).__name__}")
-    return config
+        raise InputError(f"{name}() failed{_line_in(error, str(module.__file__))}: {one_line(error)}") from error
+    if not isinstance(result, kind):
+        raise InputError(f"{name}() must return a {kind.__module__}.{kind.__name__}, got {type(result).__name__}")
+    return result
 
 
 def _load_json(path: str) -> Config:
     try:
+        _check_exists(path)
         with open(path, encoding="utf-8") as file:
             return Config.from_dict(json.load(file))
     except InputError:
@@ -134,7 +139,14 @@ def _load_json(path: str) -> Config:
         raise InputError(f"the file is not JSON: {one_line(error)}") from error
 
 
-def _execute(path: str) -> ModuleType:
+def _check_exists(path: str) -> None:
+    if not os.path.isfile(path):
+        raise InputError("no such file")
+
+
+def execute(path: str) -> ModuleType:
+    """The module of the Python file at `path`; InputError where there is none, or where it fails."""
+    _check_exists(path)
     name = f"{_NAME}_file"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

@@ -32,17 +32,13 @@ class FieldParser(flags.ArgumentParser[Any]):
 
 def register() -> None:
     """Makes the parsers known to ml_collections."""
-    for kind, parser in {
-        bool: FieldParser("true or false", _boolean),
-        int: FieldParser("an integer", int),
-        float: FieldParser("a number", float),
-        tuple[int, ...]: FieldParser("integers with commas", lambda text: tuple(map(int, _items(text)))),
-        tuple[str, ...]: FieldParser("names with commas", lambda text: tuple(map(_unquoted, _items(text)))),
-        config.Activation: FieldParser("a name or a dictionary", _activation),
-        config.Beta: FieldParser("a number, numbers with commas, or null", _beta),
-        config.Ramp: FieldParser("a number, or two with a comma", _number_or_numbers),
-    }.items():
+    for kind, parser in _PARSERS.items():
         config_flags.register_flag_parser_for_type(kind, parser)
+
+
+def parse(kind: Any, text: str) -> Any:
+    """The value of a field of type `kind` that `text` stands for; ValueError says what it must be."""
+    return text if kind is str else _PARSERS[kind].parse(text)
 
 
 def _boolean(text: str) -> bool:
@@ -77,3 +73,15 @@ def _items(text: str) -> list[str]:
 
 def _unquoted(item: str) -> str:
     return str(ast.literal_eval(item)) if item[:1] in ("'", '"') else item
+
+
+_PARSERS: dict[Any, FieldParser] = {
+    bool: FieldParser("true or false", _boolean),
+    int: FieldParser("an integer", int),
+    float: FieldParser("a number", float),
+    tuple[int, ...]: FieldParser("integers with commas", lambda text: tuple(map(int, _items(text)))),
+    tuple[str, ...]: FieldParser("names with commas", lambda text: tuple(map(_unquoted, _items(text)))),
+    config.Activation: FieldParser("a name or a dictionary", _activation),
+    config.Beta: FieldParser("a number, numbers with commas, or null", _beta),
+    config.Ramp: FieldParser("a number, or two with a comma", _number_or_numbers),
+}

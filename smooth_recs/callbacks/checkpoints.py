@@ -16,6 +16,7 @@ from smooth_recs.callbacks.best import KeepBest
 from smooth_recs.errors import InputError
 
 _UNREADABLE = (tf.errors.OpError, IndexError)  # TensorFlow's words for a file that is too short, among others
+_COMPLETED = "checkpoint"  # lists the checkpoints; TensorFlow writes it once one is complete
 _OTHERS_GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)  # not the file's fault
 
 
@@ -32,6 +33,10 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
       newest_in: another process' directory, whose checkpoints `restore` takes.
       on_save: called with the number of steps done before each checkpoint is written, for what else belongs to it.
       best: its weights are saved too; the model must be built. Its history has to be restored apart.
+
+    Attributes:
+      ends_epoch: set it to false where a `fit` makes a part of an epoch only, which others follow at once: then its end
+        is not saved.
 
     ```python
     checkpoints = Checkpoints(model, directory)
@@ -61,7 +66,8 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
         self._on_save = on_save
         self._saved_at = time.monotonic()
         self._begun = 0
-        self._done = 0
+        self._done = self._saved = 0
+        self.ends_epoch = True
         self._supports_tf_logs = True  # else tf_keras refuses the callback under parameter servers
 
     def restore(self) -> int:
@@ -74,7 +80,7 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
         """
         if restore_newest(self._checkpoint, self._newest_in) and self._best is not None:
             self._best.copies_restored()
-        self._done = int(self._steps.numpy())
+        self._done = self._saved = int(self._steps.numpy())
         return self._done
 
     @property
@@ -94,7 +100,13 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
             self.save()
 
     def on_train_end(self, logs: Any = None) -> None:
-        self.save()
+        if self.ends_epoch:
+            self.save()
+
+    def save_new(self) -> None:
+        """Writes a checkpoint if there is something new to save."""
+        if self._done > self._saved:
+            self.save()
 
     def save(self) -> str:
         """Writes a checkpoint now; returns its path."""
@@ -105,7 +117,7 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
             self._on_save(self._done)
         self._steps.assign(self._done)
         path = self._manager.save(checkpoint_number=self._done)
-        self._saved_at = time.monotonic()
+        self._saved_at, self._saved = time.monotonic(), self._done
         return str(path)
 
 
@@ -125,7 +137,7 @@ def restore_newest(checkpoint: Any, directory: str, model: str = "this model, ta
       model: whose checkpoint it must be, as an error says it.
 
     Returns:
-      Its path, or None where there is no checkpoint.
+      Its path, or None where there is no checkpoint, or only a first one that a killed process was still writing.
 
     Raises:
       InputError: there are some, but none can be read; or one lacks a variable: it is another model's, or another
@@ -144,7 +156,7 @@ def restore_newest(checkpoint: Any, directory: str, model: str = "this model, ta
             raise InputError(f"checkpoint {path} is not of {model}: {error}") from error
         else:
             return path
-    if paths:
+    if paths and os.path.exists(os.path.join(directory, _COMPLETED)):
         raise InputError(f"no checkpoint in {directory} can be read: repair it, or take another workdir")
     return None
 

@@ -21,6 +21,7 @@ class Periodic(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
 
     Attributes:
       step: training steps made, those before this `fit` included.
+      ends_epoch: set it to false where a `fit` makes a part of an epoch only: then nothing is reported at its end.
     """
 
     def __init__(self, every: str | int, log_dir: str | os.PathLike[str] | None) -> None:
@@ -30,6 +31,7 @@ class Periodic(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
         self.every = every
         self.log_dir = log_dir
         self.step = self._epoch_start = 0
+        self.ends_epoch = True
         self._writer: Any = None
         # Without these tf_keras turns the logs of every execution into NumPy for this callback, and Keras 3 waits for
         # each execution before it starts the next one.
@@ -55,7 +57,8 @@ class Periodic(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
             self.report(logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.report(logs)
+        if self.ends_epoch:
+            self.report(logs)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._writer is not None:

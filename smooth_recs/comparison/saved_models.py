@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy.typing as npt
@@ -39,8 +40,17 @@ class SavedModel:
         outputs = list(self._serve.structured_outputs)
         self._output = _only(f"{flag}: the signature of {path} must have an output", OUTPUT, outputs)
 
+    @property
+    def variables(self) -> list[Any]:
+        """Those that the signature reads, in an order that models of one program share."""
+        return list(self._serve.variables)
+
+    def __call__(self, features: Mapping[str, Any]) -> Any:
+        """Of tensors in the inputs' own types and shapes, the output; in a graph too."""
+        return self._serve(**features)[self._output]
+
     def predict(self, features: Columns) -> npt.NDArray[Any]:
-        return self._serve(**{name: tf.constant(values) for name, values in features.items()})[self._output].numpy()
+        return self({name: tf.constant(values) for name, values in features.items()}).numpy()
 
     def close(self) -> None:
         del self._serve, self._loaded

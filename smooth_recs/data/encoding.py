@@ -10,6 +10,7 @@ import tensorflow as tf
 from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.data.statistics import Statistics
 from smooth_recs.data.transforms import finite, rescaled
+from smooth_recs.data.vocabulary import Vocabulary
 from smooth_recs.errors import InputError
 
 PADDING = -1
@@ -46,7 +47,11 @@ class Encoder(tf.Module):
         self.schema = schema
         self.statistics = statistics
         self._check_statistics()
-        self._tables = {f.name: self._table(f) for f in schema.categorical if f.encoding == "vocabulary"}
+        self._vocabularies = {
+            f.name: Vocabulary(statistics.vocabularies[f.name], f.dtype)
+            for f in schema.categorical
+            if f.encoding == "vocabulary"
+        }
 
     def __call__(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """The encoded features; raises InputError where one is not in `raw`."""
@@ -76,14 +81,6 @@ class Encoder(tf.Module):
             ):
                 raise InputError(f"encoder: statistics must hold the feature {feature.name!r}, got none for it")
 
-    def _table(self, feature: Categorical) -> Any:
-        """Known values and the missing one, so that no table is empty, which TensorFlow refuses."""
-        values = (*self.statistics.vocabularies[feature.name], _missing(feature))
-        known = len(values) - 1
-        rows = tf.constant([*range(known), known + 1], tf.int64)
-        keys = tf.constant(values, tf.as_dtype(feature.dtype))
-        return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, rows), default_value=known)
-
     def _encode(self, feature: Numeric | Categorical, values: Any) -> Any:
         return self._number(feature, values) if isinstance(feature, Numeric) else self._ids(feature, values)
 
@@ -93,7 +90,7 @@ class Encoder(tf.Module):
         if feature.encoding == "identity":
             ids = tf.where((values >= 0) & (values < known), values, known)
         elif feature.encoding == "vocabulary":
-            ids = self._tables[feature.name].lookup(values)
+            ids = self._vocabularies[feature.name].rank(values)
         else:  # hashing the text of an integer: the same id whether a log stores it as a number or as text
             text = values if feature.dtype == "string" else tf.strings.as_string(values)
             ids = tf.strings.to_hash_bucket_fast(text, known)

@@ -16,26 +16,27 @@ from smooth_recs.errors import InputError
 _BLOCK = 1 << 22
 
 
-def expand(path: str, field: str = "data.path") -> tuple[str, ...]:
+def expand(path: str, field: str = "data.path", *, may_be_empty: bool = False) -> tuple[str, ...]:
     """The files of a file name, a folder or a glob, or of several separated by commas.
 
     Each part is sorted, numbers by their value: `day_2` comes before `day_10`. Files of a folder that start with a dot
     or an underscore are left out.
 
     Raises:
-      InputError: nothing is named, a file is missing, or a folder or a glob has no file.
+      InputError: nothing is named, a file or a folder is missing, or a folder or a glob has no file, unless it may be
+        empty.
     """
     parts = [part.strip() for part in path.split(",") if part.strip()]
     if not parts:
         raise InputError(f"{field} must name a file, a folder or a glob, got {path!r}")
-    return tuple(file for part in parts for file in _expand_one(part, field))
+    return tuple(file for part in parts for file in _expand_one(part, field, may_be_empty))
 
 
-def _expand_one(part: str, field: str) -> list[str]:
+def _expand_one(part: str, field: str, may_be_empty: bool) -> list[str]:
     if tf.io.gfile.isdir(part):
         names = sorted((name for name in tf.io.gfile.listdir(part) if not name.startswith((".", "_"))), key=_by_number)
         files = [name for name in (f"{part.rstrip('/')}/{name}" for name in names) if not tf.io.gfile.isdir(name)]
-        if not files:
+        if not files and not may_be_empty:
             raise InputError(f"{field}: the folder has no file: {part}")
         return files
     if tf.io.gfile.exists(part):
@@ -43,7 +44,7 @@ def _expand_one(part: str, field: str) -> list[str]:
     if not any(character in part for character in "*?["):
         raise InputError(f"{field}: no such file or folder: {part}")
     files = sorted((file for file in tf.io.gfile.glob(part) if not tf.io.gfile.isdir(file)), key=_by_number)
-    if not files:
+    if not files and not may_be_empty:
         raise InputError(f"{field}: no file matches {part}")
     return files
 

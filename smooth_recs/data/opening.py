@@ -58,10 +58,9 @@ class _Opening:
         self._reader, self._evaluation = origin.training, origin.evaluation
         self._schema = origin.training.schema
         evaluation_files = origin.evaluation.files if origin.evaluation else ()
-        read_as = (_CACHE_FORMAT, data.source, data.delimiter, data.header, data.column_names, self._schema)
         counts = (len(self._reader.files), len(evaluation_files))
         everything = (*self._reader.files, *evaluation_files, *origin.side_files)
-        self._fingerprint = files.fingerprint(everything, *read_as, *counts)
+        self._fingerprint = files.fingerprint(everything, *read_as(data, self._schema), *counts)
 
     def source(self) -> Source:
         timed = self._split in ("time", "user_time")
@@ -102,14 +101,7 @@ class _Opening:
 
     def _survey(self, name: str, reader: Reader, times: bool) -> Survey:
         path = self._cached(f"survey-{name}{'-times' if times else ''}.npz")
-        if os.path.exists(path):
-            found = Survey.load(path)
-            found.check(self._data.max_malformed)
-            return found
-        found = survey(reader, self._data.max_malformed, times=times)
-        with whole_file(path) as beside:
-            found.save(beside)
-        return found
+        return kept_survey(path, reader, self._data.max_malformed, times)
 
     def _statistics(self, found: Survey, training: Part) -> statistics.Statistics:
         if not statistics.needed(self._schema):
@@ -120,7 +112,7 @@ class _Opening:
         if os.path.exists(path):
             with open(path, encoding="utf-8") as stream:
                 return statistics.Statistics.from_json(stream.read())
-        collected = statistics.collect(self._schema, _raw_features(part_of(self._reader, found, training)))
+        collected = statistics.collect(self._schema, raw_features(part_of(self._reader, found, training)))
         with whole_file(path) as beside, open(beside, "w", encoding="utf-8") as stream:
             stream.write(collected.to_json())
         return collected
@@ -148,7 +140,25 @@ class _Opening:
         }
 
 
-def _raw_features(dataset: Any) -> Any:
+def read_as(data: config.Data, schema: Schema) -> tuple[object, ...]:
+    """What gives the bytes of the files their meaning."""
+    return (_CACHE_FORMAT, data.source, data.delimiter, data.header, data.column_names, schema)
+
+
+def kept_survey(path: str, reader: Reader, max_malformed: float, times: bool = False) -> Survey:
+    """The survey that is kept at `path`, or a new one, which then is."""
+    if os.path.exists(path):
+        found = Survey.load(path)
+        found.check(max_malformed)
+        return found
+    found = survey(reader, max_malformed, times=times)
+    with whole_file(path) as beside:
+        found.save(beside)
+    return found
+
+
+def raw_features(dataset: Any) -> Any:
+    """The raw features of chunks of raw rows, with a bar that counts them."""
     with progress("collecting statistics", " rows") as bar:
         for chunk in chunks(dataset):
             yield chunk["raw"]

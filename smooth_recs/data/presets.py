@@ -35,42 +35,56 @@ def open_source(data: config.Data, cache_dir: str) -> Source:
         from smooth_recs.data.synthetic import SyntheticSource
 
         return SyntheticSource(data)
+    return open_origin(data, origin(data), cache_dir)
+
+
+def origin(data: config.Data) -> Origin:
+    """The files that `data` describes; InputError where `data.source` reads none."""
     if data.source not in _ORIGINS:
         raise InputError(f"data.source must be one of synthetic, {', '.join(_ORIGINS)}, got {data.source!r}")
-    return open_origin(data, _ORIGINS[data.source](data), cache_dir)
+    return _ORIGINS[data.source](data)
 
 
-def _csv(data: config.Data) -> Origin:
-    def reader(files: Sequence[str], schema: Schema) -> Reader:
-        return CsvReader(files, schema, delimiter=data.delimiter, header=data.header, column_names=data.column_names)
+def reader_of(data: config.Data) -> Callable[[Sequence[str]], Reader]:
+    """What reads files of the format and schema that `data` describes.
 
-    return _with_schema(data, reader)
-
-
-def _tfrecord(data: config.Data) -> Origin:
-    return _with_schema(data, TFRecordReader)
-
-
-def _parquet(data: config.Data) -> Origin:
-    from smooth_recs.data.parquet import ParquetReader  # loads pyarrow
-
-    return _with_schema(data, ParquetReader)
-
-
-def _with_schema(data: config.Data, reader: Callable[[Sequence[str], Schema], Reader]) -> Origin:
+    Raises:
+      InputError: `data` has no schema, or one that breaks a rule.
+    """
     if data.schema is None:
         raise InputError(f"data.schema must be given for data.source {data.source!r}, got None")
     data.schema.validate()
     schema = data.schema.select(data.features)
-    training = reader(expand(data.path), schema)
-    return Origin(training, reader(expand(data.eval_path, "data.eval_path"), schema) if data.eval_path else None)
+    return lambda files: _READERS[data.source](data, files, schema)
 
 
+def _csv(data: config.Data, files: Sequence[str], schema: Schema) -> Reader:
+    return CsvReader(files, schema, delimiter=data.delimiter, header=data.header, column_names=data.column_names)
+
+
+def _tfrecord(data: config.Data, files: Sequence[str], schema: Schema) -> Reader:
+    return TFRecordReader(files, schema)
+
+
+def _parquet(data: config.Data, files: Sequence[str], schema: Schema) -> Reader:
+    from smooth_recs.data.parquet import ParquetReader  # loads pyarrow
+
+    return ParquetReader(files, schema)
+
+
+def _with_schema(data: config.Data) -> Origin:
+    read = reader_of(data)
+    return Origin(read(expand(data.path)), read(expand(data.eval_path, "data.eval_path")) if data.eval_path else None)
+
+
+_READERS: dict[str, Callable[[config.Data, Sequence[str], Schema], Reader]] = {
+    "csv": _csv,
+    "tfrecord": _tfrecord,
+    "parquet": _parquet,
+}
 _ORIGINS: dict[str, Callable[[config.Data], Origin]] = {
     "criteo": criteo.origin,
     "movielens": movielens.origin,
     "open_bandit": open_bandit.origin,
-    "csv": _csv,
-    "tfrecord": _tfrecord,
-    "parquet": _parquet,
+    **dict.fromkeys(_READERS, _with_schema),
 }

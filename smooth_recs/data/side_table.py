@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs.data.files import compression
+from smooth_recs.data.vocabulary import Vocabulary
 from smooth_recs.errors import InputError
 
 
@@ -33,14 +34,13 @@ class SideTable:
             )
         self.key = key
         self.names = tuple(columns)
-        rows = tf.range(len(keys) + 1, dtype=tf.int64)  # the last one is that of unknown keys and of the empty one
-        initializer = tf.lookup.KeyValueTensorInitializer(tf.constant([*keys, b""], tf.string), rows)
-        self._rows = tf.lookup.StaticHashTable(initializer, default_value=len(keys))
+        self._keys = Vocabulary(keys, "string")
+        # The last row is that of unknown keys and of the empty one.
         self._columns = {name: tf.constant([*values, b""], tf.string) for name, values in columns.items()}
 
     def lookup(self, keys: Any) -> dict[str, Any]:
         """The table's columns for a tensor of keys, all of its shape."""
-        rows = self._rows.lookup(keys)
+        rows = self._keys.rank(keys)
         return {name: tf.gather(values, rows) for name, values in self._columns.items()}
 
 

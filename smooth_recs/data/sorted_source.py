@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -45,19 +46,25 @@ class SortedSource:
         rows = _load(encoded(part_of(reader, survey, everything), encoder))
         self._training = tf.nest.map_structure(lambda values: values[training], rows)
         self._held_out = tf.nest.map_structure(lambda values: values[held_out], rows)
-        self._reader, self._survey, self._held_out_numbers = reader, survey, held_out
+        self._reader, self._survey = reader, survey
+        self._training_numbers, self._held_out_numbers = training, held_out
 
-    def train(self, start_row: int = 0) -> Any:
-        return _chunks(self._training, start_row, self.train_rows)
+    def train(self, start_row: int = 0, *, raw: bool = False) -> Any:
+        return _chunks(self._raw_training if raw else self._training, start_row, self.train_rows)
 
     def holdout(self, *, raw: bool = False) -> Any:
-        return _chunks(self._raw_held_out() if raw else self._held_out, 0, self.eval_rows)
+        return _chunks(self._raw(self._held_out_numbers) if raw else self._held_out, 0, self.eval_rows)
 
-    def _raw_held_out(self) -> Rows:
-        """Read anew: training needs no raw rows."""
-        part = splits.listed(self._held_out_numbers, self._survey.good)
+    @functools.cached_property
+    def _raw_training(self) -> Rows:
+        """Kept, because whoever asks for it does so in every epoch."""
+        return self._raw(self._training_numbers)
+
+    def _raw(self, numbers: np.ndarray) -> Rows:
+        """Read anew: hardly any run needs raw rows."""
+        part = splits.listed(numbers, self._survey.good)
         rows = _load(encoded(part_of(self._reader, self._survey, part), self.encoder, raw=True))
-        place = np.searchsorted(np.sort(self._held_out_numbers), self._held_out_numbers)
+        place = np.searchsorted(np.sort(numbers), numbers)
         in_order: Rows = tf.nest.map_structure(lambda values: values[place], rows)
         return in_order
 

@@ -37,7 +37,7 @@ class Source(Protocol):
     fingerprint: str
     summary: dict[str, Any]
 
-    def train(self, start_row: int = 0) -> Any:
+    def train(self, start_row: int = 0, *, raw: bool = False) -> Any:
         """A finite `tf.data.Dataset` of chunks of `Rows` in training order, from row number `start_row` on.
 
         Chunks are of no particular size; the rows and their order are the same in every call.

@@ -97,11 +97,12 @@ def _kept(keep: Callable[[Any], Any], rows: int, limit: int) -> Part:
 
 def _find(keep: Callable[[Any], Any], position: int, first: int, stop: int) -> int:
     """The number at which `keep` is true for the time number `position`, counted from 0; `stop` if it never is."""
-    for block in _blocks(first, stop):
-        kept = np.flatnonzero(keep(block))
-        if position < kept.size:
-            return int(block[kept[position]])
-        position -= kept.size
+    with tf.init_scope():  # also where a dataset is made in a graph
+        for block in _blocks(first, stop):
+            kept = np.flatnonzero(keep(block))
+            if position < kept.size:
+                return int(block[kept[position]])
+            position -= kept.size
     return stop
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,10 +44,15 @@ class Survey:
     def good(self) -> int:
         return self.rows - self.malformed
 
+    def rows_before(self, files: int) -> np.ndarray:
+        """int64 [files + 1]: how many good rows come before each file, and how many there are in all."""
+        starts = np.append(self.start_row, self.good)
+        return starts[self.start_file.searchsorted(np.arange(files + 1), side="left")]
+
     def check(self, max_malformed: float) -> None:
         """Raises InputError where there is no good row, or too large a share of malformed ones."""
-        _refuse_above(max_malformed, self.head_malformed, min(self.rows, HEAD_ROWS), self.places)
-        _refuse_above(max_malformed, self.malformed, self.rows, self.places)
+        refuse_above(max_malformed, self.head_malformed, min(self.rows, HEAD_ROWS), self.places)
+        refuse_above(max_malformed, self.malformed, self.rows, self.places)
         if not self.good:
             raise InputError("data.path: the files hold no row")
 
@@ -71,17 +76,53 @@ def survey(reader: Reader, max_malformed: float, *, times: bool = False) -> Surv
       InputError: above the share `max_malformed`, in the first 1,000 rows or in all; no row is good; a file is damaged.
     """
     found = _Findings(reader, times)
+    for chunk in _checked_chunks(reader):
+        found.add(chunk)
+        if found.rows >= HEAD_ROWS:
+            refuse_above(max_malformed, found.head_malformed, HEAD_ROWS, found.places)
+    result = found.survey()
+    result.check(max_malformed)
+    return result
+
+
+def each(reader: Reader, max_malformed: float) -> list[Survey]:
+    """One survey for each file, in one pass. A file may hold no row, and only its first 1,000 are refused here."""
+    found = [_Findings(reader, times=False) for _ in reader.files]
+    for chunk in _checked_chunks(reader):
+        of_file = found[chunk["file"]]
+        of_file.add(chunk)
+        if of_file.rows >= HEAD_ROWS:
+            refuse_above(max_malformed, of_file.head_malformed, HEAD_ROWS, of_file.places)
+    return [of_file.survey() for of_file in found]
+
+
+def _checked_chunks(reader: Reader) -> Iterator[dict[str, Any]]:
+    """All chunks of the files, which are whole, with a bar that counts their rows."""
     for file in reader.files:
         check_complete(file)
     with progress("surveying", " rows") as bar:
         for chunk in chunks(reader.read()):
-            found.add(chunk)
+            yield chunk
             bar.update(chunk["line"].size)
-            if found.rows >= HEAD_ROWS:
-                _refuse_above(max_malformed, found.head_malformed, HEAD_ROWS, found.places)
-    result = found.survey()
-    result.check(max_malformed)
-    return result
+
+
+def in_a_row(surveys: Sequence[Survey]) -> Survey:
+    """The survey of files that follow each other, from those of each file, timestamps left out."""
+    before = np.cumsum([0, *(found.good for found in surveys)])
+    starts = {
+        "start_file": [np.full_like(found.start_file, number) for number, found in enumerate(surveys)],
+        "start_line": [found.start_line for found in surveys],
+        "start_row": [found.start_row + rows for found, rows in zip(surveys, before, strict=False)],
+    }
+    return Survey(
+        rows=sum(found.rows for found in surveys),
+        malformed=sum(found.malformed for found in surveys),
+        head_malformed=surveys[0].head_malformed,
+        places=tuple(place for found in surveys for place in found.places)[:_PLACES],
+        **{name: np.concatenate(arrays) for name, arrays in starts.items()},
+        timestamp=np.zeros(0),
+        query_id=np.zeros(0, np.int64),
+    )
 
 
 class _Findings:
@@ -125,7 +166,8 @@ class _Findings:
         )
 
 
-def _refuse_above(limit: float, malformed: int, rows: int, places: Sequence[str]) -> None:
+def refuse_above(limit: float, malformed: int, rows: int, places: Sequence[str]) -> None:
+    """Raises InputError where more than that share of the rows is malformed."""
     if rows and malformed / rows > limit:
         raise InputError(
             f"data.max_malformed: {malformed:,} of the first {rows:,} rows are malformed, above {limit:.2%}: "

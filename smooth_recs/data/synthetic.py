@@ -82,9 +82,9 @@ class SyntheticSource:
         self.fingerprint = hashlib.sha256(settings.encode()).hexdigest()[:16]
         self.summary: dict[str, Any] = {"rows": self.train_rows + self.eval_rows, "malformed": 0}
 
-    def train(self, start_row: int = 0) -> tf.data.Dataset:
+    def train(self, start_row: int = 0, *, raw: bool = False) -> tf.data.Dataset:
         """Chunks of training rows in time order, from `start_row` on."""
-        return self._rows(start_row, self.train_rows, truth=False)
+        return self._rows(start_row, self.train_rows, truth=False, with_raw=raw)
 
     def holdout(self, *, raw: bool = False) -> tf.data.Dataset:
         """Chunks of the held-out rows."""

@@ -62,7 +62,7 @@ def shuffled(
         one, other = element.batches  # the same 500 rows in two orders, then the next 500
     ```
     """
-    size = _size(window, batch_size)
+    size = rows_in_window(window, batch_size)
     begun, skip = divmod(start, size)
     one_order = len(set(seeds)) == 1
     orders = _Orders(seeds[:1] if one_order else seeds, window > 1, first_window + begun, skip)
@@ -130,8 +130,9 @@ def _rows(columns: Any) -> tf.Tensor:
 
 def windows_in(rows: int, *, window: int, batch_size: int) -> int:
     """How many windows an epoch of `rows` rows has."""
-    return -(-rows // _size(window, batch_size))
+    return -(-rows // rows_in_window(window, batch_size))
 
 
-def _size(window: int, batch_size: int) -> int:
+def rows_in_window(window: int, batch_size: int) -> int:
+    """How many rows are permuted together; without shuffling they are read by batches."""
     return batch_size if window == 1 else window

@@ -7,28 +7,22 @@ shuffled too aggressively. This measures both, and the chance of the hardware, f
 from __future__ import annotations
 
 import dataclasses
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from smooth_recs import prediction_difference
 from smooth_recs import workdir as workdirs
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
-from smooth_recs.experiments import variants
+from smooth_recs.experiments import over_seeds, variants
 from smooth_recs.experiments.cells import Cell, Folder
+from smooth_recs.experiments.sweeps import Variant
 
 _SMALLER = 10  # how much smaller the small windows are
 _WHOLE_LOG = 2**31 - 1  # rows; a window that is longer than the log holds all of it
 
 
-@dataclasses.dataclass(frozen=True)
-class Cause:
-    """What differs between the two siblings of a pair, as `fields` of the configuration."""
-
-    name: str
-    label: str
-    fields: Mapping[str, Any]
+Cause = Variant
+"""What differs between the two siblings of a pair, as `fields` of the configuration."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,14 +142,13 @@ def _measured(plan: Plan, folder: Folder, cause: Cause, activation: str) -> dict
     metrics = [folder.metrics(cell) for cell in cells]
 
     found = [each["pd"]["relative"] for each in metrics]
-    interval = _interval(found)
     return {
         "activation": plan.label(activation),
-        "pd": {"value": statistics.fmean(found), "interval": interval and [max(interval[0], 0.0), interval[1]]},
+        "pd": over_seeds.measured(found),
         "pd_of_seeds": found,
-        "after_matching_means": _mean([each["pd"]["after_matching_means"] for each in metrics]),
+        "after_matching_means": over_seeds.mean([each["pd"]["after_matching_means"] for each in metrics]),
         **{
-            name: _mean([replica[name] for each in metrics for replica in each["replicas"]])
+            name: over_seeds.mean([replica[name] for each in metrics for replica in each["replicas"]])
             for name in ("auc_loss", "log_loss")
         },
         "cells": [cell.key for cell in cells],
@@ -164,23 +157,18 @@ def _measured(plan: Plan, folder: Folder, cause: Cause, activation: str) -> dict
 
 def _change(plan: Plan, folder: Folder, cause: Cause, activation: str) -> dict[str, Any] | None:
     """How much lower or higher the PD is than the first activation's, or None where that has none."""
-    pairs = [
-        [folder.metrics(plan.cell(cause, name, seed))["pd"]["relative"] for name in (plan.activations[0], activation)]
-        for seed in plan.seeds
-    ]
-    if not all(baseline for baseline, _ in pairs):
+    baseline, ours = (
+        [folder.metrics(plan.cell(cause, name, seed))["pd"]["relative"] for seed in plan.seeds]
+        for name in (plan.activations[0], activation)
+    )
+    changes = over_seeds.ratios(ours, baseline)
+    if None in changes:
         return None
-    changes = [value / baseline - 1 for baseline, value in pairs]
-    return {"activation": plan.label(activation), "value": statistics.fmean(changes), "interval": _interval(changes)}
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if len(known) == len(values) else None
-
-
-def _interval(values: Sequence[float]) -> list[float] | None:
-    return list(prediction_difference.interval_over_seeds(values)) if len(values) > 1 else None
+    return {
+        "activation": plan.label(activation),
+        "value": over_seeds.mean(changes),
+        "interval": over_seeds.interval(changes),
+    }
 
 
 def _window(config: Config) -> int:

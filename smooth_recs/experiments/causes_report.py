@@ -9,7 +9,7 @@ from typing import Any
 from smooth_recs import workdir as workdirs
 from smooth_recs.experiments import causes_chart, chart_style, formats, page
 from smooth_recs.experiments.runs import flatten
-from smooth_recs.experiments.table import Cell, Table, number
+from smooth_recs.experiments.table import Cell, Table, markdown, number
 
 
 def write(table: Mapping[str, Any], folder: str) -> str:
@@ -101,13 +101,6 @@ def _changes(table: Mapping[str, Any], index: int) -> list[str]:
 def _named(causes: Sequence[Mapping[str, Any]], changes: Sequence[Mapping[str, Any]] = ()) -> str:
     said = [_inside(cause) for cause in causes]
     return "; ".join([f"{name} ({_change(each['value'])})" for name, each in zip(said, changes, strict=False)] or said)
-
-
-def markdown(table: Table) -> str:
-    """A table of a report as Markdown; numbers to the right."""
-    lines = [table.columns, ["---", *["---:"] * (len(table.columns) - 1)]]
-    lines += [[name, *(" ".join(cell.texts) for cell in cells)] for name, cells in table.rows.items()]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _contents(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,10 @@ A folder holds, for each configuration, named by a hash of it:
 
 The lock is the kernel's, on a file that the training process inherits: it is free again the moment that process ends,
 in whatever way. So several commands may share a folder, and where a command is killed and its training goes on, the
-next one waits for that cell instead of training it a second time.
+next one waits for that cell instead of training it a second time. Several machines may share one, too, where its file
+system has locks and the folder has the same path on all of them.
+
+A cell may need others, as a student needs its teacher: they are trained first.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ import signal
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +39,31 @@ from smooth_recs.errors import InputError
 from smooth_recs.experiments.cell_progress import CellProgress, duration
 
 PROGRAM = ("-m", "smooth_recs.bin.train")
+REFERENCE = "@"
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """A run of a grid: what a reader calls it, and its configuration."""
+    """A run of a grid: what a reader calls it, its configuration, and the cells that have to be finished before.
+
+    Where the configuration has the workdir of a cell that it needs, it holds `@KEY`, so that equal runs have equal keys
+    in every folder.
+    """
 
     label: str
     config: Config
+    needs: tuple[Cell, ...] = ()
 
     @functools.cached_property
     def key(self) -> str:
         """Names the cell in its folder; equal configurations have equal keys."""
-        canonical = json.dumps(self.config.to_dict(), sort_keys=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        return _hash(self.config.to_dict())
+
+    @functools.cached_property
+    def kind(self) -> str:
+        """Equal for cells that differ in their seeds alone: these take equally long."""
+        references = {f"{REFERENCE}{need.key}": REFERENCE for need in self.needs}
+        return _hash(replaced({**self.config.to_dict(), "seed": 0}, references))
 
 
 class Folder:
@@ -69,6 +83,12 @@ class Folder:
     def workdir(self, cell: Cell) -> str:
         return str(self._cells / cell.key)
 
+    def config(self, cell: Cell) -> dict[str, Any]:
+        """The configuration as the train binary gets it, with the workdirs of the cells that it needs."""
+        workdirs_of = {f"{REFERENCE}{need.key}": os.path.realpath(self.workdir(need)) for need in cell.needs}
+        found: dict[str, Any] = replaced(cell.config.to_dict(), workdirs_of)
+        return found
+
     def is_finished(self, cell: Cell) -> bool:
         return self._metrics(cell).exists()
 
@@ -86,9 +106,18 @@ class Folder:
         return took if took > 1.0 else None
 
     def seconds_left(self, cells: Sequence[Cell]) -> float | None:
-        """An estimate from the finished cells: their median time for each of the others, one after the other."""
-        took = [seconds for cell in distinct(cells) if (seconds := self.seconds(cell)) is not None]
-        return statistics.median(took) * len(self.unfinished(cells)) if took else None
+        """An estimate for all that are not finished, one after the other.
+
+        Each takes the median time of the finished cells of its kind, or, where there is none, of all.
+        """
+        of_kind: dict[str, list[float]] = {}
+        for cell in distinct(cells):
+            if (seconds := self.seconds(cell)) is not None:
+                of_kind.setdefault(cell.kind, []).append(seconds)
+        every = [seconds for kind in of_kind.values() for seconds in kind]
+        if not every:
+            return None
+        return sum(statistics.median(of_kind.get(cell.kind, every)) for cell in self.unfinished(cells))
 
     def unfinished(self, cells: Sequence[Cell]) -> list[Cell]:
         return [cell for cell in distinct(cells) if not self.is_finished(cell)]
@@ -106,7 +135,9 @@ class Folder:
         return "\n".join([*lines, f"{len(unfinished)} of {len(lines)} cells to do: {time}"])
 
     def run(self, cells: Sequence[Cell]) -> None:
-        """Trains what is not finished, one cell after the other; waits for cells that other processes train.
+        """Trains what is not finished, one cell after the other, and first what it needs.
+
+        Waits for cells that other processes train.
 
         Raises:
           InputError: the folder cannot be written, or the train binary refuses a configuration or its data.
@@ -118,8 +149,9 @@ class Folder:
             raise InputError(f"workdir {self._cells.parent} cannot be used: {error}") from error
         with CellProgress(lambda: self._state(cells)) as progress:
             while waiting := self.unfinished(cells):
-                if not any(self._trained(cell, progress) for cell in waiting):
-                    progress.tick(f"waiting for process {self._holder(waiting[0])}: {waiting[0].label}")
+                ready = [cell for cell in waiting if not self.unfinished(cell.needs)]
+                if not any(self._trained(cell, progress) for cell in ready):
+                    progress.tick(f"waiting for process {self._holder(ready[0])}: {ready[0].label}")
 
     def _trained(self, cell: Cell, progress: CellProgress) -> bool:
         """Trains `cell` to its end; False where another process is at it."""
@@ -132,7 +164,7 @@ class Folder:
 
     def _train(self, cell: Cell, lock: int, progress: CellProgress) -> None:
         path = self._file(cell, "json")
-        workdirs.write_json(str(path), cell.config.to_dict())
+        workdirs.write_json(str(path), self.config(cell))
         command = [sys.executable, *PROGRAM, f"--config={path}", f"--workdir={self.workdir(cell)}"]
         with open(self._file(cell, "log"), "ab") as log:
             process = subprocess.Popen(
@@ -183,11 +215,29 @@ class Folder:
 
 
 def distinct(cells: Sequence[Cell]) -> list[Cell]:
-    """The first cell of each configuration, in order."""
+    """The first cell of each configuration, in order, those that a cell needs before it."""
     first: dict[str, Cell] = {}
     for cell in cells:
-        first.setdefault(cell.key, cell)
+        for one in (*distinct(cell.needs), cell):
+            first.setdefault(one.key, one)
     return list(first.values())
+
+
+def replaced(value: Any, texts: Mapping[str, str]) -> Any:
+    """`value` with other texts in place of those that are keys of `texts`, wherever they stand.
+
+    >>> replaced({"teachers": ("@a", "b")}, {"@a": "runs/a"})
+    {'teachers': ('runs/a', 'b')}
+    """
+    if isinstance(value, Mapping):
+        return {name: replaced(item, texts) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(replaced(item, texts) for item in value)
+    return texts.get(value, value) if isinstance(value, str) else value
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @contextlib.contextmanager

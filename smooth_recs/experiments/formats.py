@@ -6,7 +6,7 @@ from typing import Any
 
 from smooth_recs.experiments.runs import is_number
 
-MISSING = "\N{EN DASH}"
+MISSING, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 
 
 def percent(value: Any) -> str:
@@ -40,7 +40,7 @@ def signed(size: str, value: float) -> str:
     """A formatted absolute value with the sign that `value` has; what shows as zero has none."""
     if size.strip("0.%") == "":
         return size
-    return ("+" if value > 0 else "\N{MINUS SIGN}") + size
+    return ("+" if value > 0 else MINUS) + size
 
 
 def signed_decimal(value: Any) -> str:

@@ -109,7 +109,7 @@ def activation_label(config: Mapping[str, Any]) -> str:
     name = model.get("activation") or ""
     name = str(name.get("class_name") if isinstance(name, dict) else name)
     beta = model.get("beta")
-    widths = [beta[0], beta[-1]] if isinstance(beta, list) and beta else [] if beta is None else [beta]
+    widths = [beta[0], beta[-1]] if isinstance(beta, list | tuple) and beta else [] if beta is None else [beta]
     return f"{_SPELLING.get(name, name)} {' to '.join(map(str, widths))}".strip()
 
 

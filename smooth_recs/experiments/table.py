@@ -48,3 +48,11 @@ def measured(rows: Mapping[str, Sequence[Cell]]) -> dict[str, Sequence[Cell]]:
         for name, cells in rows.items()
         if any(text not in (MISSING, "") for cell in cells for text in cell.texts)
     }
+
+
+def markdown(table: Table) -> str:
+    """A table as Markdown, a note in brackets; numbers to the right."""
+    lines = [table.columns, ["---", *["---:"] * (len(table.columns) - 1)]]
+    names = {name: f"{name} ({table.notes[name]})" if name in table.notes else name for name in table.rows}
+    lines += [[names[name], *(" ".join(cell.texts) for cell in cells)] for name, cells in table.rows.items()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

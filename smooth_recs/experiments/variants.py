@@ -20,14 +20,17 @@ def with_fields(config: Config, fields: Mapping[str, Any]) -> Config:
     An activation without a width has no beta, so that two configurations of one run are equal.
 
     Raises:
-      InputError: a value breaks a rule.
+      InputError: there is no such field, or a value breaks a rule.
 
     >>> from smooth_recs.config import Config
     >>> with_fields(Config(), {"model.activation": "relu", "seed": 7}).model.beta is None
     True
     """
     for path, value in fields.items():
-        config = _with_field(config, path, value)
+        try:
+            config = _with_field(config, path, value)
+        except (AttributeError, TypeError):
+            raise InputError(f"there must be a field of each name, got {path}") from None
     config = from_config.resolved(config)
     validation.validate(config)
     return config
@@ -85,4 +88,6 @@ def label(text: str, config: Config) -> str:
 
 def _with_field(section: Any, path: str, value: Any) -> Any:
     name, _, rest = path.partition(".")
+    if validation.is_section(type(getattr(section, name))) != bool(rest):
+        raise TypeError(path)
     return dataclasses.replace(section, **{name: _with_field(getattr(section, name), rest, value) if rest else value})

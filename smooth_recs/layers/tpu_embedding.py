@@ -61,6 +61,7 @@ class TPUStackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignor
         self.dim = int(dim)
         self.embeddings_initializer = keras_generation.keras().initializers.get(embeddings_initializer)
         configs = {feature.name: self._config(feature) for feature in self.features}
+        self.optimizer = optimizer
         self.embedding = tfrs.layers.embedding.TPUEmbedding(configs, optimizer)
 
     def prepare(self, inputs: Mapping[str, Any]) -> dict[str, Any]:

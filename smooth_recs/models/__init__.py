@@ -1,4 +1,4 @@
-"""Models: ranking, siblings."""
+"""Models: ranking, ensembles, siblings."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 _HOME = {
+    "EnsembleModel": "smooth_recs.models.ensemble",
     "RankingModel": "smooth_recs.models.ranking",
     "SiblingModel": "smooth_recs.models.siblings",
 }

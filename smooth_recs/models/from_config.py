@@ -12,12 +12,17 @@ from smooth_recs import config as config_lib
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.errors import InputError
 from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower
+from smooth_recs.layers.columns import Columns
+from smooth_recs.losses import Ramp
 
 keras_generation.require_legacy("a ranking model (TensorFlow Recommenders)")
 
 import tensorflow_recommenders as tfrs  # noqa: E402  needs the check above
 
+from smooth_recs.layers.tpu_embedding import TPUStackedEmbedding  # noqa: E402
 from smooth_recs.models import interactions  # noqa: E402
+from smooth_recs.models.cost import narrowed  # noqa: E402
+from smooth_recs.models.ensemble import EnsembleModel  # noqa: E402
 from smooth_recs.models.linear import Linear  # noqa: E402
 from smooth_recs.models.ranking import RankingModel  # noqa: E402
 
@@ -29,17 +34,70 @@ def resolved(config: config_lib.Config) -> config_lib.Config:
     return dataclasses.replace(config, model=dataclasses.replace(config.model, beta=beta))
 
 
-def ranking_model(model: config_lib.Model, encoder: Encoder, table_rows: int | None = None) -> RankingModel:
-    """A new, uncompiled model for rows that `encoder` encodes; `table_rows` makes every feature's table that long."""
-    features = [
-        EmbeddedFeature(f.name, table_rows or encoder.table_rows(f), f.max_values, f.combiner)
-        for f in encoder.schema.categorical
-    ]
+def model(
+    config: config_lib.Config,
+    encoder: Encoder,
+    *,
+    total_steps: int = 1,
+    distillation: Any = None,
+) -> RankingModel | EnsembleModel:
+    """A new, uncompiled model for rows that `encoder` encodes: one network, or the ensemble that `config` asks for.
+
+    Args:
+      config, encoder: of the run.
+      total_steps: over which weights of losses change.
+      distillation: see `RankingModel`; each component of an ensemble learns from the teacher.
+
+    Raises:
+      InputError: an activation or an interaction that is not possible, or an ensemble that cannot be narrowed.
+    """
+    config = narrowed(config, encoder)
+    tpu = _tpu_optimizer(config, total_steps)
+    if config.ensemble.components == 1:
+        return ranking_model(config.model, encoder, distillation, tpu)
+    ensemble = config.ensemble
+    stale = EnsembleModel(_components(config, encoder, tpu=tpu)) if ensemble.stale_steps else None
+    return EnsembleModel(
+        _components(config, encoder, distillation, tpu),
+        average=ensemble.average,
+        deployed=ensemble.deployed,
+        init=ensemble.init,
+        decorrelation=Ramp(ensemble.decorrelation, total_steps),
+        codistillation=Ramp(ensemble.codistillation, total_steps),
+        stale=stale,
+        stale_steps=ensemble.stale_steps,
+    )
+
+
+def ranking_model(model: config_lib.Model, encoder: Encoder, distillation: Any = None, tpu: Any = None) -> RankingModel:
+    """One network, with tables of its own; the arguments are those of `model`, and the optimizer of tables on a TPU."""
+    features = _features(encoder)
+    embeddings = _embeddings(features, model, tpu) if features else None
+    return _network(model, encoder, embeddings, _linear(model, encoder, features), distillation)
+
+
+def _components(
+    config: config_lib.Config, encoder: Encoder, distillation: Any = None, tpu: Any = None
+) -> list[RankingModel]:
+    """Of an ensemble, with embeddings side by side in one table, or in a table each."""
+    model, count = config.model, config.ensemble.components
+    features = _features(encoder)
+    linear = _linear(model, encoder, features)
+    if not features:
+        embeddings: list[Any] = [None] * count
+    elif config.ensemble.tables == "separate":
+        embeddings = [_embeddings(features, model, tpu) for _ in range(count)]
+    else:
+        shared = _embeddings(features, dataclasses.replace(model, embedding_dim=count * model.embedding_dim), tpu)
+        embeddings = [Columns(shared, k, count, name=f"columns_{k}") for k in range(count)]
+    return [_network(model, encoder, own, linear, distillation, k) for k, own in enumerate(embeddings)]
+
+
+def _network(
+    model: config_lib.Model, encoder: Encoder, embeddings: Any, linear: Any, distillation: Any, component: int = 0
+) -> RankingModel:
+    check(model, encoder)
     numeric = [feature.name for feature in encoder.schema.numeric]
-    if model.interaction == "dot" and not features:
-        raise InputError(
-            "model.interaction must be concat or cross where the schema has no categorical feature, got dot"
-        )
 
     def tower(units: tuple[int, ...], activation: Any, name: str, dropout_seed: int) -> Tower:
         return Tower(
@@ -50,7 +108,8 @@ def ranking_model(model: config_lib.Model, encoder: Encoder, table_rows: int | N
             clip=model.clip or None,
             dropout=model.dropout,
             l2=model.l2,
-            dropout_seed=dropout_seed,  # the same units in all siblings: dropout is not what differs between them
+            # Siblings drop the same units, since dropout is not what differs between them; components drop others.
+            dropout_seed=dropout_seed + 10_000 * component,
             name=name,
         )
 
@@ -58,17 +117,49 @@ def ranking_model(model: config_lib.Model, encoder: Encoder, table_rows: int | N
     widest = next(iter(_widths(model)), None)
     bottom = [_activation(model, widest) for _ in model.bottom_units]
     return RankingModel(
-        embeddings=_embeddings(features, model) if features else None,
+        embeddings=embeddings,
         numeric=numeric,
         bottom_stack=tower(model.bottom_units, bottom, "bottom", 1000) if has_bottom else None,
         interaction=interactions.by_name(model.interaction),
         top_stack=tower(model.hidden_units, layer_activations(model), "top", 2000),
-        linear=Linear(features, numeric, name="linear") if model.linear else None,
+        linear=linear,
+        distillation=distillation,
     )
 
 
-def _embeddings(features: list[EmbeddedFeature], model: config_lib.Model) -> StackedEmbedding:
+def _features(encoder: Encoder) -> list[EmbeddedFeature]:
+    return [
+        EmbeddedFeature(f.name, encoder.table_rows(f), f.max_values, f.combiner) for f in encoder.schema.categorical
+    ]
+
+
+def _embeddings(features: list[EmbeddedFeature], model: config_lib.Model, tpu: Any) -> Any:
+    if tpu is not None:
+        return TPUStackedEmbedding(features, model.embedding_dim, optimizer=tpu, name="embeddings")
     return StackedEmbedding(features, model.embedding_dim, admission=model.admission, name="embeddings")
+
+
+def _tpu_optimizer(config: config_lib.Config, total_steps: int) -> Any:
+    """The one of embedding tables on a TPU, which updates them itself; None elsewhere."""
+    if config.distribution.strategy != "tpu":
+        return None
+    if config.model.admission:
+        raise InputError(f"model.admission must be 0 with distribution.strategy tpu, got {config.model.admission}")
+    return _sparse_optimizer(config.train, total_steps)
+
+
+def _linear(model: config_lib.Model, encoder: Encoder, features: list[EmbeddedFeature]) -> Linear | None:
+    numeric = [feature.name for feature in encoder.schema.numeric]
+    return Linear(features, numeric, name="linear") if model.linear else None
+
+
+def check(model: config_lib.Model, encoder: Encoder) -> None:
+    """Raises InputError for an activation or an interaction that is not possible."""
+    layer_activations(model)
+    if model.interaction == "dot" and not encoder.schema.categorical:
+        raise InputError(
+            "model.interaction must be concat or cross where the schema has no categorical feature, got dot"
+        )
 
 
 def layer_activations(model: config_lib.Model) -> list[Any]:
@@ -94,27 +185,35 @@ def _activation(model: config_lib.Model, beta: float | None) -> Any:
         raise InputError(f"model.activation or model.beta: {error}") from error
 
 
-def optimizer(model: RankingModel, train: config_lib.Train, total_steps: int) -> Any:
+def optimizer(model: RankingModel | EnsembleModel, train: config_lib.Train, total_steps: int) -> Any:
     """Adagrad for the embeddings (sparse updates) and the configured optimizer for everything else.
 
     Keras' legacy optimizers, because their sparse Adagrad is one fused op and the TPU embedding takes no others.
     """
     legacy = tf.keras.optimizers.legacy
-
-    def rate(initial: float) -> Any:
-        if train.final_learning_rate_share == 1:
-            return initial
-        final = initial * train.final_learning_rate_share
-        return tf.keras.optimizers.schedules.PolynomialDecay(initial, total_steps, final)
-
     clipping = {"global_clipnorm": train.clip_norm} if train.clip_norm else {}
     dense = {
         "adagrad": lambda r: legacy.Adagrad(r, initial_accumulator_value=train.initial_accumulator, **clipping),
         "adam": lambda r: legacy.Adam(r, **clipping),
         "sgd": lambda r: legacy.SGD(r, **clipping),
     }
-    sparse = legacy.Adagrad(rate(train.embedding_learning_rate), initial_accumulator_value=train.initial_accumulator)
-    pairs = [(dense[train.dense_optimizer](rate(train.dense_learning_rate)), lambda: model.dense_variables)]
-    if model.embeddings is not None:
+    dense_rate = _rate(train.dense_learning_rate, train, total_steps)
+    pairs = [(dense[train.dense_optimizer](dense_rate), lambda: model.dense_variables)]
+    if model.embedding_layers:
+        shared = [getattr(layer, "shared", layer) for layer in model.embedding_layers]
+        on_tpu = [layer.optimizer for layer in shared if isinstance(layer, TPUStackedEmbedding)]
+        sparse = on_tpu[0] if on_tpu else _sparse_optimizer(train, total_steps)
         pairs.append((sparse, lambda: model.embedding_variables))
     return tfrs.experimental.optimizers.CompositeOptimizer(pairs)
+
+
+def _sparse_optimizer(train: config_lib.Train, total_steps: int) -> Any:
+    rate = _rate(train.embedding_learning_rate, train, total_steps)
+    return tf.keras.optimizers.legacy.Adagrad(rate, initial_accumulator_value=train.initial_accumulator)
+
+
+def _rate(initial: float, train: config_lib.Train, total_steps: int) -> Any:
+    if train.final_learning_rate_share == 1:
+        return initial
+    final = initial * train.final_learning_rate_share
+    return tf.keras.optimizers.schedules.PolynomialDecay(initial, total_steps, final)

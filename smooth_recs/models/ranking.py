@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -13,10 +13,10 @@ keras_generation.require_legacy("RankingModel (TensorFlow Recommenders)")
 
 import tensorflow_recommenders as tfrs  # noqa: E402  needs the check above
 
-Features = Mapping[str, tf.Tensor]
+from smooth_recs.models.ranker import Features, Ranker, batch_mean  # noqa: E402
 
 
-class RankingModel(tfrs.models.Model):
+class RankingModel(Ranker):
     """Predicts the probability of engagement: sigmoid(top(interaction(embeddings, bottom(numeric)))) (section 2).
 
     Any part may be left out, but there must be embeddings or numeric features.
@@ -32,6 +32,9 @@ class RankingModel(tfrs.models.Model):
       outputs: how many labels are predicted.
       task: maps (labels, logits, sample_weight) to a loss per example [batch]; default: a `tfrs.tasks.Ranking` with
         the logistic loss.
+      distillation: maps (the labels' loss per example [batch], logits [batch, outputs], features, steps made) to what
+        is minimised per example [batch], before it is weighted, such as `models.distillation.Distillation`; None
+        minimises the labels' loss, which is what is reported with both.
 
     Inputs: {name: tensor}, encoded (`data.encoding.Encoder`). Output: probabilities, float32 [batch], or [batch,
     outputs] for several outputs.
@@ -61,10 +64,11 @@ class RankingModel(tfrs.models.Model):
         linear: Any = None,
         outputs: int = 1,
         task: Callable[..., tf.Tensor] | None = None,
+        distillation: Callable[..., tf.Tensor] | None = None,
     ) -> None:
         if embeddings is None and not numeric:
             raise ValueError("a RankingModel needs embeddings or numeric features, got neither")
-        super().__init__()
+        super().__init__(outputs)
         keras = keras_generation.keras()
         self.embeddings = embeddings
         self.numeric = tuple(numeric)
@@ -72,66 +76,72 @@ class RankingModel(tfrs.models.Model):
         self.interaction = interaction
         self.top_stack = top_stack
         self.linear = linear
-        self.outputs = outputs
         self.output_layer = keras.layers.Dense(outputs, name="logits")
         self.task = task or tfrs.tasks.Ranking(
             loss=keras.losses.BinaryCrossentropy(from_logits=True, reduction=keras.losses.Reduction.NONE)
         )
-        self.loss_mean = keras.metrics.Mean(name="loss")
+        self.distillation = distillation
 
-    def logits(self, features: Features, training: bool = False) -> tf.Tensor:
-        """Log-odds of the outputs, float32 [batch, outputs]."""
-        embedded = None if self.embeddings is None else self.embeddings(features, training=training)
+    def logits(self, features: Features, training: bool = False, embedded: tf.Tensor | None = None) -> tf.Tensor:
+        """Log-odds of the outputs, float32 [batch, outputs]; `embedded`: the embeddings, looked up already."""
+        logits = self.deep_logits(features, training, embedded)
+        return logits if self.linear is None else logits + self.linear(features)
+
+    def deep_logits(self, features: Features, training: bool = False, embedded: tf.Tensor | None = None) -> tf.Tensor:
+        """`logits` without the linear part."""
+        if embedded is None and self.embeddings is not None:
+            embedded = self.embeddings(features, training=training)
         dense = None
         if self.numeric:
             dense = tf.concat([tf.cast(features[name], tf.float32) for name in self.numeric], axis=1)
             dense = dense if self.bottom_stack is None else self.bottom_stack(dense, training=training)
         hidden = self.top_stack(self.interaction(embedded, dense), training=training)
-        logits = tf.cast(self.output_layer(hidden), tf.float32)
-        return logits if self.linear is None else logits + self.linear(features)
-
-    def call(self, inputs: Features, training: bool = False) -> tf.Tensor:
-        probabilities = tf.sigmoid(self.logits(inputs, training=training))
-        return tf.squeeze(probabilities, axis=1) if self.outputs == 1 else probabilities
+        return tf.cast(self.output_layer(hidden), tf.float32)
 
     def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
         """This device's share of the mean loss of a batch: the sum over the devices is the loss of the whole batch."""
         features, labels, weight = keras_generation.keras().utils.unpack_x_y_sample_weight(inputs)
         logits = self.logits(features, training=training)
-        labels = tf.reshape(tf.cast(labels, tf.float32), tf.shape(logits))
-        per_example = self.task(labels, logits, sample_weight=weight, training=training, compute_metrics=False)
+        per_example = self.label_loss(labels, logits, weight)
         self.loss_mean.update_state(per_example)
-        return tf.reduce_sum(per_example) / _examples_on_all_devices(per_example)
+        if training and self.distillation is not None:
+            per_example = self.objective(labels, logits, weight, features, self.optimizer.iterations)
+        return batch_mean(per_example)
 
-    def train_step(self, inputs: Any) -> dict[str, tf.Tensor]:
-        with tf.GradientTape() as tape:
-            loss = self.compute_loss(inputs, training=True)
-            if self.losses:
-                loss += tf.add_n(self.losses) / tf.distribute.get_strategy().num_replicas_in_sync
-        variables = self.trainable_variables
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        return {"loss": self.loss_mean.result()}
+    def label_loss(self, labels: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor | None = None) -> tf.Tensor:
+        """The task's loss for each example, weighted, [batch]."""
+        labels = tf.reshape(tf.cast(labels, tf.float32), tf.shape(logits))
+        return self.task(labels, logits, sample_weight=weight, compute_metrics=False)
 
-    def test_step(self, inputs: Any) -> dict[str, tf.Tensor]:
-        self.compute_loss(inputs, training=False)
-        return {"loss": self.loss_mean.result()}
+    def objective(
+        self, labels: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor | None, features: Features, iterations: Any
+    ) -> tf.Tensor:
+        """What is minimised for each example after so many steps, weighted, [batch]."""
+        if self.distillation is None:
+            return self.label_loss(labels, logits, weight)
+        return weighted(self.distillation(self.label_loss(labels, logits), logits, features, iterations), weight)
+
+    def with_embeddings(self, embeddings: Any) -> RankingModel:
+        """A model of the same layers but for the embeddings."""
+        other = RankingModel(
+            embeddings=embeddings,
+            numeric=self.numeric,
+            bottom_stack=self.bottom_stack,
+            interaction=self.interaction,
+            top_stack=self.top_stack,
+            linear=self.linear,
+            outputs=self.outputs,
+            task=self.task,
+        )
+        other.output_layer = self.output_layer
+        return other
 
     @property
-    def embedding_variables(self) -> list[tf.Variable]:
-        """Variables with sparse gradients: the embeddings, and the table of a `models.linear.Linear` part."""
-        parts = (self.embeddings, getattr(self.linear, "table", None))
-        return [variable for part in parts if part is not None for variable in part.trainable_variables]
-
-    @property
-    def dense_variables(self) -> list[tf.Variable]:
-        """All other trainable variables."""
-        sparse = {variable.ref() for variable in self.embedding_variables}
-        return [variable for variable in self.trainable_variables if variable.ref() not in sparse]
+    def embedding_layers(self) -> list[Any]:
+        """The embeddings, and the table of a `models.linear.Linear` part."""
+        return [part for part in (self.embeddings, getattr(self.linear, "table", None)) if part is not None]
 
 
-def _examples_on_all_devices(per_example: tf.Tensor) -> tf.Tensor:
-    """float32, at least 1. Devices get unequal parts of a last batch, perhaps none: a mean of their means is wrong."""
-    examples = tf.cast(tf.shape(per_example)[0], tf.float32)
-    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-        examples = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, examples)
-    return tf.maximum(examples, 1.0)
+def weighted(per_example: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
+    """[batch], times weights [batch] or [batch, 1] where there are any."""
+    return per_example if weight is None else per_example * tf.reshape(tf.cast(weight, per_example.dtype), [-1])

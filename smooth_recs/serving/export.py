@@ -39,7 +39,8 @@ def save(model: Any, encoder: Encoder, base: str) -> str:
     """Writes a SavedModel as the next version under `base`, whole or not at all.
 
     Args:
-      model: a Keras model that maps encoded features to probabilities; learned activations become constants.
+      model: a Keras model that maps encoded features to probabilities; learned activations become constants. Of a
+        model that has one, its `deployed_model()` is saved: of an ensemble whose first component predicts, that alone.
       encoder: maps raw features to encoded ones.
       base: folder of versions: the export is `base/VERSION`, with VERSION one above the highest that is there.
 
@@ -51,7 +52,8 @@ def save(model: Any, encoder: Encoder, base: str) -> str:
     target = os.path.join(base, str(max(versions, default=0) + 1))
     beside = tempfile.mkdtemp(prefix=".writing-", dir=base)
     try:
-        module = ServingModule(model, encoder)
+        deployed = getattr(model, "deployed_model", lambda: model)()
+        module = ServingModule(deployed, encoder)
         tf.saved_model.save(module, beside, signatures={"serving_default": module.serve})
         os.chmod(beside, 0o755)
         os.rename(beside, target)

@@ -166,6 +166,17 @@ def test_held_out_rows_come_with_their_raw_features_where_asked_for(one, gather)
     tf.nest.map_structure(np.testing.assert_array_equal, source.encoder(raw), held_out["features"])
 
 
+@pytest.mark.parametrize("start", [0, 11])
+def test_training_rows_come_with_their_raw_features_where_asked_for(one, gather, start):
+    _, source, training, _ = one
+    rows = gather(source.train(start, raw=True))
+    raw = rows.pop("raw")
+    expected = tf.nest.map_structure(lambda values: values[start:], training)
+    tf.nest.map_structure(np.testing.assert_array_equal, rows, expected)
+    assert raw["word"].tolist() == [f"w{row}".encode() for row in rows_of(rows)]
+    tf.nest.map_structure(np.testing.assert_array_equal, source.encoder(raw), rows["features"])
+
+
 TIME = table(0, ROWS)["time"]
 BY_TIME = np.argsort(TIME, kind="stable").tolist()
 ORDER = {

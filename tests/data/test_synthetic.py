@@ -63,6 +63,16 @@ def test_held_out_rows_come_with_their_raw_features_where_asked_for() -> None:
     tf.nest.map_structure(lambda a, b: np.testing.assert_allclose(a, b, 1e-6), log.encoder(raw), plain["features"])
 
 
+@pytest.mark.parametrize("start", [0, 20_000])
+def test_training_rows_come_with_their_raw_features_where_asked_for(start: int) -> None:
+    log = source(examples=30_000, eval_examples=50)
+    assert sum(len(chunk["label"]) for chunk in log.train(start, raw=True)) == 30_000 - start
+    for rows, plain in zip(log.train(start, raw=True), log.train(start), strict=True):
+        raw = rows.pop("raw")
+        tf.nest.map_structure(np.testing.assert_array_equal, rows, plain)
+        tf.nest.map_structure(lambda a, b: np.testing.assert_allclose(a, b, 1e-6), log.encoder(raw), plain["features"])
+
+
 def test_any_position_can_be_started_from() -> None:
     log = source(examples=40_000, eval_examples=10)
     whole = columns(log.train())

@@ -15,18 +15,22 @@ import time
 import pytest
 from source_imports import ROOT
 
-from smooth_recs.config import Config, Data, Model
+from smooth_recs.config import Config, Data, Model, Train
 from smooth_recs.errors import InputError
 from smooth_recs.experiments import cell_progress, cells, variants
 from smooth_recs.experiments.cells import Cell, Folder
 
 STEPS = 6
 # Takes the flags of the train binary. Like it, goes on where it was, and renames its result into place. Every start and
-# every step leave a line: a step that is repeated, or done by two processes at once, shows. Failures are by seed.
+# every step leave a line: a step that is repeated, or done by two processes at once, shows. Failures are by seed, and
+# where the run that it is to start from is not finished.
 TRAIN = f"""
 import json, os, sys, time
 flags = dict(flag.lstrip("-").split("=", 1) for flag in sys.argv[1:])
-seed = json.load(open(flags["config"]))["seed"]
+config = json.load(open(flags["config"]))
+seed, needed = config["seed"], config["train"]["warm_start"]
+if needed and not (os.path.isabs(needed) and os.path.exists(os.path.join(needed, "metrics.json"))):
+    sys.exit(1)
 if seed > 100:
     print("some talk")
     print("error: no such file: x", file=sys.stderr)
@@ -48,10 +52,16 @@ os.rename(trace + "-new", os.path.join(flags["workdir"], "metrics.json"))
 # Like a binary: it does not load TensorFlow.
 DRIVER = """
 import sys
-from smooth_recs.config import Config
+from smooth_recs.config import Config, Train
 from smooth_recs.experiments import cells
 cells.PROGRAM = [sys.argv[1]]
-cells.Folder(sys.argv[2]).run([cells.Cell(f"seed {seed}", Config(seed=seed)) for seed in range(int(sys.argv[3]))])
+chained = sys.argv[4:] == ["chained"]
+run = []
+for seed in range(int(sys.argv[3])):
+    needs = tuple(run[-1:]) if chained else ()
+    config = Config(seed=seed, train=Train(warm_start="".join("@" + cell.key for cell in needs)))
+    run.append(cells.Cell(f"seed {seed}", config, needs))
+cells.Folder(sys.argv[2]).run(run)
 """
 
 
@@ -70,14 +80,17 @@ def program(tmp_path, monkeypatch):
 
 @pytest.fixture
 def start(tmp_path, program):
-    """Starts a process, in a group of its own, that trains seeds 0 to n - 1 in `tmp_path / "grid"`."""
+    """Starts a process, in a group of its own, that trains seeds 0 to n - 1 in `tmp_path / "grid"`.
+
+    `chained` ones start from the one before.
+    """
     folder = tmp_path / "smooth_recs" / "bin"
     folder.mkdir(parents=True)
     (folder / "driver.py").write_text(DRIVER)
     started = []
 
-    def run(count):
-        command = [sys.executable, folder / "driver.py", program, tmp_path / "grid", str(count)]
+    def run(count, *how):
+        command = [sys.executable, folder / "driver.py", program, tmp_path / "grid", str(count), *how]
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(ROOT)}, start_new_session=True
         )
@@ -195,6 +208,40 @@ def test_several_commands_share_a_folder(tmp_path, start):
     assert sum(bool(output) for output in outputs) > 1, "one command trained all"
 
 
+def chain(*seeds):
+    """Cells of which each starts from the one before."""
+    found = []
+    for seed in seeds:
+        needs = tuple(found[-1:])
+        config = Config(seed=seed, train=Train(warm_start="".join(f"@{cell.key}" for cell in needs)))
+        found.append(Cell(f"seed {seed}", config, needs))
+    return found
+
+
+def test_what_a_cell_needs_is_trained_first_and_once(tmp_path, capsys):
+    folder, (first, second, third) = Folder(str(tmp_path / "grid")), chain(1, 2, 3)
+    assert [line.split()[-1] for line in folder.outline([third]).splitlines()[:-1]] == ["1", "2", "3"]
+    folder.run([third, second, Cell("seed 2, started from 1 too", second.config, second.needs), *grid(4)])
+    ends = [line.split(",")[0].split("  ")[1] for line in capsys.readouterr().out.splitlines()]
+    assert ends == ["seed 1", "seed 2", "seed 3", "seed 4"]
+    assert list(traces(tmp_path / "grid").values()) == [["start", *all_steps()]] * 4
+    given = json.loads((tmp_path / "grid" / "cells" / f"{third.key}.json").read_text())
+    assert given["train"]["warm_start"] == os.path.realpath(folder.workdir(second))
+    assert folder.config(first)["train"]["warm_start"] == ""
+
+
+def test_the_folder_may_be_reached_by_another_path(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path)
+    _, second = chain(1, 2)
+    assert Folder(str(tmp_path / "link")).config(second) == Folder(str(tmp_path)).config(second)
+
+
+def test_several_commands_share_cells_that_need_each_other(tmp_path, start):
+    processes = [start(3, "chained") for _ in range(2)]
+    assert [process.wait(timeout=60) for process in processes] == [0, 0]
+    assert list(traces(tmp_path / "grid").values()) == [["start", *all_steps()]] * 3
+
+
 def test_an_interrupted_command_stops_its_training(tmp_path, start):
     process = start(1)
     wait_for(lambda: any("step 1" in trace for trace in traces(tmp_path / "grid").values()))
@@ -265,6 +312,16 @@ def test_the_time_that_is_left_follows_from_the_median(tmp_path):
     assert folder.seconds(five[0]) == 60.0
     assert folder.seconds_left(five) == 2 * 30.0
     assert folder.seconds_left([*five, *five]) == 2 * 30.0
+
+
+def test_cells_of_another_kind_take_another_time(tmp_path):
+    folder, (teacher, student) = Folder(str(tmp_path)), chain(1, 2)
+    _, other_student = chain(3, 2)
+    unlike = Cell("unlike", Config(model=Model(hidden_units=(8,))))
+    for cell, seconds in ((teacher, 100.0), (student, 20.0)):
+        finished_in(tmp_path, cell, seconds)
+    assert folder.seconds_left([teacher, student, other_student]) == 100.0 + 20.0
+    assert folder.seconds_left([teacher, student, unlike]) == 60.0
 
 
 def test_an_outline_lists_every_cell_once(tmp_path):

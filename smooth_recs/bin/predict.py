@@ -1,0 +1,36 @@
+"""Predicts with an export: a file with a probability a row, which smooth_recs.bin.compare reads.
+
+  python -m smooth_recs.bin.predict --export=runs/demo/export/replica_0 --config=runs/demo/config.json \\
+      --output=predictions.parquet
+  python -m smooth_recs.bin.predict --export=models/ranker/3 --config=runs/new/config.json --data=logs/monday.csv \\
+      --key=user,item --output=monday.csv.gz
+
+The rows are those that --config holds out, or with --data all good rows of other files, read as --config says. The
+columns are row (counted from 0), those of --key, query_id (a fingerprint) and weight where the data have them, label
+and prediction. By its name the file is .csv, .csv.gz, .tfrecord, .tfrecord.gz or .parquet, and it is there whole or not
+at all; cache/ beside it holds what a first pass over the data found.
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+from smooth_recs.bin import command, config_flag
+
+_EXPORT = command.required_string("export", "a SavedModel, or a folder of its versions")
+_CONFIG = config_flag.define()
+_OUTPUT = command.required_string("output", "the file to write")
+_DATA = flags.DEFINE_string("data", None, "files in place of those of --config: a path, a folder or a glob")
+_KEY = flags.DEFINE_list("key", [], "single-valued features that are written beside each prediction")
+
+
+def main() -> None:
+    from smooth_recs.serving import predicting
+
+    wish = predicting.Wish(str(_EXPORT.value), _CONFIG.value, str(_OUTPUT.value), _DATA.value, tuple(_KEY.value))
+    rows = predicting.predict(wish)
+    print(f"predictions  {rows:,} rows in {wish.output}")
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,70 @@
+"""Trains several pairs of siblings for each variant of a configuration, and shows what each trades for what.
+
+  python -m smooth_recs.bin.sweep --config=configs/sweeps/figure4.py --workdir=runs/figure4
+  python -m smooth_recs.bin.sweep --config=configs/demo.py --workdir=runs/sweep --pairs=5 \\
+      --activations=relu,smelu:0.1:0.2:0.4,swish:10:5 --grid=model.norm_value=1.0,1.4 --dry_run
+
+The first variant is the baseline, which for figure 4 is ReLU. Every pair is a run of its own under WORKDIR/cells/, so
+the command can be killed at any time and started again, and several may share a workdir. A command that is killed
+leaves its last training to end by itself.
+
+--choose picks a variant, and says on pairs that did not choose it how sure it is that it is better; --confirm does so
+with fresh seeds. Leaves results.json, results.csv, tensorboard/, results.md, report.html, figure4.png and figure4.svg,
+and with a goal choice.json and chosen.py, a configuration for --config.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from absl import flags
+
+from smooth_recs.bin import command, config_flag, sweep_flags
+
+_CONFIG = config_flag.define(read=sweep_flags.read)
+_WORKDIR = command.required_string("workdir", "folder that receives the runs and the results")
+_ACTIVATIONS = flags.DEFINE_string(
+    "activations", "", "with commas: names, name:beta:beta:... or dictionaries of a layer; the first is the baseline"
+)
+_GRID = flags.DEFINE_multi_string("grid", [], "FIELD=VALUE,VALUE,... of --config; once for each field that is varied")
+_PAIRS = flags.DEFINE_integer(
+    "pairs", None, "pairs of siblings for each variant, a seed each (default: 3, or what the file says)", lower_bound=1
+)
+_CHOOSE = flags.DEFINE_string(
+    "choose",
+    None,
+    "what is wanted: 'min pd subject to per_query_auc_loss <= relu', 'min per_query_auc_loss subject to pd <= 0.08'; "
+    "bounds name a number or a variant (relu, relu + 0.5%), several are joined by and (default: what the file says)",
+)
+_CONFIRM = flags.DEFINE_integer(
+    "confirm",
+    0,
+    "pairs with fresh seeds, of the chosen variant and the baseline, that tell whether it is really better",
+)
+_HALVING = flags.DEFINE_boolean(
+    "halving", False, "a cheap search: one pair of all variants, a second one of the half nearest the front, and so on"
+)
+_DRY_RUN = flags.DEFINE_boolean(
+    "dry_run", False, "list the variants with their cost, the runs and their time, train nothing"
+)
+
+
+def main() -> None:
+    from smooth_recs.experiments import choosing, halving, sweeping
+
+    sweep = sweep_flags.sweep(_CONFIG.value, str(_ACTIVATIONS.value), _GRID.value, _PAIRS.value)
+    sweep = dataclasses.replace(sweep, choose=sweep.choose if _CHOOSE.value is None else _CHOOSE.value)
+    workdir, way = str(_WORKDIR.value), choosing.Way(_CONFIRM.value, bool(_HALVING.value))
+    if not _DRY_RUN.value:
+        print(choosing.run(sweep, workdir, way))
+        return
+    choosing.parsed(sweep, way)
+    print(sweeping.outline(sweep, workdir))
+    if way.halve:
+        print(f"--halving trains {halving.outline(len(sweep.variants), len(sweep.seeds))} of these")
+    if way.confirm:
+        print(f"--confirm trains {way.confirm} more of the chosen variant and of each that it is compared with")
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,73 @@
+"""The figures by name, one after the other, and the page that holds them."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import os
+import platform
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from smooth_recs import workdir as workdirs
+from smooth_recs.errors import InputError
+from smooth_recs.experiments import formats, page
+from smooth_recs.experiments.figures import activations, curves, minima, surfaces
+from smooth_recs.experiments.figures.section import Section
+from smooth_recs.experiments.figures.settings import NAMES, Settings
+from smooth_recs.experiments.table import Cell, Table
+from smooth_recs.version import __version__
+
+_MAKE: tuple[Callable[[Settings, Path], Section], ...] = (activations.make, curves.make, surfaces.make, minima.make)
+FIGURES = dict(zip(NAMES, _MAKE, strict=True))
+_VERSIONED = ("tensorflow", "numpy", "matplotlib")
+
+
+def opened(workdir: str) -> Path:
+    """The folder for the figures, made where it does not exist; InputError where it cannot be used."""
+    workdirs.check_output("--workdir", os.path.join(workdir, "figures.html"))
+    return Path(workdir)
+
+
+def sections(names: Sequence[str], settings: Settings, folder: Path) -> list[Section]:
+    """Makes the figures `names` in `folder`, and prints which files each leaves.
+
+    Raises:
+      InputError: one is not the name of a figure.
+    """
+    for name in names:
+        if name not in FIGURES:
+            raise InputError(f"--only must be of {', '.join(FIGURES)}, got {name!r}")
+    made = []
+    for name in (name for name in FIGURES if name in names):
+        made.append(FIGURES[name](settings, folder))
+        print(f"{name:<12} {' '.join(str(folder / file) for file in made[-1].files)}", flush=True)
+    return made
+
+
+def write_page(made: Sequence[Section], settings: Settings, folder: Path) -> str:
+    """Writes figures.html into `folder`; returns its path."""
+    output = str(folder / "figures.html")
+    contents = {
+        "sections": made,
+        "settings": _table(dataclasses.asdict(settings)),
+        "versions": _table(_versions()),
+        "command": workdirs.command(),
+    }
+    page.write("figures.html.j2", contents, output)
+    return output
+
+
+def _table(values: dict[str, Any]) -> Table:
+    rows = {name: [Cell((formats.setting(_plain(value)),))] for name, value in values.items()}
+    return Table(("", "Value"), rows, numeric=False)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _versions() -> dict[str, str]:
+    packages = {name: importlib.metadata.version(name) for name in _VERSIONED}
+    return {"smooth_recs": __version__, "python": platform.python_version(), **packages}

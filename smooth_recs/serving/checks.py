@@ -1,0 +1,155 @@
+"""What every export must show before it ships, in a process with nothing but the loader of TensorFlow Serving.
+
+Loaded there, it predicts what the trained model does: in batches of 1, 2 and 1,000 rows, in another order of rows, for
+ids beyond 2^31, for unseen, empty, missing and non-UTF-8 values, for NaN and infinite numbers, and through each of its
+signatures. Inputs of a wrong type or shape are refused, and nothing has to be compiled by XLA.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from smooth_recs.data.schema import Schema
+from smooth_recs.serving import asking, declared, raw_batches
+from smooth_recs.serving.asking import Answer, Answers, Request
+from smooth_recs.serving.c_api import LoaderError
+from smooth_recs.serving.declared import CLASSIFY, LOGITS, OF_EXAMPLES, RAW, REGRESS, CheckFailed
+from smooth_recs.serving.raw_batches import Batch
+
+ROWS = 1_000
+TOLERANCE = 1e-6
+
+_OTHER_TYPES = {"int64": np.int32, "float32": np.float64, "string": np.int64}
+
+Numbers = npt.NDArray[np.float64]
+Predict = Callable[[Batch], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Passed:
+    """`checks`: how many; `largest_difference` of a probability from the trained model's; `load_seconds`."""
+
+    checks: int
+    largest_difference: float
+    load_seconds: float
+
+
+class _Check(NamedTuple):
+    """`expected`: the probabilities [n]; None: the request must be refused. `words`: of each row, where known."""
+
+    name: str
+    request: Request
+    expected: Numbers | None
+    words: list[str] | None = None
+
+
+def check(export: str, schema: Schema, rows: Batch, predict: Predict) -> Passed:
+    """Puts an export through all checks.
+
+    Args:
+      export: the folder with `saved_model.pb`.
+      schema: of its features.
+      rows: raw rows of the log, by feature, 1,000 of them where batches are to be that large.
+      predict: the trained model, from raw rows to probabilities [n].
+
+    Raises:
+      CheckFailed: a check failed.
+    """
+    planned = list(_planned(schema, rows, predict))
+    try:
+        answers = asking.ask(export, [each.request for each in planned])
+    except LoaderError as error:
+        raise CheckFailed(f"check failed: loading the export: {_line(str(error))}") from error
+    declared.check_compilation(export)
+    declared.check_signatures(schema, answers.signatures)
+    known = [(each, answer) for each, answer in zip(planned, answers.answers, strict=True) if _applies(each, answers)]
+    differences = [_judged(each, answer) for each, answer in known]
+    return Passed(len(known) + len(answers.signatures) + 1, max(differences), answers.seconds)
+
+
+def _planned(schema: Schema, rows: Batch, predict: Predict) -> Iterator[_Check]:
+    for name, batch, words in _batches(schema, rows):
+        expected = np.asarray(predict(batch), np.float64).reshape(-1)
+        yield _Check(name, Request(RAW, batch), expected, words)
+        yield _Check(name, Request(LOGITS, batch), expected, words)
+        serialized = raw_batches.examples(schema, batch)
+        for signature, taken in OF_EXAMPLES.items():
+            yield _Check(name, Request(signature, {taken: serialized}), expected, words)
+    three = raw_batches.take(rows, np.arange(3) % raw_batches.size(rows))
+    for name, batch in _wrong(three):
+        for signature in (RAW, LOGITS):
+            yield _Check(name, Request(signature, batch), None)
+    for signature, taken in OF_EXAMPLES.items():
+        for name, texts in (("what is no tf.Example", [b"\xff\xff"]), ("tf.Examples of shape [1, 1]", [[b""]])):
+            yield _Check(name, Request(signature, {taken: np.array(texts, object)}), None)
+
+
+def _batches(schema: Schema, rows: Batch) -> Iterator[tuple[str, Batch, list[str] | None]]:
+    count = raw_batches.size(rows)
+    for number in (1, 2, count):
+        yield f"a batch of {number:,}", raw_batches.take(rows, np.arange(number) % count), None
+    yield "permuted rows", raw_batches.take(rows, np.random.default_rng(1).permutation(count)), None
+    yield "hard values", *raw_batches.hard(schema, raw_batches.take(rows, np.zeros(1, int)))
+    for words, batch in raw_batches.other_widths(schema, raw_batches.take(rows, np.arange(2) % count)):
+        yield words, batch, None
+
+
+def _wrong(batch: Batch) -> Iterator[tuple[str, Batch]]:
+    """The batch with one input of a wrong type, of a wrong shape, or of fewer rows than the others."""
+    for name, values in batch.items():
+        dtype = "string" if values.dtype == object else values.dtype.name
+        other = np.zeros(values.shape, _OTHER_TYPES[dtype])
+        yield f"{name} of type {other.dtype} in place of {dtype}", batch | {name: other}
+        shaped = np.stack([values, values], axis=1) if values.ndim == 1 else np.concatenate(list(values))
+        yield f"{name} of shape {list(shaped.shape)}", batch | {name: shaped}
+        if len(batch) > 1:
+            yield f"{name} of 1 row beside others of {len(values)}", batch | {name: values[:1]}
+
+
+def _judged(check: _Check, answer: Answer) -> float:
+    """How far the probabilities of an answer are from the expected ones."""
+    what = f"check failed: {check.request.signature}, {check.name}:"
+    if check.expected is None:
+        if answer.error is None:
+            raise CheckFailed(f"{what} must be refused, and was not")
+        return 0.0
+    if answer.error is not None:
+        raise CheckFailed(f"{what} refused: {_line(answer.error)}")
+    found = _probabilities(check.request.signature, answer)
+    if found.shape != check.expected.shape:
+        shapes = f"shape {list(check.expected.shape)}, got {list(found.shape)}"
+        raise CheckFailed(f"{what} predictions must be of {shapes}")
+    difference = np.abs(found - check.expected)
+    wrong = ~((difference <= TOLERANCE) & (found >= 0) & (found <= 1))  # NaN too
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        place = check.words[row] if check.words else f"row {row}"
+        values = f"{found[row]:.9g}, the trained model {check.expected[row]:.9g}"
+        off = f"{difference[row]:.3g} apart, more than {TOLERANCE:g}, as are {wrong.sum():,} of {wrong.size:,} rows"
+        raise CheckFailed(f"{what} for {place} the export predicts {values}: {off}")
+    return float(difference.max(initial=0.0))
+
+
+def _probabilities(signature: str, answer: Answer) -> Numbers:
+    """Of an answer's outputs, as the signature gives them."""
+    outputs = {name: np.asarray(values, np.float64) for name, values in answer.outputs.items() if name != "classes"}
+    if signature == LOGITS:
+        with np.errstate(over="ignore"):  # of exp: the probability is 0
+            return 1 / (1 + np.exp(-outputs["logit"]))
+    if signature == CLASSIFY:
+        scores = outputs["scores"]
+        return np.where(np.abs(scores.sum(axis=1) - 1) <= TOLERANCE, scores[:, 1], np.nan)
+    return outputs["outputs"].reshape(-1) if signature == REGRESS else outputs["probability"]
+
+
+def _applies(check: _Check, answers: Answers) -> bool:
+    return check.request.signature in answers.signatures
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:300]

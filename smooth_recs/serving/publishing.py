@@ -1,0 +1,157 @@
+"""A trained run's model as the next version for TensorFlow Serving, once it has passed all checks and gates."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from smooth_recs import gates, trained, workdir
+from smooth_recs.comparison import artifacts, comparing, gathering, measuring
+from smooth_recs.comparison.artifacts import PREDICTIONS
+from smooth_recs.comparison.matching import match
+from smooth_recs.comparison.settings import Settings, Shard
+from smooth_recs.errors import GateNotMet, InputError
+from smooth_recs.gates import Gate, Limits
+from smooth_recs.serving import checks, export, periodic_exports, raw_batches
+from smooth_recs.serving.checks import Passed
+from smooth_recs.trained import Trained
+
+
+@dataclasses.dataclass(frozen=True)
+class Release:
+    """The flags of `smooth_recs.bin.export`.
+
+    Attributes:
+      workdir: of a finished run.
+      output: folder of versions.
+      replica: which of the run's siblings, counted from 0.
+      against: an export of a sibling; None: none.
+      live: the export, or the folder of versions, that is served now; None: none.
+      sibling_limits: gates on the difference from `against`.
+      live_limits: gates on the difference from `live`.
+    """
+
+    workdir: str
+    output: str
+    replica: int = 0
+    against: str | None = None
+    live: str | None = None
+    sibling_limits: Limits = dataclasses.field(default_factory=Limits)
+    live_limits: Limits = dataclasses.field(default_factory=Limits)
+
+    def sides(self) -> dict[str, tuple[str, Limits]]:
+        """What the export is compared with: path and gates, by flag; InputError for gates without it."""
+        given = {"--against": (self.against, self.sibling_limits), "--live": (self.live, self.live_limits)}
+        for flag, (path, limits) in given.items():
+            for name in limits.given() if path is None else ():
+                raise InputError(f"{flag} must be given for the gate --{_named(flag, name)}")
+            with _named_as_flags(flag):
+                limits.check(("label", "query_id"))  # whether the rows have them, the comparison will see
+            if path is not None and artifacts.identify(flag, path).kind == PREDICTIONS:
+                raise InputError(f"{flag} must be an export or a folder of versions, got {path}")
+        return {flag: (path, limits) for flag, (path, limits) in given.items() if path is not None}
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """`path` of the export; what the checks found; `comparisons` as `smooth_recs.bin.compare` writes them, by flag."""
+
+    path: str
+    passed: Passed
+    comparisons: dict[str, dict[str, Any]]
+
+    def __str__(self) -> str:
+        passed = self.passed
+        lines = [
+            f"checks       {passed.checks} passed, within {passed.largest_difference:.1g} of the trained model, "
+            f"loads in {passed.load_seconds:.2f} s"
+        ]
+        lines += [f"{flag[2:]}:\n{comparing.summary(comparison)}" for flag, comparison in self.comparisons.items()]
+        return "\n".join([*lines, f"export       {self.path}"])
+
+
+def publish(release: Release) -> Published:
+    """Exports, checks, compares, and only then gives the export a version under `release.output`.
+
+    Raises:
+      InputError: a flag, the run, or a model to compare with is not what it must be.
+      GateNotMet: a check or a gate failed; nothing is left under `release.output`.
+    """
+    sides = release.sides()
+    run = trained.load(release.workdir)
+    if not 0 <= release.replica < len(run.siblings.replicas):
+        raise InputError(f"--replica must be below the run's {len(run.siblings.replicas)}, got {release.replica}")
+    model = run.siblings.replicas[release.replica]
+    with _beside(release.output) as folder:
+        path = export.save(model, run.source.encoder, folder)
+        passed = check(path, run, model)
+        comparisons = {
+            flag: _compared(flag, side, path, limits, run, release.workdir) for flag, (side, limits) in sides.items()
+        }
+        target = os.path.join(release.output, str(max(periodic_exports.versions(release.output), default=0) + 1))
+        os.rename(path, target)
+    return Published(target, passed, comparisons)
+
+
+def check(path: str, run: Trained, model: Any) -> Passed:
+    """All checks of `checks.check`, on the run's held-out rows; `model` is what the export was made of."""
+    encoder = run.source.encoder
+    rows = raw_batches.held_out(run.source, checks.ROWS)
+    return checks.check(path, encoder.schema, rows, lambda raw: model(encoder(raw), training=False))
+
+
+def _compared(flag: str, side: str, path: str, limits: Limits, run: Trained, folder: str) -> dict[str, Any]:
+    """The comparison of `side` with the new export; raises GateNotMet."""
+    settings = Settings(
+        a=side,
+        b=path,
+        output=os.path.join(folder, "release.json"),  # the folder that has what a first pass over the data found
+        config=run.config,
+        evaluation=run.config.evaluation,
+        limits=limits,
+    )
+    both = [artifacts.identify(flag, side), artifacts.identify("--output", path)]
+    a, b, data = gathering.gather(settings, both, Shard())
+    comparison = measuring.measure(settings, a, b, match(a, b), data)
+    failure = gates.failure([Gate(each["name"], each["limit"], each["value"]) for each in comparison["gates"]])
+    if failure:
+        raise GateNotMet(f"{flag} {both[0].path}: {_named(flag, failure)}")
+    return comparison
+
+
+@contextlib.contextmanager
+def _named_as_flags(flag: str) -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"--{_named(flag, str(error))}") from error
+
+
+def _named(flag: str, text: str) -> str:
+    """The text with limits called as their flags are."""
+    return text.replace("max_pd", "max_pd_live") if flag == "--live" else text
+
+
+@contextlib.contextmanager
+def _beside(base: str) -> Iterator[str]:
+    """A folder within `base` that serving does not see, for as long as it is needed.
+
+    Folders that had to be made are gone again where nothing came to lie in them.
+    """
+    missing = []
+    folder = os.path.abspath(base)
+    while not os.path.isdir(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    workdir.check_output("--output", os.path.join(base, "VERSION"))
+    try:
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=base) as beside:
+            yield beside
+    finally:
+        for folder in missing:
+            with contextlib.suppress(OSError):  # it has the export
+                os.rmdir(folder)

@@ -1,0 +1,99 @@
+"""Exports that teach: asked for raw rows in an input pipeline, here or in other processes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.framework import convert_to_constants  # has no public name
+
+from smooth_recs.comparison.saved_models import SavedModel
+from smooth_recs.data.encoding import Encoder
+from smooth_recs.data.source import Source
+from smooth_recs.errors import InputError
+from smooth_recs.teacher_files import FIELD
+
+TRIED_ROWS = 1000
+MOST_BYTES = 2 << 30  # of a TensorFlow graph with its constants
+
+
+class TeacherExports:
+    """The mean probability of exports, from the raw features of a log."""
+
+    def __init__(self, paths: Sequence[str], encoder: Encoder) -> None:
+        self._paths, self._features = paths, encoder.raw_signature()
+        with tf.device("CPU:0"):  # where input pipelines run
+            self._models = [SavedModel(FIELD, path) for path in paths]
+        for path, model in zip(paths, self._models, strict=True):
+            _check_inputs(path, model, self._features)
+
+    def __call__(self, raw: Mapping[str, Any]) -> tf.Tensor:
+        return tf.add_n([_predicted(model, raw) for model in self._models]) / len(self._models)
+
+    def check(self, source: Source) -> None:
+        """Asks each for the first training rows, so that what does not work ends the run before it begins."""
+        rows = next(iter(source.train(raw=True).rebatch(min(TRIED_ROWS, source.train_rows))))
+        for path, model in zip(self._paths, self._models, strict=True):
+            try:
+                values = _predicted(model, rows["raw"]).numpy()
+            except tf.errors.OpError as error:
+                why = error.message.splitlines()[0]
+                raise InputError(f"{FIELD}: the export {path} cannot predict: {why}") from error
+            if values.shape != rows["label"].shape:
+                raise InputError(f"{FIELD}: the export {path} must return one probability a row, got {values.shape}")
+            wrong = values[~((values >= 0) & (values <= 1))]
+            if wrong.size:
+                raise InputError(f"{FIELD}: the export {path} must return probabilities, got {wrong[0]:g}")
+
+    @functools.cached_property
+    def constant(self) -> Any:
+        """The same function with the variables as constants, for other processes."""
+        names = sorted({name for model in self._models for name in model.inputs or ()})
+
+        @tf.function
+        def predict(*columns: tf.Tensor) -> tf.Tensor:
+            return self(dict(zip(names, columns, strict=True)))
+
+        traced = predict.get_concrete_function(*(self._features[name] for name in names))
+        if sum(tensor.dtype == tf.resource for tensor in traced.captured_inputs) > len(traced.variables):
+            raise InputError(
+                f"{FIELD}: an export with a lookup table cannot predict in the pipeline of parameter_server, where it "
+                f"would have to travel: one of {', '.join(self._paths)}"
+            )
+        size = sum(variable.shape.num_elements() * variable.dtype.size for variable in traced.variables)
+        if size >= MOST_BYTES:
+            raise InputError(
+                f"{FIELD}: exports of less than {MOST_BYTES >> 30} GiB together can predict in the pipeline of "
+                f"parameter_server, got {size >> 20:,} MiB: take distillation.where step"
+            )
+        frozen = convert_to_constants.convert_variables_to_constants_v2(traced)
+        return lambda raw: tf.reshape(frozen(*(raw[name] for name in names))[0], [-1])
+
+
+def _predicted(model: SavedModel, raw: Mapping[str, Any]) -> tf.Tensor:
+    """[n] of n rows."""
+    inputs = model.inputs or {}
+    columns = {name: raw[name][:, None] if _is_column(inputs[name], raw[name]) else raw[name] for name in inputs}
+    return tf.reshape(tf.cast(model(columns), tf.float32), [-1])
+
+
+def _is_column(wanted: Any, values: Any) -> bool:
+    """Whether an input of shape [n, 1] gets values of shape [n]."""
+    return len(wanted.shape) == 2 and values.shape.rank == 1
+
+
+def _check_inputs(path: str, model: SavedModel, features: Mapping[str, tf.TensorSpec]) -> None:
+    """Raises InputError, which names every input that the features cannot give."""
+    problems = []
+    for name, wanted in sorted((model.inputs or {}).items()):
+        there = features.get(name)
+        if there is None:
+            problems.append(f"{name!r} is no feature of the data")
+        elif wanted.dtype != there.dtype.name:
+            problems.append(f"{name!r} is {wanted.dtype}, the feature {there.dtype.name}")
+        elif wanted.shape[1:] not in (((None,),) if there.shape.rank == 2 else ((), (1,), (None,))):
+            problems.append(f"{name!r} has shape {list(wanted.shape)}, the feature {there.shape.as_list()}")
+    if problems:
+        raise InputError(f"{FIELD}: the inputs of the export {path} must be features: {'; '.join(problems)}")

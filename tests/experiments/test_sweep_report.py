@@ -1,0 +1,270 @@
+"""The report of a sweep that was never trained: what it says, what it never does, and how it looks in a browser."""
+
+from __future__ import annotations
+
+import copy
+from html import escape
+
+import matplotlib.image
+import pytest
+from report_pages import ATTACK, Page, assert_asks_for_nothing, assert_nothing_overflows, needs_chromium
+from sweep_cases import results
+
+from smooth_recs.experiments import choice, goals, measures, sweep_charts, sweep_report
+from smooth_recs.experiments.point_labels import Label, place
+
+GOAL = "min pd subject to per_query_auc_loss <= relu + 0.5%"
+WIDTHS = {
+    "relu": (0.120, 0.2500),
+    "smelu:0.2": (0.070, 0.2510),
+    "smelu:0.05": (0.100, 0.2480),
+    "smelu:0.1": (0.084, 0.2490),
+    "softplus:5.0": (0.066, 0.2800),
+    "softplus:20.0": (0.078, 0.2600),
+}
+LABELS = {name: name.replace(":", " ").replace("relu", "ReLU").replace("smelu", "SmeLU") for name in WIDTHS}
+LINES = {name: (name.split(":")[0].title(), float(name.split(":")[1])) for name in WIDTHS if ":" in name}
+NOISE = (0.0, 0.002, -0.002)
+COSTS = {"parameters": 1234567, "multiply_adds": 54321, "lookups": 5, "examples_per_second": 9e4, "serving_ms_1": 0.2}
+
+
+def sweep(table=WIDTHS, pairs=3, **others):
+    def of_variant(pd, loss):
+        shared = {
+            "pd": [pd + noise for noise in NOISE[:pairs]],
+            "per_query_auc_loss": [loss * (1 + noise / 4) for noise in NOISE[:pairs]],
+            "auc_loss": [loss - 0.01] * pairs,
+            "calibration": [1.01] * pairs,
+        }
+        return {**shared, **{name: [value] * pairs for name, value in COSTS.items()}}
+
+    return results(
+        {name: of_variant(*point) for name, point in table.items()}, **{"labels": LABELS, "lines": LINES, **others}
+    )
+
+
+def chosen(found, text=GOAL):
+    goal = goals.parse(text, measures.MEASURES, [variant["name"] for variant in found["variants"]])
+    return {**choice.choose(found, goal), "config_file": "runs/sweep/chosen.py"}
+
+
+def page_of(found, folder, choice=None):
+    sweep_report.write(found, str(folder), choice)
+    return Page(folder / "report.html")
+
+
+def test_everything_is_written(tmp_path):
+    said = sweep_report.write(sweep(), str(tmp_path), chosen(sweep()))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "figure4.png",
+        "figure4.svg",
+        "report.html",
+        "results.md",
+    ]
+    assert said.endswith(f"config   runs/sweep/chosen.py\n\nreport   {tmp_path / 'report.html'}")
+    assert said.split("\n\nconfig ")[0] in (tmp_path / "results.md").read_text()
+    picture = matplotlib.image.imread(tmp_path / "figure4.png")
+    assert picture.shape[0] > 800
+    assert picture.shape[1] > 1200
+    assert (tmp_path / "figure4.svg").read_text().count("<svg") == 1
+    before = (tmp_path / "report.html").read_bytes(), (tmp_path / "figure4.png").read_bytes()
+    assert sweep_report.write(sweep(), str(tmp_path), chosen(sweep())) == said  # over files of its own
+    assert before == ((tmp_path / "report.html").read_bytes(), (tmp_path / "figure4.png").read_bytes())
+
+
+def test_the_page_has_the_exact_numbers(tmp_path):
+    page = page_of(sweep(), tmp_path)
+    table = page.table("SmeLU 0.1")
+    assert table["SmeLU 0.1"] == [
+        [pytest.approx(0.084)],
+        [pytest.approx((0.084 / 0.12 + 0.086 / 0.122 + 0.082 / 0.118) / 3 - 1)],
+        [pytest.approx(0.249)],
+        [pytest.approx(0.249 / 0.25 - 1)],
+    ]
+    assert table["ReLU"][1] == table["ReLU"][3] == []  # no change from itself
+    assert "1,234,567" in page.text
+    assert "9.00% (" not in page.text
+    assert "8.40% (7.90%\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}8.90%)" in page.text
+    assert page.text.count("on the Pareto front") == 4
+    assert page.source.count("<svg") == 2  # the whole, and closer
+
+
+def test_markdown(tmp_path):
+    sweep_report.write(sweep(), str(tmp_path))
+    lines = (tmp_path / "results.md").read_text().splitlines()
+    assert lines[0] == "| Variant | PD | Change | Per-query AUC loss | Change |"
+    assert lines[2].startswith("| ReLU | 12.0% (11.5%")
+    assert lines[4].startswith("| SmeLU 0.05 (on the Pareto front) | 10.0% (")
+    row = next(line for line in lines if line.startswith("| Smelu | "))
+    assert row == (
+        "| Smelu | 0.05, 0.1, 0.2 | −41.7%, +0.40% at 0.2 | −30.0%, −0.40% at 0.1 | −16.7%, −0.80% at 0.05 |"
+    ).replace(", +", ",\N{NO-BREAK SPACE}+").replace(", −", ",\N{NO-BREAK SPACE}−").replace(
+        "at ", "at\N{NO-BREAK SPACE}"
+    )
+    assert next(line for line in lines if line.startswith("| Softplus |")).count("none") == 1
+
+
+def test_lines_go_by_the_activations_own_width():
+    plane = sweep_charts.plane(sweep(), ("pd", "per_query_auc_loss"))
+    assert plane.lines == ["Smelu", "Softplus"]
+    assert [point.width for point in plane.line("Smelu")] == [0.05, 0.1, 0.2]
+    point = plane.line("Softplus")[0]
+    assert (point.x, point.y) == (pytest.approx(0.12), pytest.approx(0.066))
+    assert point.y_error == pytest.approx(0.002 / 3**0.5)
+    assert point.x_error == pytest.approx(0.0, abs=1e-9)  # the baseline's noise is its own: pair by pair it is gone
+    assert plane.front == ["softplus:5.0", "smelu:0.2", "smelu:0.1", "smelu:0.05"]
+
+
+def test_variants_with_fewer_pairs_are_compared_over_the_pairs_that_they_have(tmp_path):
+    """Seed 1 has a PD that is 3 points above the others': who was trained with it alone is not worse for that."""
+    found = results(
+        {
+            "relu": {"pd": [0.15, 0.12, 0.12], "per_query_auc_loss": [0.25, 0.25, 0.25]},
+            "one": {"pd": [0.10, None, None], "per_query_auc_loss": [0.249, None, None]},
+            "all": {"pd": [0.11, 0.08, 0.08], "per_query_auc_loss": [0.249, 0.249, 0.249]},
+        }
+    )
+    heights = {point.name: point.y for point in sweep_charts.plane(found, ("pd", "per_query_auc_loss")).points}
+    assert heights == {"relu": pytest.approx(0.13), "one": pytest.approx(0.08), "all": pytest.approx(0.09)}
+    prose = page_of(found, tmp_path).prose
+    assert "1 of 3 variants were not trained with all seeds." in prose
+
+
+def test_one_pair_concludes_nothing(tmp_path):
+    page = page_of(sweep(pairs=1), tmp_path, chosen(sweep(pairs=1)))
+    assert "One pair of each variant is no ground to conclude on" in page.prose
+    assert "95%" not in page.prose
+    assert "standard error" not in page.prose
+    assert "Whether it is really better than ReLU is not known: every pair helped to choose it." in page.prose
+
+
+def test_without_queries_the_loss_is_that_over_all_pairs(tmp_path):
+    found = sweep()
+    for variant in found["variants"]:
+        for section in ("measures", "changes"):
+            variant[section]["per_query_auc_loss"] = {"value": None, "of_seeds": [None] * 3, "interval": None}
+    page = page_of(found, tmp_path)
+    assert "against the change of AUC loss" in page.prose
+    assert "Per-query" not in page.text.replace("Per-query AUC loss is", "")
+    assert len(page.table("SmeLU 0.1")["SmeLU 0.1"]) == 4
+
+
+def test_what_is_said(tmp_path):
+    sentences = page_of(sweep(), tmp_path).prose
+    assert (
+        "Two trainings of ReLU, the baseline, differ in their predictions for a held-out example by 12.0% on average "
+        "(95% interval 11.5% to 12.5%)."
+    ) in sentences
+    assert (
+        "5 of 5 variants are shown to be more reproducible than the baseline, 0 to be less reproducible." in sentences
+    )
+    assert "2 of 5 variants are shown to be more accurate than the baseline, 3 to be less accurate." in sentences
+    assert "The largest improvement of per-query AUC loss is that of SmeLU 0.05: −0.80% (" in sentences
+
+
+def test_what_is_not_shown_is_not_said(tmp_path):
+    table = {"relu": (0.12, 0.25), "smelu:0.1": (0.121, 0.25)}
+    found = sweep(table)
+    found["variants"][1]["changes"]["pd"].update(percent=0.01, percent_interval=[-0.05, 0.07])
+    prose = page_of(found, tmp_path).prose
+    assert (
+        "0 of 1 variants are shown to be more reproducible than the baseline, 0 to be less reproducible; of 1 the"
+        in prose
+    )
+
+
+@pytest.mark.parametrize(
+    ("goal", "words"),
+    [
+        (GOAL, ["Chosen: SmeLU 0.2.", "Without one of the 3 pairs, the choice is the same in 3 of 3.", "+ 0.5%"]),
+        ("min pd subject to per_query_auc_loss <= 0.2", ["Nothing meets the goal: no variant keeps its bounds."]),
+        ("max pd", ["Nothing beats the baseline: of all variants that keep the bounds, ReLU is the best."]),
+        ("min per_query_auc_loss subject to pd <= 9.5%", ["ReLU does not keep the bounds", "PD at most 9.50%"]),
+    ],
+)
+def test_the_choice_is_told(tmp_path, goal, words):
+    page = page_of(sweep(), tmp_path, chosen(sweep(), goal))
+    for each in words:
+        assert each in page.prose
+    assert ("So SmeLU" in page.prose) == (not words[0].startswith("Nothing"))
+
+
+def test_fresh_pairs_are_told(tmp_path):
+    found = chosen(sweep())
+    goal = goals.parse(GOAL, measures.MEASURES, list(WIDTHS))
+    fresh = sweep({name: WIDTHS[name] for name in ("relu", "smelu:0.2")}, seeds=[4, 5, 6])
+    confirmed = {**choice.confirmed(found, goal, fresh), "confirmation": fresh}
+    page = page_of(sweep(), tmp_path, confirmed)
+    assert "Measured on 3 fresh pairs of each, which did not choose it." in page.prose
+    assert "On the fresh pairs" in page.prose
+    assert "leaving out" not in page.prose
+
+
+def attacked(value):
+    """Every text, and every name of a setting, is an attack."""
+    if isinstance(value, dict):
+        return {f"{key}{ATTACK}" if key in ("model", "rows") else key: attacked(item) for key, item in value.items()}
+    return ATTACK if isinstance(value, str) else value
+
+
+def test_nothing_reaches_the_page_unescaped(tmp_path):
+    found = copy.deepcopy(sweep())
+    for name in ("config", "data", "versions", "command"):
+        found[name] = attacked(found[name])
+    for index, variant in enumerate(found["variants"]):
+        variant["label"] = f"{ATTACK} {index} $x^2$"
+        variant["line"] = variant["line"] and f"{variant['line']}{ATTACK}"
+        variant["fields"] = {f"model.{ATTACK}": ATTACK}
+    page = page_of(found, tmp_path, {**chosen(found), "goal": f"{ATTACK} {ATTACK}", "config_file": ATTACK})
+    assert ATTACK not in page.source
+    assert escape(ATTACK) in page.source
+    assert_asks_for_nothing(page)
+
+
+def test_it_asks_for_nothing(tmp_path):
+    assert_asks_for_nothing(page_of(sweep(), tmp_path, chosen(sweep())))
+
+
+NAMED = {f"A variant with a longer name, number {k}": (0.12 - 0.005 * (k % 7), 0.25 + 0.0005 * k) for k in range(14)}
+
+
+@needs_chromium
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("table", [WIDTHS, NAMED], ids=["lines", "names"])
+def test_nothing_overflows(tmp_path, width, table):
+    others = {} if table is WIDTHS else {"labels": {}, "lines": {}}
+    found = sweep(table, **others)
+    goal = GOAL.replace("relu", next(iter(table))) if " " not in next(iter(table)) else "min pd"
+    page = page_of(found, tmp_path, chosen(found, goal))
+    assert_nothing_overflows(page, tmp_path, width, page.source.count("<svg"))
+
+
+class Axes:
+    """Where names were put: what `place` needs of matplotlib's axes."""
+
+    def __init__(self):
+        self.boxes = []
+
+    def get_xlim(self):
+        return 0.0, 400.0
+
+    get_ylim = get_xlim
+
+    def annotate(self, text, xy, offset, ha, fontsize, **_):
+        width, height = 0.5 * fontsize * len(text), fontsize
+        left = xy[0] + offset[0] - {"left": 0, "right": width, "center": width / 2}[ha]
+        self.boxes.append((left, xy[1] + offset[1] - height / 2, left + width, xy[1] + offset[1] + height / 2))
+
+
+def test_names_do_not_lie_over_each_other():
+    """Eleven points close to each other, one in each corner."""
+    at = [(180 + 9 * (k % 4), 190 + 8 * (k // 4)) for k in range(11)] + [(5, 5), (395, 5), (5, 395), (395, 395)]
+    axes = Axes()
+    place(axes, [Label(x, y, f"name number {k}", "#000000") for k, (x, y) in enumerate(at)], (400, 400))
+    assert len(axes.boxes) == 15
+    for index, (left, bottom, right, top) in enumerate(axes.boxes):
+        assert min(left, bottom) >= 0
+        assert max(right, top) <= 400
+        for other in axes.boxes[:index]:
+            assert right <= other[0] or other[2] <= left or top <= other[1] or other[3] <= bottom

@@ -1,0 +1,254 @@
+"""The C++ loader called through ctypes, and what surrounds it: signatures, the file between processes, the process."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from source_imports import ROOT
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from smooth_recs.serving import arrays_file, asking, meta_graph
+from smooth_recs.serving.asking import Request
+from smooth_recs.serving.loader import LoadedModel, LoaderError
+
+TEXTS = [b"", b"a", b"\xff\xfe", b"zero \x00 inside", b"ends in zero\x00", b"x" * 22, b"y" * 23, b"z" * 10_000]
+
+
+class Module(tf.Module):  # type: ignore[misc]
+    """Gives back what it gets, adds up, and looks up in a table that is initialised on loading."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        keys, values = tf.constant(["red", "blue"]), tf.constant([7, 9], tf.int64)
+        initializer = tf.lookup.KeyValueTensorInitializer(keys, values)
+        self.table = tf.lookup.StaticHashTable(initializer, default_value=-1)
+        self.weight = tf.Variable(0.5)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, name="text"),
+            tf.TensorSpec([None], tf.int64, name="number"),
+            tf.TensorSpec([None, 2], tf.float32, name="pairs"),
+        ]
+    )
+    def serve(self, text: Any, number: Any, pairs: Any) -> dict[str, Any]:
+        return {
+            "same": tf.identity(text),
+            "twice": number * 2,
+            "product": tf.ensure_shape(pairs, [None, 2]) * self.weight,
+            "found": self.table.lookup(text),
+            "below": number < 0,
+        }
+
+    @tf.function(input_signature=[tf.TensorSpec(None, tf.float64, name="x")])
+    def any_rank(self, x: Any) -> dict[str, Any]:
+        return {"half": tf.cast(x, tf.float16), "size": tf.size(x)}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path, module = str(tmp_path_factory.mktemp("saved") / "1"), Module()
+    tf.saved_model.save(module, path, signatures={"serving_default": module.serve, "any_rank": module.any_rank})
+    return path
+
+
+def inputs(texts: list[bytes], numbers: list[int]) -> dict[str, Any]:
+    pairs = np.arange(2 * len(texts), dtype=np.float32).reshape(-1, 2)
+    return {"text": texts, "number": np.array(numbers, np.int64), "pairs": pairs}
+
+
+def test_the_signatures_are_those_that_were_saved(saved: str) -> None:
+    with LoadedModel(saved) as model:
+        assert set(model.signatures) == {"serving_default", "any_rank"}
+        assert model.signatures["serving_default"] == {
+            "inputs": {"text": ("string", (None,)), "number": ("int64", (None,)), "pairs": ("float32", (None, 2))},
+            "outputs": {
+                "same": ("string", (None,)),
+                "twice": ("int64", (None,)),
+                "product": ("float32", (None, 2)),
+                "found": ("int64", (None,)),
+                "below": ("bool", (None,)),
+            },
+            "method_name": "tensorflow/serving/predict",
+        }
+        assert model.signatures["any_rank"]["inputs"] == {"x": ("float64", None)}
+
+
+def test_values_of_every_kind_go_in_and_come_out(saved: str) -> None:
+    numbers = [2**31, 2**32 + 1, -(2**40), 0, 1, -1, 2**62 - 1, 5]
+    with LoadedModel(saved) as model:
+        for texts in (TEXTS, np.array(TEXTS, object)):
+            outputs = model.run("serving_default", inputs(list(texts), numbers))
+            assert outputs["same"].tolist() == TEXTS
+        assert outputs["twice"].dtype == np.int64
+        assert outputs["twice"].tolist() == [2 * number for number in numbers]
+        assert outputs["below"].tolist() == [number < 0 for number in numbers]
+        assert outputs["product"].tolist() == [[n, n + 0.5] for n in range(8)]
+        found = model.run("serving_default", inputs([b"blue", b"red", b"green"], [1, 2, 3]))["found"]
+        assert found.tolist() == [9, 7, -1]
+        fixed = model.run("serving_default", inputs([b"red", b"blue!"], [1, 2]) | {"text": np.array([b"red", b"no"])})
+        assert fixed["same"].tolist() == [b"red", b"no"]
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (2, 0, 3), (2, 3)])
+def test_any_shape(saved: str, shape: tuple[int, ...]) -> None:
+    values = np.asfortranarray(np.random.default_rng(1).normal(size=shape))
+    with LoadedModel(saved) as model:
+        outputs = model.run("any_rank", {"x": values})
+    assert outputs["half"].dtype == np.float16
+    assert outputs["half"].tolist() == values.astype(np.float16).tolist()
+    assert (outputs["size"].shape, int(outputs["size"])) == ((), values.size)
+
+
+def test_no_rows(saved: str) -> None:
+    with LoadedModel(saved) as model:
+        outputs = model.run("serving_default", inputs([], []))
+    assert {name: values.shape for name, values in outputs.items()} == {
+        **dict.fromkeys(("same", "twice", "found", "below"), (0,)),
+        "product": (0, 2),
+    }
+
+
+WRONG = {
+    "another type": ({"number": np.zeros(1, np.int32)}, "int64"),
+    "another shape": ({"pairs": np.zeros((1, 3), np.float32)}, "not compatible with expected shape"),
+    "another rank": ({"pairs": np.zeros(2, np.float32)}, "not compatible with expected shape"),
+    "no bytes": ({"text": ["text"]}, "text must hold bytes, got 'text'"),
+    "no such type": ({"number": np.zeros(1, "M8[s]")}, "number must be of a type that TensorFlow has, got datetime64"),
+    "no such input": ({"name": np.zeros(1)}, "the inputs of serving_default are number, pairs, text, got name, number"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_refused_and_does_no_harm(saved: str, case: str) -> None:
+    changed, words = WRONG[case]
+    with LoadedModel(saved) as model:
+        with pytest.raises(LoaderError, match=re.escape(words)):
+            model.run("serving_default", inputs([b"a"], [1]) | changed)
+        assert model.run("serving_default", inputs([b"a"], [4]))["twice"].tolist() == [8]
+
+
+def test_an_unknown_signature_names_those_that_are_there(saved: str) -> None:
+    with LoadedModel(saved) as model, pytest.raises(LoaderError, match="are any_rank, serving_default, got logits"):
+        model.run("logits", {})
+
+
+def test_what_is_no_whole_export_is_refused(saved: str, tmp_path: Path) -> None:
+    with pytest.raises(LoaderError, match=r"Could not find SavedModel \.pb"):
+        LoadedModel(str(tmp_path))
+    whole = (Path(saved) / "saved_model.pb").read_bytes()
+    for damaged in (b"\xff\xff", whole[: len(whole) // 2]):
+        (tmp_path / "saved_model.pb").write_bytes(damaged)
+        with pytest.raises(LoaderError):
+            LoadedModel(str(tmp_path))
+    (tmp_path / "saved_model.pb").write_bytes(whole)
+    with LoadedModel(str(tmp_path)) as model, pytest.raises(LoaderError, match="uninitialized"):
+        model.run("serving_default", inputs([b""], [1]))  # without its variables it loads all the same
+
+
+NAMES = st.text(min_size=1, max_size=8)
+DTYPES = st.sampled_from(list(meta_graph.DTYPES))
+SHAPES = st.none() | st.lists(st.none() | st.integers(0, 2**40), max_size=4).map(tuple)
+TENSORS = st.dictionaries(NAMES, st.tuples(NAMES, DTYPES, SHAPES), max_size=3)
+SIGNATURES = st.dictionaries(NAMES, st.tuples(TENSORS, TENSORS, st.text(max_size=5)), max_size=3)
+
+
+def fill(tensors: Any, wanted: dict[str, Any]) -> None:
+    for name, (place, dtype, shape) in wanted.items():
+        info = tensors[name]
+        info.name, info.dtype = place, dtype
+        info.tensor_shape.unknown_rank = shape is None
+        for size in shape or ():
+            info.tensor_shape.dim.add(size=-1 if size is None else size)
+
+
+@given(SIGNATURES)
+@settings(max_examples=60, deadline=None)
+def test_signatures_are_read_as_protocol_buffers_write_them(wanted: dict[str, Any]) -> None:
+    graph = meta_graph_pb2.MetaGraphDef()
+    graph.meta_info_def.tensorflow_version = "2"
+    graph.graph_def.node.add(name="node", op="NoOp")
+    graph.saver_def.keep_checkpoint_every_n_hours = 1.5
+    for name, (given_in, given_out, method) in wanted.items():
+        fill(graph.signature_def[name].inputs, given_in)
+        fill(graph.signature_def[name].outputs, given_out)
+        graph.signature_def[name].method_name = method
+    read = meta_graph.signatures(memoryview(graph.SerializeToString()))
+    assert read.keys() == wanted.keys()
+    for name, (given_in, given_out, method) in wanted.items():
+        assert read[name].method_name == method
+        for found, tensors in ((read[name].inputs, given_in), (read[name].outputs, given_out)):
+            assert found == {tensor: (p, meta_graph.DTYPES[d], shape) for tensor, (p, d, shape) in tensors.items()}
+
+
+TEXT_ARRAYS = arrays.arrays(object, arrays.array_shapes(min_side=0, max_dims=3), elements=st.binary(max_size=5))
+NUMBER_ARRAYS = arrays.arrays(
+    st.sampled_from([np.int64, np.float32, np.bool_]), arrays.array_shapes(min_dims=0, min_side=0)
+)
+
+
+@given(st.lists(st.dictionaries(st.text(max_size=4), TEXT_ARRAYS | NUMBER_ARRAYS, max_size=3), max_size=3))
+@settings(max_examples=60, deadline=None)
+def test_arrays_come_back_from_their_file(groups: list[dict[str, Any]]) -> None:
+    with tempfile.NamedTemporaryFile(suffix=".npz") as file:
+        arrays_file.write(file.name, {"about": ["ä", None]}, groups)
+        about, read = arrays_file.read(file.name)
+    assert about == {"about": ["ä", None]}
+    assert [list(group) for group in read] == [list(group) for group in groups]
+    for group, same in zip(groups, read, strict=True):
+        for name, values in group.items():
+            assert (same[name].dtype, same[name].shape) == (values.dtype, values.shape)
+            np.testing.assert_array_equal(same[name], values)
+
+
+def test_the_process_answers_request_by_request(saved: str) -> None:
+    texts = np.array([b"b\x00", b"\xff"], object)
+    requests = [
+        Request("serving_default", inputs([b"", b""], [1, 2**40]) | {"text": texts}),
+        Request("serving_default", {"text": np.array([b""], object)}),
+        Request("any_rank", {"x": np.array(3.0)}),
+        Request("missing", {}),
+    ]
+    answers = asking.ask(saved, requests)
+    assert answers.signatures["any_rank"]["inputs"] == {"x": ["float64", None]}
+    assert answers.seconds > 0
+    assert answers.answers[0].outputs["same"].tolist() == [b"b\x00", b"\xff"]
+    assert answers.answers[0].outputs["twice"].tolist() == [2, 2**41]
+    assert [answer.error is None for answer in answers.answers] == [True, False, True, False]
+    assert answers.answers[1].outputs == {}
+    assert float(answers.answers[2].outputs["half"]) == 3.0
+
+
+def test_the_process_that_loads_exports_has_no_python_tensorflow(saved: str, tmp_path: Path) -> None:
+    arrays_file.write(str(tmp_path / "in.npz"), ["any_rank"], [{"x": np.zeros(2)}])
+    command = [sys.executable, "-X", "importtime", "-m", "smooth_recs.serving.check_process"]
+    command += [saved, str(tmp_path / "in.npz"), str(tmp_path / "out.npz")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    about, outputs = arrays_file.read(str(tmp_path / "out.npz"))
+    assert about["errors"] == [None]
+    assert int(outputs[0]["size"]) == 2
+    loaded = set(re.findall(r"\| +([\w.]+)$", done.stderr, re.MULTILINE))
+    assert "smooth_recs.serving.loader" in loaded
+    assert not {name.partition(".")[0] for name in loaded} & {"tensorflow", "keras", "tf_keras", "google"}
+
+
+def test_an_export_that_cannot_be_loaded_and_a_process_that_dies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(LoaderError, match="Could not find SavedModel"):
+        asking.ask(str(tmp_path), [])
+    monkeypatch.setattr(asking, "_PROCESS", "smooth_recs.serving.no_such_process")
+    with pytest.raises(LoaderError, match=r"ended with status 1: .*no_such_process"):
+        asking.ask(str(tmp_path), [])

@@ -1,0 +1,217 @@
+"""From a finished run to a version for serving: only what passes checks and gates becomes one."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from source_imports import ROOT
+
+from smooth_recs import config, trained, training
+from smooth_recs.data.schema import Categorical, Numeric, Schema
+from smooth_recs.errors import GateNotMet, InputError
+from smooth_recs.gates import Limits
+from smooth_recs.serving import checks, export, publishing
+from smooth_recs.serving.publishing import Published, Release
+
+COMMAND = [sys.executable, "-m", "smooth_recs.bin.export"]
+SCHEMA = Schema(
+    (
+        Categorical("user", "vocabulary"),
+        Categorical("words", "hash", 30, max_values=3),
+        Categorical("item", "identity", 20, "int64"),
+        Numeric("price", "log_standardize", "indicator"),
+    ),
+    query_id="request",
+)
+
+
+def binary(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=250, cwd=ROOT)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The workdir of a finished run of two siblings on a small CSV file."""
+    folder, chance = tmp_path_factory.mktemp("run"), random.Random(1)
+    rows = [
+        f"{chance.choice(['ann', 'bob', ''])},{chance.choice(['one|two', 'two', ''])},{chance.randrange(25)},"
+        f"{chance.choice(['', 0.5, 3, 700])},{n // 4},{int(chance.random() < 0.3)}"
+        for n in range(2_500)
+    ]
+    (folder / "log.csv").write_text("user,words,item,price,request,label\n" + "\n".join(rows) + "\n")
+    settings = config.Config(
+        data=config.Data(source="csv", path=str(folder / "log.csv"), schema=SCHEMA),
+        model=config.Model(hidden_units=(8, 4), embedding_dim=4),
+        train=config.Train(batch_size=50, steps_per_execution=10, dense_learning_rate=0.1, evaluations=0),
+        evaluation=config.Evaluation(estimate=False),
+    )
+    training.train_and_evaluate(settings, str(folder / "run"))
+    return str(folder / "run")
+
+
+def sibling(run: str) -> str:
+    return os.path.join(run, "export", "replica_1")
+
+
+def published(release: Release) -> Published:
+    """After the siblings and the base are known to hold whole versions only."""
+    found = publishing.publish(release)
+    names = os.listdir(release.output)
+    assert all(name.isdigit() for name in names)
+    return found
+
+
+@pytest.mark.slow
+def test_versions_follow_each_other_and_predict_as_the_run_does(run: str, tmp_path: Path) -> None:
+    base = str(tmp_path / "models" / "ranker")
+    first = published(Release(run, base, replica=1))
+    assert (first.path, first.comparisons) == (os.path.join(base, "1"), {})
+    second = published(
+        Release(
+            run,
+            base,
+            against=sibling(run),
+            live=base,
+            sibling_limits=Limits(max_pd=1.0),
+            live_limits=Limits(max_pd=1.0, max_auc_loss_increase=0.5, max_swap_rate=1.0),
+        )
+    )
+    assert second.path == os.path.join(base, "2")
+    assert second.passed.largest_difference <= checks.TOLERANCE
+    assert os.stat(second.path).st_mode & 0o777 == 0o755
+
+    reported = json.loads((Path(run) / "metrics.json").read_text())["pd"]["relative"]
+    for flag, names in (("--against", ["max_pd"]), ("--live", ["max_pd", "max_auc_loss_increase", "max_swap_rate"])):
+        comparison = second.comparisons[flag]
+        assert comparison["pd"]["relative"] == pytest.approx(reported, rel=1e-4)
+        assert [gate["name"] for gate in comparison["gates"]] == names
+    assert re.match(r"checks +\d+ passed, within \S+ of the trained model, loads in [\d.]+ s\n", str(second))
+    assert str(second).endswith(f"export       {second.path}")
+
+    siblings = trained.load(run)
+    raw = {
+        "user": ["ann", "never seen", ""],
+        "words": [["one", ""], ["", ""], ["two", "three"]],
+        "item": [2**31, -1, 3],
+        "price": [float("nan"), 2.5, float("inf")],
+    }
+    tensors = {
+        name: tf.constant(raw[name], spec.dtype) for name, spec in siblings.source.encoder.raw_signature().items()
+    }
+    for path, replica in ((first.path, 1), (second.path, 0)):
+        served = tf.saved_model.load(path).signatures["serving_default"](**tensors)["probability"]
+        expected = siblings.siblings.replicas[replica](siblings.source.encoder(tensors), training=False)
+        np.testing.assert_allclose(served, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"sibling_limits": Limits(max_pd=1e-6)}, r"--against \S+/replica_1/1: gate not met: max_pd=1e-06: pd is 0\.\d+"),
+        ({"live_limits": Limits(max_pd=1e-6)}, r"--live \S+/replica_1/1: gate not met: max_pd_live=1e-06: pd is 0\.\d+"),
+        (
+            {"live_limits": Limits(max_auc_loss_increase=-0.5, max_swap_rate=0.0)},
+            r"--live \S+/replica_1/1: gates not met: max_auc_loss_increase=-0\.5: .* above; max_swap_rate=0: swap_rate is ",
+        ),
+    ],
+)  # fmt: skip
+def test_a_gate_that_is_not_met_leaves_nothing(run: str, tmp_path: Path, limits: dict[str, Any], words: str) -> None:
+    base = tmp_path / "not" / "there yet"
+    with pytest.raises(GateNotMet, match=words):
+        publishing.publish(Release(run, str(base), against=sibling(run), live=sibling(run), **limits))
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_an_export_that_fails_a_check_leaves_what_was_there(
+    run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = str(tmp_path)
+    published(Release(run, base))
+    before = sorted(tmp_path.rglob("*"))
+    save = export.save
+
+    def of_another_model(model: Any, encoder: Any, folder: str) -> str:
+        table = next(variable for variable in model.variables if "embedding" in variable.name)
+        kept = table.numpy()
+        table.assign_add(tf.ones_like(table))
+        try:
+            return save(model, encoder, folder)
+        finally:
+            table.assign(kept)
+
+    monkeypatch.setattr(export, "save", of_another_model)
+    with pytest.raises(
+        checks.CheckFailed, match=r"serving_default, a batch of 1: for row 0 the export predicts .* apart"
+    ):
+        publishing.publish(Release(run, base))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"sibling_limits": Limits(max_pd=0.1)}, "--against must be given for the gate --max_pd"),
+        ({"live_limits": Limits(max_pd=0.1)}, "--live must be given for the gate --max_pd_live"),
+        ({"live_limits": Limits(max_swap_rate=0.1)}, "--live must be given for the gate --max_swap_rate"),
+        ({"live": "nowhere", "live_limits": Limits(max_pd=3)}, "--max_pd_live must be a fraction from 0 to 2, got 3"),
+        ({"live": "nowhere"}, "--live: no such file or folder: nowhere"),
+        ({"against": "file.csv"}, "--against must be an export or a folder of versions, got file.csv"),
+        ({}, "workdir run must hold a finished run, got no config.json there"),
+    ],
+)
+def test_wrong_input_is_one_line_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file.csv").write_text("prediction\n0.5\n")
+    with pytest.raises(InputError) as error:
+        publishing.publish(Release("run", "base", **given))
+    assert str(error.value) == words
+    assert os.listdir() == ["file.csv"]
+
+
+@pytest.mark.slow
+def test_a_replica_that_the_run_does_not_have(run: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--replica must be below the run's 2, got 2"):
+        publishing.publish(Release(run, str(tmp_path / "base"), replica=2))
+    assert os.listdir(tmp_path) == []
+
+
+def test_help_names_every_flag_and_loads_no_tensorflow() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *COMMAND[1:], "--help"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0
+    assert done.stdout.startswith("Exports a trained model as the next version for TensorFlow Serving")
+    names = ("workdir", "output", "replica", "against", "live", "max_pd", "max_pd_live", "max_auc_loss_increase")
+    for name in (*names, "max_swap_rate"):
+        assert f"\n  --{name} " in done.stdout
+    loaded = set(re.findall(r"\| +([\w.]+)$", done.stderr, re.MULTILINE))
+    assert not loaded & {"tensorflow", "keras", "tf_keras", "numpy"}
+
+
+@pytest.mark.slow
+def test_the_command_publishes_or_ends_with_status_3(run: str, tmp_path: Path) -> None:
+    base, live = f"--output={tmp_path}/base", f"--live={sibling(run)}"
+    refused = binary(f"--workdir={run}", base, live, "--max_pd_live=0.000001")
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert re.fullmatch(
+        r"error: --live \S+: gate not met: max_pd_live=1e-06: pd is 0\.\d+, 0\.\d+ above\n", refused.stderr
+    )
+    assert os.listdir(tmp_path) == []
+    done = binary(f"--workdir={run}", base)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(f"export       {tmp_path}/base/1\n")
+    assert os.listdir(tmp_path / "base") == ["1"]
