@@ -21,6 +21,7 @@ REQUIREMENTS = [
     "tensorboard>=2.20,<2.22",  # tf.summary, and with it Keras' TensorBoard callback, does not write without it
     "tensorflow>=2.21,<2.22",
     "tensorflow-recommenders>=0.7.7,<0.8",
+    "tensorflow-serving-api>=2.21,<2.22",  # the messages of warm-up and sample requests
     "tf-keras>=2.21,<2.22",
     "tqdm>=4.66,<5",
 ]
@@ -59,7 +60,11 @@ setuptools.setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=setuptools.find_packages(include=["smooth_recs", "smooth_recs.*"]),
-    package_data={"smooth_recs": ["py.typed"], "smooth_recs.experiments": ["*.css", "*.j2"]},
+    package_data={
+        "smooth_recs": ["py.typed"],
+        "smooth_recs.experiments": ["*.css", "*.j2"],
+        "smooth_recs.serving": ["*.j2"],
+    },
     python_requires=">=3.11,<3.14",
     install_requires=REQUIREMENTS,
     extras_require={"test": TEST_REQUIREMENTS},

@@ -36,6 +36,7 @@ _SUBMODULES = (
     "gates",
     "increases",
     "layers",
+    "losses",
     "metrics",
     "models",
     "prediction_difference",

@@ -22,6 +22,7 @@ from smooth_recs.errors import InputError
 from smooth_recs.models import from_config
 from smooth_recs.models.distillation import Distillation
 from smooth_recs.models.siblings import SiblingModel
+from smooth_recs.serving import companions
 from smooth_recs.serving.periodic_exports import PeriodicExports
 from smooth_recs.stretches import Stretch
 from smooth_recs.taking_part import Part
@@ -137,7 +138,7 @@ def fit(
         best.replay()
     again = reopen if part.commands else lambda: source
     others = [HugePages(), speed, *part.callbacks]
-    for stretch in _stretches(config, source, part, checkpoints):
+    for stretch in _stretches(config, source, part, siblings, checkpoints):
         if best and best.stopped:
             break
         for callback in (*measuring, checkpoints):
@@ -158,10 +159,15 @@ def fit(
     return Fitted(made, speed.steps_per_second * config.train.batch_size, curve.entries)
 
 
-def _stretches(config: Config, source: Source, part: Part, checkpoints: Checkpoints) -> Iterator[Stretch]:
+def _stretches(
+    config: Config, source: Source, part: Part, siblings: SiblingModel, checkpoints: Checkpoints
+) -> Iterator[Stretch]:
     """What remains to be trained."""
     if not isinstance(source, FollowedSource):
-        return stretches.of_epochs(config, steps_of_epoch(config, source), checkpoints.steps_done)
+        # Batches of two sizes in one execution are more than what devices exchange in it can be told apart by.
+        devices = siblings.distribute_strategy.num_replicas_in_sync
+        smaller = devices > 1 and not part.in_step and source.train_rows % config.train.batch_size > 0
+        return stretches.of_epochs(config, steps_of_epoch(config, source), checkpoints.steps_done, last_apart=smaller)
     return stretches.of_stream(
         config,
         source,
@@ -175,8 +181,8 @@ def _stretches(config: Config, source: Source, part: Part, checkpoints: Checkpoi
 def _exports(config: Config, workdir: str, source: Source, part: Part) -> list[PeriodicExports]:
     if not config.train.export_steps or not part.is_chief:
         return []
-    base = os.path.join(workdir, "export")
-    return [PeriodicExports(source.encoder, base, config.train.export_steps, config.train.keep_exports)]
+    base, requests = os.path.join(workdir, "export"), companions.requests(source)
+    return [PeriodicExports(source.encoder, base, config.train.export_steps, config.train.keep_exports, requests)]
 
 
 def restored(config: Config, workdir: str, source: Source) -> SiblingModel:

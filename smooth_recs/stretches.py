@@ -54,10 +54,20 @@ def _is_ramp(value: float | tuple[float, ...]) -> bool:
     return isinstance(value, tuple) and len(value) > 1
 
 
-def of_epochs(config: Config, steps: int, done: int) -> Iterator[Stretch]:
-    """What remains after `done` steps of the epochs, of `steps` each."""
+def of_epochs(config: Config, steps: int, done: int, last_apart: bool = False) -> Iterator[Stretch]:
+    """What remains after `done` steps of the epochs, of `steps` each.
+
+    Args:
+      config: of the run.
+      steps, done: see above.
+      last_apart: the last step of an epoch is a stretch of its own, so that no other is executed along with it.
+    """
     for epoch in range(done // steps, config.train.epochs):
-        yield Stretch(epoch, max(done - epoch * steps, 0), steps)
+        start = max(done - epoch * steps, 0)
+        if last_apart and start < steps - 1:
+            yield Stretch(epoch, start, steps - 1, ends_epoch=False)
+            start = steps - 1
+        yield Stretch(epoch, start, steps)
 
 
 def of_stream(

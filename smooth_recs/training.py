@@ -35,7 +35,7 @@ from smooth_recs.experiments import estimate, report
 from smooth_recs.fitting import Fitted
 from smooth_recs.models import cost, from_config
 from smooth_recs.models.siblings import SiblingModel
-from smooth_recs.serving import export
+from smooth_recs.serving import companions, export
 from smooth_recs.stored_siblings import StoredSiblings
 from smooth_recs.taking_part import Part
 from smooth_recs.teachers import Teachers, open_teachers
@@ -195,15 +195,24 @@ def _finished(config: Config, workdir: str, source: Source, siblings: SiblingMod
         "examples_per_second": fitted.examples_per_second,
         **_costs(config, source),
         "history": fitted.history,
-        "exports": [
-            os.path.relpath(
-                export.save(replica, source.encoder, os.path.join(workdir, "export", f"replica_{k}")), workdir
-            )
-            for k, replica in enumerate(siblings.replicas)
-        ],
     }
+    metrics["exports"] = _exported(config, workdir, source, siblings, metrics)
     workdirs.write_json(os.path.join(workdir, "metrics.json"), metrics)
     return metrics
+
+
+def _exported(
+    config: Config, workdir: str, source: Source, siblings: SiblingModel, metrics: dict[str, Any]
+) -> list[str]:
+    """Each sibling as the next version of its own, with what belongs to it; the paths within the workdir."""
+    manifest = workdirs.read_json(os.path.join(workdir, "manifest.json"))
+    of_replica = companions.all_of_run(source, workdirs.Finished(config.to_dict(), manifest, metrics))
+    paths = []
+    for k, replica in enumerate(siblings.replicas):
+        base = os.path.join(workdir, "export", f"replica_{k}")
+        path = export.save(replica, source.encoder, base, of_replica(replica, k))
+        paths.append(os.path.relpath(path, workdir))
+    return paths
 
 
 def _costs(config: Config, source: Source) -> dict[str, Any]:

@@ -168,6 +168,9 @@ def validate(config: config_lib.Config) -> None:
     _validate_source(config.data)
     _validate_beta(config.model)
     _validate_ensemble(config)
+    if not config.distillation.teachers and config.distillation != config_lib.Distillation():
+        name = _first_changed(config.distillation, config_lib.Distillation())
+        raise InputError(f"distillation.{name} needs distillation.teachers, got none")
     if config.train.anchor and not config.train.warm_start:
         raise InputError(f"train.anchor needs train.warm_start, got anchor {config.train.anchor} and no warm_start")
     if config.train.max_pd and not config.train.patience:
@@ -217,7 +220,7 @@ def _validate_beta(model: config_lib.Model) -> None:
 def _validate_ensemble(config: config_lib.Config) -> None:
     ensemble, defaults = config.ensemble, config_lib.Ensemble()
     if ensemble.components == 1 and ensemble != defaults:
-        name = next(n for n, value in vars(ensemble).items() if value != getattr(defaults, n))
+        name = _first_changed(ensemble, defaults)
         raise InputError(f"ensemble.{name} needs ensemble.components of 2 or more, got 1")
     if ensemble.components > 1 and ensemble.init == "same" and not config.model.dropout:
         raise InputError(
@@ -225,6 +228,11 @@ def _validate_ensemble(config: config_lib.Config) -> None:
         )
     if ensemble.stale_steps and not any(_as_tuple(ensemble.codistillation)):
         raise InputError(f"ensemble.stale_steps needs ensemble.codistillation, got {ensemble.stale_steps} and 0")
+
+
+def _first_changed(section: Any, defaults: Any) -> str:
+    """The name of a field that is not as in `defaults`."""
+    return next(name for name, value in vars(section).items() if value != getattr(defaults, name))
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:

@@ -26,6 +26,7 @@ def figures(*arguments):
         (["--workdir=w", "--betas=0.1,wide"], "flag --betas=0.1,wide: must be numbers with commas"),
         (["--workdir=w", "--p1=0.5,2"], "--p1 must be one or more that differ, between 0 and 1, got 0.5,2.0"),
         (["--workdir=setup.py"], "--workdir: the folder "),
+        (["--workdir=w", "--config=configs/demo.py"], "--config must be given with --export_a and --export_b only"),
         (["--workdir=w", "more"], "arguments must be flags (--name=value), got 'more'"),
     ],
 )

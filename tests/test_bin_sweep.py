@@ -53,6 +53,7 @@ def sweep(*arguments):
             ["--config=configs/demo.py", "--workdir=w"],
             "--activations or --grid must be given where the file of --config",
         ),
+        (["--config=configs/demo.py", "--workdir=w", "--activations=,"], "--activations must be one or more, got ','"),
         (["--config=configs/sweeps/windows.py", "--workdir=setup.py"], "workdir setup.py cannot be used: "),
     ],
 )

@@ -12,7 +12,14 @@ import pytest
 from source_imports import PACKAGE, ROOT, imports, module_name
 
 # Where the name that is imported is not the name of the distribution.
-DISTRIBUTIONS = {"absl": "absl_py", "sklearn": "scikit_learn", "yaml": "pyyaml"}
+DISTRIBUTIONS = {
+    "absl": "absl_py",
+    "google": "protobuf",
+    "grpc": "grpcio",
+    "sklearn": "scikit_learn",
+    "tensorflow_serving": "tensorflow_serving_api",
+    "yaml": "pyyaml",
+}
 STARLARK = (ast.Expr, ast.Assign)
 
 

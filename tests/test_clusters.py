@@ -6,6 +6,7 @@ import json
 import pathlib
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 
@@ -19,10 +20,24 @@ SETTINGS = (
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-def trained(workdir: pathlib.Path, *launcher: str, strategy: str) -> dict:
+TWO_DEVICES = """
+import sys
+import tensorflow as tf
+
+one = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(one, [tf.config.LogicalDeviceConfiguration()] * 2)
+from smooth_recs.bin import command, train
+
+sys.argv[0] = "train"
+command.run(train.main)
+"""
+
+
+def trained(workdir: pathlib.Path, *launcher: str, strategy: str, settings: Sequence[str] = ()) -> dict:
+    program = ["-c", TWO_DEVICES] if strategy == "mirrored" else ["-m", "smooth_recs.bin.train"]
     command = [
-        *(sys.executable, "-m", "smooth_recs.bin.train", f"--config={ROOT}/configs/demo.py", f"--workdir={workdir}"),
-        *(*SETTINGS, f"--config.distribution.strategy={strategy}"),
+        *(sys.executable, *program, f"--config={ROOT}/configs/demo.py", f"--workdir={workdir}"),
+        *(*SETTINGS, *settings, f"--config.distribution.strategy={strategy}"),
     ]
     if launcher:
         logs = f"--logs={workdir.parent}/logs"
@@ -38,14 +53,26 @@ def alone(tmp_path_factory):
 
 
 def test_two_workers_in_step_are_one_process(tmp_path, alone):
-    metrics = trained(tmp_path / "run", "--workers=2", strategy="multi_worker_mirrored")
+    exports = ["--config.train.export_steps=20", "--config.train.keep_exports=0"]
+    metrics = trained(tmp_path / "run", "--workers=2", strategy="multi_worker_mirrored", settings=exports)
     assert metrics["examples"] == 12_000
     for here, there in zip(metrics["replicas"], alone["replicas"], strict=True):
         assert here["log_loss"] == pytest.approx(there["log_loss"], rel=1e-4)
         assert here["auc"] == pytest.approx(there["auc"], abs=1e-3)
     assert metrics["pd"]["relative"] == pytest.approx(alone["pd"]["relative"], rel=0.02)
     assert [entry["step"] for entry in metrics["history"]] == [entry["step"] for entry in alone["history"]]
-    assert (tmp_path / "run/export/replica_1/1/saved_model.pb").exists()
+    for version in (1, 2, 3):  # after 20 and 40 of 47 steps, and at the end
+        assert (tmp_path / f"run/export/replica_1/{version}/saved_model.pb").exists()
+
+
+def test_two_devices_are_one(tmp_path, alone):
+    """The last batch of the epoch is smaller, and in even parts too."""
+    metrics = trained(tmp_path / "run", strategy="mirrored")
+    assert metrics["examples"] == 12_000
+    assert 12_000 % 256 % 2 == 0 < 12_000 % 256
+    for here, there in zip(metrics["replicas"], alone["replicas"], strict=True):
+        assert here["log_loss"] == pytest.approx(there["log_loss"], rel=1e-4)
+    assert [entry["step"] for entry in metrics["history"]] == [entry["step"] for entry in alone["history"]]
 
 
 def test_parameter_servers_train_every_row_asynchronously(tmp_path, alone):

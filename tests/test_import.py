@@ -66,6 +66,14 @@ def test_every_submodule_that_is_offered_exists():
         assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file(), name
 
 
+def test_every_package_and_its_losses_are_offered():
+    import smooth_recs
+
+    packages = {path.parent.name for path in (ROOT / "smooth_recs").glob("*/__init__.py")}
+    assert packages - {"bin"} <= set(smooth_recs._SUBMODULES)
+    assert smooth_recs.losses.Ramp((0.0, 1.0), total_steps=4).active
+
+
 STRINGS = """
 import json
 import tensorflow as tf

@@ -84,6 +84,13 @@ def test_epochs():
     assert list(stretches.of_epochs(config, 10, 30)) == []
 
 
+def test_the_last_step_of_an_epoch_may_stand_apart():
+    config = configs.Config(train=configs.Train(epochs=2))
+    first, last = Stretch(1, 0, 9, ends_epoch=False), Stretch(1, 9, 10)
+    assert list(stretches.of_epochs(config, 10, 9, last_apart=True)) == [Stretch(0, 9, 10), first, last]
+    assert next(stretches.of_epochs(config, 10, 4, last_apart=True)) == Stretch(0, 4, 9, ends_epoch=False)
+
+
 @pytest.mark.parametrize(
     ("section", "field", "value", "words"),
     [

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from smooth_recs import validation
-from smooth_recs.config import Beta, Config, Data, Model
+from smooth_recs.config import Beta, Config, Data, Distillation, Ensemble, Model, Ramp, Train
 from smooth_recs.data.schema import Categorical, Schema
 from smooth_recs.errors import InputError
 
@@ -116,7 +116,9 @@ def test_a_section_must_be_a_section():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("name", [name for name, kind, _ in validation.fields_of(Config()) if kind in (float, Beta)])
+@pytest.mark.parametrize(
+    "name", [name for name, kind, _ in validation.fields_of(Config()) if kind in (float, Beta, Ramp)]
+)
 def test_no_number_may_be_infinite_or_nan(name, value):
     assert refusal(changed(name, value)) == f"{name} must be finite, got {value!r}"
 
@@ -156,6 +158,46 @@ def test_beta_has_one_number_a_hidden_layer():
 )
 def test_fields_that_depend_on_each_other(data, words):
     assert refusal(Config(data=data)).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (
+            Config(ensemble=Ensemble(decorrelation=(0.0, 0.1))),
+            "ensemble.decorrelation needs ensemble.components of 2 or more, got 1",
+        ),
+        (
+            Config(ensemble=Ensemble(components=3, stale_steps=5)),
+            "ensemble.stale_steps needs ensemble.codistillation, got 5 and 0",
+        ),
+        (
+            Config(ensemble=Ensemble(components=3, init="same")),
+            "ensemble.init must be different where nothing else tells components apart, got same with model.dropout 0",
+        ),
+        (Config(distillation=Distillation(weight=0.9)), "distillation.weight needs distillation.teachers, got none"),
+        (Config(distillation=Distillation(loss="logit")), "distillation.loss needs distillation.teachers, got none"),
+        (
+            Config(distillation=Distillation(teachers=("runs/teacher",), weight=(0.0, 1.5))),
+            "distillation.weight must be from 0 to 1, once or twice, got (0.0, 1.5)",
+        ),
+        (Config(train=Train(anchor=0.1)), "train.anchor needs train.warm_start, got anchor 0.1 and no warm_start"),
+    ],
+)
+def test_settings_that_would_do_nothing_are_refused(config, said):
+    assert refusal(config) == said
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Config(ensemble=Ensemble(components=3, codistillation=(0.0, 0.5), stale_steps=5)),
+        Config(ensemble=Ensemble(components=3, init="same"), model=Model(dropout=0.1)),
+        Config(distillation=Distillation(teachers=("runs/teacher",), loss="logit", weight=(1.0, 0.0))),
+    ],
+)
+def test_alternatives_are_valid(config):
+    validation.validate(config)
 
 
 def test_a_complete_source_is_valid():

@@ -33,6 +33,8 @@ _PLAN = setting_flags.define(Plan)
 
 def main() -> None:
     settings, plan = _SETTINGS(), _PLAN()
+    if _CONFIG.present and not (_EXPORT_A.value or _EXPORT_B.value):
+        raise InputError("--config must be given with --export_a and --export_b only: it tells their data")
     if _RUNS.value or _EXPORT_A.value or _EXPORT_B.value:
         print(_landscape(plan))
         return

@@ -47,10 +47,13 @@ def sweep(config: Config, activations: str, grid: Sequence[str], pairs: int | No
         return dataclasses.replace(found, config=config, pairs=pairs or found.pairs)
     if not activations and not grid:
         raise InputError("--activations or --grid must be given where the file of --config has no get_sweep()")
+    texts = variants.listed(activations)
+    if activations and not texts:
+        raise InputError(f"--activations must be one or more, got {activations!r}")
     values = dict(_values(text) for text in grid)
     if len(values) < len(grid):
         raise InputError(f"--grid must be given once a field, got {', '.join(grid)}")
-    found_variants = crossed.crossed(config, variants.listed(activations), values)
+    found_variants = crossed.crossed(config, texts, values)
     return Sweep(config, found_variants, found_variants[0].name, pairs or _PAIRS)
 
 

@@ -54,7 +54,7 @@ def choose(results: Mapping[str, Any], goal: Goal) -> dict[str, Any]:
     paired = Paired(results)
     for measure in goal.measures:
         paired.check(measure)
-    seeds = paired.trained(paired.baseline)
+    seeds = [seed for seed in paired.seeds if all(seed in paired.values(paired.baseline, m) for m in goal.measures)]
     chosen = best(paired, goal, seeds)
     can_leave_out = paired.complete and len(seeds) > 1
     folds = {seed: best(paired, goal, [each for each in seeds if each != seed]) for seed in seeds if can_leave_out}
@@ -100,9 +100,10 @@ def ranked(paired: Paired, goal: Goal, seeds: Sequence[int]) -> list[str]:
     """The variants that keep the bounds by the means over `seeds`, the best first.
 
     Of equal ones the earlier is first, the baseline before all: a change has to pay. Variants that were not trained
-    with as many seeds as the baseline are left out.
+    with as many seeds as the baseline, or lack a measure for one of them, are left out.
     """
-    names = sorted(paired.finalists, key=lambda name: name != paired.baseline)
+    known = [name for name in paired.finalists if not any(paired.lacks(name, measure) for measure in goal.measures)]
+    names = sorted(known, key=lambda name: name != paired.baseline)
     scores = {
         name: goal.sign * change
         for name in names

@@ -83,6 +83,6 @@ def _claim(measured: Measured, measure: str, than: str, over: Sequence[float], s
         "value": value.value,
         "interval": [max(end, 0.0) for end in value.interval],
         "percent": percent and percent.value,
-        "percent_interval": percent and list(percent.interval),
+        "percent_interval": percent and [max(end, -1.0) for end in percent.interval],
         "probability": side.below_zero if sign > 0 else side.above_zero,
     }

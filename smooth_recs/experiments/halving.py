@@ -66,8 +66,14 @@ def survivors(paired: Paired, names: Sequence[str], wanted: Sequence[str] = ()) 
 
     The best of `wanted`, which are in the order of a goal, and the variants nearest the front take turns. Variants
     without PD or loss, as with predictions that are no numbers, go first.
+
+    Raises:
+      InputError: the baseline has none of one of these.
     """
-    nearest = pareto.nearest_first(pareto.points(paired, measures.plane(paired)))
+    plane = measures.plane(paired)
+    for measure in plane:
+        paired.check(measure)
+    nearest = pareto.nearest_first(pareto.points(paired, plane))
     turns = [name for pair in itertools.zip_longest(wanted, nearest) for name in pair]
     order = [name for name in dict.fromkeys(turns) if name in names and name != paired.baseline]
     kept = order[: sizes(len(names), 2)[1] - 1]

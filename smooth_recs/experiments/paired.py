@@ -94,9 +94,18 @@ class Paired:
         return [own[seed] - share * other[seed] for seed in both]
 
     def change(self, name: str, measure: str, seeds: Collection[int] | None = None) -> float | None:
-        """Mean change from the baseline, by which variants with different seeds can be told apart fairly."""
+        """Mean change from the baseline, by which variants with different seeds can be told apart fairly.
+
+        None for a variant that lacks the measure for any seed, as where a training diverged: those that went well say
+        too little of it.
+        """
         found = self.changes(name, self.baseline, measure, seeds)
-        return statistics.fmean(found) if found else None
+        return None if self.lacks(name, measure) or not found else statistics.fmean(found)
+
+    def lacks(self, name: str, measure: str) -> bool:
+        """Whether a variant has no such measure for a seed that it was trained with and for which the baseline has."""
+        own, other = self.values(name, measure), self.values(self.baseline, measure)
+        return any(seed in other and seed not in own for seed in self.trained(name))
 
     def check(self, measure: str) -> None:
         """Raises InputError where the baseline has no such measure."""

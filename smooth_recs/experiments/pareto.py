@@ -26,7 +26,7 @@ class Front:
 
 
 def front(paired: Paired, measures: Sequence[str]) -> Front:
-    """The front of the least `measures`, of the variants that have them all.
+    """The front of the least `measures`, of the variants that have them all for every seed that they were trained with.
 
     ```python
     front(paired, ["pd", "auc_loss"]).names  # ["smelu:0.2", "smelu:0.1", "swish:10"]

@@ -106,10 +106,10 @@ def _title(plane: Plane) -> str:
 def _point(paired: Paired, variant: Mapping[str, Any], axes: tuple[str, str]) -> Point | None:
     """Of means over pairs with the baseline, so that variants with fewer pairs stand where they belong."""
     name, (pd, loss) = variant["name"], axes
+    if None in (paired.change(name, loss), paired.change(name, pd)):
+        return None
     shares = paired.changes(name, paired.baseline, loss)
     differences = paired.differences(name, paired.baseline, pd)
-    if not shares or not differences:
-        return None
     return Point(
         name=name,
         label=variant["label"],

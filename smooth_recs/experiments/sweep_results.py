@@ -160,5 +160,5 @@ def _change(runs: Measured, baseline: Measured, name: str) -> dict[str, Any]:
         "value": over_seeds.mean(differences),
         "percent": over_seeds.mean(shares),
         "interval": over_seeds.interval(differences),
-        "percent_interval": over_seeds.interval(shares),
+        "percent_interval": over_seeds.interval(shares, least=-1.0),  # no measure is below 0
     }

@@ -23,8 +23,7 @@ def sentences(results: Mapping[str, Any], front: Front) -> list[str]:
         return found
     if len(results["seeds"]) > 1:
         found += [_shown(others, axis, axis_words) for axis, axis_words in zip(axes, _WORDS, strict=True)]
-    found.append(_front(front, paired))
-    return found
+    return [*found, _front(front, paired)] if front.names else found
 
 
 def warnings(results: Mapping[str, Any]) -> list[str]:
@@ -65,6 +64,8 @@ _WORDS = (("more reproducible", "less reproducible"), ("more accurate", "less ac
 def _baseline(results: Mapping[str, Any]) -> str:
     baseline = next(variant for variant in results["variants"] if variant["name"] == results["baseline"])
     pd = baseline["measures"]["pd"]
+    if pd["value"] is None:
+        return f"{baseline['label']}, the baseline, has no PD: not all of its predictions are numbers."
     interval = pd["interval"]
     said = f" (95% interval {percent(interval[0])} to {percent(interval[1])})" if interval else ""
     return (
@@ -150,10 +151,11 @@ def _claim(claim: Mapping[str, Any]) -> str:
 
 def _conclusion(choice: Mapping[str, Any]) -> str:
     better = f"{choice['label']} is better than {choice['baseline_label']}"
-    sure = probability(choice["probability"])
+    sure = choice["probability"]
+    at_least = "more than 99.9%" if sure > 0.999 else f"at least {100 * sure:.1f}%"
     if choice["verdict"] == "better":
-        return f"So {better} for this goal, with a probability of at least {sure}."
-    return f"That {better} for this goal is not shown: the probability is at least {sure}, and 95% is asked for."
+        return f"So {better} for this goal, with a probability of {at_least}."
+    return f"That {better} for this goal is not shown: the probability is {at_least}, and 95% is asked for."
 
 
 def _method(choice: Mapping[str, Any]) -> str:

@@ -60,8 +60,8 @@ class Sweep:
       choose: what is wanted of the best variant, such as `min pd subject to per_query_auc_loss <= relu`.
 
     Raises:
-      InputError: no variants, a name twice or that is no name, a baseline that is none of them, no pairs, or a single
-        sibling.
+      InputError: no variants, a name or a label twice, a name that is none, a baseline that is none of them, no
+        pairs, or a single sibling.
     """
 
     config: Config
@@ -79,6 +79,9 @@ class Sweep:
                 raise InputError(f"the name of a variant must have neither spaces nor @, got {name!r}")
             if times > 1:
                 raise InputError(f"the names of variants must differ, got {name!r} {times} times")
+        for label, times in collections.Counter(variant.label for variant in self.variants).items():
+            if times > 1:  # a report goes by labels
+                raise InputError(f"the labels of variants must differ, got {label!r} {times} times")
         if self.baseline not in names:
             raise InputError(f"baseline must be one of {', '.join(names)}, got {self.baseline!r}")
         if self.pairs < 1:

@@ -55,4 +55,5 @@ def markdown(table: Table) -> str:
     lines = [table.columns, ["---", *["---:"] * (len(table.columns) - 1)]]
     names = {name: f"{name} ({table.notes[name]})" if name in table.notes else name for name in table.rows}
     lines += [[names[name], *(" ".join(cell.texts) for cell in cells)] for name, cells in table.rows.items()]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    rows = [[text.replace("|", r"\|") for text in line] for line in lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

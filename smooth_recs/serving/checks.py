@@ -129,6 +129,8 @@ def _judged(check: _Check, answer: Answer) -> float:
     if wrong.any():
         row = int(np.argmax(wrong))
         place = check.words[row] if check.words else f"row {row}"
+        if np.isnan(check.expected[row]):
+            raise CheckFailed(f"{what} for {place} the trained model itself predicts nan")
         values = f"{found[row]:.9g}, the trained model {check.expected[row]:.9g}"
         off = f"{difference[row]:.3g} apart, more than {TOLERANCE:g}, as are {wrong.sum():,} of {wrong.size:,} rows"
         raise CheckFailed(f"{what} for {place} the export predicts {values}: {off}")

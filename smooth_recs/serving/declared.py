@@ -15,6 +15,7 @@ RAW, EXAMPLES, LOGITS, CLASSIFY, REGRESS = "serving_default", "serving_examples"
 OF_EXAMPLES = {EXAMPLES: "examples", CLASSIFY: "inputs", REGRESS: "inputs"}
 """Signatures that take serialized tf.Examples, and the names of that input."""
 
+_REQUIRED = (RAW, EXAMPLES)
 _XLA = "_XlaMustCompile"
 
 
@@ -27,7 +28,7 @@ def check_signatures(schema: Schema, signatures: Mapping[str, Any]) -> None:
     for name, wanted in _wanted_signatures(schema).items():
         found = signatures.get(name)
         if found is None:
-            if name == RAW:
+            if name in _REQUIRED:
                 raise CheckFailed(f"check failed: the export must have the signature {name}")
             continue
         for side in ("inputs", "outputs"):

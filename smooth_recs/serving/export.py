@@ -5,37 +5,43 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from smooth_recs import activations
 from smooth_recs.data.encoding import Encoder
+from smooth_recs.models.ranker import Features, Ranker
+from smooth_recs.serving import folding, signatures
 
 
 class ServingModule(tf.Module):
-    """What is saved: the variables, the vocabularies and one function, nothing of Keras.
+    """What is saved: variables, vocabularies and a function a signature (`signatures.functions`), nothing of Keras.
 
-    `serving_default` takes every feature under its name (`Encoder.raw_signature` tells types and shapes) and returns
-    `probability`, float32 [batch].
+    The signature `logits` is there for the ranking models of this package.
     """
 
     def __init__(self, model: Any, encoder: Encoder) -> None:
         super().__init__(name="smooth_recs_export")
         self.encoder = encoder
+        served = folding.folded(model)
         # Without the metrics': nobody serves them, and to save them several processes would have to sum them up.
-        metrics = {variable.ref() for metric in model.metrics for variable in metric.variables}
-        self.model_variables = [variable for variable in model.variables if variable.ref() not in metrics]
-        signature = {name: tf.TensorSpec(s.shape, s.dtype, name=name) for name, s in encoder.raw_signature().items()}
+        metrics = {variable.ref() for metric in served.metrics for variable in metric.variables}
 
-        def serve(**raw: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"probability": tf.cast(model(encoder(raw), training=False), tf.float32)}
+        def probability(features: Features) -> tf.Tensor:
+            return tf.cast(served(features, training=False), tf.float32)
 
+        def logit(features: Features) -> tf.Tensor:
+            return tf.squeeze(served.logits(features), axis=1)
+
+        has_logit = isinstance(served, Ranker) and served.outputs == 1
         with activations.frozen(model):
-            self.serve = tf.function(serve).get_concrete_function(**signature)
+            self.functions = signatures.functions(encoder, probability, logit if has_logit else None)
+        self.model_variables = [variable for variable in served.variables if variable.ref() not in metrics]
 
 
-def save(model: Any, encoder: Encoder, base: str) -> str:
+def save(model: Any, encoder: Encoder, base: str, complete: Callable[[str], None] = lambda _: None) -> str:
     """Writes a SavedModel as the next version under `base`, whole or not at all.
 
     Args:
@@ -43,6 +49,7 @@ def save(model: Any, encoder: Encoder, base: str) -> str:
         model that has one, its `deployed_model()` is saved: of an ensemble whose first component predicts, that alone.
       encoder: maps raw features to encoded ones.
       base: folder of versions: the export is `base/VERSION`, with VERSION one above the highest that is there.
+      complete: adds files to the export, whose path it is given, before that is a version.
 
     Returns:
       The path of the export.
@@ -54,7 +61,9 @@ def save(model: Any, encoder: Encoder, base: str) -> str:
     try:
         deployed = getattr(model, "deployed_model", lambda: model)()
         module = ServingModule(deployed, encoder)
-        tf.saved_model.save(module, beside, signatures={"serving_default": module.serve})
+        tf.saved_model.save(module, beside, signatures=dict(module.functions))
+        signatures.set_methods(beside)
+        complete(beside)
         os.chmod(beside, 0o755)
         os.rename(beside, target)
     except BaseException:

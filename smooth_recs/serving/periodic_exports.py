@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent import futures
 from typing import Any
 
 from smooth_recs.callbacks.periodic import Periodic
@@ -24,6 +25,7 @@ class PeriodicExports(Periodic):
       base: folder of the exports: `base/replica_K/VERSION/saved_model.pb`.
       every: a number of training steps; with `steps_per_execution` above 1, after the execution that passes a multiple.
       keep: how many versions of a sibling are kept, those included that were there before; 0 = all.
+      complete: adds files to each export, whose path it is given, before that is a version.
 
     Raises:
       ValueError: every below 1, keep below 0.
@@ -34,13 +36,20 @@ class PeriodicExports(Periodic):
     ```
     """
 
-    def __init__(self, encoder: Encoder, base: str, every: int, keep: int = 3) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        base: str,
+        every: int,
+        keep: int = 3,
+        complete: Callable[[str], None] = lambda _: None,
+    ) -> None:
         if not isinstance(every, int):
             raise ValueError(f"every must be a number of steps, got {every!r}")
         if keep < 0:
             raise ValueError(f"keep must be at least 0, got {keep!r}")
         super().__init__(every, log_dir=None)
-        self._encoder, self._base, self._keep = encoder, base, keep
+        self._encoder, self._base, self._keep, self._complete = encoder, base, keep, complete
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if getattr(self.model, "_cluster_coordinator", None) is not None:
@@ -58,8 +67,13 @@ class PeriodicExports(Periodic):
         """Nothing: an epoch may end at any step."""
 
     def report(self, logs: dict[str, Any] | None) -> None:
+        # In a thread: a callback is inside the strategy's scope, where a new variable is one of all processes.
+        with futures.ThreadPoolExecutor(1) as thread:
+            thread.submit(self._export).result()
+
+    def _export(self) -> None:
         for replica, folder in zip(self.model.replicas, self._folders(), strict=True):
-            export.save(replica, self._encoder, folder)
+            export.save(replica, self._encoder, folder, self._complete)
             for version in versions(folder)[: -self._keep] if self._keep else ():
                 _remove(folder, version)
 

@@ -16,7 +16,7 @@ from smooth_recs.comparison.matching import match
 from smooth_recs.comparison.settings import Settings, Shard
 from smooth_recs.errors import GateNotMet, InputError
 from smooth_recs.gates import Gate, Limits
-from smooth_recs.serving import checks, export, periodic_exports, raw_batches
+from smooth_recs.serving import checks, companions, export, model_card, periodic_exports, raw_batches, warm_up
 from smooth_recs.serving.checks import Passed
 from smooth_recs.trained import Trained
 
@@ -88,20 +88,24 @@ def publish(release: Release) -> Published:
     model = run.siblings.replicas[release.replica]
     with _beside(release.output) as folder:
         path = export.save(model, run.source.encoder, folder)
+        companions.requests(run.source)(path)
         passed = check(path, run, model)
         comparisons = {
             flag: _compared(flag, side, path, limits, run, release.workdir) for flag, (side, limits) in sides.items()
         }
+        found = workdir.read_finished(release.workdir)
+        model_card.write(path, model_card.build(found, model, release.replica, comparisons, passed))
         target = os.path.join(release.output, str(max(periodic_exports.versions(release.output), default=0) + 1))
         os.rename(path, target)
     return Published(target, passed, comparisons)
 
 
 def check(path: str, run: Trained, model: Any) -> Passed:
-    """All checks of `checks.check`, on the run's held-out rows; `model` is what the export was made of."""
+    """All checks of `checks.check` and the warm-up, on held-out rows; `model` is what the export was made of."""
     encoder = run.source.encoder
     rows = raw_batches.held_out(run.source, checks.ROWS)
-    return checks.check(path, encoder.schema, rows, lambda raw: model(encoder(raw), training=False))
+    passed = checks.check(path, encoder.schema, rows, lambda raw: model(encoder(raw), training=False))
+    return dataclasses.replace(passed, checks=passed.checks + warm_up.check(path))
 
 
 def _compared(flag: str, side: str, path: str, limits: Limits, run: Trained, folder: str) -> dict[str, Any]:

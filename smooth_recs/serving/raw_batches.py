@@ -90,7 +90,7 @@ def _feature(feature: Numeric | Categorical, value: Any) -> tf.train.Feature | N
     """None for a missing value, and without the missing values at the end of several."""
     if isinstance(feature, Numeric):
         return None if np.isnan(value) else tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
-    values = np.atleast_1d(value).tolist()
+    values = value.tolist() if isinstance(value, np.ndarray) else [value]
     while values and values[-1] == _missing(feature):
         values.pop()
     if not values:

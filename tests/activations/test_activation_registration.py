@@ -75,7 +75,11 @@ def test_round_trips(kind: str, where: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(clone(X), wanted, atol=1e-6)
 
 
-@pytest.mark.parametrize("specification", [item for items in SPECIFICATIONS.values() for item in items], ids=lambda item: getattr(item, "__name__", type(item).__name__))
+@pytest.mark.parametrize(
+    "specification",
+    [item for items in SPECIFICATIONS.values() for item in items],
+    ids=lambda item: getattr(item, "__name__", type(item).__name__),
+)
 def test_get_undoes_serialize(specification: Any) -> None:
     activation = act.get(specification)
     again = act.get(act.serialize(activation))

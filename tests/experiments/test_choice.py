@@ -131,7 +131,8 @@ def test_every_pair_is_measured_by_what_the_others_chose():
     assert claim["percent"] == pytest.approx((-0.1 - 0.1 + 1.0) / 3)
     # 1/3 + 1/2 times the variance of one pair, Student's t with two degrees of freedom
     half = 4.302653 * np.std([-0.1, -0.1, 1.0], ddof=1) * (1 / 3 + 1 / 2) ** 0.5
-    assert claim["percent_interval"] == pytest.approx([0.8 / 3 - half, 0.8 / 3 + half], abs=1e-6)
+    assert 0.8 / 3 - half < -1  # but PD cannot fall by more than all of it
+    assert claim["percent_interval"] == pytest.approx([-1, 0.8 / 3 + half], abs=1e-6)
     assert found["verdict"] == "not shown"
 
 
@@ -202,6 +203,29 @@ def test_a_measure_that_was_not_measured():
 def test_a_variant_that_lacks_a_measure_is_never_chosen():
     found = pair_of([(0.1, 0.25)] * 2, [(0.01, None)] * 2, [(0.09, 0.2)] * 2)
     assert choice.choose(found, goal("min pd subject to auc_loss <= relu"))["chosen"] == "swish"
+
+
+def test_a_variant_that_diverged_once_is_never_chosen():
+    """With seed 2 its predictions were no numbers; the two good pairs would make it the best by far."""
+    lucky = [(0.01, 0.2), (None, None), (0.01, 0.2)]
+    found = pair_of([(0.1, 0.25)] * 3, [(0.08, 0.25), (0.07, 0.25), (0.08, 0.25)], lucky)
+    swish = next(variant for variant in found["variants"] if variant["name"] == "swish")
+    swish["measures"]["parameters"] = {"of_seeds": [1, 1, 1]}
+    chosen = choice.choose(found, goal("min pd subject to auc_loss <= relu"))
+    assert (chosen["chosen"], [fold["chosen"] for fold in chosen["folds"]]) == ("smelu:0.1", ["smelu:0.1"] * 3)
+    assert Paired(found).change("swish", "pd") is None
+    assert pareto.front(Paired(found), ("pd", "auc_loss")).names == ["smelu:0.1"]
+
+
+def test_pairs_whose_baseline_diverged_choose_and_measure_nothing():
+    smelu, swish = [(0.08, 0.25), (0.01, 0.25), (0.09, 0.25)], [(0.2, 0.25)] * 3
+    found = pair_of([(0.1, 0.25), (None, None), (0.12, 0.25)], smelu, swish)
+    found["variants"][0]["measures"]["parameters"] = {"of_seeds": [1, 1, 1]}
+    chosen = choice.choose(found, goal("min pd"))
+    assert (chosen["chose"], chosen["seeds"]) == ([1, 3], [1, 3])
+    half = 12.7062 * np.std([-0.02 / 0.1, -0.03 / 0.12], ddof=1) * (1 / 2 + 1) ** 0.5
+    low, high = chosen["claims"][0]["percent_interval"]
+    assert (low, high) == (pytest.approx(-0.225 - half, abs=1e-5), pytest.approx(-0.225 + half, abs=1e-5))
 
 
 def simulated(rng, pairs, variants, spread):

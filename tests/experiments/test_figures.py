@@ -345,6 +345,7 @@ def test_settings_that_break_a_rule(changes, words):
     assert str(error.value) == words
 
 
-def test_an_unknown_figure(tmp_path):
-    with pytest.raises(InputError, match="--only must be of activations, curves, surfaces, minima, got 'curve'"):
-        making.sections(["curve"], SMALL, tmp_path)
+@pytest.mark.parametrize(("names", "got"), [(["curve"], "'curve'"), ([], "nothing")])
+def test_an_unknown_figure_and_none(tmp_path, names, got):
+    with pytest.raises(InputError, match=f"--only must be of activations, curves, surfaces, minima, got {got}"):
+        making.sections(names, SMALL, tmp_path)

@@ -91,6 +91,7 @@ def test_a_grid_that_cannot_be(variants, words):
     [
         ({"variants": ()}, "variants must be one or more, got none"),
         ({"variants": [TEACHER, TEACHER]}, "the names of variants must differ, got 'teacher' 2 times"),
+        ({"variants": [Variant("a", "A"), Variant("b", "A")]}, "the labels of variants must differ, got 'A' 2 times"),
         ({"variants": [Variant("a b", "A")]}, "the name of a variant must have neither spaces nor @, got 'a b'"),
         ({"variants": [Variant("", "A")]}, "the name of a variant must have neither spaces nor @, got ''"),
         ({"baseline": "relu"}, "baseline must be one of teacher, student, got 'relu'"),

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweep_cases import results
 
+from smooth_recs.errors import InputError
 from smooth_recs.experiments import halving, pareto
 from smooth_recs.experiments.paired import Paired
 
@@ -121,6 +122,12 @@ def test_survivors_serve_the_goal_too():
 def test_a_variant_without_measures_goes_first():
     table = paired({"base": [(0.12, 0.25)], "diverged": [(None, None)], "bad": [(0.3, 0.3)]})
     assert halving.survivors(table, ["base", "diverged", "bad"]) == ["base", "bad"]
+
+
+def test_a_baseline_without_measures_is_told():
+    table = paired({"base": [(None, 0.25)], "bad": [(0.3, 0.3)]})
+    with pytest.raises(InputError, match=r"measure pd must be one that was measured \(auc_loss\), got none of base"):
+        halving.survivors(table, ["base", "bad"])
 
 
 def test_a_search_finds_the_front_with_less_than_half_the_pairs():

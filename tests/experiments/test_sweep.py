@@ -59,6 +59,12 @@ def of(results, name):
     return next(variant for variant in results["variants"] if variant["name"] == name)
 
 
+def test_no_measure_can_fall_by_more_than_all(tmp_path, monkeypatch):
+    monkeypatch.setitem(PDS, "smelu:0.1", (0.02, 0.09))  # -80% and -25%: Student's t reaches far beyond -100%
+    found = of(written(sweep(2), tmp_path), "smelu:0.1")["changes"]["pd"]
+    assert (found["percent"], found["percent_interval"][0]) == (pytest.approx(-0.525), -1.0)
+
+
 def test_numbers_by_hand(results):
     assert (results["baseline"], results["seeds"]) == ("relu", [4, 5, 6])
     relu, smelu = of(results, "relu"), of(results, "smelu:0.1")

@@ -130,6 +130,24 @@ def test_variants_with_fewer_pairs_are_compared_over_the_pairs_that_they_have(tm
     assert "1 of 3 variants were not trained with all seeds." in prose
 
 
+def test_a_baseline_that_diverged_is_told(tmp_path):
+    found = results({"relu": {"pd": [None] * 2, "auc_loss": [0.2] * 2}, "b": {"pd": [0.1] * 2, "auc_loss": [0.2] * 2}})
+    said = sweep_report.write(found, str(tmp_path))
+    assert "- relu, the baseline, has no PD: not all of its predictions are numbers." in said
+    assert "Pareto front" not in said
+
+
+@pytest.mark.parametrize(("probability", "words"), [(0.9999, "more than 99.9%"), (0.996, "at least 99.6%")])
+def test_how_sure_a_choice_is(tmp_path, probability, words):
+    said = sweep_report.write(sweep(), str(tmp_path), {**chosen(sweep()), "probability": probability})
+    assert f"for this goal, with a probability of {words}." in said
+
+
+def test_a_label_may_have_what_markdown_counts_as_a_new_column(tmp_path):
+    sweep_report.write(sweep(labels={**LABELS, "smelu:0.1": "a|b"}), str(tmp_path))
+    assert r"| a\|b (on the Pareto front) | 8.40% (" in (tmp_path / "results.md").read_text()
+
+
 def test_one_pair_concludes_nothing(tmp_path):
     page = page_of(sweep(pairs=1), tmp_path, chosen(sweep(pairs=1)))
     assert "One pair of each variant is no ground to conclude on" in page.prose

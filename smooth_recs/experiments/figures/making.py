@@ -34,8 +34,10 @@ def sections(names: Sequence[str], settings: Settings, folder: Path) -> list[Sec
     """Makes the figures `names` in `folder`, and prints which files each leaves.
 
     Raises:
-      InputError: one is not the name of a figure.
+      InputError: none, or one is not the name of a figure.
     """
+    if not names:
+        raise InputError(f"--only must be of {', '.join(FIGURES)}, got nothing")
     for name in names:
         if name not in FIGURES:
             raise InputError(f"--only must be of {', '.join(FIGURES)}, got {name!r}")

@@ -1,0 +1,114 @@
+"""Activations in few operations, where the dense layers on both sides can do the rest."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from smooth_recs import activations
+from smooth_recs.layers import clipping
+
+Numbers = npt.NDArray[np.float64]
+
+_RELUS = (activations.relu, tf.keras.activations.relu, tf.nn.relu)
+
+
+class Rewritten(NamedTuple):
+    """clip(f(x)) = out_scale * function(in_scale * (x + in_shift)) + out_shift; numbers, or arrays of one a unit."""
+
+    function: Callable[[Any], Any]
+    in_scale: Numbers
+    in_shift: Numbers
+    out_scale: Numbers
+    out_shift: Numbers
+
+
+class _Rise(NamedTuple):
+    """An activation that is `low` up to `start`, then a parabola up to start + width, then a line of slope `slope`."""
+
+    start: Numbers
+    width: Numbers
+    slope: Numbers
+    low: Numbers
+
+
+def plain(activation: Any, clip: float | None) -> Rewritten:
+    """The activation itself, clipped to [-clip, clip] unless `clip` is None."""
+    one, zero = np.ones(()), np.zeros(())
+    if clip is None:
+        return Rewritten(activation, one, zero, one, zero)
+    return Rewritten(lambda x: clipping.clip(activation(x), limit=clip), one, zero, one, zero)
+
+
+def rewritten(activation: Any, clip: float | None) -> Rewritten:
+    """ReLU, SmeLU and gSmeLU without a left slope in cheap form; any other activation as it is.
+
+    ReLU clipped at c is c / 6 relu6(6 / c x), which TensorFlow fuses into the dense layer as it does ReLU.
+
+    SmeLU (eq. 7) is, with z = x / 4 beta and u = min(max(z, -1/4), 1/4),
+
+        y / 4 beta = max(z, (u + 1/4)^2),
+
+    since the parabola touches the line. Both factors 4 beta go into weights, of this layer and of the next one: a clip,
+    a squared difference and a maximum are left.
+
+    Args:
+      activation: a function or layer of tensors.
+      clip: limit of its values; None for none.
+    """
+    clip = None if clip is None or np.isinf(clip) else clip
+    if any(activation is relu for relu in _RELUS):
+        return _relu(clip)
+    rise = _rise(activation)
+    if rise is None or (clip is not None and np.any(rise.low < -clip)):
+        return plain(activation, clip)
+    return _parabola(rise, clip)
+
+
+def _relu(clip: float | None) -> Rewritten:
+    one, zero = np.ones(()), np.zeros(())
+    if clip is None:
+        return Rewritten(tf.nn.relu, one, zero, one, zero)
+    return Rewritten(tf.nn.relu6, one * 6 / clip, zero, one * clip / 6, zero)
+
+
+def _parabola(rise: _Rise, clip: float | None) -> Rewritten:
+    unit = 2 * rise.width
+    gain = unit * rise.slope
+    limit = None if clip is None else ((clip - rise.low) / gain).astype(np.float32)
+    return Rewritten(functools.partial(_unit, limit=limit), 1 / unit, -rise.start - rise.width / 2, gain, rise.low)
+
+
+def _unit(z: Any, limit: Any) -> Any:
+    """SmeLU of beta = 1/4, at most `limit`."""
+    u = tf.raw_ops.ClipByValue(t=z, clip_value_min=-0.25, clip_value_max=0.25)
+    y = tf.maximum(z, tf.math.squared_difference(u, -0.25))
+    return y if limit is None else tf.minimum(y, limit)
+
+
+def _risen(x: Any, bound: Any) -> Any:
+    """(m - 1/2)^2 + g of the comment above."""
+    g = tf.nn.relu(x)
+    g = g if bound is None else tf.minimum(g, bound)
+    return tf.math.squared_difference(tf.minimum(g, 0.5), 0.5) + g
+
+
+def _rise(activation: Any) -> _Rise | None:
+    """None for an activation of another form."""
+    if activation is activations.smelu:
+        activation = activations.SmeLU()
+    if type(activation) not in (activations.SmeLU, activations.GSmeLU):
+        return None
+    values = {name: np.asarray(value, np.float64) for name, value in activation.current().items()}
+    beta = values["beta"]
+    if isinstance(activation, activations.SmeLU):
+        values = {"alpha": beta, "beta": beta, "g_minus": 0 * beta, "g_plus": 0 * beta + 1, "t": 0 * beta}
+    width = values["alpha"] + beta
+    if np.any(values["g_minus"] != 0) or np.any(width <= 0):
+        return None
+    return _Rise(-values["alpha"], width, values["g_plus"], values["t"])

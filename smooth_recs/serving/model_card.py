@@ -1,0 +1,183 @@
+"""The model card beside an export: what the model is, what it was trained on, how good and how repeatable it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from smooth_recs import keras_generation, workdir
+from smooth_recs.activations import functions
+from smooth_recs.activations.base import Activation
+from smooth_recs.experiments import formats, slice_tables
+from smooth_recs.experiments.runs import Run, activation_label
+from smooth_recs.serving import saved_signatures
+from smooth_recs.serving.checks import Passed
+from smooth_recs.whole_file import whole_file
+from smooth_recs.workdir import Finished
+
+NAME, READABLE = "model_card.json", "model_card.md"
+FLAGS = {"--against": "sibling", "--live": "live"}
+
+Card = dict[str, Any]
+
+
+def build(
+    run: Finished,
+    model: Any,
+    replica: int = 0,
+    comparisons: Mapping[str, Mapping[str, Any]] | None = None,
+    passed: Passed | None = None,
+) -> Card:
+    """The content of a card, but for the signatures, which `write` takes from the export itself.
+
+    Args:
+      run: what the files of its workdir hold; its metrics may lack `exports`.
+      model: the trained model that was exported, whose activations, learned ones included, are read.
+      replica: which sibling of the run it is.
+      comparisons: with a sibling's export (`--against`) and the version served (`--live`), each as
+        `smooth_recs.bin.compare` writes it.
+      passed: what the checks found.
+    """
+    config, metrics = run.config, run.metrics
+    model = getattr(model, "deployed_model", lambda: model)()
+    compared = [_compared(FLAGS[flag], each) for flag, each in (comparisons or {}).items()]
+    return {
+        "model": {
+            "name": activation_label(config),
+            "activations": activations(model),
+            "variables": int(sum(np.prod(variable.shape) for variable in model.trainable_variables)),
+        },
+        "data": {"source": config["data"]["source"], **run.manifest["data"]},
+        "training": {
+            "replica": replica,
+            "seeds": run.manifest["seeds"],
+            "examples": metrics.get("examples"),
+            "command": run.manifest.get("command"),
+        },
+        "metrics": {**metrics["replicas"][replica], "held_out_examples": metrics.get("eval_examples")},
+        "prediction_difference": [*_from_siblings(metrics, replica), *compared],
+        "checks": None if passed is None else dataclasses.asdict(passed),
+        "versions": run.manifest["versions"],
+        "config": config,
+    }
+
+
+def write(export: str, card: Card) -> None:
+    """Writes `model_card.json` and, for people, `model_card.md` beside `saved_model.pb`."""
+    card = {**card, "signatures": signatures(export)}
+    workdir.write_json(os.path.join(export, NAME), card)
+    with whole_file(os.path.join(export, READABLE)) as beside:
+        Path(beside).write_text(_readable(card), encoding="utf-8")
+
+
+def signatures(export: str) -> dict[str, Any]:
+    """Of each signature the method, and dtype and shape of its inputs and outputs; a free size is None."""
+    return {
+        name: {
+            "method": found.method_name.rpartition("/")[2],
+            **{
+                side: {tensor: {"dtype": t.dtype, "shape": t.shape} for tensor, t in sorted(tensors.items())}
+                for side, tensors in (("inputs", found.inputs), ("outputs", found.outputs))
+            },
+        }
+        for name, found in saved_signatures.read(export).items()
+    }
+
+
+def activations(model: Any) -> list[dict[str, Any]]:
+    """Of each layer with an activation its name and hyperparameters, as they are in the export.
+
+    A hyperparameter that is one number a unit is given as the least, the mean and the greatest of them.
+    """
+    found = []
+    for layer in keras_generation.all_layers(model):
+        activation = getattr(layer, "activation", None)
+        name = getattr(activation, "__name__", None) or type(activation).__name__
+        if callable(activation) and name != "linear":
+            found.append({"layer": layer.name, "activation": name, **_hyperparameters(activation)})
+    return found
+
+
+def _hyperparameters(activation: Any) -> dict[str, Any]:
+    if isinstance(activation, Activation):
+        return {name: _short(np.asarray(value)) for name, value in activation.current().items()}
+    return {"beta": functions.DEFAULT_BETA} if activation is functions.smelu else {}
+
+
+def _short(value: Any) -> Any:
+    if value.ndim < 1:
+        return float(value)
+    return {"min": float(value.min()), "mean": float(value.mean()), "max": float(value.max())}
+
+
+def _from_siblings(metrics: Mapping[str, Any], replica: int) -> Iterator[dict[str, Any]]:
+    """PD from each sibling of the run; interval, swap rate and slices only where there is one pair, whose they are."""
+    difference = metrics.get("pd") or {"pairs": []}
+    lists = metrics.get("recommendations") or {}
+    pair = len(metrics["replicas"]) == 2
+    for a, b, relative in difference["pairs"]:
+        if replica in (a, b):
+            other = b if a == replica else a
+            here, there = (metrics["replicas"][k]["auc_loss"] for k in (replica, other))
+            yield {
+                "kind": "sibling",
+                "against": f"replica {other} of the same run",
+                "relative": relative,
+                "interval": difference["interval"] if pair else None,
+                "swap_rate": lists.get("swap_rate") if pair else None,
+                "auc_loss_increase": None if None in (here, there) else here - there,
+                "gates": [],
+                "slices": _slices(metrics) if pair else [],
+            }
+
+
+def _compared(kind: str, comparison: Mapping[str, Any]) -> dict[str, Any]:
+    increase, lists = comparison["increase"]["auc_loss"], comparison["recommendations"]
+    return {
+        "kind": kind,
+        "against": comparison["a"]["path"],
+        "relative": comparison["pd"]["relative"],
+        "interval": comparison["pd"]["interval"],
+        "swap_rate": lists and lists["swap_rate"],
+        "auc_loss_increase": increase and increase["value"],
+        "gates": comparison["gates"],
+        "slices": _slices(comparison),
+    }
+
+
+def _slices(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The slices with the highest PD, those of few rows left out."""
+    highest = slice_tables.highest(Run("", "", {}, {}, metrics))
+    kept = ("rows", "pd", "interval", "weight_share", "pd_share")
+    return [{"title": title, "slice": name, **{key: each.get(key) for key in kept}} for title, name, each in highest]
+
+
+def _readable(card: Card) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # it is no HTML
+    )
+    environment.filters.update(
+        percent=formats.percent,
+        decimal=formats.decimal,
+        change=formats.signed_decimal,
+        count=formats.count,
+        short=formats.short,
+        cell=_cell,
+    )
+    return environment.get_template(f"{READABLE}.j2").render(card)
+
+
+def _cell(value: Any) -> str:
+    """Text within a table of Markdown."""
+    return str(value).replace("|", "\\|").replace("\n", " ")
