@@ -26,7 +26,7 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 import numpy as np
 import tensorflow as tf
 
-from smooth_recs import monitoring, training
+from smooth_recs import fitting, monitoring
 from smooth_recs.callbacks import PredictionDifference
 from smooth_recs.data import windows
 from smooth_recs.data.presets import open_source
@@ -108,14 +108,15 @@ def of_demo(arguments: argparse.Namespace) -> tuple[Fit, PredictionDifference, l
             setattr(config.train, name, getattr(arguments, name))
     folder = tempfile.mkdtemp()
     source = open_source(config.data, folder)
-    siblings, steps = training._build(config, source), training._steps(config, source)
-    held_out = source.holdout().map(training._example)
-    watching = monitoring.callbacks(config, folder, held_out, steps, [])
+    siblings, steps = fitting.build(config, source), fitting.steps_of_epoch(config, source)
+    held_out = source.holdout().map(fitting.example)
+    curve = monitoring.Curve(os.path.join(folder, "history.json"))
+    watching, _ = monitoring.callbacks(config, folder, held_out, steps, curve)
     difference = next(callback for callback in watching if isinstance(callback, PredictionDifference))
 
     def fit(callbacks: list[Any]) -> None:
         batches = windows.shuffled(
-            lambda at: source.train(at).map(training._example),
+            lambda at: source.train(at).map(fitting.example),
             window=config.data.shuffle_window,
             batch_size=config.train.batch_size,
             seeds=[1, 2],

@@ -5,19 +5,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from smooth_recs import (
-    activations,
     capacity,
     distribution,
     evaluation,
+    finishing,
     fitting,
     keras_generation,
-    monitoring,
     stretches,
     taking_part,
     validation,
@@ -31,11 +29,9 @@ from smooth_recs.data import encoder_file, following
 from smooth_recs.data.following import FollowedSource
 from smooth_recs.data.presets import open_source
 from smooth_recs.data.source import Source
-from smooth_recs.experiments import estimate, report
-from smooth_recs.fitting import Fitted
+from smooth_recs.experiments import report
 from smooth_recs.models import cost, from_config
 from smooth_recs.models.siblings import SiblingModel
-from smooth_recs.serving import companions, export
 from smooth_recs.stored_siblings import StoredSiblings
 from smooth_recs.taking_part import Part
 from smooth_recs.teachers import Teachers, open_teachers
@@ -133,10 +129,13 @@ def _run(config: Config, workdir: str, task: Task | None) -> dict[str, Any]:
     _set_up(config)
     with taking_part.taking_part(config.distribution, task) as (part, strategy):
         reopen = functools.partial(following.open_run, config.data, workdir)
-        source, teachers = _opened(config, workdir, reopen, part)
+        source = reopen()
+        teachers = _checked(config, workdir, source, part)
         with strategy.scope():
             siblings = fitting.build(config, source, part.most_steps, teachers.distillation(source))
             _warm_start(config, workdir, source, siblings, part)
+        if part.is_chief:
+            _take(config, workdir, source, teachers)
         taught = functools.partial(teachers.source, elsewhere=part.commands)
         fitted = fitting.fit(config, workdir, taught(source), siblings, part, lambda: taught(reopen()))
     if task is not None and not part.is_chief:
@@ -144,7 +143,9 @@ def _run(config: Config, workdir: str, task: Task | None) -> dict[str, Any]:
         return {}
     if task is not None:
         siblings = fitting.restored(config, workdir, source)  # on this machine alone
-    return _finished(config, workdir, source, siblings, fitted)
+    if isinstance(source, FollowedSource):
+        _claim(config, workdir, source)  # now that it has ended, the manifest names all its files
+    return finishing.finish(config, workdir, source, siblings, fitted)
 
 
 def _warm_start(config: Config, workdir: str, source: Source, siblings: SiblingModel, part: Part) -> None:
@@ -158,25 +159,26 @@ def _warm_start(config: Config, workdir: str, source: Source, siblings: SiblingM
         replica.set_anchor(config.train.anchor)
 
 
-def _opened(config: Config, workdir: str, reopen: Callable[[], Source], part: Part) -> tuple[Source, Teachers]:
-    """The source and the teachers, once they are known to be good; from then on the workdir is this run's."""
-    source = reopen()
-    evaluation.check(source, config.evaluation)  # what is wrong is an error before anything is written
+def _checked(config: Config, workdir: str, source: Source, part: Part) -> Teachers:
+    """The teachers; InputError for what is wrong with the data, or does not go with them."""
+    evaluation.check(source, config.evaluation)
     fitting.check(config, source, part)
-    narrow = cost.narrowed(config, source.encoder)
-    teachers = open_teachers(config, workdir, source)
+    cost.narrowed(config, source.encoder)
     if config.train.warm_start:
         StoredSiblings(config.train.warm_start)
-    if part.is_chief:
-        _claim(config, workdir, source)
-        encoder_file.save(source.encoder, os.path.join(workdir, encoder_file.NAME))
-        teachers.save(workdir)
-        if narrow is not config:
-            print(cost.equal_cost_line(config, source.encoder))
+    return open_teachers(config, workdir, source)
+
+
+def _take(config: Config, workdir: str, source: Source, teachers: Teachers) -> None:
+    """From now on the workdir is this run's: whatever could be wrong with its settings and data is known not to be."""
+    _claim(config, workdir, source)
+    encoder_file.save(source.encoder, os.path.join(workdir, encoder_file.NAME))
+    teachers.save(workdir)
+    if config.ensemble.equal_cost != "none":
+        print(cost.equal_cost_line(config, source.encoder))
     if source.summary["malformed"]:
         places = "; ".join(source.summary["first_malformed"])
         print(f"{source.summary['malformed']:,} malformed rows are left out: {places}")
-    return source, teachers
 
 
 def _claim(config: Config, workdir: str, source: Source) -> None:
@@ -185,63 +187,11 @@ def _claim(config: Config, workdir: str, source: Source) -> None:
     workdirs.claim(config, workdir, workdirs.manifest(config, source.fingerprint, source.summary), earlier)
 
 
-def _finished(config: Config, workdir: str, source: Source, siblings: SiblingModel, fitted: Fitted) -> dict[str, Any]:
-    """Measures and exports what was trained, and writes the results."""
-    if isinstance(source, FollowedSource):
-        _claim(config, workdir, source)  # now that it has ended, the manifest names all its files
-    metrics = {
-        **_measured(config, source, siblings),
-        "examples": _examples(config, source, fitted.steps),
-        "examples_per_second": fitted.examples_per_second,
-        **_costs(config, source),
-        "history": fitted.history,
-    }
-    metrics["exports"] = _exported(config, workdir, source, siblings, metrics)
-    workdirs.write_json(os.path.join(workdir, "metrics.json"), metrics)
-    return metrics
-
-
-def _exported(
-    config: Config, workdir: str, source: Source, siblings: SiblingModel, metrics: dict[str, Any]
-) -> list[str]:
-    """Each sibling as the next version of its own, with what belongs to it; the paths within the workdir."""
-    manifest = workdirs.read_json(os.path.join(workdir, "manifest.json"))
-    of_replica = companions.all_of_run(source, workdirs.Finished(config.to_dict(), manifest, metrics))
-    paths = []
-    for k, replica in enumerate(siblings.replicas):
-        base = os.path.join(workdir, "export", f"replica_{k}")
-        path = export.save(replica, source.encoder, base, of_replica(replica, k))
-        paths.append(os.path.relpath(path, workdir))
-    return paths
-
-
-def _costs(config: Config, source: Source) -> dict[str, Any]:
-    """Of the model that was trained and, where an ensemble was to cost as much, of the single network."""
-    costs = {"cost": cost.cost(config, source.encoder).to_dict()}
-    if config.ensemble.equal_cost != "none":
-        costs["single_cost"] = cost.cost(cost.single(config), source.encoder).to_dict()
-    return costs
-
-
 def _report(workdir: str) -> None:
     """Writes the report where there is none: a run is finished before, and may have been killed in between."""
     path = os.path.join(workdir, "report.html")
     if not os.path.exists(path):
         report.write([workdir], path)
-
-
-def _measured(config: Config, source: Source, siblings: SiblingModel) -> dict[str, Any]:
-    """On the held-out rows, but for those that chose when to stop."""
-    held_out, rows = evaluation.collect(siblings, source, config.evaluation), source.holdout()
-    if config.train.patience:
-        chose = held_out.whole_requests(monitoring.measured_rows(config))
-        held_out, rows = held_out.without_first(chose), rows.rebatch(chose).skip(1)
-    first, estimated = siblings.replicas[0], config.evaluation.estimate
-    return {
-        **evaluation.metrics(held_out, source, config.evaluation),
-        "pd_estimate": estimate.pd_estimate(first, rows, held_out.columns) if estimated else None,
-        "layers": _pre_activations(first, source),
-    }
 
 
 def _set_up(config: Config) -> None:
@@ -253,18 +203,3 @@ def _set_up(config: Config) -> None:
             tf.config.threading.set_inter_op_parallelism_threads(threads)
         tf.config.experimental.enable_op_determinism()
     tf.keras.utils.set_random_seed(config.seed)
-
-
-def _examples(config: Config, source: Source, steps: int) -> int:
-    """Rows that a sibling was trained on; the last batch of an epoch may be smaller."""
-    epochs, rest = divmod(steps, fitting.steps_of_epoch(config, source))
-    return epochs * source.train_rows + rest * config.train.batch_size
-
-
-def _pre_activations(model: Any, source: Source) -> list[dict[str, Any]]:
-    """The scale of the pre-activations on some held-out rows, which tells what the activation's width means."""
-    rows = next(iter(source.holdout().rebatch(4096)))
-    return [
-        {"name": layer.name, "pre_activation_rms": layer.rms, "transition_share": layer.transition_share}
-        for layer in activations.probe(model, rows["features"])
-    ]

@@ -47,6 +47,19 @@ def trained(workdir: pathlib.Path, *launcher: str, strategy: str, settings: Sequ
     return json.loads((workdir / "metrics.json").read_text())
 
 
+def check_published(workdir: pathlib.Path) -> None:
+    """All checks of an export, through the C++ loader, on what a strategy has trained."""
+    arguments = [f"--workdir={workdir}", f"--output={workdir}/models", f"--against={workdir}/export/replica_1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "smooth_recs.bin.export", *arguments, "--max_pd=0.5"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (workdir / "models/1/saved_model.pb").exists()
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     return trained(tmp_path_factory.mktemp("alone") / "run", strategy="one_device")
@@ -63,6 +76,7 @@ def test_two_workers_in_step_are_one_process(tmp_path, alone):
     assert [entry["step"] for entry in metrics["history"]] == [entry["step"] for entry in alone["history"]]
     for version in (1, 2, 3):  # after 20 and 40 of 47 steps, and at the end
         assert (tmp_path / f"run/export/replica_1/{version}/saved_model.pb").exists()
+    check_published(tmp_path / "run")
 
 
 def test_two_devices_are_one(tmp_path, alone):
@@ -73,6 +87,7 @@ def test_two_devices_are_one(tmp_path, alone):
     for here, there in zip(metrics["replicas"], alone["replicas"], strict=True):
         assert here["log_loss"] == pytest.approx(there["log_loss"], rel=1e-4)
     assert [entry["step"] for entry in metrics["history"]] == [entry["step"] for entry in alone["history"]]
+    check_published(tmp_path / "run")
 
 
 def test_parameter_servers_train_every_row_asynchronously(tmp_path, alone):
@@ -81,4 +96,4 @@ def test_parameter_servers_train_every_row_asynchronously(tmp_path, alone):
     for here, there in zip(metrics["replicas"], alone["replicas"], strict=True):
         assert here["log_loss"] == pytest.approx(there["log_loss"], rel=0.03)  # in another order
     assert metrics["pd"]["relative"] > 0
-    assert (tmp_path / "run/export/replica_1/1/saved_model.pb").exists()
+    check_published(tmp_path / "run")

@@ -16,6 +16,7 @@ LAYERS = {
     "smooth_recs.activations.gradients": 0,
     "smooth_recs.activations.piecewise": 0,
     "smooth_recs.arrays": 0,
+    "smooth_recs.arrays_file": 0,
     "smooth_recs.bootstrap": 0,
     "smooth_recs.child_process": 0,
     "smooth_recs.config": 0,
@@ -51,6 +52,7 @@ LAYERS = {
     "smooth_recs.capacity": 3,
     "smooth_recs.comparison": 3,
     "smooth_recs.evaluation": 3,
+    "smooth_recs.finishing": 3,
     "smooth_recs.fitting": 3,
     "smooth_recs.monitoring": 3,
     "smooth_recs.experiments": 3,
@@ -67,7 +69,10 @@ LAYERS = {
     "smooth_recs.workdir": 3,
     "smooth_recs.bin": 4,
 }
-WITHOUT_TENSORFLOW = ("smooth_recs.config", "smooth_recs.data.schema", "smooth_recs.validation", "smooth_recs.bin")
+WITHOUT_TENSORFLOW = (
+    *("smooth_recs.config", "smooth_recs.data.schema", "smooth_recs.validation", "smooth_recs.bin"),
+    *("smooth_recs.serving.check_process", "smooth_recs.serving.loader"),
+)
 TENSORFLOW = {"tensorflow", "tf_keras", "keras", "tensorflow_recommenders"}
 
 MODULES = modules()

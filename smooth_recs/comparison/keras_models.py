@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from smooth_recs import child_process, keras_generation
+from smooth_recs import arrays_file, child_process, keras_generation
 from smooth_recs.comparison.inputs import Columns, Input
 from smooth_recs.errors import InputError
 
@@ -37,27 +37,30 @@ class KerasModel:
     def __init__(self, flag: str, path: str) -> None:
         self._name = f"{flag}: {path}"
         self._process, self._connection = _start(path, legacy=_version(self._name, path).startswith("2."))
-        inputs = self._answer("cannot be loaded")
-        self.inputs: dict[str, Input] | None = inputs and {name: Input(*spec) for name, spec in inputs.items()}
+        inputs, _ = self._answer("cannot be loaded")
+        self.inputs: dict[str, Input] | None = inputs and {
+            n: Input(d, tuple(shape)) for n, (d, shape) in inputs.items()
+        }
 
     def predict(self, features: Columns) -> npt.NDArray[Any]:
-        self._connection.send(features)
-        return self._answer("fails on the rows of --config")
+        self._connection.send_bytes(arrays_file.packed(None, [features]))
+        _, (answer,) = self._answer("fails on the rows of --config")
+        return answer["probability"]
 
     def close(self) -> None:
         self._connection.close()  # ends the process, which reads from it
         self._process.wait()
 
-    def _answer(self, failing: str) -> Any:
+    def _answer(self, failing: str) -> tuple[Any, list[dict[str, npt.NDArray[Any]]]]:
         try:
-            done, answer = self._connection.recv()
+            (done, about), arrays = arrays_file.unpacked(self._connection.recv_bytes())
         except EOFError:
             self._process.wait()
             raise RuntimeError(f"{self._name}: its process ended with status {self._process.returncode}") from None
         if not done:
             self.close()
-            raise InputError(f"{self._name} {failing}: {answer}")
-        return answer
+            raise InputError(f"{self._name} {failing}: {about}")
+        return about, arrays
 
 
 def _version(name: str, path: str) -> str:

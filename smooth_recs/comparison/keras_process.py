@@ -1,7 +1,7 @@
 """The process that runs one Keras model for `keras_models`: `python -m ... PATH DESCRIPTOR`.
 
 It first sends the model's inputs, then answers each dictionary of arrays with predictions, until the other end closes.
-An answer is (True, what was asked for) or (False, why not).
+An answer is true with what was asked for, or false with why not (`arrays_file`: nothing is pickled).
 """
 
 from __future__ import annotations
@@ -11,28 +11,32 @@ import sys
 from multiprocessing.connection import Connection
 from typing import Any
 
-from smooth_recs import keras_generation
+from smooth_recs import arrays_file, keras_generation
 
 
 def main(path: str, descriptor: int) -> None:
     connection = Connection(descriptor)
+
+    def answer(done: bool, about: Any, *arrays: dict[str, Any]) -> None:
+        connection.send_bytes(arrays_file.packed([done, about], arrays))
+
     try:
         importlib.import_module("smooth_recs.layers")  # registers layers and constraints with Keras
         model = keras_generation.keras().models.load_model(path, compile=False, safe_mode=True)
         predict = _predictor(model)
-        connection.send((True, _inputs(model)))
+        answer(True, _inputs(model))
     except Exception as error:  # whatever it is, the other process reports it
-        connection.send((False, _one_line(error)))
+        answer(False, _one_line(error))
         return
     while True:
         try:
-            features = connection.recv()
+            _, (features,) = arrays_file.unpacked(connection.recv_bytes())
         except EOFError:
             return
         try:
-            connection.send((True, predict(features)))
+            answer(True, None, {"probability": predict(features)})
         except Exception as error:
-            connection.send((False, _one_line(error)))
+            answer(False, _one_line(error))
 
 
 def _inputs(model: Any) -> dict[str, tuple[str, tuple[int | None, ...]]] | None:

@@ -8,10 +8,12 @@ import tensorflow as tf
 
 from smooth_recs.data.schema import Numeric
 
+LARGEST = 1e12  # the square of a unit's input is still finite, and so is a layer normalisation's variance
+
 
 def finite(values: Any) -> Any:
-    """Clips float32 `values` to the largest finite numbers; NaN stays NaN."""
-    return tf.clip_by_value(values, tf.float32.min, tf.float32.max)
+    """Clips `values` to [-1e12, 1e12], infinite ones too; NaN stays NaN."""
+    return tf.clip_by_value(values, -LARGEST, LARGEST)
 
 
 def rescaled(feature: Numeric, values: Any) -> Any:

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
-from smooth_recs import child_process
-from smooth_recs.serving import arrays_file
+from smooth_recs import arrays_file, child_process
 from smooth_recs.serving.c_api import LoaderError
 
 _PROCESS = "smooth_recs.serving.check_process"

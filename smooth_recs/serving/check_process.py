@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 
-from smooth_recs.serving import arrays_file
+from smooth_recs import arrays_file
 from smooth_recs.serving.loader import LoadedModel, LoaderError
 
 

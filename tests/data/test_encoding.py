@@ -11,7 +11,7 @@ from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.data.statistics import Statistics
 from smooth_recs.errors import InputError
 
-LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.float32(1e12))
 SCHEMA = Schema(
     (
         Categorical("slot", "identity", size=3, dtype="int64"),

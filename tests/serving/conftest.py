@@ -11,8 +11,6 @@ from smooth_recs import config
 from smooth_recs.data import statistics
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.schema import Categorical, Numeric, Schema
-from smooth_recs.models import from_config
-from smooth_recs.serving import export
 
 SCHEMA = Schema((
     Categorical("user", "identity", 20, "int64"),
@@ -34,6 +32,9 @@ class Exported(NamedTuple):
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    from smooth_recs.models import from_config  # not before: this file is read under Keras 3 too
+    from smooth_recs.serving import export
+
     random = np.random.default_rng(3)
     rows = {
         "user": np.append(random.integers(-1, 22, 39), 2**40),

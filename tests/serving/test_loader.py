@@ -18,7 +18,8 @@ from hypothesis.extra import numpy as arrays
 from source_imports import ROOT
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from smooth_recs.serving import arrays_file, asking, meta_graph
+from smooth_recs import arrays_file
+from smooth_recs.serving import asking, meta_graph
 from smooth_recs.serving.asking import Request
 from smooth_recs.serving.loader import LoadedModel, LoaderError
 

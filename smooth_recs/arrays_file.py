@@ -1,8 +1,10 @@
-"""Arrays between processes: one .npz file, without pickle; texts are bytes of any kind, trailing zeros included."""
+"""Arrays between processes: a .npz file, or its content, without pickle; texts are bytes of any kind."""
 
 from __future__ import annotations
 
+import io
 import json
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,23 +16,34 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 _ABOUT, _LENGTHS, _TEXTS = "about", "lengths", "texts"
 
 
-def write(path: str, about: Any, groups: Sequence[Arrays]) -> None:
-    """Writes groups of named arrays, and `about`: whatever JSON holds."""
+def packed(about: Any, groups: Sequence[Arrays]) -> bytes:
+    """The content of a file with groups of named arrays, and `about`: whatever JSON holds."""
     stored = {_ABOUT: np.array(json.dumps([about, [list(group) for group in groups]]))}
     for g, group in enumerate(groups):
         for a, array in enumerate(group.values()):
             stored |= {f"{g}/{a}/{part}": values for part, values in _parts(array).items()}
-    with open(path, "wb") as file:
-        np.savez(file, **stored)  # type: ignore[arg-type]  # its stub takes the names for those of options
+    content = io.BytesIO()
+    np.savez(content, **stored)  # type: ignore[arg-type]  # its stub takes the names for those of options
+    return content.getvalue()
 
 
-def read(path: str) -> tuple[Any, list[dict[str, npt.NDArray[Any]]]]:
-    """What `write` wrote."""
-    with np.load(path, allow_pickle=False) as stored:
+def unpacked(content: bytes) -> tuple[Any, list[dict[str, npt.NDArray[Any]]]]:
+    """What `packed` was given."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
         about, names = json.loads(str(stored[_ABOUT]))
         return about, [
             {name: _whole(stored, f"{g}/{a}/") for a, name in enumerate(group)} for g, group in enumerate(names)
         ]
+
+
+def write(path: str, about: Any, groups: Sequence[Arrays]) -> None:
+    """Writes such a file."""
+    pathlib.Path(path).write_bytes(packed(about, groups))
+
+
+def read(path: str) -> tuple[Any, list[dict[str, npt.NDArray[Any]]]]:
+    """What `write` was given."""
+    return unpacked(pathlib.Path(path).read_bytes())
 
 
 def _parts(array: npt.NDArray[Any]) -> Arrays:
