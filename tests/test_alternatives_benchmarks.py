@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import sys
-from pathlib import Path
-from types import ModuleType
 
 import pytest
+from benchmark_programs import program
 
 pytestmark = pytest.mark.slow
-
-FOLDER = Path(__file__).parents[1] / "benchmarks"
-
-
-def program(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_one_lookup_against_separate_tables(
