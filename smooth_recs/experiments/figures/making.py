@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import os
-import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,9 @@ from smooth_recs.experiments.figures import activations, curves, minima, surface
 from smooth_recs.experiments.figures.section import Section
 from smooth_recs.experiments.figures.settings import NAMES, Settings
 from smooth_recs.experiments.table import Cell, Table
-from smooth_recs.version import __version__
 
 _MAKE: tuple[Callable[[Settings, Path], Section], ...] = (activations.make, curves.make, surfaces.make, minima.make)
 FIGURES = dict(zip(NAMES, _MAKE, strict=True))
-_VERSIONED = ("tensorflow", "numpy", "matplotlib")
 
 
 def opened(workdir: str) -> Path:
@@ -54,7 +51,7 @@ def write_page(made: Sequence[Section], settings: Settings, folder: Path) -> str
     contents = {
         "sections": made,
         "settings": _table(dataclasses.asdict(settings)),
-        "versions": _table(_versions()),
+        "versions": _table(workdirs.versions() | {"matplotlib": importlib.metadata.version("matplotlib")}),
         "command": workdirs.command(),
     }
     page.write("figures.html.j2", contents, output)
@@ -68,8 +65,3 @@ def _table(values: dict[str, Any]) -> Table:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _versions() -> dict[str, str]:
-    packages = {name: importlib.metadata.version(name) for name in _VERSIONED}
-    return {"smooth_recs": __version__, "python": platform.python_version(), **packages}
