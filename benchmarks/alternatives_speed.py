@@ -23,12 +23,12 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 import tensorflow as tf
 
-from smooth_recs import fitting
 from smooth_recs.config import Config, Ensemble
 from smooth_recs.data.presets import open_source
 from smooth_recs.data.source import Source
 from smooth_recs.models import from_config
 from smooth_recs.models.cost import cost
+from smooth_recs.run import fitting
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "demo.py"
 GOAL = 1.33

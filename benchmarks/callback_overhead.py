@@ -2,7 +2,7 @@
 
     python benchmarks/callback_overhead.py --repetitions=3
 
-The demo's configuration with what a run watches (`smooth_recs.monitoring`), and a plain Keras fit with the callback's
+The demo's configuration with what a run watches (`run/monitoring.py`), and a plain Keras fit with the callback's
 defaults. Epochs with and without take turns and medians are compared, since the clock of a shared machine jumps; beside
 them stand processor time and the time spent within the callback, which jumps less. A warm-up comes first: what it takes
 once in a run, tracing and the first pass over the data, is printed apart.
@@ -26,10 +26,10 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 import numpy as np
 import tensorflow as tf
 
-from smooth_recs import fitting, monitoring
 from smooth_recs.callbacks import PredictionDifference
 from smooth_recs.data import windows
 from smooth_recs.data.presets import open_source
+from smooth_recs.run import fitting, monitoring
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "demo.py"
 

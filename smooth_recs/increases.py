@@ -6,13 +6,13 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from smooth_recs import arrays
 from smooth_recs.accuracy.pairs import count_pairs, wrong_share_by_row
 from smooth_recs.accuracy.probability import log_loss_per_example
 from smooth_recs.accuracy.rows import checked
-from smooth_recs.arrays import Array, Integers
-from smooth_recs.bootstrap import PoissonBootstrap, request_keys
 from smooth_recs.errors import InputError
+from smooth_recs.statistics import arrays
+from smooth_recs.statistics.arrays import Array, Integers
+from smooth_recs.statistics.bootstrap import PoissonBootstrap, request_keys
 
 Metric = Literal["auc_loss", "log_loss", "per_query_auc_loss"]
 

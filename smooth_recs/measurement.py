@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs import accuracy, arrays, prediction_difference, recommendations, slices
-from smooth_recs.arrays import Array
+from smooth_recs import accuracy, prediction_difference, recommendations, slices
 from smooth_recs.config import Evaluation
 from smooth_recs.errors import InputError
+from smooth_recs.statistics import arrays
+from smooth_recs.statistics.arrays import Array
 
 Columns = Mapping[str, Any]
 

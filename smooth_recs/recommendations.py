@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smooth_recs import arrays
 from smooth_recs.accuracy.pairs import by_query
-from smooth_recs.arrays import Array, Integers
-from smooth_recs.bootstrap import PoissonBootstrap, request_keys
 from smooth_recs.errors import InputError
+from smooth_recs.statistics import arrays
+from smooth_recs.statistics.arrays import Array, Integers
+from smooth_recs.statistics.bootstrap import PoissonBootstrap, request_keys
 
 
 def swap_rate(a: Any, b: Any, query_id: Any, *, k: int = 3, multiplier: Any = None) -> float:

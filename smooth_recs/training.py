@@ -9,19 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import (
-    capacity,
-    distribution,
-    evaluation,
-    finishing,
-    fitting,
-    keras_generation,
-    stretches,
-    taking_part,
-    validation,
-    warm_start,
-)
-from smooth_recs import workdir as workdirs
+from smooth_recs import distribution, keras_generation, validation
 from smooth_recs.callbacks.checkpoints import newest_first
 from smooth_recs.cluster import Task
 from smooth_recs.config import Config
@@ -32,9 +20,11 @@ from smooth_recs.data.source import Source
 from smooth_recs.experiments import report
 from smooth_recs.models import cost, from_config
 from smooth_recs.models.siblings import SiblingModel
-from smooth_recs.stored_siblings import StoredSiblings
-from smooth_recs.taking_part import Part
-from smooth_recs.teachers import Teachers, open_teachers
+from smooth_recs.run import capacity, evaluation, finishing, fitting, stretches, taking_part, warm_start
+from smooth_recs.run import workdir as workdirs
+from smooth_recs.run.stored_siblings import StoredSiblings
+from smooth_recs.run.taking_part import Part
+from smooth_recs.run.teachers import Teachers, open_teachers
 
 keras_generation.require_legacy("training (TensorFlow Recommenders)")
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from benchmark_programs import program
 from source_imports import ROOT
 
 
@@ -70,8 +71,18 @@ def test_every_package_and_its_losses_are_offered():
     import smooth_recs
 
     packages = {path.parent.name for path in (ROOT / "smooth_recs").glob("*/__init__.py")}
-    assert packages - {"bin"} <= set(smooth_recs._SUBMODULES)
+    assert packages - {"bin", "run", "statistics"} <= set(smooth_recs._SUBMODULES)
     assert smooth_recs.losses.Ramp((0.0, 1.0), total_steps=4).active
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("generation", ["Keras 2", "Keras 3"])
+def test_importing_adds_little_to_tensorflow(generation):
+    start_up = program("start_up")
+    seconds = start_up.imports(generation)
+    name = f"import smooth_recs after it, {generation}"
+    assert start_up.judged(name, seconds[name].processor) == "at most 0.3 s: met"
+    assert seconds[f"import tensorflow, {generation}"].processor > 10 * seconds[name].processor
 
 
 STRINGS = """
@@ -116,3 +127,28 @@ def test_a_binary_chooses_keras_2_and_waits_with_tensorflow(tmp_path, given, cho
     done = subprocess.run([sys.executable, folder / "binary.py"], capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout) == [chosen, []]
+
+
+BINARIES = [path.stem for path in sorted((ROOT / "smooth_recs" / "bin").glob("*.py")) if "__main__" in path.read_text()]
+HELP = """
+import json, runpy, sys
+binary, flag = sys.argv[1:]
+sys.argv = [f"smooth_recs/bin/{binary}.py", flag]
+try:
+    runpy.run_module(f"smooth_recs.bin.{binary}", run_name="__main__", alter_sys=True)
+except SystemExit as end:
+    print(json.dumps([end.code, sorted(sys.modules)]))
+"""
+
+
+@pytest.mark.parametrize("flag", ["--help", "--helpfull"])
+@pytest.mark.parametrize("binary", BINARIES)
+def test_help_loads_no_tensorflow_and_so_builds_no_graph(binary, flag):
+    done = python("-c", HELP, binary, flag)
+    *said, last = done.stdout.splitlines()
+    status, modules = json.loads(last)
+    assert (status, done.stderr) == (0, "")
+    assert f"smooth_recs.bin.{binary}" in done.stdout or "Flags:" in said
+    assert "smooth_recs.bin.command" in modules
+    heavy = {"tensorflow", "keras", "tf_keras", "numpy", "scipy", "pyarrow", "matplotlib", "jinja2"}
+    assert not heavy & set(modules)

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smooth_recs import accuracy
-from smooth_recs.bootstrap import PoissonBootstrap, request_keys
 from smooth_recs.errors import InputError
 from smooth_recs.increases import increase
+from smooth_recs.statistics.bootstrap import PoissonBootstrap, request_keys
 
 SCORE = st.sampled_from([0.0, 0.2, 0.5, 1.0])
 ROW = st.tuples(st.integers(0, 1), SCORE, SCORE, st.sampled_from([0.0, 1.0, 2.5]), st.integers(0, 4))

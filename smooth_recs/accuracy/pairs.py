@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from smooth_recs.arrays import Array, Integers
+from smooth_recs.statistics.arrays import Array, Integers
 
 
 class PairCounts(NamedTuple):

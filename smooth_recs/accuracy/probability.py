@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs import arrays
 from smooth_recs.accuracy.rows import checked
-from smooth_recs.arrays import Array
+from smooth_recs.statistics import arrays
+from smooth_recs.statistics.arrays import Array
 
 
 def log_loss(label: Any, prediction: Any, sample_weight: Any = None) -> float:

@@ -6,10 +6,10 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from smooth_recs import arrays
 from smooth_recs.accuracy.pairs import count_pairs
 from smooth_recs.accuracy.rows import checked
 from smooth_recs.errors import InputError
+from smooth_recs.statistics import arrays
 
 Weighting = Literal["pairs", "queries", "examples"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from smooth_recs import arrays
-from smooth_recs.arrays import Array
 from smooth_recs.errors import InputError
+from smooth_recs.statistics import arrays
+from smooth_recs.statistics.arrays import Array
 
 
 def checked(label: Any, prediction: Array, sample_weight: Any) -> tuple[Array, Array, Array]:

@@ -16,8 +16,8 @@ _OUTPUT = command.required_string("output", "the JSON file to write")
 
 
 def main() -> None:
-    from smooth_recs import workdir
     from smooth_recs.experiments import estimate_runs
+    from smooth_recs.run import workdir
 
     output = str(_OUTPUT.value)
     workdir.check_output("--output", output)

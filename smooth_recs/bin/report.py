@@ -17,8 +17,8 @@ _PICTURE = flags.DEFINE_string("picture", None, "a PNG file to draw PD and AUC i
 
 
 def main() -> None:
-    from smooth_recs import workdir
     from smooth_recs.experiments import report  # here, so that --help does not wait for matplotlib
+    from smooth_recs.run import workdir
 
     workdirs = [name for name in str(_WORKDIRS.value).split(",") if name]
     output, picture = str(_OUTPUT.value), _PICTURE.value

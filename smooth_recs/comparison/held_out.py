@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smooth_recs import arrays, evaluation
 from smooth_recs.comparison import inputs, sides
 from smooth_recs.comparison.inputs import Model
 from smooth_recs.comparison.settings import Settings, Shard
@@ -16,6 +15,8 @@ from smooth_recs.comparison.sides import BATCH_SIZE, FREQUENCY, KEY, SLICE, Colu
 from smooth_recs.data.progress import progress
 from smooth_recs.data.source import Source
 from smooth_recs.errors import InputError
+from smooth_recs.run import evaluation
+from smooth_recs.statistics import arrays
 
 _KNOWN = ("label", "weight", "query_id", "true_probability")
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs import gates, increases, measurement, workdir
+from smooth_recs import gates, increases, measurement
 from smooth_recs.comparison.matching import Matched
 from smooth_recs.comparison.settings import Settings, named_as_flags
 from smooth_recs.comparison.sides import FREQUENCY, SLICE, Columns, Side
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
+from smooth_recs.run import workdir
 
 INCREASES: tuple[increases.Metric, ...] = ("auc_loss", "per_query_auc_loss", "log_loss")
 _MEASURED = ("prediction", "label", "weight", "query_id", "true_probability")

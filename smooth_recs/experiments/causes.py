@@ -10,12 +10,12 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from smooth_recs import workdir as workdirs
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.experiments import over_seeds, variants
 from smooth_recs.experiments.cells import Cell, Folder
 from smooth_recs.experiments.sweeps import Variant
+from smooth_recs.run import workdir as workdirs
 
 _SMALLER = 10  # how much smaller the small windows are
 _WHOLE_LOG = 2**31 - 1  # rows; a window that is longer than the log holds all of it

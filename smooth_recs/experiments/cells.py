@@ -33,10 +33,10 @@ from pathlib import Path
 from typing import Any
 
 from smooth_recs import child_process
-from smooth_recs import workdir as workdirs
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.experiments.cell_progress import CellProgress, duration
+from smooth_recs.run import workdir as workdirs
 
 PROGRAM = ("-m", "smooth_recs.bin.train")
 REFERENCE = "@"

@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from smooth_recs import workdir as workdirs
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.experiments import (
@@ -25,6 +24,7 @@ from smooth_recs.experiments import (
 from smooth_recs.experiments.cells import Folder
 from smooth_recs.experiments.grid import Grid
 from smooth_recs.experiments.sweeps import Sweep
+from smooth_recs.run import workdir as workdirs
 
 
 @dataclasses.dataclass(frozen=True)

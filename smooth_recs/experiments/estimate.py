@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smooth_recs import activation_strength, prediction_difference
-from smooth_recs.arrays import Array
-from smooth_recs.bootstrap import row_keys
-from smooth_recs.rank_correlation import spearman
-from smooth_recs.ridge import Linear, Moments
+from smooth_recs import prediction_difference
+from smooth_recs.experiments import activation_strength
+from smooth_recs.statistics.arrays import Array
+from smooth_recs.statistics.bootstrap import row_keys
+from smooth_recs.statistics.rank_correlation import spearman
+from smooth_recs.statistics.ridge import Linear, Moments
 
 INPUTS = ("units", "summaries", "prediction_only")
 TARGETS = ("square root of PD", "log(PD + 0.001)", "difference of log-odds")

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs import config, evaluation, trained
+from smooth_recs import config
 from smooth_recs.errors import InputError
 from smooth_recs.experiments import estimate
-from smooth_recs.rank_correlation import spearman
+from smooth_recs.run import evaluation, trained
+from smooth_recs.statistics.rank_correlation import spearman
 
 Correlations = dict[str, dict[str, Any] | None]
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from smooth_recs import workdir as workdirs
 from smooth_recs.errors import InputError
+from smooth_recs.run import workdir as workdirs
 
 _SPELLING = {
     "relu": "ReLU",

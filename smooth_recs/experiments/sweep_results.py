@@ -9,12 +9,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from smooth_recs import workdir as workdirs
 from smooth_recs.experiments import over_seeds
 from smooth_recs.experiments.cells import Folder
 from smooth_recs.experiments.grid import Grid
 from smooth_recs.experiments.serving_cost import BATCHES
 from smooth_recs.experiments.sweeps import Sweep, Variant
+from smooth_recs.run import workdir as workdirs
 from smooth_recs.whole_file import whole_file
 
 Serving = Mapping[str, Mapping[str, Any]]

@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from smooth_recs import workdir as workdirs
 from smooth_recs.config import Data
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.presets import open_source
@@ -18,6 +17,7 @@ from smooth_recs.experiments.cells import Cell, Folder, distinct
 from smooth_recs.experiments.grid import Grid
 from smooth_recs.experiments.sweeps import Sweep
 from smooth_recs.models.cost import Cost, cost
+from smooth_recs.run import workdir as workdirs
 
 
 def grid_of(sweep: Sweep) -> Grid:

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs import arrays
-from smooth_recs.bootstrap import Keys, PoissonBootstrap, request_keys
 from smooth_recs.errors import InputError
-from smooth_recs.exact_sum import ExactSum
 from smooth_recs.prediction_difference import terms
 from smooth_recs.prediction_difference.fine_histogram import FineHistogram
 from smooth_recs.prediction_difference.intervals import jackknife
 from smooth_recs.prediction_difference.spread import QUANTILES
 from smooth_recs.prediction_difference.weighted_mean import WeightedSum
+from smooth_recs.statistics import arrays
+from smooth_recs.statistics.bootstrap import Keys, PoissonBootstrap, request_keys
+from smooth_recs.statistics.exact_sum import ExactSum
 
 HISTOGRAM_BINS = 100
 

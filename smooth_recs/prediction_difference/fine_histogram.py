@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs.arrays import Array
-from smooth_recs.exact_sum import ExactSum, ExactSums
 from smooth_recs.prediction_difference.weighted_mean import WeightedSum
+from smooth_recs.statistics.arrays import Array
+from smooth_recs.statistics.exact_sum import ExactSum, ExactSums
 
 BINS = 6400
 EDGES = np.linspace(0.0, 2.0, BINS + 1)

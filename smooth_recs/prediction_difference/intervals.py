@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs import arrays
-from smooth_recs.bootstrap import PoissonBootstrap, row_keys
 from smooth_recs.errors import InputError
 from smooth_recs.prediction_difference import terms
 from smooth_recs.prediction_difference.several_models import pairs
+from smooth_recs.statistics import arrays
+from smooth_recs.statistics.bootstrap import PoissonBootstrap, row_keys
 
 
 def interval(

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs import arrays
-from smooth_recs.arrays import Array
 from smooth_recs.prediction_difference.two_models import relative
+from smooth_recs.statistics import arrays
+from smooth_recs.statistics.arrays import Array
 
 # Predictions of exactly 0 and 1 have no logit: they count as these.
 _LEAST, _GREATEST = 1e-300, 1.0 - 2.0**-53

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs import arrays
 from smooth_recs.errors import InputError
 from smooth_recs.prediction_difference import terms
 from smooth_recs.prediction_difference.weighted_mean import weighted_mean
+from smooth_recs.statistics import arrays
 
 
 def pairs(predictions: Any, sample_weight: Any = None) -> list[tuple[int, int, float]]:

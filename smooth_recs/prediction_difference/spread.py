@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs import arrays
-from smooth_recs.arrays import Array
 from smooth_recs.errors import InputError
 from smooth_recs.prediction_difference.two_models import per_example
+from smooth_recs.statistics import arrays
+from smooth_recs.statistics.arrays import Array
 
 QUANTILES = (0.5, 0.9, 0.99)
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs import arrays
-from smooth_recs.bootstrap import row_keys
 from smooth_recs.prediction_difference.accumulator import Accumulator
 from smooth_recs.prediction_difference.matched_means import after_matching_means
 from smooth_recs.prediction_difference.spread import QUANTILES, quantiles
+from smooth_recs.statistics import arrays
+from smooth_recs.statistics.bootstrap import row_keys
 
 
 def statistics(

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from smooth_recs.arrays import Array
+from smooth_recs.statistics.arrays import Array
 
 Term = Callable[[Array, Array], Array]
 

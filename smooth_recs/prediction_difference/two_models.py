@@ -9,10 +9,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from smooth_recs import arrays
-from smooth_recs.arrays import Array
 from smooth_recs.prediction_difference import terms
 from smooth_recs.prediction_difference.weighted_mean import weighted_mean
+from smooth_recs.statistics import arrays
+from smooth_recs.statistics.arrays import Array
 
 
 def per_example(a: Any, b: Any) -> Array:

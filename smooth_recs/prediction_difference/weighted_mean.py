@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from smooth_recs.arrays import Array
 from smooth_recs.errors import InputError
-from smooth_recs.exact_sum import ExactSum
+from smooth_recs.statistics.arrays import Array
+from smooth_recs.statistics.exact_sum import ExactSum
 
 _SHIFT = 500  # products are taken of weights times 2^500, which is exact: they do not underflow, and lose no digits
 

@@ -11,15 +11,16 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from smooth_recs import keras_generation, workdir
+from smooth_recs import keras_generation
 from smooth_recs.activations import functions
 from smooth_recs.activations.base import Activation
 from smooth_recs.experiments import formats, slice_tables
 from smooth_recs.experiments.runs import Run, activation_label
+from smooth_recs.run import workdir
+from smooth_recs.run.workdir import Finished
 from smooth_recs.serving import saved_signatures
 from smooth_recs.serving.checks import Passed
 from smooth_recs.whole_file import whole_file
-from smooth_recs.workdir import Finished
 
 NAME, READABLE = "model_card.json", "model_card.md"
 FLAGS = {"--against": "sibling", "--live": "live"}

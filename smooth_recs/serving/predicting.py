@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from smooth_recs import workdir
 from smooth_recs.comparison import artifacts, inputs, prediction_writer, sides
 from smooth_recs.comparison.artifacts import EXPORT, PREDICTION_FILES
 from smooth_recs.comparison.saved_models import SavedModel
@@ -21,6 +20,7 @@ from smooth_recs.data.all_rows import open_rows
 from smooth_recs.data.presets import open_source
 from smooth_recs.data.progress import progress
 from smooth_recs.errors import InputError
+from smooth_recs.run import workdir
 
 Columns = dict[str, npt.NDArray[Any]]
 

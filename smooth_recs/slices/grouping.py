@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smooth_recs import arrays
-from smooth_recs.arrays import Array, Integers
 from smooth_recs.errors import InputError
+from smooth_recs.statistics import arrays
+from smooth_recs.statistics.arrays import Array, Integers
 
 Groups = dict[str, Integers]
 

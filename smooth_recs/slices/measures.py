@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs import accuracy, arrays, prediction_difference
-from smooth_recs.arrays import Array, Integers
+from smooth_recs import accuracy, prediction_difference
 from smooth_recs.errors import InputError
+from smooth_recs.statistics import arrays
+from smooth_recs.statistics.arrays import Array, Integers
 
 SMALL = 100  # rows, below which a slice is flagged: its numbers are mostly chance
 

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smooth_recs import config, training, workdir
+from smooth_recs import config, training
 from smooth_recs.activations import layers
 from smooth_recs.gates import Limits
+from smooth_recs.run import workdir
+from smooth_recs.run.workdir import Finished
 from smooth_recs.serving import model_card, publishing, warm_up
 from smooth_recs.serving.checks import Passed
 from smooth_recs.serving.publishing import Release
-from smooth_recs.workdir import Finished
 
 ACCURACY = {"log_loss": 0.3, "auc": 0.8, "per_query_auc_loss": None, "calibration": 1.0}
 SLICE = {"interval": [0.1, 0.3], "weight_share": 0.5, "pd_share": 0.75}

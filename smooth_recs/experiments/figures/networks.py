@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from smooth_recs import activations, constraints
-from smooth_recs.arrays import Array
 from smooth_recs.layers import clipping
+from smooth_recs.statistics.arrays import Array
 
 HIDDEN_UNITS = (256, 128, 64, 32, 16)
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from smooth_recs.arrays import Array
+from smooth_recs.statistics.arrays import Array
 
 _ROUNDING = 1e-12  # of the range of the values: smaller steps are those of float64
 

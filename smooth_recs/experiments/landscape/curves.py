@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from smooth_recs.arrays import Array
+from smooth_recs.statistics.arrays import Array
 
 LEAST_DEPTH = 1e-5  # nats: shallower dips are rounding
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from smooth_recs import workdir as workdirs
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.experiments import runs
 from smooth_recs.experiments.landscape import measuring, opening, report
 from smooth_recs.experiments.landscape.plan import Plan
+from smooth_recs.run import workdir as workdirs
 
 
 def at_runs(named: Sequence[str], folder: str, plan: Plan) -> str:

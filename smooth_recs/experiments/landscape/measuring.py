@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from smooth_recs import prediction_difference
-from smooth_recs.arrays import Array
-from smooth_recs.bootstrap import PoissonBootstrap
 from smooth_recs.data.progress import progress
 from smooth_recs.experiments.landscape import curves, directions
 from smooth_recs.experiments.landscape.network import Network, Weights
 from smooth_recs.experiments.landscape.plan import Plan
 from smooth_recs.prediction_difference.intervals import jackknife
+from smooth_recs.statistics.arrays import Array
+from smooth_recs.statistics.bootstrap import PoissonBootstrap
 
 Advance = Callable[[], Any]
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from smooth_recs.accuracy.probability import log_loss_per_example
-from smooth_recs.arrays import Array
-from smooth_recs.bootstrap import Keys
 from smooth_recs.errors import InputError
+from smooth_recs.statistics.arrays import Array
+from smooth_recs.statistics.bootstrap import Keys
 
 Weights = list[npt.NDArray[Any]]
 Predict = Callable[[], Array]

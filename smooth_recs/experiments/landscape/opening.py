@@ -9,9 +9,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from smooth_recs import trained
-from smooth_recs.arrays import Array
-from smooth_recs.bootstrap import row_keys
 from smooth_recs.comparison import artifacts, inputs
 from smooth_recs.comparison.saved_models import SavedModel
 from smooth_recs.config import Config
@@ -19,6 +16,9 @@ from smooth_recs.data.presets import open_source
 from smooth_recs.data.source import Source
 from smooth_recs.errors import InputError
 from smooth_recs.experiments.landscape.network import Network, Rows, Sibling
+from smooth_recs.run import trained
+from smooth_recs.statistics.arrays import Array
+from smooth_recs.statistics.bootstrap import row_keys
 
 BATCH_SIZE = 4096
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import fitting, losses, teacher_files
-from smooth_recs import workdir as workdirs
+from smooth_recs import losses
 from smooth_recs.config import Config
 from smooth_recs.data import encoder_file
 from smooth_recs.data.added_feature import AddedFeature
@@ -17,8 +16,10 @@ from smooth_recs.data.source import Source
 from smooth_recs.errors import InputError
 from smooth_recs.models.distillation import TEACHER_PROBABILITY, Distillation
 from smooth_recs.models.siblings import SiblingModel
-from smooth_recs.teacher_exports import TeacherExports
-from smooth_recs.teacher_files import FIELD, TeacherFiles
+from smooth_recs.run import fitting, teacher_files
+from smooth_recs.run import workdir as workdirs
+from smooth_recs.run.teacher_exports import TeacherExports
+from smooth_recs.run.teacher_files import FIELD, TeacherFiles
 
 
 class Teachers:

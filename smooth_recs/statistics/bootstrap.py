@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smooth_recs import arrays
-from smooth_recs.arrays import Array
 from smooth_recs.errors import InputError
+from smooth_recs.statistics import arrays
+from smooth_recs.statistics.arrays import Array
 
 Keys = npt.NDArray[np.uint64]
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from smooth_recs.activations.probe import recorded, transition_region
-from smooth_recs.arrays import Array
 from smooth_recs.errors import InputError
+from smooth_recs.statistics.arrays import Array
 
 SUMMARIES = ("mean", "rms", "active", "transition", "max", "novelty")
 MOST_UNITS = 1000

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs import arrays
-from smooth_recs.arrays import Array
-from smooth_recs.bootstrap import PoissonBootstrap, row_keys
+from smooth_recs.statistics import arrays
+from smooth_recs.statistics.arrays import Array
+from smooth_recs.statistics.bootstrap import PoissonBootstrap, row_keys
 
 
 def spearman(

@@ -9,9 +9,9 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import activations
-from smooth_recs import workdir as workdirs
 from smooth_recs.callbacks import KeepBest, PredictionDifference, ProgressiveValidation
 from smooth_recs.config import Config
+from smooth_recs.run import workdir as workdirs
 
 EVALUATION_BATCH = 2_000
 STREAM_ROWS = 50  # trained on for each that is measured: it takes 1% longer

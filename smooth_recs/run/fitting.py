@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import keras_generation, monitoring, stretches
+from smooth_recs import keras_generation
 from smooth_recs.callbacks.checkpoints import Checkpoints, restore_newest
 from smooth_recs.callbacks.huge_pages import HugePages
 from smooth_recs.config import Config
@@ -22,10 +22,11 @@ from smooth_recs.errors import InputError
 from smooth_recs.models import from_config
 from smooth_recs.models.distillation import Distillation
 from smooth_recs.models.siblings import SiblingModel
+from smooth_recs.run import monitoring, stretches
+from smooth_recs.run.stretches import Stretch
+from smooth_recs.run.taking_part import Part
 from smooth_recs.serving import companions
 from smooth_recs.serving.periodic_exports import PeriodicExports
-from smooth_recs.stretches import Stretch
-from smooth_recs.taking_part import Part
 
 keras_generation.require_legacy("training (TensorFlow Recommenders)")
 

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smooth_recs import config, fitting, teacher_exports, trained, training
-from smooth_recs import teachers as teaching
+from smooth_recs import config, training
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.presets import open_source
 from smooth_recs.data.schema import Categorical, Numeric, Schema
@@ -22,8 +21,10 @@ from smooth_recs.data.statistics import Statistics
 from smooth_recs.errors import InputError
 from smooth_recs.models import from_config
 from smooth_recs.models.distillation import TEACHER_PROBABILITY
+from smooth_recs.run import fitting, teacher_exports, trained
+from smooth_recs.run import teachers as teaching
+from smooth_recs.run.taking_part import Part
 from smooth_recs.serving import export
-from smooth_recs.taking_part import Part
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from smooth_recs import fitting
-from smooth_recs import workdir as workdirs
 from smooth_recs.config import Config
 from smooth_recs.data.following import open_run
 from smooth_recs.data.source import Source
 from smooth_recs.errors import InputError
 from smooth_recs.models.siblings import SiblingModel
+from smooth_recs.run import fitting
+from smooth_recs.run import workdir as workdirs
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from smooth_recs.comparison.saved_models import SavedModel
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.source import Source
 from smooth_recs.errors import InputError
-from smooth_recs.teacher_files import FIELD
+from smooth_recs.run.teacher_files import FIELD
 
 TRIED_ROWS = 1000
 MOST_BYTES = 2 << 30  # of a TensorFlow graph with its constants

@@ -17,7 +17,7 @@ from smooth_recs.data.matching_rows import Matching, Pairs, matching
 from smooth_recs.errors import InputError
 from smooth_recs.layers import StackedEmbedding
 from smooth_recs.models.siblings import SiblingModel
-from smooth_recs.stored_siblings import StoredSiblings
+from smooth_recs.run.stored_siblings import StoredSiblings
 
 _SHOWN = 10
 _SLOT = "accumulator"

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 import smooth_recs as sr
-from smooth_recs import activation_strength
 from smooth_recs.errors import InputError
+from smooth_recs.experiments import activation_strength
 
 pytestmark = pytest.mark.both_generations
 

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from smooth_recs import bootstrap
-from smooth_recs.bootstrap import PoissonBootstrap, poisson_draws, request_keys
 from smooth_recs.errors import InputError
+from smooth_recs.statistics import bootstrap
+from smooth_recs.statistics.bootstrap import PoissonBootstrap, poisson_draws, request_keys
 
 
 def test_draws_are_poisson_and_independent() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from smooth_recs import workdir
 from smooth_recs.config import Config, Train
 from smooth_recs.errors import InputError
+from smooth_recs.run import workdir
 from smooth_recs.whole_file import whole_file
 
 

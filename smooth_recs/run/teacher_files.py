@@ -7,10 +7,10 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from smooth_recs import workdir as workdirs
 from smooth_recs.callbacks.checkpoints import newest_first
 from smooth_recs.data import encoder_file, files
 from smooth_recs.errors import InputError
+from smooth_recs.run import workdir as workdirs
 
 NAME = "teachers.json"
 FIELD = "distillation.teachers"

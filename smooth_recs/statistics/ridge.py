@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs.arrays import Array
+from smooth_recs.statistics.arrays import Array
 
 
 @dataclasses.dataclass(frozen=True)

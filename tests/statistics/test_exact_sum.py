@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smooth_recs.exact_sum import ExactSum, ExactSums
+from smooth_recs.statistics.exact_sum import ExactSum, ExactSums
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 GROUPED = st.lists(st.tuples(FINITE, st.integers(0, 4)), max_size=30)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smooth_recs import config, warm_start
+from smooth_recs import config
 from smooth_recs.callbacks.checkpoints import Checkpoints
 from smooth_recs.data import encoder_file
 from smooth_recs.data.encoding import Encoder
@@ -23,6 +23,7 @@ from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.data.statistics import Statistics
 from smooth_recs.errors import InputError
 from smooth_recs.models import SiblingModel, from_config
+from smooth_recs.run import warm_start
 
 SITES = (b"a.org", b"b.org", b"c.org")
 MODEL = config.Model(hidden_units=(8, 4), embedding_dim=4, admission=2, linear=True)
@@ -312,7 +313,7 @@ def test_several_devices_and_sharded_tables_begin_alike(
     _, workdir = trained
     program = BEGINNING + strategy + ENDING
     command = [sys.executable, "-c", program, str(Path(__file__).parent), workdir, str(tmp_path / "there")]
-    root = str(Path(__file__).parents[1])
+    root = str(Path(__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *sys.path])}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
