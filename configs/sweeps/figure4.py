@@ -6,27 +6,34 @@ values of its own, from narrow to wide. Where the gradient rises through 1/2 its
 asymmetric here: its transition begins twice as far to the left (alpha = 2 beta).
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from smooth_recs.experiments import sweeps
 
 
 def get_sweep() -> sweeps.Sweep:
-    variants = [
-        *sweeps.activation("relu"),
-        *sweeps.activation("smelu", 0.05, 0.1, 0.15, 0.2, 0.3),
-        *(_gsmelu(beta) for beta in (0.05, 0.1, 0.15, 0.2)),
-        *sweeps.activation("swish", 20.0, 10.0, 5.0, 3.0),
-        *sweeps.activation("gelu", 12.0, 6.0, 3.0, 2.0),
-        *sweeps.activation("softplus", 40.0, 20.0, 10.0, 5.0),
-    ]
     return sweeps.Sweep(
         sweeps.config_of(Path(__file__).parents[1] / "demo.py"),
-        variants,
+        variants(
+            smelu=(0.05, 0.1, 0.15, 0.2, 0.3),
+            gsmelu=(0.05, 0.1, 0.15, 0.2),
+            swish=(20.0, 10.0, 5.0, 3.0),
+            gelu=(12.0, 6.0, 3.0, 2.0),
+            softplus=(40.0, 20.0, 10.0, 5.0),
+        ),
         baseline="relu",
         pairs=3,
         choose="min pd subject to per_query_auc_loss <= relu + 0.5%",
     )
+
+
+def variants(*, gsmelu: Iterable[float], **betas: Iterable[float]) -> list[sweeps.Variant]:
+    """ReLU, and a line of each activation."""
+    lines = {name: sweeps.activation(name, *values) for name, values in betas.items()}
+    lines["gsmelu"] = [_gsmelu(beta) for beta in gsmelu]
+    order = ("smelu", "gsmelu", "swish", "gelu", "softplus")
+    return [*sweeps.activation("relu"), *(variant for name in order for variant in lines[name])]
 
 
 def _gsmelu(beta: float) -> sweeps.Variant:

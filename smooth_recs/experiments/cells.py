@@ -6,6 +6,7 @@ A folder holds, for each configuration, named by a hash of it:
     cells/HASH.json    the configuration, as `--config` of the train binary takes it
     cells/HASH.lock    the number of the process that trains it, and a lock that this process holds
     cells/HASH.log     what that process said
+    cache/             what the first pass over files finds, for all of them
 
 The lock is the kernel's, on a file that the training process inherits: it is free again the moment that process ends,
 in whatever way. So several commands may share a folder, and where a command is killed and its training goes on, the
@@ -164,6 +165,7 @@ class Folder:
 
     def _train(self, cell: Cell, lock: int, progress: CellProgress) -> None:
         path = self._file(cell, "json")
+        self._share_cache(cell)
         workdirs.write_json(str(path), self.config(cell))
         command = [sys.executable, *PROGRAM, f"--config={path}", f"--workdir={self.workdir(cell)}"]
         with open(self._file(cell, "log"), "ab") as log:
@@ -186,6 +188,14 @@ class Folder:
         if process.returncode or not self.is_finished(cell):
             raise self._failure(cell, process.returncode)
         progress.say(cell.label, self.metrics(cell))
+
+    def _share_cache(self, cell: Cell) -> None:
+        """What a first pass over files finds is named by all that it depends on: one folder serves every cell."""
+        shared, own = self._cells.parent / "cache", Path(self.workdir(cell), "cache")
+        for folder in (shared, own.parent):
+            folder.mkdir(exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            own.symlink_to(os.path.relpath(shared, own.parent))
 
     def _state(self, cells: Sequence[Cell]) -> tuple[int, int, float | None]:
         """Finished cells, all cells, and the seconds left."""

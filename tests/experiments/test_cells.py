@@ -114,7 +114,7 @@ def all_steps():
     return [f"step {step}" for step in range(STEPS)]
 
 
-def wait_for(condition, seconds=20.0):
+def wait_for(condition, seconds=120.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -386,3 +386,14 @@ def test_no_activation(text):
     with pytest.raises(InputError) as raised:
         variants.of_activation(text)
     assert str(raised.value).startswith(f"an activation must be a name, name:beta or a dictionary, got {text!r}: ")
+
+
+def test_a_first_pass_over_files_serves_every_cell(tmp_path, program):
+    first = "if not os.path.exists(kept):\n    note('first pass')\n    open(kept, 'w').close()\n"
+    program.write_text(TRAIN + 'kept = os.path.join(flags["workdir"], "cache", "survey")\n' + first)
+    cells = grid(1, 2)
+    Folder(str(tmp_path)).run(cells)
+    assert sum(trace.count("first pass") for trace in traces(tmp_path).values()) == 1
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["survey"]
+    Folder(str(tmp_path)).run(grid(1, 2, 3))
+    assert sum(trace.count("first pass") for trace in traces(tmp_path).values()) == 1
