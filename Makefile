@@ -4,21 +4,26 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 LOCKED := $(VENV)/.locked
 INSTALLED := $(VENV)/.installed
+TESTED := dist/tested
 PYTEST := $(RUN) -m pytest
-SPREAD := -n auto --maxprocesses=4 --dist=worksteal
+SPREAD := -n auto --maxprocesses=4 --dist=worksteal --durations=30 --durations-min=5
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet --quiet
 
-.PHONY: demo test soak lint coverage clean
+.PHONY: demo test soak lint coverage docs wheel clean
 
 demo: $(INSTALLED)
 	@$(RUN) examples/demo.py
 
-# The closing line is that of the whole suite: what runs in both generations of Keras runs under Keras 3 first.
-test: lint
+# Against the installed wheel, in a copy of the repository without the sources of the package. The closing line is that
+# of the whole suite: what runs in both generations of Keras runs under Keras 3 first.
+test: export SMOOTH_RECS_SOURCES := $(CURDIR)
+test: export SMOOTH_RECS_DATA ?= $(abspath ../shared/data)
+test: lint wheel
+	@$(RUN) .ci/installed_wheel.py dist/*.whl
 	@echo 'pytest under Keras 3'
-	@TF_USE_LEGACY_KERAS=0 $(PYTEST) $(SPREAD)
+	@cd $(TESTED) && TF_USE_LEGACY_KERAS=0 $(PYTEST) $(SPREAD)
 	@echo 'pytest under tf_keras'
-	@TF_USE_LEGACY_KERAS=1 $(PYTEST) $(SPREAD)
+	@cd $(TESTED) && TF_USE_LEGACY_KERAS=1 $(PYTEST) $(SPREAD)
 
 soak: $(INSTALLED)
 	@SMOOTH_RECS_KILLS=20 TF_USE_LEGACY_KERAS=1 $(PYTEST) -s tests/test_soak.py tests/cluster/test_killed_runs.py
@@ -29,11 +34,22 @@ lint: $(INSTALLED)
 	@$(RUN) -m ruff format --check --quiet
 	@$(RUN) -m mypy --no-error-summary
 
+# Of the sources, in both generations together; what must be reached is in pyproject.toml.
 coverage: $(INSTALLED)
-	@TF_USE_LEGACY_KERAS=1 $(PYTEST) $(SPREAD) --cov=smooth_recs --cov-report=term-missing
+	@TF_USE_LEGACY_KERAS=0 $(PYTEST) $(SPREAD) --cov --cov-report= --cov-fail-under=0
+	@TF_USE_LEGACY_KERAS=1 $(PYTEST) $(SPREAD) --cov --cov-append --cov-report=term-missing:skip-covered
+
+# The reference of every public name, as pages to be opened; docs/api.md lists them.
+docs: $(INSTALLED)
+	@$(RUN) docs/make_api.py --html=dist/docs
+
+# Without what an earlier build left: setuptools would pack modules that have gone since.
+wheel: $(INSTALLED)
+	@rm -rf dist/*.whl dist/build
+	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) build runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) dist runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(LOCKED): requirements.lock

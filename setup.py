@@ -65,9 +65,10 @@ setuptools.setup(
         "smooth_recs.experiments": ["*.css", "*.j2"],
         "smooth_recs.serving": ["*.j2"],
     },
+    options={"build": {"build_base": "dist/build"}},  # "build" is "BUILD" on some file systems
     python_requires=">=3.11,<3.14",
     install_requires=REQUIREMENTS,
-    extras_require={"test": TEST_REQUIREMENTS},
+    extras_require={"test": TEST_REQUIREMENTS, "docs": ["pdoc>=16,<17"]},
     classifiers=[
         "Intended Audience :: Developers",
         "Intended Audience :: Science/Research",

@@ -1,22 +1,23 @@
 """ReLU against SmeLU on the synthetic click log: two pairs of siblings, side by side. `make demo` runs it.
 
-Leaves two ordinary runs, runs/demo/relu and runs/demo/smelu, and runs/demo/report.html over both. Flags are passed on
-to the train binary: `python examples/demo.py --config.data.examples=200000 --config.seed=7`.
+Leaves two ordinary runs, runs/demo/relu and runs/demo/smelu, and runs/demo/report.html over both, where it is started.
+Flags are passed on to the train binary: `python examples/demo.py --config.data.examples=200000 --config.seed=7`.
 """
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-RUNS = ROOT / "runs" / "demo"
+CONFIG = os.path.relpath(pathlib.Path(__file__).resolve().parent.parent / "configs" / "demo.py")
+RUNS = pathlib.Path("runs/demo")
 
 
 def execute(command: list[str]) -> None:
     """Runs a binary as a user would; ends with its status where it fails."""
     print("\n$ python", " ".join(command), flush=True)
-    status = subprocess.run([sys.executable, *command], cwd=ROOT, check=False).returncode
+    status = subprocess.run([sys.executable, *command], check=False).returncode
     if status:
         sys.exit(status)
 
@@ -24,7 +25,7 @@ def execute(command: list[str]) -> None:
 def train(activation: str, overrides: list[str]) -> dict:
     """A pair of siblings; returns the content of its metrics.json."""
     workdir = RUNS / activation
-    command = ["-m", "smooth_recs.bin.train", "--config=configs/demo.py", f"--workdir={workdir.relative_to(ROOT)}"]
+    command = ["-m", "smooth_recs.bin.train", f"--config={CONFIG}", f"--workdir={workdir}"]
     command += [f"--config.model.activation={activation}", *overrides]
     execute(command)
     return json.loads((workdir / "metrics.json").read_text())
@@ -45,14 +46,14 @@ def table(runs: dict[str, dict]) -> str:
 def main() -> None:
     overrides = sys.argv[1:]
     runs = {activation: train(activation, overrides) for activation in ("relu", "smelu")}
-    report = RUNS.relative_to(ROOT) / "report.html"
-    workdirs = ",".join(str(RUNS.relative_to(ROOT) / name) for name in runs)
+    report = RUNS / "report.html"
+    workdirs = ",".join(str(RUNS / name) for name in runs)
     execute(["-m", "smooth_recs.bin.report", f"--workdirs={workdirs}", f"--output={report}"])
     print("\n" + table(runs))
     print(f"\nreport   {report}")
     for name, run in runs.items():
         for path in run["exports"]:
-            print(f"export   {(RUNS / name / path).relative_to(ROOT)}")
+            print(f"export   {RUNS / name / path}")
 
 
 if __name__ == "__main__":

@@ -4,14 +4,15 @@ Leaves runs/release/models/ranker/1 and 2, which TensorFlow Serving loads as the
 between them. Flags are passed on to the train binary: `python examples/release.py --config.model.activation=relu`.
 """
 
+import argparse
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-RUNS = ROOT / "runs" / "release"
+CONFIG = os.path.relpath(pathlib.Path(__file__).resolve().parent.parent / "configs" / "demo.py")
+RUNS = pathlib.Path("runs/release")
 
 LOG = ["--config.data.eval_examples=10000", "--config.data.synthetic.users=2000", "--config.data.synthetic.items=500"]
 GATE_NOT_MET = 3
@@ -21,28 +22,32 @@ def step(title: str, name: str, *flags: str, expected: int = 0) -> None:
     """One of the binaries, as a user would start it; ends with its status where that is not the expected one."""
     print(f"\n{title}\n\n$ python -m smooth_recs.bin.{name}", " ".join(flags), flush=True)
     command = [sys.executable, "-m", f"smooth_recs.bin.{name}", *flags]
-    status = subprocess.run(command, cwd=ROOT, check=False).returncode
+    status = subprocess.run(command, check=False).returncode
     if status != expected:
         sys.exit(status or 1)
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=60_000, help="of the log when it starts; a third more comes later")
+    arguments, overrides = parser.parse_known_args()
+    rows = arguments.rows
     shutil.rmtree(RUNS / "models", ignore_errors=True)  # nothing is live yet; runs that are finished stay
-    runs = os.path.relpath(RUNS, ROOT)
-    first, second, ranker = f"{runs}/first", f"{runs}/second", f"{runs}/models/ranker"
-    train = ["--config=configs/demo.py", *LOG, *sys.argv[1:]]
+    first, second, ranker = f"{RUNS}/first", f"{RUNS}/second", f"{RUNS}/models/ranker"
+    train = [f"--config={CONFIG}", *LOG, *overrides]
 
-    step("Train on the log so far.", "train", *train, "--config.data.examples=60000", f"--workdir={first}")
+    step("Train on the log so far.", "train", *train, f"--config.data.examples={rows}", f"--workdir={first}")
     step(
         "Publish version 1, unless it is too far from its sibling, which saw the same rows in another order.",
         *("export", f"--workdir={first}", f"--output={ranker}"),
         *(f"--against={first}/export/replica_1", "--max_pd=0.2"),
     )
-    step("The log has grown: train again.", "train", *train, "--config.data.examples=80000", f"--workdir={second}")
+    more = f"--config.data.examples={rows * 4 // 3}"
+    step("The log has grown: train again.", "train", *train, more, f"--workdir={second}")
     step(
         "What would change for the newest requests, which neither model has seen?",
         *("compare", f"--a={ranker}", f"--b={second}/export/replica_0"),
-        *(f"--config={second}/config.json", f"--output={runs}/comparison.json"),
+        *(f"--config={second}/config.json", f"--output={RUNS}/comparison.json"),
     )
     release = ("export", f"--workdir={second}", f"--output={ranker}", f"--live={ranker}")
     step("Where nothing may change, nothing is published.", *release, "--max_pd_live=0.01", expected=GATE_NOT_MET)
@@ -52,7 +57,7 @@ def main() -> None:
     )
     versions = sorted(path.name for path in (RUNS / "models" / "ranker").iterdir())
     print(f"\nversions {', '.join(versions)} in {ranker}: TensorFlow Serving takes the newest, and can go back")
-    print(f"changes  {runs}/comparison.html")
+    print(f"changes  {RUNS}/comparison.html")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,20 @@ Ramp = Annotated[float | tuple[float, ...], "a number, or two: at the beginning 
 
 @dataclasses.dataclass
 class SyntheticLog:
-    """The synthetic click log (`data/synthetic.py` says what each number does)."""
+    """The synthetic click log.
+
+    `data/synthetic.py` has the formula of the click probability.
+
+    Attributes:
+      users, items, publishers, campaigns, contexts: how many ids there are of each.
+      candidates: items that a request shows, a row each.
+      zipf_exponent: of the law by which ids are frequent.
+      latent_dim: of the vectors whose products no linear model can learn.
+      signal: how much ids matter.
+      bias: log-odds of a click without any signal.
+      drift: how far an item's log-odds move in the course of 1,000,000 rows.
+      missing_rate: share of the prices, and of the requests' publishers, that are missing.
+    """
 
     users: int = 20_000
     items: int = 5_000
@@ -283,7 +296,12 @@ class Distribution:
 
 @dataclasses.dataclass
 class Config:
-    """A run. `seed` drives initialisation and the order of the examples; `data.seed` the synthetic log."""
+    """A run.
+
+    Attributes:
+      seed: drives initialisation and the order of the examples; `data.seed` the synthetic log.
+      data, model, ensemble, distillation, siblings, train, evaluation, distribution: the sections, each a class here.
+    """
 
     seed: int = 1
     data: Data = dataclasses.field(default_factory=Data)

@@ -73,6 +73,11 @@ def strategy(name: str) -> tf.distribute.Strategy:
 
     Raises:
       InputError: an unknown name, one that does not fit TF_CONFIG, or no TPU.
+
+    ```python
+    with sr.distribution.strategy("auto").scope():
+        model = tf.keras.Sequential([tf.keras.layers.Dense(1)])
+    ```
     """
     task = Task.from_environment()
     return _MAKERS[resolve(name, task)](task)
@@ -91,6 +96,12 @@ def serve(task: Task, chief_seconds: float = 600.0) -> None:
 
     Raises:
       TimeoutError: the chief has been silent for so long.
+
+    ```python
+    task = Task.from_environment()
+    if task is not None and task.serves("auto"):
+        sr.distribution.serve(task)
+    ```
     """
     beat = heartbeat.start(task)
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))

@@ -50,7 +50,13 @@ class Limits:
 
 
 class Gate(NamedTuple):
-    """A limit and what was measured."""
+    """A limit and what was measured.
+
+    Attributes:
+      name: that of the field of `Limits`.
+      limit: its value there.
+      value: what was measured.
+    """
 
     name: str
     limit: float
@@ -98,6 +104,9 @@ def _judged(limits: Limits, measured: Mapping[str, float | None]) -> Iterator[Ga
 
 def failure(gates: Sequence[Gate]) -> str | None:
     """One line that names every gate that is not met, its limit, the value and by how much; None where all are met.
+
+    Args:
+      gates: what `judge` found.
 
     ```python
     failure([Gate("max_pd", 0.1, 0.125)])  # "gate not met: max_pd=0.1: pd is 0.125, 0.025 above"

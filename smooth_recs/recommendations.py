@@ -85,6 +85,8 @@ def statistics(a: Any, b: Any, query_id: Any, *, k: int = 3, multiplier: Any = N
 def statistics_over_pairs(predictions: Any, query_id: Any, *, k: int = 3, multiplier: Any = None) -> dict[str, Any]:
     """`statistics`, averaged over all unordered pairs of the R >= 2 models in predictions [n, R].
 
+    Args: besides `predictions` those of `swap_rate`.
+
     ```python
     statistics_over_pairs([[0.3, 0.3, 0.1], [0.2, 0.1, 0.2]], [7, 7])["swap_rate"]  # 0.666...: two pairs of three
     ```

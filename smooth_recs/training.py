@@ -74,7 +74,11 @@ def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
 
 
 def plan(config: Config, workdir: str) -> str:
-    """What a run of `config` would need; a first pass over files is kept in `workdir/cache`, nothing is trained."""
+    """What a run of `config` would need, as text; `workdir/cache` keeps a first pass over files, nothing is trained.
+
+    Raises:
+      InputError: a wrong configuration or wrong data.
+    """
     validation.validate(config)
     source = open_source(config.data, os.path.join(workdir, "cache"))
     steps = fitting.steps_of_epoch(config, source) * config.train.epochs

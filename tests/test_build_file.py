@@ -20,6 +20,7 @@ DISTRIBUTIONS = {
     "tensorflow_serving": "tensorflow_serving_api",
     "yaml": "pyyaml",
 }
+OPTIONAL = {"deepctr_torch", "torch"}  # contenders of a benchmark, where they are installed
 STARLARK = (ast.Expr, ast.Assign)
 
 
@@ -78,7 +79,9 @@ def needed(source: str) -> set[str]:
             labels.add(f":{OWNER[_path(module)]}")
         elif (ROOT / "tests" / f"{module}.py").is_file():
             labels.add(":testing")
-        elif module not in sys.stdlib_module_names:
+        elif (ROOT / "benchmarks" / module).is_dir():
+            labels.add(f":{module}")
+        elif module not in sys.stdlib_module_names | OPTIONAL:
             labels.add(f"@pypi//{DISTRIBUTIONS.get(module, module)}")
     return labels
 

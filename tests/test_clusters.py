@@ -10,6 +10,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from smooth_recs.gates import Limits
+from smooth_recs.serving import publishing
+from smooth_recs.serving.publishing import Release
+
 ROOT = pathlib.Path(__file__).parents[1]
 SETTINGS = (
     *("--config.data.examples=12000", "--config.data.eval_examples=4000", "--config.data.shuffle_window=3000"),
@@ -49,14 +53,8 @@ def trained(workdir: pathlib.Path, *launcher: str, strategy: str, settings: Sequ
 
 def check_published(workdir: pathlib.Path) -> None:
     """All checks of an export, through the C++ loader, on what a strategy has trained."""
-    arguments = [f"--workdir={workdir}", f"--output={workdir}/models", f"--against={workdir}/export/replica_1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "smooth_recs.bin.export", *arguments, "--max_pd=0.5"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    sibling, limits = str(workdir / "export" / "replica_1"), Limits(max_pd=0.5)
+    publishing.publish(Release(str(workdir), str(workdir / "models"), against=sibling, sibling_limits=limits))
     assert (workdir / "models/1/saved_model.pb").exists()
 
 

@@ -1,7 +1,7 @@
 """The pages that name the code: every link leads to something, and every formula is what the code computes.
 
-The formulas are evaluated once more here, in NumPy, from `docs/equations.md` as it stands: by sums over all pairs and by
-integrals, not the way the package computes them.
+The formulas of `docs/equations.md` are evaluated once more here, in NumPy and as they stand there: by sums over all
+pairs and by integrals, not the way the package computes them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from test_layers_of_imports import MODULES, layer
 
 import smooth_recs as sr
 from smooth_recs import config, losses
@@ -89,7 +90,7 @@ def input_layer() -> Pairs:
 
 
 @formula("A layer")
-def layer() -> Pairs:
+def dense_layer() -> Pairs:
     rng = np.random.default_rng(1)
     x = rng.normal(size=(5, 4))
     tower = sr.layers.Tower([3, 2], activation="smelu", normalization="none", dtype="float64")
@@ -176,7 +177,7 @@ def auc_loss() -> Pairs:
 
 @formula("PQAUC: AUC loss per query")
 def per_query() -> Pairs:
-    sums = [wrong_pairs(LABEL[QUERY == q], A[QUERY == q], 0.5) for q in (1, 2, 3)]
+    sums = [wrong_pairs(LABEL[q == QUERY], A[q == QUERY], 0.5) for q in (1, 2, 3)]
     by_pairs = sum(wrong for wrong, _ in sums) / sum(n for _, n in sums)
     yield sr.accuracy.per_query_auc_loss(LABEL, A, QUERY).value, by_pairs
     by_queries = np.mean([wrong / n for wrong, n in sums])
@@ -311,7 +312,7 @@ def eqs_9_and_10() -> Pairs:
     c = t + (alpha**2 * (g_plus + g_minus) + 2 * alpha * beta * g_minus) / (2 * (alpha + beta))
     left = g_minus * X + t + g_minus * alpha
     right = g_plus * X + t + (alpha + beta) / 2 * g_minus + (alpha - beta) / 2 * g_plus
-    wanted = np.where(X <= -alpha, left, np.where(X >= beta, right, a * X**2 + b * X + c))
+    wanted = np.select([-alpha >= X, beta <= X], [left, right], a * X**2 + b * X + c)
     yield sr.activations.gsmelu(tf.constant(X), **GSMELU), wanted
     yield sr.activations.gsmelu(tf.constant(X)), smelu(X, 1.0)
 
@@ -365,8 +366,8 @@ def ensembles() -> Pairs:
 def anti_distillation() -> Pairs:
     columns = [np.sin(np.arange(8.0)), np.cos(np.arange(8.0)), np.arange(8.0) ** 2]
     squares = []
-    for k, l in itertools.combinations(columns, 2):
-        x, y = k - k.mean(), l - l.mean()
+    for one, other in itertools.combinations(columns, 2):
+        x, y = one - one.mean(), other - other.mean()
         squares.append((sum(x * y) / math.sqrt(sum(x * x) * sum(y * y))) ** 2)
     yield losses.decorrelation(np.transpose(columns)), 2 / (3 * 2) * sum(squares)
     yield ensemble_loss(decorrelation=0.5) - ensemble_loss(), 0.5  # log-odds that are straight lines of x are all alike
@@ -415,7 +416,7 @@ def test_every_formula_of_the_page_is_checked() -> None:
     assert re.findall(r"^### (.*)$", PAGE, re.MULTILINE) == list(CHECKS)
     assert [int(n) for n in re.findall(r"^### Eqs?\. (\d+)", PAGE, re.MULTILINE)] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
     for section in re.split(r"^### ", PAGE, flags=re.MULTILINE)[1:]:
-        assert section.count("$$") >= 2, section
+        assert section.count("```math") >= 1, section
         assert "- Code: [`" in section, section
         assert "- Proof: [`test_" in section, section
 
@@ -455,13 +456,26 @@ def test_every_public_name_of_the_page_exists() -> None:
         assert callable(functools.reduce(getattr, name.split("."), sr)), name
 
 
-PATH = re.compile(r"\b((?:[a-z_]+/)+(?:[a-z_]+\.py)?|[a-z_]+\.py)")
+PATH = re.compile(r"(?:[a-z_]{2,}/)+(?:[a-z_]+\.py)?|[a-z_]+\.py")
 
 
-def test_the_architecture_names_what_is_there() -> None:
-    """Page and picture name modules relative to `smooth_recs/`."""
-    for page, least in (("architecture.md", 40), ("architecture.svg", 15)):
-        found = set(PATH.findall(re.sub(r"https?://\S+", "", (ROOT / "docs" / page).read_text("utf-8"))))
-        assert len(found) >= least, found
-        missing = {name for name in found if not any((base / name).exists() for base in (ROOT, ROOT / "smooth_recs"))}
-        assert not missing, f"{page}: {missing}"
+@pytest.mark.parametrize(("page", "least"), [("architecture.md", 40), ("architecture.svg", 15)])
+def test_the_architecture_names_what_is_there(page: str, least: int) -> None:
+    """Page and picture name modules as they lie in `smooth_recs/`."""
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    found = set(PATH.findall(re.sub(r"https?://\S+|</\w+>", "", text)))
+    assert len(found) >= least, found
+    missing = {name for name in found if not any((base / name).exists() for base in (ROOT, ROOT / "smooth_recs"))}
+    assert not missing
+
+
+def test_the_table_of_the_architecture_is_the_tree() -> None:
+    """Every module at the top of the package stands in it once, in the layer whose imports are tested."""
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rows = re.findall(r"^\| L(\d) \| ([^|]*) \|", page, re.MULTILINE)
+    named = [(name.removesuffix("/").removesuffix(".py"), int(row)) for row, names in rows for name in
+             re.findall(r"`([^`]+)`", names)]  # fmt: skip
+    assert len(named) == len(dict(named))
+    assert dict(named) == {
+        module.removeprefix("smooth_recs."): layer(module) for module in MODULES if module.count(".") == 1
+    }

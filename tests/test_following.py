@@ -13,8 +13,14 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from stream_runs import ROWS, write_config, write_file
 from train_runs import PATIENCE, Run
+
+from smooth_recs import training
+from smooth_recs.callbacks.checkpoints import Checkpoints
+from smooth_recs.errors import InputError
+from smooth_recs.experiments import sweeps
 
 FILES = 5
 SEED = int(os.environ.get("SMOOTH_RECS_SEED", random.SystemRandom().randrange(10**6)))
@@ -45,8 +51,6 @@ def metrics_of(run):
 
 def variables(run):
     """Of the newest checkpoint, by name."""
-    import tensorflow as tf
-
     reader = tf.train.load_checkpoint(str(run.workdir / f"checkpoints/ckpt-{run.reached}"))
     names = [name for name in reader.get_variable_to_shape_map() if name.endswith("VARIABLE_VALUE")]
     return {name: reader.get_tensor(name) for name in names if "save_counter" not in name}
@@ -83,8 +87,10 @@ def test_a_killed_one_ends_as_if_nothing_had_been(followed, tmp_path):
         try:
             if number == 2:
                 run.wait_until(process, (run.workdir / "manifest.json").exists)
-            elif chance.random() < 0.7:
-                run.wait_until(process, lambda before=before: run.reached > before)
+            elif chance.random() < 0.7:  # until it has learnt something new, or there is nothing new to learn
+                run.wait_until(
+                    process, lambda before=before: run.reached > before or "waiting for new files" in run.said
+                )
             if number % 2:
                 write_file(log / f"{number}.csv", number)
             time.sleep(chance.uniform(0, 3))
@@ -103,31 +109,53 @@ def test_a_killed_one_ends_as_if_nothing_had_been(followed, tmp_path):
         np.testing.assert_array_equal(value, other[name], err_msg=name)
 
 
-def test_what_changes_or_goes_is_a_line_and_others_data_are_refused(followed, tmp_path):
+class Interrupted(Exception):
+    pass
+
+
+def interrupted(config, workdir):
+    """A run that ends with its first checkpoint, in the middle of the rows that are there."""
+    save = Checkpoints.save
+
+    def save_and_end(checkpoints):
+        save(checkpoints)
+        raise Interrupted
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoints, "save", save_and_end)
+        with pytest.raises(Interrupted):
+            training.train_and_evaluate(config, str(workdir))
+
+
+def refused(config, workdir):
+    with pytest.raises(InputError) as error:
+        training.train_and_evaluate(config, str(workdir))
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_what_changes_or_goes_is_a_line_and_others_data_are_refused(tmp_path):
     """A file of the stream that is still to be trained on; held-out rows; then all is as it was, and the run ends."""
-    log = tmp_path / "log"
+    log, workdir = tmp_path / "log", tmp_path / "run"
     log.mkdir()
     for number in range(2):
         write_file(log / f"{number}.csv", number)
-    run = Run(write_config(tmp_path, log), tmp_path / "run")
-    process = run.start()
-    try:
-        run.wait_until(process, (run.workdir / "checkpoints/checkpoint").exists)
-    finally:
-        process.kill()
-        process.wait()
+    config = sweeps.config_of(write_config(tmp_path, log))
+    config.data.follow_seconds = 1.0
+    config.train.deterministic = False  # which would be so for all of this process
+    interrupted(config, workdir)
     last = log / "1.csv"
     kept = last.read_bytes()
     last.unlink()
-    assert run.fails(run.start(), 2) == f"data.path: {last} has gone before it was trained on"
+    assert refused(config, workdir) == f"data.path: {last} has gone before it was trained on"
     last.write_bytes(kept.replace(b"0.", b"1."))
-    assert run.fails(run.start(), 2).startswith(f"data.path: {last} has changed since it was taken")
+    assert refused(config, workdir).startswith(f"data.path: {last} has changed since it was taken")
     last.write_bytes(kept)
     held_out = tmp_path / "held_out.csv"
     kept = held_out.read_bytes()
     write_file(held_out, seed=1000)
-    assert "holds a run that began on other data" in run.fails(run.start(), 2)
+    assert "holds a run that began on other data" in refused(config, workdir)
     held_out.write_bytes(kept)
-    assert run.finish()["examples"] == 2 * ROWS
+    assert training.train_and_evaluate(config, str(workdir))["examples"] == 2 * ROWS
     shutil.rmtree(log)  # all is trained: the run can be read without its files
-    assert run.finish()["examples"] == 2 * ROWS
+    assert training.train_and_evaluate(config, str(workdir))["examples"] == 2 * ROWS

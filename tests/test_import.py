@@ -16,7 +16,7 @@ from source_imports import ROOT
 def python(*arguments: str, keras_3: bool = False, **settings: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "TF_USE_LEGACY_KERAS": "0" if keras_3 else "1", **settings}
     command = [sys.executable, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=250, cwd=ROOT, env=environment)
 
 
 def answer(program: str, **settings):
@@ -129,7 +129,8 @@ def test_a_binary_chooses_keras_2_and_waits_with_tensorflow(tmp_path, given, cho
     assert json.loads(done.stdout) == [chosen, []]
 
 
-BINARIES = [path.stem for path in sorted((ROOT / "smooth_recs" / "bin").glob("*.py")) if "__main__" in path.read_text()]
+FILES = sorted((ROOT / "smooth_recs" / "bin").glob("*.py"))
+BINARIES = [path.stem for path in FILES if "if __name__" in path.read_text("utf-8")]
 HELP = """
 import json, runpy, sys
 binary, flag = sys.argv[1:]
@@ -148,7 +149,7 @@ def test_help_loads_no_tensorflow_and_so_builds_no_graph(binary, flag):
     *said, last = done.stdout.splitlines()
     status, modules = json.loads(last)
     assert (status, done.stderr) == (0, "")
-    assert f"smooth_recs.bin.{binary}" in done.stdout or "Flags:" in said
+    assert any("--verbosity" in line for line in said)
     assert "smooth_recs.bin.command" in modules
     heavy = {"tensorflow", "keras", "tf_keras", "numpy", "scipy", "pyarrow", "matplotlib", "jinja2"}
     assert not heavy & set(modules)

@@ -17,13 +17,18 @@ from train_runs import PATIENCE, ROOT, Run
 
 KILLS = int(os.environ.get("SMOOTH_RECS_KILLS", "3"))
 SEED = int(os.environ.get("SMOOTH_RECS_SEED", random.SystemRandom().randrange(10**6)))
-EXAMPLES = 4000 + 2400 * KILLS  # whole batches; that there is something left to train after each
+BATCH, EPOCHS = 16, 2
+ROWS = 2000 + 1200 * KILLS  # whole batches; that there is something left to train after each
+STEPS = EPOCHS * ROWS // BATCH
 SETTINGS = (
-    *("train.deterministic", "train.progressive", "train.batch_size=16", "train.steps_per_execution=7"),
-    *("train.checkpoint_seconds=0.2", "train.evaluations=8", "train.evaluation_examples=2000"),
-    *(f"data.examples={EXAMPLES}", "data.eval_examples=2000", "data.shuffle_window=1000"),
+    *("train.deterministic", "train.progressive", f"train.batch_size={BATCH}", f"train.epochs={EPOCHS}"),
+    *("train.steps_per_execution=7", "train.checkpoint_seconds=0.2"),
+    *("train.evaluations=8", "train.evaluation_examples=2000", "train.patience=50"),
+    *(f"data.examples={ROWS}", "data.eval_examples=4000", "data.shuffle_window=1000"),
     *("data.synthetic.users=500", "data.synthetic.items=200", "model.hidden_units=32,16", "evaluation.estimate=false"),
 )
+
+_AT_ONCE = 0.001  # seconds between two looks: a checkpoint is written in a few milliseconds
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * PATIENCE + 60 * KILLS)]
 
@@ -36,7 +41,7 @@ class Moments:
 
     def starting(self, process: subprocess.Popen[bytes]) -> None:
         """Before it trains, or soon after it has begun to."""
-        time.sleep(self._chance.uniform(0, 10))
+        time.sleep(self._chance.uniform(0, 5))
 
     def training(self, process: subprocess.Popen[bytes]) -> None:
         """Anywhere in a window."""
@@ -49,8 +54,8 @@ class Moments:
         before, count = self._run.reached, self._chance.randrange(3)
         self._wait(process, lambda: self._run.reached > before)
         for _ in range(count):
-            self._wait(process, lambda: not self._there("checkpoints/*_temp"))
-            self._wait(process, lambda: self._there("checkpoints/*_temp"))
+            self._wait(process, lambda: not self._there("checkpoints/*_temp"), _AT_ONCE)
+            self._wait(process, lambda: self._there("checkpoints/*_temp"), _AT_ONCE)
         time.sleep(self._chance.uniform(0, 0.003))
 
     def exporting(self, process: subprocess.Popen[bytes]) -> None:
@@ -63,17 +68,18 @@ class Moments:
         self._run.wait_until(process, lambda: self._there("export/replica_1/[0-9]*"))
         time.sleep(self._chance.uniform(0, 0.6))
 
-    def _wait(self, process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
-        self._run.wait_until(process, lambda: condition() or self._there("export/replica_1/[0-9]*"))
+    def _wait(self, process: subprocess.Popen[bytes], condition: Callable[[], bool], *poll_seconds: float) -> None:
+        self._run.wait_until(process, lambda: condition() or self._there("export/replica_1/[0-9]*"), *poll_seconds)
 
     def _there(self, pattern: str) -> bool:
         return any(self._run.workdir.glob(pattern))
 
 
 def schedule(moments: Moments, chance: random.Random) -> list[Callable[[subprocess.Popen[bytes]], None]]:
-    """Kills before, during and after training; those that come after it last, as training is not begun again."""
+    """Kills during, before and after training; those that come after it last, as training is not begun again."""
     late = max(1, KILLS // 5)
     early = [chance.choice((moments.starting, moments.training, moments.saving)) for _ in range(KILLS - late)]
+    early[:1] = [moments.training][: len(early)]
     return [*early, *(chance.choice((moments.exporting, moments.reporting)) for _ in range(late))]
 
 
@@ -97,7 +103,8 @@ def test_kills_leave_no_trace(tmp_path):
     config = ROOT / "configs" / "demo.py"
     whole = Run(config, tmp_path / "whole", *SETTINGS).finish()
     run = Run(config, tmp_path / "killed", *SETTINGS)
-    for moment in schedule(Moments(run, chance), chance):
+    moments = Moments(run, chance)
+    for moment in schedule(moments, chance):
         process = run.start()
         try:
             moment(process)
@@ -105,13 +112,14 @@ def test_kills_leave_no_trace(tmp_path):
             process.kill()
         status = process.wait()
         print(f"killed while {moment.__name__}, {run.reached} steps are safe, status {status}")
-        assert status == -9, run.said[-3000:]
+        # The report takes less time on some machines than the kill was to wait: the run is finished then.
+        assert status == -9 or (status, moment) == (0, moments.reporting), run.said[-3000:]
     ended = run.finish()
-    assert ended["examples"] == whole["examples"] == EXAMPLES
-    assert run.reached == EXAMPLES // 16
+    assert ended["examples"] == whole["examples"] == EPOCHS * ROWS
+    assert run.reached == STEPS
     for name in ("replicas", "pd", "history", "slices"):
         assert ended[name] == whole[name], name
-    assert "progressive_pd" in whole["history"][-1]
+    assert {"pd", "progressive_pd"} <= {name for entry in whole["history"] for name in entry}  # new rows: one epoch
     for one, other in zip(whole["exports"], ended["exports"], strict=True):
         first, second = predictions(tmp_path / "whole" / one), predictions(run.workdir / other)
         assert first.std() > 0

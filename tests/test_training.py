@@ -1,18 +1,23 @@
-"""The main job through the public command: real processes, real files."""
+"""The main job, mostly through the public command: real processes, real files."""
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import os
 import pathlib
 import random
-import signal
+import re
 import subprocess
 import sys
-import time
 
 import pytest
+
+from smooth_recs import training
+from smooth_recs.config import Config, Data
+from smooth_recs.errors import InputError
+from smooth_recs.experiments import sweeps
 
 ROOT = pathlib.Path(__file__).parents[1]
 DATA = pathlib.Path(os.environ.get("SMOOTH_RECS_DATA", ROOT.parent / "shared" / "data"))
@@ -32,6 +37,12 @@ def train(config: str, workdir: pathlib.Path, *overrides: str) -> dict:
     done = subprocess.run(command(config, workdir, *overrides), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads((workdir / "metrics.json").read_text())
+
+
+def small_demo(**data: int) -> Config:
+    """The demo with few rows, for runs in this process."""
+    run = sweeps.config_of(ROOT / "configs" / "demo.py")
+    return dataclasses.replace(run, data=Data(examples=6000, **data))
 
 
 @pytest.fixture(scope="module")
@@ -69,58 +80,12 @@ def test_a_finished_run_is_not_repeated_and_another_is_refused(demo):
     assert "config.seed=1" in other.stderr.splitlines()[-1]
 
 
-def test_a_mistyped_path_can_be_corrected_on_the_same_workdir(tmp_path):
-    log = tmp_path / "log.tsv"
-    integers, categories = "\t".join(["3"] * 13), "\t".join(["0a0b"] * 26)
-    log.write_text("".join(f"{row % 2}\t{integers}\t{categories}\n" for row in range(300)))
-    overrides = ("--config.model.hidden_units=8", "--config.model.bottom_units=8", "--config.train.batch_size=64")
-    wrong = command("criteo", tmp_path / "run", f"--config.data.path={tmp_path}/lgo.tsv", *overrides)
-    assert subprocess.run(wrong, capture_output=True, check=False).returncode == 2
-    metrics = train("criteo", tmp_path / "run", f"--config.data.path={log}", *overrides)
-    assert metrics["examples"] == 240
-
-
 def test_nothing_differs_means_a_pd_of_exactly_0(tmp_path):
     metrics = train(
         "demo", tmp_path / "run", *SMALL, "--config.siblings.differ=nothing", "--config.train.deterministic"
     )
     assert metrics["pd"]["relative"] == 0.0
     assert metrics["replicas"][0] == metrics["replicas"][1]
-
-
-def test_a_killed_run_goes_on_to_the_same_end(tmp_path):
-    """Killed in the middle of a window; the resumed run ends with the numbers of an uninterrupted one, to the bit."""
-    settings = (
-        *("--config.train.deterministic", "--config.train.epochs=2", "--config.data.shuffle_window=1000"),
-        *(
-            "--config.data.examples=12000",
-            "--config.data.eval_examples=4000",
-            "--config.train.evaluation_examples=2000",
-            "--config.train.progressive",
-            "--config.train.patience=50",
-            "--config.train.batch_size=16",
-            "--config.data.synthetic.users=500",
-            "--config.data.synthetic.items=200",
-        ),
-        *("--config.train.steps_per_execution=7", "--config.train.checkpoint_seconds=0.2"),
-    )
-    whole = train("demo", tmp_path / "whole", *settings)
-    workdir = tmp_path / "killed"
-    run = subprocess.Popen(command("demo", workdir, *settings), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list(workdir.glob("checkpoints/ckpt-*.index")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(0.3)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
-    assert not (workdir / "metrics.json").exists()
-    reached = max(int(path.stem.removeprefix("ckpt-")) for path in workdir.glob("checkpoints/ckpt-*.index"))
-    assert 0 < reached < 1500
-    resumed = train("demo", workdir, *settings)
-    assert resumed["replicas"] == whole["replicas"]
-    assert resumed["pd"] == whole["pd"]
-    assert resumed["history"] == whole["history"]
-    assert {"pd", "progressive_pd"} <= {name for entry in whole["history"] for name in entry}
 
 
 def test_patience_stops_and_the_rows_that_chose_do_not_judge(tmp_path):
@@ -147,7 +112,8 @@ def test_a_dry_run_counts_and_trains_nothing(tmp_path):
     assert not (tmp_path / "run" / "config.json").exists()
 
 
-def test_criteo_files_with_gzip_and_empty_fields(tmp_path):
+def test_criteo_files_with_gzip_and_empty_fields_after_a_mistyped_path(tmp_path):
+    """A path that leads nowhere can be corrected on the same workdir."""
     chance = random.Random(1)
     rows = []
     for _ in range(10_000):
@@ -161,7 +127,10 @@ def test_criteo_files_with_gzip_and_empty_fields(tmp_path):
         "--config.model.hidden_units=32,16",
         "--config.model.bottom_units=32,16",
         "--config.train.batch_size=128",
+        "--config.evaluation.estimate=false",
     )
+    wrong = command("criteo", tmp_path / "run", f"--config.data.path={tmp_path}/dya_*.gz", *overrides)
+    assert subprocess.run(wrong, capture_output=True, check=False).returncode == 2
     metrics = train("criteo", tmp_path / "run", f"--config.data.path={tmp_path}/day_*.gz", *overrides)
     assert (metrics["examples"], metrics["eval_examples"]) == (8000, 2000)
     assert min(replica["auc"] for replica in metrics["replicas"]) > 0.6  # the integers tell
@@ -198,24 +167,25 @@ print(type(model).__module__)
     assert done.stdout.split(".")[0] == ("tf_keras" if generation == "1" else "keras")
 
 
-def test_what_the_measurements_lack_is_an_error_before_training(tmp_path):
-    for override, said in {
-        "--config.evaluation.order_by=price": "evaluation.order_by must name a feature whose values are at least 0",
-        "--config.evaluation.order_by=user": "evaluation.order_by must name a numeric feature",
-        "--config.evaluation.slices=colour": "evaluation.slices must name any of",
-        "--config.train.max_pd=0.1": "train.max_pd needs train.patience",
-        "--config.train.patience=2": "train.patience needs more held-out rows",
-    }.items():
-        run = [*command("demo", tmp_path / "run", *SMALL), override]
-        done = subprocess.run(run, capture_output=True, text=True, check=False)
-        assert done.returncode == 2, done.stderr
-        assert said in done.stderr.splitlines()[-1]
-        assert not (tmp_path / "run" / "config.json").exists()
+@pytest.mark.parametrize(
+    ("section", "settings", "said"),
+    [
+        ("evaluation", {"order_by": "price"}, "evaluation.order_by must name a feature whose values are at least 0"),
+        ("evaluation", {"order_by": "user"}, "evaluation.order_by must name a numeric feature"),
+        ("evaluation", {"slices": ("colour",)}, "evaluation.slices must name any of"),
+        ("train", {"max_pd": 0.1}, "train.max_pd needs train.patience"),
+        ("train", {"patience": 2}, "train.patience needs more held-out rows"),
+    ],
+)
+def test_what_the_measurements_lack_is_an_error_before_training(tmp_path, section, settings, said):
+    run = small_demo(eval_examples=2000, shuffle_window=2500)
+    setattr(run, section, dataclasses.replace(getattr(run, section), **settings))
+    with pytest.raises(InputError, match=f"^{re.escape(said)}"):
+        training.train_and_evaluate(run, str(tmp_path / "run"))
+    assert not (tmp_path / "run" / "config.json").exists()
 
 
 def test_held_out_labels_of_one_class_leave_measures_undefined(tmp_path):
-    metrics = train(
-        "demo", tmp_path / "run", *SMALL[:1], "--config.data.eval_examples=1", "--config.data.shuffle_window=9"
-    )
+    metrics = training.train_and_evaluate(small_demo(eval_examples=1, shuffle_window=9), str(tmp_path / "run"))
     assert metrics["replicas"][0]["auc_loss"] is None
     assert metrics["replicas"][0]["log_loss"] > 0

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 ROOT = pathlib.Path(__file__).parents[1]
 PATIENCE = 240  # seconds, of a machine with much else to do
-_POLL_SECONDS = 0.001
+_POLL_SECONDS = 0.02
 
 
 class Run:
@@ -67,13 +67,15 @@ class Run:
         assert "Traceback" not in self.said
         return errors[0].removeprefix("error: ")
 
-    def wait_until(self, process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
+    def wait_until(
+        self, process: subprocess.Popen[bytes], condition: Callable[[], bool], poll_seconds: float = _POLL_SECONDS
+    ) -> None:
         deadline = time.monotonic() + PATIENCE
         while not condition():
             ended = process.poll() is not None
             assert condition() or not ended, self.said[-3000:]
             assert time.monotonic() < deadline, self.said[-3000:]
-            time.sleep(_POLL_SECONDS)
+            time.sleep(poll_seconds)
 
     @property
     def reached(self) -> int:

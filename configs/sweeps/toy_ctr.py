@@ -1,4 +1,4 @@
-"""Figure 4 on the network of the paper's section 6: six layers, five features, 240 inputs. The variants of figure4.py."""
+"""Figure 4 on the network of the paper's section 6: six layers, five features, 240 inputs. Variants of figure4.py."""
 
 import dataclasses
 import runpy

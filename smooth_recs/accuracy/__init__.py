@@ -1,7 +1,8 @@
 """Accuracy of predictions, exact, in NumPy and float64: log loss, calibration, AUC loss (eq. 1), AUC loss per query.
 
-Labels are 0 or 1, [n]; predictions are [n] or [n, 1]. Where a measure is not defined it is None: the AUC loss of rows
-that are all of one class, calibration without a positive row. Wrong input raises InputError, a ValueError, in one line.
+`label` is 0 or 1, [n]; `prediction` is [n] or [n, 1]; `sample_weight` is [n], at or above 0, or None for equal weights.
+Where a measure is not defined it is None: the AUC loss of rows that are all of one class, calibration without a
+positive row. Wrong input raises InputError, a ValueError, in one line.
 """
 
 from smooth_recs.accuracy.probability import calibration, log_loss, normalized_entropy

@@ -26,6 +26,9 @@ class Activation(keras_generation.keras().layers.Layer):  # type: ignore[misc]
       per: "layer", one number for all units, or "unit". A layer object that is called in several places of a network
         shares its numbers between them: that is the paper's "per network".
       **kwargs: of `tf.keras.layers.Layer`.
+
+    Raises:
+      TypeError, InputError: a name in `learn` that is no hyperparameter, another `per`, or a value out of its bounds.
     """
 
     function: Callable[..., Any]

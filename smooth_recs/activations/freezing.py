@@ -11,7 +11,12 @@ from smooth_recs.activations.base import Activation
 
 
 def find(model: Any) -> list[Activation]:
-    """The activation layers of a Keras model, those given to other layers as `activation` included."""
+    """The activation layers of a Keras model, those given to other layers as `activation` included.
+
+    ```python
+    [layer.current() for layer in sr.activations.find(model)]  # [{"beta": 0.25}]
+    ```
+    """
     return [layer for layer in keras_generation.all_layers(model) if isinstance(layer, Activation)]
 
 

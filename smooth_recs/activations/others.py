@@ -1,4 +1,8 @@
-"""The other activations that the paper names, on the same terms as `functions`."""
+"""The other activations that the paper names, on the same terms as `functions`.
+
+`x` is a float tensor of any shape, and the result is of its type and shape. TypeError: `x` is not of a floating-point
+type, or `alpha` is not a number; InputError: `alpha` is out of its bounds.
+"""
 
 from __future__ import annotations
 

@@ -42,6 +42,9 @@ def probe(model: Any, inputs: Any) -> list[PreActivation]:
         left out.
       inputs: a batch for the model.
 
+    Returns:
+      A `PreActivation` for each layer.
+
     ```python
     for layer in sr.activations.probe(model, batch):
         print(layer.name, layer.rms, layer.transition_share)

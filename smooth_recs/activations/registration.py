@@ -83,12 +83,24 @@ def get(identifier: Any) -> Function:
 
 
 def serialize(activation: Function) -> Any:
-    """The string or dictionary from which `get` makes the activation again, as Keras puts it into configurations."""
+    """The string or dictionary from which `get` makes the activation again, as Keras puts it into configurations.
+
+    Args:
+      activation: what `get` returned, a layer or a function.
+
+    ```python
+    get(serialize(sr.layers.SmeLU(beta=0.5))).beta  # 0.5
+    ```
+    """
     return keras_generation.keras().activations.serialize(activation)
 
 
 def takes_beta(name: str) -> bool:
-    """True where the activation `name` has a width parameter beta."""
+    """True where the activation `name` has a width parameter beta.
+
+    >>> takes_beta("smelu"), takes_beta("relu")
+    (True, False)
+    """
     return name in WITH_BETA
 
 

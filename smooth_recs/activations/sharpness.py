@@ -35,7 +35,16 @@ class Sharpness(Activation):
 
 @keras_generation.serializable
 class Softplus(Sharpness):
-    """`softplus` (eq. 3) as a layer: `sr.activations.Softplus(beta=5.0)`. Arguments: see `Sharpness`; beta > 0."""
+    """`softplus` (eq. 3) as a layer.
+
+    Args:
+      beta: inverse of the width of the transition region, or where it starts from; above 0.
+      learn, per: see `Sharpness`.
+
+    ```python
+    sharp = tf.keras.layers.Dense(64, activation=sr.layers.Softplus(beta=5.0))
+    ```
+    """
 
     rule: ClassVar = {"above": 0}
     function = staticmethod(functions.softplus)
@@ -43,16 +52,35 @@ class Softplus(Sharpness):
 
 @keras_generation.serializable
 class Swish(Sharpness):
-    """`swish` (eq. 4) as a layer: `sr.activations.Swish(beta=5.0)`. Arguments: see `Sharpness`; beta >= 0."""
+    """`swish` (eq. 4) as a layer.
+
+    Args:
+      beta: inverse of the width of the transition region, or where it starts from; at least 0.
+      learn, per: see `Sharpness`.
+
+    ```python
+    sharp = tf.keras.layers.Dense(64, activation=sr.layers.Swish(beta=5.0))
+    ```
+    """
 
     function = staticmethod(functions.swish)
 
 
 @keras_generation.serializable
 class GELU(Sharpness):
-    """`gelu` (eq. 5) as a layer: `sr.activations.GELU(beta=5.0)`. Arguments: see `Sharpness`; beta >= 0.
+    """`gelu` (eq. 5) as a layer.
 
-    `form` is "erf", exact, or "sigmoid", the paper's approximation.
+    Args:
+      beta: inverse of the width of the transition region, or where it starts from; at least 0.
+      learn, per: see `Sharpness`.
+      form: "erf", exact, or "sigmoid", the paper's approximation.
+
+    Raises:
+      TypeError, InputError: see `Sharpness`; another `form`.
+
+    ```python
+    sharp = tf.keras.layers.Dense(64, activation=sr.layers.GELU(beta=5.0))
+    ```
     """
 
     def __init__(self, beta: Any = 1.0, form: str = "erf", **kwargs: Any):

@@ -24,6 +24,9 @@ class LearnedActivations(keras_generation.keras().callbacks.Callback):  # type: 
     Args:
       log_dir: folder of the event files.
       every: training steps between two points; the start and the end of every epoch are points too.
+
+    Raises:
+      InputError: every below 1.
     """
 
     def __init__(self, log_dir: str, every: int = 100):

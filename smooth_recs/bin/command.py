@@ -12,6 +12,7 @@ are answered at once.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import logging as std_logging
@@ -51,7 +52,8 @@ def run(main: Callable[[], None], *, tensorflow: bool = True) -> None:
 
 def _parse(argv: Sequence[str]) -> None:
     if any(argument in _HELP for argument in argv[1:]):
-        print(help_text.of_binary(sys.modules["__main__"].__doc__ or "", config_flag.is_defined()))
+        with contextlib.suppress(BrokenPipeError):  # as of `--help | head`
+            print(help_text.of_binary(sys.modules["__main__"].__doc__ or "", config_flag.is_defined()), flush=True)
         sys.exit(0)
     try:
         _parse_flags(argv)

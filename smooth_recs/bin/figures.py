@@ -40,8 +40,9 @@ def main() -> None:
         return
     from smooth_recs.experiments.figures import making  # here, so that wrong flags do not wait for matplotlib
 
+    names = making.checked(_ONLY.value)
     folder = making.opened(str(_WORKDIR.value))
-    sections = making.sections(_ONLY.value, settings, folder)
+    sections = making.sections(names, settings, folder)
     print(f"page         {making.write_page(sections, settings, folder)}")
 
 

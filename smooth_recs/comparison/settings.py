@@ -45,6 +45,10 @@ class Settings:
       limits: the gates.
       shard: the part to predict; None: all rows, which are then measured.
       merge: measures the shards that other processes left.
+
+    Raises:
+      InputError: an output that is no .json file, a shard to merge, k below 1, a threshold outside [0, 1], or an empty
+        name.
     """
 
     a: str

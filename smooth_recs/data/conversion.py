@@ -1,8 +1,9 @@
 """From what a file holds (text, integers, floats, absent values) to the types a schema asks for, in TensorFlow ops.
 
 Every function takes `values` and `present`, a mask of the same shape, and returns the converted tensor and the mask of
-values that are there but cannot be converted. Text is matched byte by byte against patterns of ASCII, so bytes that
-are no UTF-8 do no harm.
+values that are there but cannot be converted. An empty text is not there, whatever the mask says. Where everything is
+there, `present` may be None; so is then the mask that is returned where nothing can go wrong. Text is matched byte by
+byte against patterns of ASCII, so bytes that are no UTF-8 do no harm.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ ISO_8601 = rf"{_DATE}(?:[T ]{_CLOCK}{_ZONE})?"
 def to_float(values: Any, present: Any, dtype: tf.DType = tf.float32) -> tuple[Any, Any]:
     """Numbers; NaN where absent."""
     if values.dtype != tf.string:
-        numbers = tf.where(present, tf.cast(values, dtype), tf.constant(float("nan"), dtype))
-        return numbers, tf.zeros_like(present)
+        return _where(present, tf.cast(values, dtype), tf.constant(float("nan"), dtype)), _none_wrong(present)
+    present = _not_empty(values, present)
     good = present & tf.strings.regex_full_match(values, NUMBER)
     return tf.strings.to_number(tf.where(good, values, "nan"), dtype), present & ~good
 
@@ -44,11 +45,12 @@ def to_float(values: Any, present: Any, dtype: tf.DType = tf.float32) -> tuple[A
 def to_int64(values: Any, present: Any) -> tuple[Any, Any]:
     """Integers; -1 where absent. A float counts if it is whole (a column of integers with gaps, written by pandas)."""
     if values.dtype == tf.string:
+        present = _not_empty(values, present)
         good = present & tf.strings.regex_full_match(values, INTEGER)
         return tf.strings.to_number(tf.where(good, values, "-1"), tf.int64), present & ~good
     if not values.dtype.is_floating:
-        return tf.where(present, tf.cast(values, tf.int64), -1), tf.zeros_like(present)
-    present = present & ~tf.math.is_nan(values)
+        return _where(present, tf.cast(values, tf.int64), -1), _none_wrong(present)
+    present = _and(present, ~tf.math.is_nan(values))
     good = present & tf.equal(values, tf.floor(values)) & (tf.abs(values) < 2.0**63)
     return tf.cast(tf.where(good, values, -1.0), tf.int64), present & ~good
 
@@ -58,22 +60,39 @@ def to_string(values: Any, present: Any) -> tuple[Any, Any]:
     if values.dtype == tf.string:
         text = values
     elif values.dtype.is_floating:
-        present = present & ~tf.math.is_nan(values)
+        present = _and(present, ~tf.math.is_nan(values))
         whole = tf.equal(values, tf.floor(values)) & (tf.abs(values) < 2.0**63)
         digits = tf.strings.as_string(tf.cast(tf.where(whole, values, 0.0), tf.int64))
         text = tf.where(whole, digits, tf.strings.as_string(values, shortest=True))
     else:
         text = tf.strings.as_string(values)
-    return tf.where(present, text, ""), tf.zeros_like(present)
+    return _where(present, text, ""), _none_wrong(present)
 
 
 def to_time(values: Any, present: Any) -> tuple[Any, Any]:
     """float64: a number as it stands, an ISO 8601 date or date and time as seconds since 1970 (UTC without a zone)."""
     if values.dtype != tf.string:
         return to_float(values, present, tf.float64)
+    present = _not_empty(values, present)
     iso = present & tf.strings.regex_full_match(values, ISO_8601)
     numbers, bad = to_float(values, present & ~iso, tf.float64)
     return tf.cond(tf.reduce_any(iso), lambda: tf.where(iso, _seconds(values, iso), numbers), lambda: numbers), bad
+
+
+def _and(present: Any, mask: Any) -> Any:
+    return mask if present is None else present & mask
+
+
+def _not_empty(text: Any, present: Any) -> Any:
+    return _and(present, tf.not_equal(text, ""))
+
+
+def _where(present: Any, values: Any, absent: Any) -> Any:
+    return values if present is None else tf.where(present, values, absent)
+
+
+def _none_wrong(present: Any) -> Any:
+    return None if present is None else tf.zeros_like(present)
 
 
 def _seconds(text: Any, iso: Any) -> Any:

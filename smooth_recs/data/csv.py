@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from smooth_recs.data.chunking import lines, read_chunks
 from smooth_recs.data.files import compression
-from smooth_recs.data.raw_rows import GOOD, WRONG_FIELDS, Column, assemble
+from smooth_recs.data.raw_rows import GOOD, WRONG_FIELDS, Column, assemble, replaced
 from smooth_recs.data.readers import without_places
 from smooth_recs.data.schema import Schema
 from smooth_recs.data.side_table import SideTable
@@ -19,7 +21,10 @@ from smooth_recs.errors import InputError
 
 _BYTE_ORDER_MARK = "\ufeff"
 _TYPE_SUFFIX = re.compile(r":(token|token_seq|float|float_seq)$")  # RecBole's headers: `user_id:token`
-_LARGEST_REPETITION = 1000  # of RE2
+_LARGEST_REPETITION = 50  # RE2 takes 1000, counted with those inside
+# Numbers as nearly every file writes them: what the patterns of `conversion` accept, and mean the same.
+_PLAIN = {tf.float32: r"(?:-?\d+(?:\.\d+)?(?:[eE][-+]?\d\d?)?)?", tf.int64: r"(?:-?\d{1,18})?"}
+_MISSING = {tf.float32: [float("nan")], tf.int64: np.array([-1], np.int64), tf.string: [""]}
 
 
 class CsvReader:
@@ -70,7 +75,9 @@ class CsvReader:
         if not self._names:
             raise InputError("data.column_names must name the columns of files without a header, got none")
         self._wanted = self._wanted_columns()
-        self._pattern = _line_pattern(len(self._names), delimiter)
+        self._kinds = self._plain_kinds()
+        kinds = [self._kinds.get(position, tf.string) for position in range(len(self._names))]
+        self._plain, self._pattern = (_line_pattern(k, delimiter) for k in (kinds, [tf.string] * len(kinds)))
 
     def read(self, file: int = 0, line: int = 1) -> Any:
         """A dataset of chunks (see `raw_rows`) from that line of that file on."""
@@ -84,13 +91,51 @@ class CsvReader:
         names = dict.fromkeys(wanted + [table.key for table in self._side_tables])
         return dict(sorted((_position(self._names, name, self.files[0]), name) for name in names))
 
+    def _plain_kinds(self) -> dict[int, tf.DType]:
+        """Position in the file -> type, of the columns that are nothing but numbers to whatever takes them."""
+        schema = self.schema
+        floats = {feature.name for feature in schema.numeric} | {schema.label, schema.weight}
+        integers = {f.name for f in schema.categorical if f.dtype == "int64" and not f.multi_valued}
+        others = {feature.name for feature in schema.categorical} - integers
+        texts = others | {schema.query_id, schema.timestamp, *(table.key for table in self._side_tables)}
+        kinds = {}
+        for position, name in self._wanted.items():
+            if name not in texts and (name in floats) != (name in integers):
+                kinds[position] = tf.float32 if name in floats else tf.int64
+        return kinds
+
     @tf.autograph.experimental.do_not_convert
     def _parse(self, records: Any, file: Any, first: Any) -> dict[str, Any]:
+        """Decodes numbers as numbers in the lines that one pattern finds plain; others are looked at field by field."""
         text, line = _without_blanks(records, first)
+        plain = tf.strings.regex_full_match(text, self._plain)
+
+        def mixed() -> dict[str, Any]:
+            rows = self._plain_rows(tf.where(plain, text, self._empty), file, line)
+            others = self._any_rows(tf.boolean_mask(text, ~plain), file, tf.boolean_mask(line, ~plain))
+            return replaced(rows, ~plain, others)
+
+        return tf.cond(tf.reduce_all(plain), lambda: self._plain_rows(text, file, line), mixed)
+
+    def _plain_rows(self, text: Any, file: Any, line: Any) -> dict[str, Any]:
+        cells = self._cells(text, self._kinds)
+        return assemble(self.schema, self._columns(cells), tf.fill(tf.shape(text), GOOD), file, line)
+
+    def _any_rows(self, text: Any, file: Any, line: Any) -> dict[str, Any]:
         good = tf.strings.regex_full_match(_matchable(text), self._pattern)
+        cells = self._cells(tf.where(good, text, self._empty), {})
+        return assemble(self.schema, self._columns(cells), tf.where(good, GOOD, WRONG_FIELDS), file, line)
+
+    @property
+    def _empty(self) -> str:
+        """A line of empty fields."""
+        return self._delimiter * (len(self._names) - 1)
+
+    def _cells(self, text: Any, kinds: Mapping[int, tf.DType]) -> dict[str, Any]:
+        """The columns by name, texts where `kinds` does not say otherwise, with those of the side tables."""
         cells = tf.io.decode_csv(
-            tf.where(good, text, self._delimiter * (len(self._names) - 1)),
-            record_defaults=[[""]] * len(self._wanted),
+            text,
+            record_defaults=[_MISSING[kinds.get(position, tf.string)] for position in self._wanted],
             field_delim=self._delimiter,
             use_quote_delim=self._delimiter != "\t",
             select_cols=list(self._wanted),
@@ -98,8 +143,7 @@ class CsvReader:
         by_name = dict(zip(self._wanted.values(), cells, strict=True))
         for table in self._side_tables:
             by_name |= table.lookup(by_name[table.key])
-        problem = tf.where(good, GOOD, WRONG_FIELDS)
-        return assemble(self.schema, self._columns(by_name), problem, file, line)
+        return by_name
 
     def _columns(self, cells: dict[str, Any]) -> dict[str, Column]:
         multi_valued = {feature.name: feature for feature in self.schema.categorical if feature.multi_valued}
@@ -108,7 +152,7 @@ class CsvReader:
             values = cells[name]
             if feature := multi_valued.get(name):
                 values = tf.strings.split(values, feature.separator).to_tensor("", shape=[None, feature.max_values])
-            columns[name] = (values, tf.ones_like(values, tf.bool))
+            columns[name] = (values, None)
         return columns
 
 
@@ -145,12 +189,16 @@ def _position(names: Sequence[str], wanted: str, file: str) -> int:
     raise InputError(f"data.path: the column {wanted!r} is not in {file}, which has {', '.join(names)}")
 
 
-def _line_pattern(fields: int, delimiter: str) -> str:
-    """RE2 pattern of a line with that many fields."""
+def _line_pattern(kinds: Sequence[tf.DType], delimiter: str) -> str:
+    """RE2 pattern of a line with fields of those types."""
     mark = re.escape(delimiter)
-    field = f"[^{mark}]*" if delimiter == "\t" else f'(?:[^"{mark}]*|"(?:[^"]|"")*")'
-    whole, rest = divmod(fields - 1, _LARGEST_REPETITION)
-    return f"(?:{field}{mark}){{{_LARGEST_REPETITION}}}" * whole + f"(?:{field}{mark}){{{rest}}}{field}"
+    text = f"[^{mark}]*" if delimiter == "\t" else f'(?:[^"{mark}]*|"(?:[^"]|"")*")'
+    fields = [_PLAIN.get(kind, text) for kind in kinds]
+    pattern = ""
+    for field, equal in itertools.groupby(fields[:-1]):
+        whole, rest = divmod(len(list(equal)), _LARGEST_REPETITION)
+        pattern += f"(?:{field}{mark}){{{_LARGEST_REPETITION}}}" * whole + f"(?:{field}{mark}){{{rest}}}"
+    return pattern + fields[-1]
 
 
 def _matchable(text: Any) -> Any:
@@ -164,7 +212,14 @@ def _matchable(text: Any) -> Any:
 
 def _without_blanks(records: Any, first: Any) -> tuple[Any, Any]:
     """The lines that are not blank, a byte order mark at the start of the file removed, and their numbers."""
-    at_start = tf.concat([tf.strings.regex_replace(records[:1], f"^{_BYTE_ORDER_MARK}", ""), records[1:]], axis=0)
-    records = tf.where(tf.equal(first, 1), at_start, records)
-    kept = tf.not_equal(records, "")
-    return tf.boolean_mask(records, kept), tf.boolean_mask(lines(first, records), kept)
+
+    def without_mark() -> Any:
+        return tf.concat([tf.strings.regex_replace(records[:1], f"^{_BYTE_ORDER_MARK}", ""), records[1:]], axis=0)
+
+    text = tf.cond(tf.equal(first, 1), without_mark, lambda: records)
+    numbers, kept = lines(first, records), tf.not_equal(text, "")
+    return tf.cond(
+        tf.reduce_all(kept),
+        lambda: (text, numbers),
+        lambda: (tf.boolean_mask(text, kept), tf.boolean_mask(numbers, kept)),
+    )

@@ -7,7 +7,7 @@ int64 [n], counted from 1. All rows of a chunk lie in one file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -17,18 +17,19 @@ from smooth_recs.data.schema import Categorical, Numeric, Schema
 
 GOOD, WRONG_FIELDS, UNREADABLE, FIRST_COLUMN = 0, 1, 2, 3
 Column = tuple[Any, Any]
-"""Values as the file holds them and a mask of those that are there: [n], or [n, max_values] if multi-valued."""
+"""Values as the file holds them, [n], or [n, max_values] if multi-valued, and a mask of those that are there, or None.
+
+See `conversion`."""
 
 
 def assemble(schema: Schema, columns: Mapping[str, Column], problem: Any, file: Any, line: Any) -> dict[str, Any]:
     """A chunk from the columns of a file; `problem` says which rows the reader itself could not read."""
-    columns = {name: _without_empty(*column) for name, column in columns.items()}
-    bad: dict[str, Any] = {}
+    bad: dict[str, Any] = {}  # a mask of the rows, or None where the column cannot be bad
     chunk: dict[str, Any] = {"raw": {}, "file": file, "line": line}
     for feature in schema.features:
         values, wrong = _feature(feature, columns[feature.name])
         chunk["raw"][feature.name] = values
-        bad[feature.name] = tf.reduce_any(wrong, axis=1) if wrong.shape.rank == 2 else wrong
+        bad[feature.name] = tf.reduce_any(wrong, axis=1) if wrong is not None and wrong.shape.rank == 2 else wrong
     for key, column, convert in (
         ("label", schema.label, _label(schema.label_threshold)),
         ("weight", schema.weight, _weight),
@@ -37,17 +38,30 @@ def assemble(schema: Schema, columns: Mapping[str, Column], problem: Any, file: 
     ):
         if column:
             chunk[key], wrong = convert(*columns[column])
-            bad[column] = bad[column] | wrong if column in bad else wrong
+            bad[column] = _either(bad.get(column), wrong)
     chunk.setdefault("weight", tf.ones_like(chunk["label"]))
-    chunk["problem"] = _problem(tf.stack([bad[name] for name in schema.columns], axis=1), problem)
+    chunk["problem"] = _problem([bad[name] for name in schema.columns], problem)
     return chunk
 
 
 def select(chunk: Mapping[str, Any], mask: Any) -> dict[str, Any]:
     """The rows of a chunk where the mask is true; its `file` stays."""
-    kept = tf.where(mask)[:, 0]
-    rows = {key: value for key, value in chunk.items() if key != "file"}
-    return {**tf.nest.map_structure(lambda tensor: tf.gather(tensor, kept), rows), "file": chunk["file"]}
+    rows = _rows(chunk)
+
+    def some() -> Any:
+        kept = tf.where(mask)[:, 0]
+        return tf.nest.map_structure(lambda tensor: tf.gather(tensor, kept), rows)
+
+    return {**tf.cond(tf.reduce_all(mask), lambda: rows, some), "file": chunk["file"]}
+
+
+def replaced(chunk: Mapping[str, Any], mask: Any, others: Mapping[str, Any]) -> dict[str, Any]:
+    """The chunk with the rows of another, which has one for every row where the mask is true, in their place."""
+    places = tf.where(mask)
+    rows = tf.nest.map_structure(
+        lambda tensor, other: tf.tensor_scatter_nd_update(tensor, places, other), _rows(chunk), _rows(others)
+    )
+    return {**rows, "file": chunk["file"]}
 
 
 def describe(schema: Schema, problem: int) -> str:
@@ -67,15 +81,24 @@ def describe(schema: Schema, problem: int) -> str:
     return f"{name} is no integer" if integer else f"{name} is no number"
 
 
-def _without_empty(values: Any, present: Any) -> Column:
-    """An empty text is a missing value."""
-    return values, present & tf.not_equal(values, "") if values.dtype == tf.string else present
+def _rows(chunk: Mapping[str, Any]) -> dict[str, Any]:
+    """What has an entry for every row."""
+    return {key: value for key, value in chunk.items() if key != "file"}
 
 
-def _problem(bad: Any, problem: Any) -> Any:
+def _either(one: Any, other: Any) -> Any:
+    if one is None or other is None:
+        return other if one is None else one
+    return one | other
+
+
+def _problem(bad: Sequence[Any], problem: Any) -> Any:
     """The first bad column of each row, unless the reader found something worse."""
-    first = FIRST_COLUMN + tf.argmax(tf.cast(bad, tf.int32), axis=1, output_type=tf.int32)
-    return tf.where((problem == GOOD) & tf.reduce_any(bad, axis=1), first, problem)
+    first = tf.zeros_like(problem) + GOOD
+    for number, mask in reversed(list(enumerate(bad))):
+        if mask is not None:
+            first = tf.where(mask, FIRST_COLUMN + number, first)
+    return tf.where(problem == GOOD, first, problem)
 
 
 def _feature(feature: Numeric | Categorical, column: Column) -> tuple[Any, Any]:

@@ -45,10 +45,15 @@ REFERENCE = "@"
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """A run of a grid: what a reader calls it, its configuration, and the cells that have to be finished before.
+    """A run of a grid.
 
     Where the configuration has the workdir of a cell that it needs, it holds `@KEY`, so that equal runs have equal keys
     in every folder.
+
+    Attributes:
+      label: what a reader calls it.
+      config: of the run.
+      needs: cells that have to be finished before.
     """
 
     label: str
@@ -69,6 +74,9 @@ class Cell:
 
 class Folder:
     """The cells that are kept under a folder, finished or not.
+
+    Args:
+      path: of the folder.
 
     ```python
     cells = [Cell(f"seed {seed}", dataclasses.replace(config, seed=seed)) for seed in (1, 2, 3)]

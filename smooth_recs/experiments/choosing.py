@@ -46,6 +46,11 @@ def run(sweep: Sweep, workdir: str, way: Way) -> str:
     Leaves `results.json`, `results.csv`, `tensorboard/`, `results.md`, `report.html`, `figure4.png` and `.svg`; with a
     goal `choice.json`, and `chosen.py` where anything beats the baseline.
 
+    Args:
+      sweep: what is trained, and in `choose` what is wanted.
+      workdir: receives the runs and the files; pairs that are finished there are not trained again.
+      way: how to come to a choice.
+
     Raises:
       InputError: the goal or a variant is wrong, or one pair is to confirm.
       RuntimeError: a run failed.

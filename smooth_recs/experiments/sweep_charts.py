@@ -16,6 +16,7 @@ from smooth_recs.experiments import measures, pareto
 from smooth_recs.experiments.chart_style import INK, LINE, MUTED, SERIES, STEPS, STYLE, percent_ticks, svg
 from smooth_recs.experiments.paired import Paired
 from smooth_recs.experiments.point_labels import Label, place
+from smooth_recs.whole_file import whole_file
 
 MARKERS = "osD^vP"
 _IN_PAGE, _ALONE = (4.8, 4.3), (7.5, 5.3)  # inches; small, so that its text is not, on a phone
@@ -96,7 +97,8 @@ def pictures(plane: Plane, outputs: Sequence[str]) -> None:
             figure.legend(handles, labels, loc="outside lower left", ncols=5, frameon=False, fontsize=9)
         for output in outputs:
             metadata = {"Software": None} if output.endswith("png") else {"Date": None}
-            figure.savefig(output, dpi=200, facecolor="white", metadata=metadata)
+            with whole_file(output) as beside:
+                figure.savefig(beside, dpi=200, facecolor="white", metadata=metadata)
 
 
 def _title(plane: Plane) -> str:

@@ -97,6 +97,10 @@ class Sweep:
 def activation(name: str, *betas: float) -> list[Variant]:
     """A variant for each width of an activation, in order, or one of an activation that has none.
 
+    Args:
+      name: of the activation.
+      *betas: its widths; none: the activation has no width, or keeps its default.
+
     >>> [variant.name for variant in activation("smelu", 0.1, 0.2)]
     ['smelu:0.1', 'smelu:0.2']
     >>> activation("relu")[0].label
@@ -118,7 +122,7 @@ def activation(name: str, *betas: float) -> list[Variant]:
 
 
 def config_of(path: Path) -> Config:
-    """What `get_config()` of another configuration file returns.
+    """What `get_config()` of another configuration file, at `path`, returns.
 
     ```python
     config = sweeps.config_of(Path(__file__).parents[1] / "demo.py")

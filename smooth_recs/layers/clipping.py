@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from smooth_recs import keras_generation
@@ -12,19 +13,22 @@ from smooth_recs import keras_generation
 def clip(x: tf.Tensor, *, limit: float) -> tf.Tensor:
     """min(max(x, -limit), limit); the gradient is 1 where |x| <= limit and 0 elsewhere.
 
-    The same values and gradients as `tf.clip_by_value`, whose gradient costs four ops instead of two.
+    The same values and gradients as `tf.clip_by_value`, in fewer passes over `x`.
 
     Args:
       x: any shape, any float dtype. NaN stays NaN.
       limit: above 0.
     """
 
+    bound = x.dtype.as_numpy_dtype(limit)
+    beyond = np.nextafter(bound, x.dtype.as_numpy_dtype(np.inf))  # the first number that is clipped
+
     @tf.custom_gradient
     def clipped(x: tf.Tensor) -> Any:
-        def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            return upstream * tf.cast(tf.abs(x) <= limit, upstream.dtype)
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:  # where beyond - |x| > 0; to make and cast booleans is slower
+            return tf.raw_ops.ReluGrad(gradients=upstream, features=tf.constant(beyond, x.dtype) - tf.abs(x))
 
-        return tf.clip_by_value(x, -limit, limit), gradient
+        return tf.raw_ops.ClipByValue(t=x, clip_value_min=-bound, clip_value_max=bound), gradient
 
     return clipped(x)
 
@@ -44,6 +48,9 @@ class Clip(keras_generation.keras().layers.Layer):  # type: ignore[misc]
 
     Args:
       limit: above 0; the paper's figures use 6 and 4.
+
+    Raises:
+      ValueError: limit not above 0.
 
     ```python
     tf.keras.Sequential([tf.keras.layers.Dense(8, activation="smelu"), sr.layers.Clip(6.0)])

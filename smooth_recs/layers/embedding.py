@@ -18,7 +18,14 @@ COMBINERS = ("mean", "sum", "sqrtn")
 
 @dataclasses.dataclass(frozen=True)
 class EmbeddedFeature:
-    """A feature to look up: its name, the ids [0, rows) it may have, and how several values become one vector."""
+    """A feature to look up.
+
+    Attributes:
+      name: that of the input.
+      rows: its ids are 0 to rows - 1.
+      max_values: more than 1: an example has up to so many values, padded with -1.
+      combiner: how the vectors of several values become one: `mean`, `sum` or `sqrtn`.
+    """
 
     name: str
     rows: int

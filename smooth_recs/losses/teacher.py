@@ -26,7 +26,7 @@ def soft_label(logits: Any, teacher_probability: Any) -> tf.Tensor:
       A loss for each example, of the same shape.
 
     ```python
-    soft_label([0.0], [0.3])  # [log 2]
+    soft_label([0.0], [0.3])  # [0.6931...], log 2
     ```
     """
     logits = tf.convert_to_tensor(logits)

@@ -32,6 +32,9 @@ class PerQueryAUCLoss(SumMetric):
         each takes the cell of another), and rows that `tf.distribute` gives to several devices. `merge_state` also
         counts the queries that both metrics remember.
 
+    Raises:
+      ValueError: another `weighting`.
+
     The result, float64, is NaN where it is not defined: until a query had both classes, and once a score was NaN or a
     label neither 0 nor 1.
 

@@ -24,6 +24,9 @@ class SwapRate(SumMetric):
     Args:
       k: length of the lists; a request of fewer rows has a shorter one.
 
+    Raises:
+      ValueError: k is no whole number of at least 1.
+
     The result, float64, is 0 before the first request, and NaN once a score was not finite or, where there is a
     multiplier, a score or multiplier was negative. Over all rows together, whatever their order:
     `sr.recommendations.swap_rate`.

@@ -36,6 +36,9 @@ class RankingModel(Ranker):
         is minimised per example [batch], before it is weighted, such as `models.distillation.Distillation`; None
         minimises the labels' loss, which is what is reported with both.
 
+    Raises:
+      ValueError: neither embeddings nor numeric features.
+
     Inputs: {name: tensor}, encoded (`data.encoding.Encoder`). Output: probabilities, float32 [batch], or [batch,
     outputs] for several outputs.
 
@@ -76,7 +79,7 @@ class RankingModel(Ranker):
         self.interaction = interaction
         self.top_stack = top_stack
         self.linear = linear
-        self.output_layer = keras.layers.Dense(outputs, name="logits")
+        self.output_layer = keras.layers.Dense(outputs, name="logits", dtype="float32")  # also under mixed precision
         self.task = task or tfrs.tasks.Ranking(
             loss=keras.losses.BinaryCrossentropy(from_logits=True, reduction=keras.losses.Reduction.NONE)
         )
@@ -85,7 +88,7 @@ class RankingModel(Ranker):
     def logits(self, features: Features, training: bool = False, embedded: tf.Tensor | None = None) -> tf.Tensor:
         """Log-odds of the outputs, float32 [batch, outputs]; `embedded`: the embeddings, looked up already."""
         logits = self.deep_logits(features, training, embedded)
-        return logits if self.linear is None else logits + self.linear(features)
+        return logits if self.linear is None else logits + tf.cast(self.linear(features), tf.float32)
 
     def deep_logits(self, features: Features, training: bool = False, embedded: tf.Tensor | None = None) -> tf.Tensor:
         """`logits` without the linear part."""
@@ -95,8 +98,9 @@ class RankingModel(Ranker):
         if self.numeric:
             dense = tf.concat([tf.cast(features[name], tf.float32) for name in self.numeric], axis=1)
             dense = dense if self.bottom_stack is None else self.bottom_stack(dense, training=training)
+            dense = tf.cast(dense, self.compute_dtype if embedded is None else embedded.dtype)
         hidden = self.top_stack(self.interaction(embedded, dense), training=training)
-        return tf.cast(self.output_layer(hidden), tf.float32)
+        return self.output_layer(hidden)
 
     def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
         """This device's share of the mean loss of a batch: the sum over the devices is the loss of the whole batch."""

@@ -1,4 +1,7 @@
-"""What a client sends to TensorFlow Serving: messages for gRPC, bodies for REST."""
+"""What a client sends to TensorFlow Serving: messages for gRPC, bodies for REST.
+
+`request` names a signature and holds its inputs, arrays with a row each; `model` is the model's name on the server.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,13 @@ from smooth_recs.serving.declared import RAW
 
 
 def predict(request: Request, model: str = "") -> Any:
-    """A `PredictRequest`; `model` is its name on the server."""
+    """A `PredictRequest`.
+
+    ```python
+    request = Request("serving_default", {"user": np.array([7, 8])})
+    predict(request, "ranker").model_spec.name  # "ranker"
+    ```
+    """
     message = predict_pb2.PredictRequest()
     message.model_spec.name, message.model_spec.signature_name = model, request.signature
     for name, values in request.inputs.items():
@@ -25,12 +34,24 @@ def predict(request: Request, model: str = "") -> Any:
 
 
 def classify(request: Request, model: str = "") -> Any:
-    """A `ClassificationRequest`; the only input of the signature holds serialized tf.Examples."""
+    """A `ClassificationRequest`; the only input of the signature holds serialized tf.Examples.
+
+    ```python
+    request = Request("classify", {"inputs": [tf.train.Example().SerializeToString()]})
+    len(classify(request, "ranker").input.example_list.examples)  # 1
+    ```
+    """
     return _of_examples(classification_pb2.ClassificationRequest(), request, model)
 
 
 def regress(request: Request, model: str = "") -> Any:
-    """A `RegressionRequest`; the only input of the signature holds serialized tf.Examples."""
+    """A `RegressionRequest`; the only input of the signature holds serialized tf.Examples.
+
+    ```python
+    request = Request("regress", {"inputs": [tf.train.Example().SerializeToString()]})
+    len(regress(request, "ranker").input.example_list.examples)  # 1
+    ```
+    """
     return _of_examples(regression_pb2.RegressionRequest(), request, model)
 
 

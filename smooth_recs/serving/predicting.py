@@ -37,6 +37,9 @@ class Wish:
       output: the file to write.
       data: files whose rows are predicted in place of the held-out ones; None: none.
       key: single-valued features that are written beside each prediction.
+
+    Raises:
+      InputError: an `output` of another kind of file, or a `key` that the file has as a column of its own.
     """
 
     export: str
@@ -66,6 +69,11 @@ def predict(wish: Wish) -> int:
 
     Raises:
       InputError: the export, the data or a flag is not what it must be.
+
+    ```python
+    wish = Wish("runs/demo/smelu/export/replica_0", Config(), "predictions.csv")
+    predict(wish)  # the number of held-out rows
+    ```
     """
     artifact = artifacts.identify("--export", wish.export)
     if artifact.kind != EXPORT:

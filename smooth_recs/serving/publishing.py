@@ -81,6 +81,10 @@ def publish(release: Release) -> Published:
     Raises:
       InputError: a flag, the run, or a model to compare with is not what it must be.
       GateNotMet: a check or a gate failed; nothing is left under `release.output`.
+
+    ```python
+    print(publish(Release("runs/demo/smelu", "models/ranker")))
+    ```
     """
     sides = release.sides()
     run = trained.load(release.workdir)

@@ -1,4 +1,7 @@
-"""Which examples belong together: by value, by score, by position in the request, by frequency."""
+"""Which examples belong together: by value, by score, by position in the request, by frequency.
+
+Wrong input raises InputError, a ValueError, in one line.
+"""
 
 from __future__ import annotations
 
@@ -50,6 +53,10 @@ def by_value(values: Any, *, most: int = 20) -> Groups:
 def by_decile(prediction: Any, sample_weight: Any = None) -> Groups:
     """Ten slices of equal weight, from the lowest predictions to the highest; equal predictions stay together.
 
+    Args:
+      prediction: [n], any finite scores.
+      sample_weight: [n], at or above 0, not all 0; None: equal weights.
+
     ```python
     by_decile([0.1, 0.2, 0.3])  # {"decile 1 (0.1)": [0], "decile 4 (0.2)": [1], "decile 7 (0.3)": [2]}
     ```
@@ -64,6 +71,9 @@ def by_decile(prediction: Any, sample_weight: Any = None) -> Groups:
 
 def by_position(query_id: Any) -> Groups:
     """The first rows of all requests, the second ones, and so on up to the 20th, in row order; the rest together.
+
+    Args:
+      query_id: [n] integers or strings: which request a row belongs to.
 
     ```python
     by_position([7, 7, 8])  # {"1": [0, 2], "2": [1]}

@@ -27,7 +27,7 @@ SMALL = [
 
 
 def causes(*arguments):
-    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=280, cwd=ROOT)
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=600, cwd=ROOT)
     assert "Traceback" not in done.stderr
     return done
 
@@ -66,7 +66,7 @@ def started_at(workdir, key):
 
 def kill_when(process, condition):
     """Kills the command and what it trains, at once."""
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while not condition():
         assert process.poll() is None, "the command ended before it was killed"
         assert time.monotonic() < end
@@ -83,6 +83,7 @@ def borrow(workdir, source, key):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # four commands and three trainings
 def test_killed_and_started_again_it_repeats_nothing(tmp_path):
     workdir = tmp_path / "causes"
     keys = keys_of(workdir)

@@ -23,7 +23,7 @@ ENVIRONMENT = {
     "PYTHONPATH": str(ROOT),
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
-PATIENCE = 120  # seconds, of a machine with much else to do
+PATIENCE = 240  # seconds, of a machine with much else to do
 
 
 class Output:

@@ -10,7 +10,7 @@ import pytest
 
 from smooth_recs.cluster.local import cluster as addresses
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 FOREVER = 10**9
 ROWS = 100_000

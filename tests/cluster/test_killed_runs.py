@@ -16,6 +16,29 @@ SETTINGS = (
     *("train.evaluations=1", "train.evaluation_examples=1000", "train.checkpoint_seconds=0.5"),
     *("data.synthetic.users=500", "data.synthetic.items=200", "model.hidden_units=16,8", "evaluation.estimate=false"),
 )
+# The demo, in a process that saves and waits after so many steps, until it may end: no run ends before it is killed.
+CONFIG = """
+import time
+from pathlib import Path
+
+from smooth_recs.callbacks.checkpoints import Checkpoints
+from smooth_recs.experiments import sweeps
+
+may_end = Path({may_end!r})
+on_train_batch_end = Checkpoints.on_train_batch_end
+
+def wait(checkpoints, batch, logs=None):
+    on_train_batch_end(checkpoints, batch, logs)
+    if checkpoints.steps_done >= {steps} and not may_end.exists():
+        checkpoints.save_new()
+        while not may_end.exists():
+            time.sleep(0.05)
+
+Checkpoints.on_train_batch_end = wait
+
+def get_config():
+    return sweeps.config_of(Path({demo!r}))
+"""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -23,13 +46,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 class Run:
     """The same command each time it is started, on a cluster."""
 
-    def __init__(self, launch, workdir, steps: int) -> None:
-        self._launch, self._workdir, self._steps = launch, workdir, steps
-        program = [sys.executable, "-m", "smooth_recs.bin.train", f"--config={ROOT}/configs/demo.py"]
+    def __init__(self, launch, folder, steps: int) -> None:
+        self._launch, self._workdir, self._steps = launch, folder / "run", steps
+        self._may_end, config = folder / "may_end", folder / "waiting.py"
+        demo = str(ROOT / "configs" / "demo.py")
+        config.write_text(CONFIG.format(may_end=str(self._may_end), steps=steps * 2 // 3, demo=demo))
+        program = [sys.executable, "-m", "smooth_recs.bin.train", f"--config={config}"]
         settings = [f"--config.{setting}" for setting in (*SETTINGS, f"data.examples={steps * 32}")]
-        self._command = [*program, f"--workdir={workdir}", *settings]
+        self._command = [*program, f"--workdir={self._workdir}", *settings]
 
     def start(self, *flags):
+        self._may_end.unlink(missing_ok=True)
         return self._launch(*flags, command=self._command)
 
     @property
@@ -43,6 +70,14 @@ class Run:
         before = self.reached
         cluster.wait_until(lambda: self.reached > before)
         assert self.reached < self._steps
+
+    def kill(self, cluster, task: str) -> None:
+        """At any time in training; what waits for the end goes on, and finds out."""
+        os.kill(cluster.pid(task), signal.SIGKILL)
+        self.may_end()
+
+    def may_end(self) -> None:
+        self._may_end.touch()
 
     def check_finished(self, cluster) -> None:
         assert cluster.status() == 0, cluster.text[-3000:]
@@ -58,15 +93,14 @@ def errors(cluster) -> list[str]:
 
 @pytest.fixture
 def with_servers(launch, tmp_path):
-    """Long enough not to end between a look at its checkpoints and the kill that follows."""
-    return Run(launch, tmp_path / "run", 4000), ("--workers=2", "--servers=2", "--restart")
+    return Run(launch, tmp_path, 900), ("--workers=2", "--servers=2", "--restart")
 
 
 def test_parameter_servers_go_on_without_a_worker(with_servers):
     run, flags = with_servers
     cluster = run.start(*flags)
     run.goes_on(cluster)
-    os.kill(cluster.pid("worker 0"), signal.SIGKILL)
+    run.kill(cluster, "worker 0")
     run.check_finished(cluster)
 
 
@@ -74,24 +108,28 @@ def test_parameter_servers_resume_after_the_death_of_a_server_and_of_the_chief(w
     run, flags = with_servers
     cluster = run.start(*flags)
     run.goes_on(cluster)
-    os.kill(cluster.pid("ps 0"), signal.SIGKILL)
+    run.kill(cluster, "ps 0")
     assert cluster.status() == 1
     assert errors(cluster) == ["UnavailableError"]
 
     cluster = run.start(*flags)
     run.goes_on(cluster)
-    os.kill(cluster.pid("chief 0"), signal.SIGKILL)
+    run.kill(cluster, "chief 0")
     assert cluster.status() == 128 + signal.SIGKILL
 
-    run.check_finished(run.start(*flags))
+    cluster = run.start(*flags)
+    run.may_end()
+    run.check_finished(cluster)
 
 
 def test_in_step_a_worker_is_killed_and_all_start_again(launch, tmp_path):
-    run = Run(launch, tmp_path / "run", 300)
+    run = Run(launch, tmp_path, 300)
     cluster = run.start("--workers=2")
     run.goes_on(cluster)
-    os.kill(cluster.pid("worker 1"), signal.SIGKILL)
+    run.kill(cluster, "worker 1")
     assert cluster.status() == 1
     assert len(errors(cluster)) == 1
 
-    run.check_finished(run.start("--workers=2"))
+    cluster = run.start("--workers=2")
+    run.may_end()
+    run.check_finished(cluster)

@@ -109,3 +109,16 @@ def test_times_by_hand(text, seconds):
 @pytest.mark.parametrize("text", ["2019-13-01", "2019-01-32", "yesterday", "2019-01-01T25:00", "2019-1-1", b"\xff"])
 def test_what_is_no_time_is_bad(text):
     assert convert(to_time, [text, "2019-01-01"])[1] == [True, False]
+
+
+@pytest.mark.parametrize("function", [to_float, to_int64, to_string, to_time])
+@pytest.mark.parametrize(
+    "values", [["1", "", "x", b"\xff", " 2", "2020-01-01"], [3, -1], [1.0, float("nan"), 2.5, 1e30]]
+)
+def test_no_mask_means_that_everything_is_there(function, values):
+    tensor = tf.constant(values)
+    converted, bad = function(tensor, None)
+    expected, expected_bad = function(tensor, tf.ones_like(tensor, tf.bool))
+    np.testing.assert_array_equal(converted.numpy(), expected.numpy())
+    assert (expected_bad.numpy() if bad is None else bad.numpy()).tolist() == expected_bad.numpy().tolist()
+    assert bad is not None or not expected_bad.numpy().any()

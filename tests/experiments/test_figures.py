@@ -346,6 +346,6 @@ def test_settings_that_break_a_rule(changes, words):
 
 
 @pytest.mark.parametrize(("names", "got"), [(["curve"], "'curve'"), ([], "nothing")])
-def test_an_unknown_figure_and_none(tmp_path, names, got):
+def test_an_unknown_figure_and_none(names, got):
     with pytest.raises(InputError, match=f"--only must be of activations, curves, surfaces, minima, got {got}"):
-        making.sections(names, SMALL, tmp_path)
+        making.checked(names)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -422,6 +423,45 @@ def test_weights_round_trip(tmp_path: Any) -> None:
     tf.train.Checkpoint(model=one).write(str(tmp_path / "checkpoint"))
     tf.train.Checkpoint(model=other).read(str(tmp_path / "checkpoint")).assert_consumed()
     np.testing.assert_array_equal(other(features), expected)
+
+
+@pytest.fixture
+def bfloat16() -> Iterator[None]:
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    yield
+    tf.keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.mark.usefixtures("bfloat16")
+@pytest.mark.parametrize("interaction", interactions.NAMES)
+@pytest.mark.parametrize("with_more", [False, True], ids=["plain", "bottom and linear"])
+def test_trains_in_bfloat16_to_nearly_the_same_loss(interaction: str, with_more: bool) -> None:
+    more: dict[str, Any] = {"bottom_units": (4,), "linear": True} if with_more else {}
+    batch = labelled(KINDS["all"], 64)
+    losses, weights = {}, None
+    for policy in ("float32", "mixed_bfloat16"):
+        tf.keras.mixed_precision.set_global_policy(policy)
+        model = model_of(KINDS["all"], interaction=interaction, embedding_dim=4, **more)
+        model(batch[0])
+        weights = weights or model.get_weights()
+        model.set_weights(weights)
+        train = config.Train(dense_learning_rate=0.05, embedding_learning_rate=0.3, initial_accumulator=0.1)
+        model.compile(optimizer=from_config.optimizer(model, train, total_steps=60), steps_per_execution=20)
+        assert {weight.dtype for weight in model.weights} == {tf.float32}
+        dataset = tf.data.Dataset.from_tensors(batch).repeat(20)
+        losses[policy] = model.fit(dataset, epochs=3, verbose=0).history["loss"]
+        assert model.top_stack.compute_dtype == policy.removeprefix("mixed_")
+        assert model(batch[0]).dtype == model.logits(batch[0]).dtype == tf.float32
+    assert losses["float32"][-1] < 0.95 * losses["float32"][0]
+    np.testing.assert_allclose(losses["mixed_bfloat16"], losses["float32"], rtol=0.02)
+
+
+@pytest.mark.usefixtures("bfloat16")
+def test_numbers_alone_train_in_bfloat16() -> None:
+    for interaction in ("concat", "cross"):
+        model = model_of(KINDS["numeric"], interaction=interaction)
+        model.compile(optimizer=from_config.optimizer(model, config.Train(), total_steps=10))
+        assert np.isfinite(model.train_step(labelled(KINDS["numeric"], 8))["loss"])
 
 
 def test_learns_an_interaction() -> None:

@@ -21,6 +21,16 @@ _MAKE: tuple[Callable[[Settings, Path], Section], ...] = (activations.make, curv
 FIGURES = dict(zip(NAMES, _MAKE, strict=True))
 
 
+def checked(names: Sequence[str]) -> list[str]:
+    """The figures `names` in the order of the paper; InputError where there are none, or one is no figure's."""
+    if not names:
+        raise InputError(f"--only must be of {', '.join(FIGURES)}, got nothing")
+    for name in names:
+        if name not in FIGURES:
+            raise InputError(f"--only must be of {', '.join(FIGURES)}, got {name!r}")
+    return [name for name in FIGURES if name in names]
+
+
 def opened(workdir: str) -> Path:
     """The folder for the figures, made where it does not exist; InputError where it cannot be used."""
     workdirs.check_output("--workdir", os.path.join(workdir, "figures.html"))
@@ -28,18 +38,9 @@ def opened(workdir: str) -> Path:
 
 
 def sections(names: Sequence[str], settings: Settings, folder: Path) -> list[Section]:
-    """Makes the figures `names` in `folder`, and prints which files each leaves.
-
-    Raises:
-      InputError: none, or one is not the name of a figure.
-    """
-    if not names:
-        raise InputError(f"--only must be of {', '.join(FIGURES)}, got nothing")
-    for name in names:
-        if name not in FIGURES:
-            raise InputError(f"--only must be of {', '.join(FIGURES)}, got {name!r}")
+    """Makes the figures `names` in `folder`, and prints which files each leaves."""
     made = []
-    for name in (name for name in FIGURES if name in names):
+    for name in names:
         made.append(FIGURES[name](settings, folder))
         print(f"{name:<12} {' '.join(str(folder / file) for file in made[-1].files)}", flush=True)
     return made

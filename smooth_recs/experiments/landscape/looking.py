@@ -56,6 +56,11 @@ def at_exports(a: str, b: str, config: Config, folder: str, plan: Plan) -> str:
 
     Raises:
       InputError: one is no SavedModel, takes what the data do not have, or they differ in more than their weights.
+
+    ```python
+    a, b = (f"runs/demo/smelu/export/replica_{replica}" for replica in (0, 1))
+    print(looking.at_exports(a, b, Config(), "runs/landscape", Plan()))
+    ```
     """
     workdirs.check_output("--workdir", os.path.join(folder, "landscape.html"))
     network = opening.of_exports(a, b, config, plan.rows, os.path.join(folder, "cache"))

@@ -1,0 +1,81 @@
+"""Our ranking model: what each part of the paper's recipe costs, siblings, half precision, rows from files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from smooth_recs import config
+from smooth_recs.callbacks import PredictionDifference
+from smooth_recs.data.windows import SiblingBatches
+from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower
+from smooth_recs.models import RankingModel, SiblingModel, from_config, interactions
+from throughput_contenders import work as works
+from throughput_contenders.fitting import Turn, by_name, dataset, fitted
+from throughput_contenders.work import Work
+
+EVALUATED = 25  # a pair's PD is measured on one held-out row for so many that were trained on, as in configs/demo.py
+RECIPE: dict[str, Any] = {"activation": "smelu", "normalization": "weight", "clip": 6.0}
+TRAIN = config.Train(
+    dense_learning_rate=works.DENSE_RATE,
+    embedding_learning_rate=works.EMBEDDING_RATE,
+    initial_accumulator=works.INITIAL_ACCUMULATOR,
+)
+
+
+def relu(work: Work) -> Turn:
+    return _fitted(work, activation="relu", normalization="none")
+
+
+def smelu(work: Work) -> Turn:
+    return _fitted(work, activation="smelu", normalization="none")
+
+
+def recipe(work: Work) -> Turn:
+    return _fitted(work, **RECIPE)
+
+
+def recipe_bfloat16(work: Work) -> Turn:
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    return _fitted(work, **RECIPE)
+
+
+def pair(work: Work) -> Turn:
+    """Two siblings on the same rows in two orders, and their PD at the end of a turn."""
+    siblings = SiblingModel(lambda: compiled(work, **RECIPE), replicas=2, differ="order")
+    siblings.compile(steps_per_execution=work.per_execution)
+    one, other = (dataset(work, by_name(work), seed) for seed in (1, 2))
+    batches = tf.data.Dataset.zip((one, other)).map(lambda *pair: SiblingBatches(pair)).prefetch(2)
+    measured = -(-work.steps * work.batch_size // EVALUATED)
+    held_out = dataset(work, by_name(work), 3).unbatch().take(measured).batch(1024)
+    return fitted(work, siblings, batches, [PredictionDifference(held_out.cache())])
+
+
+def two_devices(work: Work) -> Turn:
+    """The same batch, shared by two logical devices of this machine."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        model = compiled(work, **RECIPE)
+    return fitted(work, model, dataset(work, by_name(work)))
+
+
+def ranking(work: Work, **tower: Any) -> RankingModel:
+    features = [EmbeddedFeature(name, rows) for name, rows in zip(work.names, work.rows, strict=True)]
+    return RankingModel(
+        embeddings=StackedEmbedding(features, work.dim),
+        numeric=["numeric"] if work.numeric else [],
+        interaction=interactions.Concatenation(),
+        top_stack=Tower(work.units, **tower),
+    )
+
+
+def compiled(work: Work, **tower: Any) -> RankingModel:
+    model = ranking(work, **tower)
+    model.compile(optimizer=from_config.optimizer(model, TRAIN, total_steps=1), steps_per_execution=work.per_execution)
+    return model
+
+
+def _fitted(work: Work, **tower: Any) -> Turn:
+    return fitted(work, compiled(work, **tower), dataset(work, by_name(work)))

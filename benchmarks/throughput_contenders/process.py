@@ -1,0 +1,116 @@
+"""Contenders from the outside: processes that wait until it is their turn."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from throughput_contenders.work import Work
+
+BENCHMARKS = Path(__file__).resolve().parents[1]
+
+
+class AbsentError(Exception):
+    """What a contender needs is not installed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Took:
+    """What a turn did (examples), what it took, in seconds, and memory of the process, in bytes.
+
+    Attributes:
+      memory_at_rest: with the model and its data, before the first step.
+      peak_memory: until the end of this turn.
+    """
+
+    done: int
+    wall: float
+    processor: float
+    memory_at_rest: int
+    peak_memory: int
+
+
+class Contender:
+    """Starts the process, waits until the model is made, and trains it for one execution, which traces it.
+
+    Args:
+      name: family and function, such as `ours:recipe`.
+      work: what it trains on.
+      python: the interpreter that runs it.
+
+    Raises:
+      AbsentError: its library cannot be imported.
+      RuntimeError: it ended.
+    """
+
+    def __init__(self, name: str, work: Work, python: str = sys.executable) -> None:
+        self.name, self.work = name, work
+        paths = [str(BENCHMARKS), str(BENCHMARKS.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        settings = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_USE_LEGACY_KERAS": "1", "PYTHONPATH": os.pathsep.join(paths)}
+        self._process = subprocess.Popen(
+            [python, "-m", "throughput_contenders", name, work.to_json()],
+            env={**os.environ, **settings},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        answer = self._answer()
+        if "absent" in answer:
+            self.close()
+            raise AbsentError(answer["absent"])
+        self.turn(work.per_execution)
+
+    def turn(self, steps: int) -> Took:
+        assert self._process.stdin is not None
+        print(steps, file=self._process.stdin, flush=True)
+        return Took(**self._answer())
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.communicate()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.name} ended with status {self._process.wait()}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+def take_turns(
+    contenders: Mapping[str, tuple[str, Work]], rounds: int, pythons: Mapping[str, str] | None = None
+) -> dict[str, list[Took]]:
+    """The turns of every contender, a round after the other; one that cannot start is left out, by name.
+
+    Args:
+      contenders: by any label: family and function, and what it trains on.
+      rounds: how many turns each has.
+      pythons: the interpreter of a family, where it is not this one.
+    """
+    ready = {}
+    for label, (name, work) in contenders.items():
+        try:
+            ready[label] = Contender(name, work, (pythons or {}).get(name.split(":")[0], sys.executable))
+            tell(f"{label} is ready")
+        except (AbsentError, RuntimeError) as reason:
+            tell(f"{label} is left out: {reason}")
+    turns: dict[str, list[Took]] = {label: [] for label in ready}
+    for number in range(rounds):
+        for label, contender in ready.items():
+            turns[label].append(contender.turn(contender.work.steps))
+        tell(f"round {number + 1} of {rounds}")
+    for contender in ready.values():
+        contender.close()
+    return turns
+
+
+def tell(progress: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {progress}", file=sys.stderr, flush=True)

@@ -1,0 +1,172 @@
+"""Makes the API reference out of the docstrings.
+
+  python docs/make_api.py                     api.md, beside this file: every public name with its first line
+  python docs/make_api.py --html=dist/docs    and the whole reference as HTML, by pdoc; it needs no network to be read
+
+What is public stands here, and nowhere else: a test holds every name to the house's rules for docstrings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import os
+import pathlib
+import warnings
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # the ranking models need it
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+PAGE = pathlib.Path(__file__).resolve().parent / "api.md"
+PACKAGE = pathlib.Path(importlib.import_module("smooth_recs").__file__ or "").resolve().parent
+
+# Modules of smooth_recs by chapter, with their public names; none: those of `__all__`.
+PUBLIC: dict[str, dict[str, tuple[str, ...]]] = {
+    "In your own Keras model": {
+        "activations": (),
+        "layers": (),
+        "constraints": ("RowNorm", "normalized_rows"),
+        "metrics": (),
+        "callbacks": (),
+        "losses": (),
+    },
+    "Differences and accuracy, in NumPy": {
+        "prediction_difference": (),
+        "accuracy": (),
+        "recommendations": (
+            *("swap_rate", "top_k_overlap", "kendall_distance"),
+            *("statistics", "statistics_over_pairs"),
+        ),
+        "slices": (),
+        "gates": ("Limits", "Gate", "judge", "failure"),
+        "testing": ("assert_reproducible",),
+    },
+    "Models": {
+        "models": ("RankingModel", "EnsembleModel", "SiblingModel"),
+        "models.interactions": ("Concatenation", "Dot", "Cross"),
+        "models.distillation": ("Distillation",),
+    },
+    "Configured runs": {
+        "config": (
+            *("Config", "Data", "SyntheticLog", "Model", "Ensemble", "Distillation"),
+            *("Siblings", "Train", "Evaluation", "Distribution"),
+        ),
+        "validation": ("validate",),
+        "errors": ("InputError", "GateNotMet"),
+        "training": ("train_and_evaluate", "plan"),
+        "distribution": ("strategy", "serve"),
+        "cluster": (),
+        "cluster.local": ("LocalCluster",),
+        "cluster.watchdog": ("Watchdog",),
+    },
+    "Data": {
+        "data.schema": ("Schema", "Categorical", "Numeric"),
+        "data.presets": ("open_source",),
+        "data.csv": ("CsvReader",),
+        "data.encoding": ("Encoder",),
+        "data.synthetic": ("SyntheticSource",),
+        "data.windows": ("shuffled", "SiblingBatches"),
+        "data.parquet_to_tfrecord": ("parquet_to_tfrecord",),
+    },
+    "Comparing, publishing, serving": {
+        "comparison.comparing": ("compare",),
+        "comparison.settings": ("Settings",),
+        "serving.publishing": ("publish", "Release", "Published"),
+        "serving.predicting": ("predict", "Wish"),
+        "serving.client_requests": ("predict", "classify", "regress", "rest_body"),
+        "serving.loader": ("LoadedModel",),
+        "serving.periodic_exports": ("PeriodicExports",),
+    },
+    "Experiments": {
+        "experiments.sweeps": ("Sweep", "Variant", "activation", "config_of"),
+        "experiments.choosing": ("run", "Way"),
+        "experiments.cells": ("Folder", "Cell"),
+        "experiments.landscape.looking": ("at_runs", "at_exports"),
+        "experiments.landscape.plan": ("Plan",),
+    },
+}
+
+HEAD = """\
+# API
+
+Every public name with the first line of its docstring. Names are as after `import smooth_recs as sr`, and lead to the
+source, where the docstring has the rest: formula, arguments, shapes, errors, an example. All of it as HTML, to be read
+without a network: `make docs` (or `pip install 'pdoc>=16'`, then `python docs/make_api.py --html=dist/docs`).
+"""
+
+
+def modules() -> Iterator[tuple[str, ModuleType, tuple[str, ...]]]:
+    """Chapter, module and public names of each module."""
+    for chapter, of_chapter in PUBLIC.items():
+        for name, names in of_chapter.items():
+            module = importlib.import_module(f"smooth_recs.{name}")
+            yield chapter, module, names or tuple(module.__all__)
+
+
+def page() -> str:
+    """The text of api.md."""
+    lines = [HEAD]
+    last = ""
+    for chapter, module, names in modules():
+        if chapter != last:
+            lines.append(f"## {chapter}\n")
+            last = chapter
+        lines += [f"### sr.{module.__name__.partition('.')[2]}\n", f"{_first_paragraph(module)}\n"]
+        lines += ["| name | |", "| --- | --- |", *(_row(module, name) for name in names), ""]
+    return "\n".join(lines)
+
+
+def _row(module: ModuleType, name: str) -> str:
+    thing = getattr(module, name)
+    if not (inspect.isclass(thing) or inspect.isroutine(thing)):
+        return f"| `{name}` | {_constant(thing)} |"
+    source = pathlib.Path(inspect.getsourcefile(inspect.unwrap(thing)) or "").resolve().relative_to(PACKAGE.parent)
+    text = (inspect.getdoc(thing) or "").partition("\n")[0].replace("|", "\\|")
+    return f"| [`{name}`](../{source}) | {text} |"
+
+
+def _constant(thing: Any) -> str:
+    return f"`{thing!r}`".replace("typing.", "").replace("numpy.", "np.").replace("|", "\\|")
+
+
+def _first_paragraph(module: ModuleType) -> str:
+    return " ".join((module.__doc__ or "").strip().partition("\n\n")[0].split())
+
+
+def write_html(folder: pathlib.Path) -> None:
+    """The reference by pdoc: a page for each module, an index, and search in the browser."""
+    import pdoc.doc
+    import pdoc.render
+
+    warnings.filterwarnings("ignore", "Error parsing type annotation")  # they stay as they are written
+    of_name: dict[str, pdoc.doc.Module] = {}
+    for _, module, names in modules():
+        module.__all__ = list(names)  # what pdoc shows, if it finds it: some are loaded on first use
+        vars(module).update({name: getattr(module, name) for name in names})
+        of_name[module.__name__] = pdoc.doc.Module(module)
+    pdoc.render.configure(docformat="google", show_source=True, footer_text="smooth_recs", search=True)
+    for name, documented in of_name.items():
+        file = folder / f"{name.replace('.', '/')}.html"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(pdoc.render.html_module(documented, of_name), "utf-8")
+    (folder / "index.html").write_text(pdoc.render.html_index(of_name), "utf-8")
+    (folder / "search.js").write_text(pdoc.render.search_index(of_name), "utf-8")
+    print(f"reference  {folder / 'index.html'}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--html", type=pathlib.Path, metavar="FOLDER", help="receives the HTML reference")
+    folder = parser.parse_args().html
+    PAGE.write_text(page(), "utf-8")
+    print(f"page       {PAGE}")
+    if folder:
+        write_html(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""Lines whose numbers are decoded as numbers at once, against a reader of fields in plain Python."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from smooth_recs.data import conversion
+from smooth_recs.data.csv import CsvReader
+from smooth_recs.data.raw_rows import FIRST_COLUMN, GOOD, WRONG_FIELDS
+from smooth_recs.data.schema import Categorical, Numeric, Schema
+
+SCHEMA = Schema(
+    (
+        Numeric("price"),
+        Categorical("shop", "hash", size=10),
+        Categorical("user", "hash", size=10, dtype="int64"),
+        Categorical("codes", "vocabulary", dtype="int64", max_values=2),
+    ),
+    weight="weight",
+    query_id="request",
+    timestamp="time",
+)
+NAMES = ("user", "other", "price", "label", "shop", "codes", "weight", "request", "time")
+PLAIN = {
+    "user": ["7", "-12", "", "007", "999999999999999999"],
+    "price": ["", "0", "-0", "1.5", "2e3", "1E-05", "123456789012345678901234567890", "4e99", "0.1", "16777217"],
+    "label": ["0", "1", "1.0"],
+    "weight": ["1", "0.5", "0"],
+    "codes": ["1|2", "", "3", "4|5|6"],
+    "time": ["12", "2020-01-02", "1.5"],
+}
+ODD = {
+    "user": [
+        "9223372036854775807",
+        "9223372036854775808",
+        "1.0",
+        " 5",
+        "x",
+        '"6"',
+        "+1",
+        "-",
+        "0000000000000000000009",
+    ],
+    "price": ["+1", "1.", ".5", "1e400", "1e9999999999", "nan", "-inf", "0x10", "1_0", " 2", "-", ".", '"3"', "\u0663"],
+    "label": ["", "2", "nan", "yes", '"1"', " 1", "-0"],
+    "weight": ["-1", "", "inf", "w"],
+    "codes": ["1|x", "|", "1||2"],
+    "time": ["noon", "", "2020-13-01"],
+}
+TEXTS = [b"a", b"", "é".encode(), b"\xe9", b'"q,r"', b'"say ""hi"""', b'b"c', b"  ", b"\x00", b'"']
+
+
+def lines(delimiter: bytes) -> list[bytes]:
+    """Plain lines with more and more odd fields; blank lines, and some of too few or too many fields."""
+    random = np.random.default_rng(3)
+    found = []
+    for number in range(400):
+        share = (number // 100) * 0.08  # none in the first hundred
+        fields = []
+        for name in NAMES:
+            odd = ODD if random.random() < share else PLAIN
+            texts = [text.encode() for text in odd[name]] if name in odd else TEXTS if odd is ODD else TEXTS[:3]
+            fields.append(texts[random.integers(len(texts))])
+        if random.random() < share / 4:
+            fields = [[], fields[:-1], [*fields, b"1"]][random.integers(3)]
+        found.append(delimiter.join(fields))
+    return found
+
+
+def expected_fields(line: bytes, delimiter: bytes) -> list[bytes] | None:
+    """The fields of a line, or None where their number is wrong."""
+    if delimiter == b"\t":
+        fields = line.split(b"\t")
+        return fields if len(fields) == len(NAMES) else None
+    one = rb'([^",]*|"(?:[^"]|"")*")'
+    if (match := re.fullmatch(b",".join([one] * len(NAMES)), line)) is None:
+        return None
+    return [field[1:-1].replace(b'""', b'"') if field[:1] == b'"' else field for field in match.groups()]
+
+
+def number(text: bytes) -> float:
+    return float(text) if re.fullmatch(conversion.NUMBER.encode(), text) else np.nan
+
+
+def integer(text: bytes) -> int | None:
+    return int(text) if re.fullmatch(rb"\s*-?\d+\s*", text) and abs(int(text)) < 2**63 else None
+
+
+def expected(line: bytes, delimiter: bytes) -> tuple[int, tuple[object, ...]]:
+    """What is wrong with a line, and its price, shop, user, label and weight."""
+    fields = expected_fields(line, delimiter)
+    if fields is None:
+        return WRONG_FIELDS, ()
+    row = dict(zip(NAMES, fields, strict=True))
+    with np.errstate(over="ignore"):
+        price, label, weight = (np.float32(number(row[name])) for name in ("price", "label", "weight"))
+    codes = [code for code in row["codes"].split(b"|")[:2] if code]
+    time = row["time"]
+    wrong = {
+        "price": row["price"] != b"" and np.isnan(price) and row["price"] != b"nan",
+        "user": row["user"] != b"" and integer(row["user"]) is None,
+        "codes": any(not code.isdigit() for code in codes),
+        "label": label not in (0, 1),
+        "weight": not (np.isfinite(weight) and weight >= 0),
+        "time": np.isnan(number(time)) and time != b"2020-01-02",
+    }
+    bad = [FIRST_COLUMN + place for place, name in enumerate(SCHEMA.columns) if wrong.get(name)]
+    user = integer(row["user"])
+    return (bad or [GOOD])[0], (price, row["shop"], -1 if user is None else user, label, weight)
+
+
+@pytest.mark.parametrize("delimiter", [b"\t", b","])
+def test_plain_and_odd_lines_are_read_as_field_by_field(tmp_path, gather, small_chunks, delimiter):
+    content = lines(delimiter)
+    (tmp_path / "log").write_bytes(b"\n".join(content) + b"\n")
+    text = delimiter.decode()
+    reader = CsvReader([str(tmp_path / "log")], SCHEMA, delimiter=text, header=False, column_names=NAMES)
+    rows = gather(reader.read())
+
+    numbers = [place for place, line in enumerate(content, start=1) if line]
+    assert rows["line"].tolist() == numbers
+    of_python = [expected(line, delimiter) for line in content if line]
+    problems = [problem for problem, _ in of_python]
+    assert rows["problem"].tolist() == problems
+    assert problems[:100] == [GOOD] * 100
+    assert len(set(problems)) == 2 + 6
+    good = [place for place, problem in enumerate(problems) if problem == GOOD]
+    found = (rows["raw"]["price"], rows["raw"]["shop"], rows["raw"]["user"], rows["label"], rows["weight"])
+    for column, values in zip(found, zip(*(of_python[place][1] for place in good), strict=True), strict=True):
+        np.testing.assert_array_equal(column[good], np.array(values, column.dtype))
+
+    reader._plain = "no line is like this"  # every line is looked at field by field
+    slowly = gather(reader.read())
+    tf.nest.map_structure(lambda one, other: np.testing.assert_array_equal(bits(one), bits(other)), rows, slowly)
+
+
+def bits(values: np.ndarray) -> np.ndarray:
+    return values.view(np.int32) if values.dtype == np.float32 else values
+
+
+def test_ordinary_lines_are_plain(tmp_path):
+    (tmp_path / "log").write_text("1,a,1,1,b,1|2,1,q,0\n")
+    reader = CsvReader([str(tmp_path / "log")], SCHEMA, header=False, column_names=NAMES)
+    plain = ["7,a,1.5,1,b,1|2,0.5,q,2020-01-01T10:00", ",,,,,,,,", '-1,"x, y",-1e5,0,é,,1,"say ""hi""",3']
+    odd = ["7,a,x,1,b,1|2,0.5,q,1", "1.0,,,,,,,,", ",,,,,,,", ",,,,,,,,,", '1,a"b,1,1,b,1,1,q,0']
+    matched = tf.strings.regex_full_match(plain + odd, reader._plain)
+    assert matched.numpy().tolist() == [True] * len(plain) + [False] * len(odd)
+
+
+def test_a_pattern_of_very_many_numbers_compiles(tmp_path):
+    names = [f"c{number}" for number in range(3000)]
+    features = [Numeric(name) for name in names[:1500]]
+    features += [Categorical(name, "identity", size=9, dtype="int64") for name in names[1500:2999]]
+    (tmp_path / "log").write_text(",".join(names) + "\n")
+    reader = CsvReader([str(tmp_path / "log")], Schema(tuple(features), label=names[-1]))
+    lines = [",".join(["1.5"] * 1500 + ["7"] * 1500), ",".join(["1.5"] * 1501 + ["7"] * 1499)]
+    assert tf.strings.regex_full_match(lines, reader._plain).numpy().tolist() == [True, False]
+
+
+def test_a_column_in_another_role_stays_a_text(tmp_path, gather):
+    schema = Schema(
+        (Numeric("price"), Categorical("user", "hash", size=5, dtype="int64")), query_id="user", timestamp="price"
+    )
+    (tmp_path / "log").write_text("price,user,label\n2020-01-01,007,1\n5,7,0\n")
+    rows = gather(CsvReader([str(tmp_path / "log")], schema).read())
+    assert rows["problem"].tolist() == [FIRST_COLUMN, GOOD]
+    assert rows["raw"]["user"].tolist() == [7, 7]
+    assert rows["query_id"][0] != rows["query_id"][1]  # as texts
+    assert rows["timestamp"].tolist() == [1577836800, 5]

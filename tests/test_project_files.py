@@ -1,0 +1,97 @@
+"""What the files around the package say of versions, commands and paths is what is there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+from source_imports import PACKAGE, ROOT
+
+FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[!c]*.yml"))
+GUIDES = ["CONTRIBUTING.md", "docs/releasing.md", ".github/pull_request_template.md"]
+
+
+def text(path: str) -> str:
+    return (ROOT / path).read_text("utf-8")
+
+
+def constants() -> dict[str, Any]:
+    """The lists of setup.py, read without running it."""
+    tree = ast.parse(text("setup.py"))
+    lists = [node for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.List)]
+    return {node.targets[0].id: ast.literal_eval(node.value) for node in lists if isinstance(node.targets[0], ast.Name)}
+
+
+def locked() -> dict[str, Version]:
+    pins = (line.split("==") for line in text("requirements.lock").splitlines() if not line.startswith("#"))
+    return {canonicalize_name(name): Version(version) for name, version in pins}
+
+
+def test_every_locked_version_is_one_that_setup_py_allows():
+    bounds = [Requirement(line) for names in ("REQUIREMENTS", "TEST_REQUIREMENTS") for line in constants()[names]]
+    assert len(bounds) > 20
+    versions = locked()
+    outside = [str(bound) for bound in bounds if versions[canonicalize_name(bound.name)] not in bound.specifier]
+    assert not outside
+
+
+def test_one_version_everywhere():
+    version = re.search(r'"(.+)"', text(f"{PACKAGE}/version.py").partition("__version__ = ")[2])[1]
+    assert re.search(r"^## \[(\d.*?)\]", text("CHANGELOG.md"), re.MULTILINE)[1] == version
+    assert yaml.safe_load(text("CITATION.cff"))["version"] == version
+    assert re.search(r'^    version = "(.+)",$', text("MODULE.bazel"), re.MULTILINE)[1] == version
+
+
+def test_ci_runs_on_every_python_that_is_promised():
+    job = yaml.safe_load(text(".github/workflows/ci.yml"))["jobs"]["test"]
+    versions = job["strategy"]["matrix"]["python"]
+    assert versions == re.findall(r'"Programming Language :: Python :: (3\.\d+)"', text("setup.py"))
+    low, high = re.search(r'python_requires=">=(3\.\d+),<(3\.\d+)"', text("setup.py")).groups()
+    assert (versions[0], int(versions[-1][2:]) + 1) == (low, int(high[2:]))
+    assert any(step.get("run", "").startswith("make test ") for step in job["steps"])
+
+
+def test_commits_are_checked_by_what_make_lint_runs_in_the_locked_versions():
+    recipe = text("Makefile").partition("\nlint:")[2].partition("\n\n")[0]
+    (repository,) = yaml.safe_load(text(".pre-commit-config.yaml"))["repos"]
+    assert repository["repo"] == "local"
+    commands = [re.fullmatch(r"\.venv/bin/python -m (\w+)( .+)?", hook["entry"]) for hook in repository["hooks"]]
+    assert {match[1] for match in commands} == set(re.findall(r"-m (\w+)", recipe)) == {"ruff", "mypy"}
+    assert {match[1] for match in commands} <= set(locked())
+    assert all(hook["language"] == "system" for hook in repository["hooks"])
+
+
+@pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)
+def test_issue_forms_are_what_the_site_accepts(path):
+    form = yaml.safe_load(path.read_text("utf-8"))
+    assert {"name", "description", "body"} <= set(form)
+    asked = [item for item in form["body"] if item["type"] != "markdown"]
+    assert {item["type"] for item in asked} <= {"textarea", "input", "dropdown", "checkboxes"}
+    assert all(item["attributes"]["label"] for item in asked)
+    ids = [item["id"] for item in asked]
+    assert len(set(ids)) == len(ids)
+
+
+def test_reports_of_reproducibility_bring_manifest_and_report():
+    form = yaml.safe_load(text(".github/ISSUE_TEMPLATE/reproducibility.yml"))
+    required = {item.get("id") for item in form["body"] if item.get("validations", {}).get("required")}
+    assert {"manifest", "report"} <= required
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_guides_name_files_and_targets_that_exist(guide):
+    words = re.findall(r"`([^`\n]+)`", text(guide))
+    paths = [
+        word for word in words if re.fullmatch(r"(smooth_recs|tests|docs|configs|benchmarks)/[a-z_/]*[\w.]*", word)
+    ]
+    assert [path for path in paths if not (ROOT / path.replace("NAME", "train")).exists()] == []
+    targets = re.search(r"^\.PHONY: (.+)$", text("Makefile"), re.MULTILINE)[1].split()
+    named = re.findall(r"^make (\w+)", text(guide), re.MULTILINE) + [w[5:] for w in words if w.startswith("make ")]
+    assert named
+    assert set(named) <= set(targets)
