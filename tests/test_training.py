@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import gzip
 import json
@@ -49,6 +50,25 @@ def small_demo(**data: int) -> Config:
 def demo(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("demo") / "run"
     return workdir, train("demo", workdir, *SMALL)
+
+
+def test_every_key_of_the_metrics_is_documented(demo):
+    def keys(value):
+        if isinstance(value, list):
+            return {key for item in value for key in keys(item)}
+        if not isinstance(value, dict):
+            return set()
+        return value.keys() | {key for item in value.values() for key in keys(item)}
+
+    pages = "".join((ROOT / "docs" / page).read_text("utf-8") for page in ("runs.md", "measuring.md"))
+    _, metrics = demo
+    metrics = copy.deepcopy(metrics)
+    slices, quantiles = metrics.pop("slices"), metrics["pd"].pop("quantiles")
+    assert all(f"`{kind.split(' of ')[0]}" in pages for kind in slices)
+    assert all(f"{float(share):.0%}".removesuffix("%") in pages for share in quantiles)
+    found = keys(metrics) | keys(list(slices.values()))
+    assert len(found) > 50
+    assert not {key for key in found if f"`{key}`" not in pages} - {"relative_norm_2"}
 
 
 def test_a_workdir_holds_what_the_design_lists(demo):
