@@ -199,6 +199,8 @@ class Folder:
 
     def _share_cache(self, cell: Cell) -> None:
         """What a first pass over files finds is named by all that it depends on: one folder serves every cell."""
+        if not cell.config.data.path:
+            return
         shared, own = self._cells.parent / "cache", Path(self.workdir(cell), "cache")
         for folder in (shared, own.parent):
             folder.mkdir(exist_ok=True)
