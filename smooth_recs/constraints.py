@@ -11,6 +11,7 @@ import tensorflow as tf
 from smooth_recs import keras_generation
 
 
+@tf.autograph.experimental.do_not_convert
 def normalized_rows(kernel: tf.Tensor, *, norm_value: float = 1.0, p: float = 2.0) -> tf.Tensor:
     """Scales every row of the paper's W to L_p norm v: w_j <- v w_j / ||w_j||_p (section 2).
 

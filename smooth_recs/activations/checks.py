@@ -34,6 +34,7 @@ def floating_type(dtype: Any) -> None:
         raise TypeError(f"x must be of a floating-point type, got {dtype.name}")
 
 
+@tf.autograph.experimental.do_not_convert
 def number(
     name: str, value: Any, *, at_least: float = -math.inf, above: float = -math.inf, at_most: float = math.inf
 ) -> None:

@@ -53,6 +53,7 @@ class Encoder(tf.Module):
             if f.encoding == "vocabulary"
         }
 
+    @tf.autograph.experimental.do_not_convert
     def __call__(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """The encoded features; raises InputError where one is not in `raw`."""
         lacking = [feature.name for feature in self.schema.features if feature.name not in raw]

@@ -94,6 +94,7 @@ class SyntheticSource:
         tables = _tables(self._log, self._seed)
         size = REQUESTS_PER_CHUNK * self._log.candidates
 
+        @tf.autograph.experimental.do_not_convert
         def rows(chunk: tf.Tensor) -> dict[str, Any]:
             raw, label, probability, request = _generate(self._log, self._seed, tables, chunk)
             encoded = {"features": self.encoder(raw), "label": label, "weight": tf.ones_like(label)}

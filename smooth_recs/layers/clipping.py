@@ -10,6 +10,7 @@ import tensorflow as tf
 from smooth_recs import keras_generation
 
 
+@tf.autograph.experimental.do_not_convert
 def clip(x: tf.Tensor, *, limit: float) -> tf.Tensor:
     """min(max(x, -limit), limit); the gradient is 1 where |x| <= limit and 0 elsewhere.
 

@@ -105,6 +105,7 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
         # The number of values of a feature may be free, as in an export; the number of features never is.
         return tf.ensure_shape(vectors, [None, len(self.features), self.dim])
 
+    @tf.autograph.experimental.do_not_convert
     def _rows(self, inputs: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
         """Rows of the table, int64: all single-valued features in one [batch, features], the others [batch, values]."""
         starts = itertools.accumulate((feature.rows for feature in self.features), initial=0)
@@ -118,6 +119,7 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
             parts.append(tf.where(ids < 0, ids, ids + offsets[feature.name]))
         return parts
 
+    @tf.autograph.experimental.do_not_convert
     def _combined(self, vectors: tf.Tensor, parts: Sequence[tf.Tensor]) -> tf.Tensor:
         """[batch, all values, dim] to [batch, features, dim]."""
         pieces = tf.split(vectors, [tf.shape(part)[1] for part in parts], axis=1)

@@ -51,7 +51,7 @@ def test_smelu_by_hand() -> None:
 
 
 @pytest.mark.parametrize("p", [1.0, 2.0, 3.0, math.inf])
-@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+@pytest.mark.parametrize("scale", [1e-15, 1.0, 1e15])
 def test_outputs_do_not_depend_on_the_kernels_scale(p: float, scale: float) -> None:
     random = np.random.default_rng(1)
     kernel, x = random.normal(size=(10, 4)), tf.constant(random.normal(size=(6, 10)), tf.float32)
