@@ -61,6 +61,16 @@ class Ranker(tfrs.models.Model):
         # The steps made are a variable, which legacy optimizers make when first asked: too late in a device's own step.
         _ = self.optimizer.iterations
 
+    def make_slots(self) -> None:
+        """Makes the optimizer's variables, if the model has its own.
+
+        Legacy optimizers make them in the first training step otherwise, which TensorFlow has to trace again then.
+        """
+        whole = [(self.optimizer, lambda: self.trainable_variables)]
+        for optimizer, variables in getattr(self.optimizer, "_optimizers_and_vars", whole):  # of TFRS' composite
+            if hasattr(optimizer, "_create_all_weights"):  # a legacy one
+                optimizer._create_all_weights(variables())
+
     def train_step(self, inputs: Any) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
             loss = self.compute_loss(inputs, training=True)

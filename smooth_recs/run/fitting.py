@@ -64,6 +64,8 @@ def build(
     executed = _steps_of_execution(config, source, most_steps)
     siblings.compile(progressive=config.train.progressive, steps_per_execution=executed)
     siblings.build_replicas(example(source.train().element_spec))
+    for replica in siblings.replicas:
+        replica.make_slots()
     return siblings
 
 
