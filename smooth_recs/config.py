@@ -64,7 +64,7 @@ class Data:
         `schema`.
       path: a file, a folder or a glob, several separated by commas.
       features: names of the source's features to use; none = all.
-      schema: the columns of a `csv`, `tfrecord` or `parquet` source.
+      schema: the columns of a `csv`, `tfrecord` or `parquet` source; of a preset, others than its own.
       delimiter, header, column_names: of a `csv` source: the field delimiter, whether the first line of each file
         names the columns, and the names where it does not.
       examples: training rows, 0 = all (synthetic: 1,000,000). Held-out rows come on top.
@@ -105,7 +105,7 @@ class Model:
 
     Attributes:
       activation: a name that `smooth_recs.activations.get` knows, or a dictionary, which makes each hidden layer one of
-        its own: `{"class_name": "GSmeLU", "config": {"t": -0.1, "learn": "all", "per": "unit"}}`.
+        its own: `{"class_name": "GSmeLU", "config": {"alpha": 0.1, "beta": 0.1, "learn": "all"}}`.
       beta: its width parameter: a number, or one a hidden layer (wide to narrow, section 5.1); None = its default.
       hidden_units: widths of the hidden layers of the top stack.
       bottom_units: widths of the stack over the numeric features; none = they reach the interaction as they are.

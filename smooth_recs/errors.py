@@ -1,4 +1,4 @@
-"""The two ways a run ends that are not a fault of the program."""
+"""The ways a run ends that are not a fault of the program."""
 
 
 class InputError(ValueError):
@@ -10,3 +10,7 @@ class InputError(ValueError):
 
 class GateNotMet(Exception):
     """A measured value is beyond the limit that the user set: exit status 3."""
+
+
+class Diverged(Exception):
+    """A trained model predicts what is no number: exit status 4. What the run measured is written."""

@@ -17,6 +17,7 @@ from smooth_recs.statistics.arrays import Array
 Columns = Mapping[str, Any]
 
 BUILT_IN_SLICES = ("label", "score", "position", "frequency")
+_NO_DIFFERENCES: dict[str, Any] = {"pd": None, "recommendations": None, "slices": {}}
 _OF_LABELS = ("log_loss", "normalized_entropy", "auc", "auc_loss", "per_query_auc_loss", "calibration")
 
 
@@ -56,7 +57,7 @@ def metrics(
     if predictions.ndim != 2 or not predictions.size:
         raise InputError(f"prediction must have shape [n, R] and at least one row, got {list(predictions.shape)}")
     groups = _groups(columns, evaluation, slice_columns or {}, frequency or {})  # first, for it may raise
-    differences: dict[str, Any] = {"pd": None, "recommendations": None, "slices": {}}
+    differences = _NO_DIFFERENCES
     if predictions.shape[1] > 1:
         differences = _differences(columns, predictions, evaluation, groups, multiplier)
     truth = columns.get("true_probability")
@@ -65,6 +66,24 @@ def metrics(
         **differences,
         "best_possible": None if truth is None else _accuracy(columns, np.asarray(truth, np.float64)),
         "eval_examples": len(predictions),
+    }
+
+
+def of_diverged(columns: Columns, diverged: Collection[int]) -> dict[str, Any]:
+    """What `metrics` returns where some replicas' predictions are no numbers: accuracies of the others.
+
+    Args:
+      columns: as for `metrics`.
+      diverged: the numbers of those replicas, which `diverged` names in what is returned.
+    """
+    prediction = np.asarray(columns["prediction"], np.float64)
+    nothing = dict.fromkeys((*_OF_LABELS, "mean_prediction"))
+    return {
+        "diverged": list(diverged),
+        "replicas": [nothing if k in diverged else _accuracy(columns, each) for k, each in enumerate(prediction.T)],
+        **_NO_DIFFERENCES,
+        "best_possible": None,
+        "eval_examples": len(prediction),
     }
 
 

@@ -17,6 +17,7 @@ from smooth_recs.data import encoder_file, following
 from smooth_recs.data.following import FollowedSource
 from smooth_recs.data.presets import open_source
 from smooth_recs.data.source import Source
+from smooth_recs.errors import Diverged
 from smooth_recs.experiments import report
 from smooth_recs.models import cost, from_config
 from smooth_recs.models.siblings import SiblingModel
@@ -25,6 +26,7 @@ from smooth_recs.run import workdir as workdirs
 from smooth_recs.run.stored_siblings import StoredSiblings
 from smooth_recs.run.taking_part import Part
 from smooth_recs.run.teachers import Teachers, open_teachers
+from smooth_recs.run.warm_start import WarmStart
 
 keras_generation.require_legacy("training (TensorFlow Recommenders)")
 
@@ -44,6 +46,7 @@ def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
 
     Raises:
       InputError: a wrong configuration or wrong data, before training starts.
+      Diverged: the predictions of a sibling are no numbers. The files are written; that sibling has no export.
 
     ```python
     from smooth_recs import config, training
@@ -52,12 +55,8 @@ def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
     metrics["pd"]["relative"], metrics["replicas"][0]["auc"]
     ```
     """
-    validation.validate(config)
-    config = from_config.resolved(config)
-    from_config.layer_activations(config.model)  # an unknown activation is an error before anything is written
     task = Task.from_environment()
-    if config.data.follow_seconds:
-        stretches.check(config, distribution.resolve(config.distribution.strategy, task))
+    config = _resolved(config, task)
     if task is not None and task.serves(config.distribution.strategy):
         distribution.serve(task, config.distribution.chief_seconds)
         return {}
@@ -70,7 +69,17 @@ def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
     if metrics:
         _report(workdir)
         print(summary(metrics, workdir))
+        _refuse_diverged(metrics)
     return metrics
+
+
+def _refuse_diverged(metrics: dict[str, Any]) -> None:
+    if metrics["diverged"]:
+        which = ", ".join(map(str, metrics["diverged"]))
+        raise Diverged(
+            f"the training diverged: not all predictions of replica {which} are numbers; lower "
+            "train.dense_learning_rate or train.embedding_learning_rate"
+        )
 
 
 def plan(config: Config, workdir: str) -> str:
@@ -79,13 +88,23 @@ def plan(config: Config, workdir: str) -> str:
     Raises:
       InputError: a wrong configuration or wrong data.
     """
-    validation.validate(config)
+    config = _resolved(config, Task.from_environment())
     source = open_source(config.data, os.path.join(workdir, "cache"))
     steps = fitting.steps_of_epoch(config, source) * config.train.epochs
     needed = capacity.lines(capacity.capacity(config, source.encoder, **_processes(config)))
     if config.ensemble.equal_cost != "none":
         needed = [cost.equal_cost_line(config, source.encoder), *needed]
     return "\n".join([f"training          {source.train_rows:,} rows, {steps:,} steps", *needed])
+
+
+def _resolved(config: Config, task: Task | None) -> Config:
+    """The configuration that is trained; InputError for what is wrong with it, before anything is written."""
+    validation.validate(config)
+    config = from_config.resolved(config)
+    from_config.layer_activations(config.model)
+    if config.data.follow_seconds:
+        stretches.check(config, distribution.resolve(config.distribution.strategy, task))
+    return config
 
 
 def _processes(config: Config) -> dict[str, int]:
@@ -127,9 +146,9 @@ def _run(config: Config, workdir: str, task: Task | None) -> dict[str, Any]:
         teachers = _checked(config, workdir, source, part)
         with strategy.scope():
             siblings = fitting.build(config, source, part.most_steps, teachers.distillation(source))
-            _warm_start(config, workdir, source, siblings, part)
+            begun = _warm_start(config, workdir, source, siblings)
         if part.is_chief:
-            _take(config, workdir, source, teachers)
+            _take(config, workdir, source, teachers, begun)
         taught = functools.partial(teachers.source, elsewhere=part.commands)
         fitted = fitting.fit(config, workdir, taught(source), siblings, part, lambda: taught(reopen()))
     if task is not None and not part.is_chief:
@@ -142,15 +161,18 @@ def _run(config: Config, workdir: str, task: Task | None) -> dict[str, Any]:
     return finishing.finish(config, workdir, source, siblings, fitted)
 
 
-def _warm_start(config: Config, workdir: str, source: Source, siblings: SiblingModel, part: Part) -> None:
+def _warm_start(config: Config, workdir: str, source: Source, siblings: SiblingModel) -> WarmStart | None:
     """Only where this run has no checkpoint of its own yet; one that has brings its anchor back from there."""
-    if config.train.warm_start and not newest_first(fitting.folder(workdir)):
+    begun = None
+    if config.train.warm_start and not _has_checkpoints(workdir):
         begun = warm_start.initialise(siblings, config.train.warm_start, source.encoder)
-        if part.is_chief:
-            print(begun.summary())
-            workdirs.write_json(os.path.join(workdir, "warm_start.json"), begun.to_dict())
     for replica in siblings.replicas if config.train.anchor else ():
         replica.set_anchor(config.train.anchor)
+    return begun
+
+
+def _has_checkpoints(workdir: str) -> bool:
+    return bool(newest_first(fitting.folder(workdir)))
 
 
 def _checked(config: Config, workdir: str, source: Source, part: Part) -> Teachers:
@@ -158,16 +180,19 @@ def _checked(config: Config, workdir: str, source: Source, part: Part) -> Teache
     evaluation.check(source, config.evaluation)
     fitting.check(config, source, part)
     cost.narrowed(config, source.encoder)
-    if config.train.warm_start:
+    if config.train.warm_start and not _has_checkpoints(workdir):
         StoredSiblings(config.train.warm_start)
     return open_teachers(config, workdir, source)
 
 
-def _take(config: Config, workdir: str, source: Source, teachers: Teachers) -> None:
+def _take(config: Config, workdir: str, source: Source, teachers: Teachers, begun: WarmStart | None) -> None:
     """From now on the workdir is this run's: whatever could be wrong with its settings and data is known not to be."""
     _claim(config, workdir, source)
     encoder_file.save(source.encoder, os.path.join(workdir, encoder_file.NAME))
     teachers.save(workdir)
+    if begun:
+        print(begun.summary())
+        workdirs.write_json(os.path.join(workdir, "warm_start.json"), begun.to_dict())
     if config.ensemble.equal_cost != "none":
         print(cost.equal_cost_line(config, source.encoder))
     if source.summary["malformed"]:

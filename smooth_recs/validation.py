@@ -198,6 +198,9 @@ def is_section(kind: Any) -> bool:
 
 
 def _validate_source(data: config_lib.Data) -> None:
+    for name in ("path", "eval_path", "schema") if data.source == "synthetic" else ():
+        if value := getattr(data, name):
+            raise InputError(f"data.{name} needs a data.source of files, got {value!r} and synthetic")
     if data.source != "synthetic" and not data.path:
         raise InputError(f"data.path must name a file, a folder or a glob for data.source {data.source!r}, got ''")
     if data.source in SCHEMA_SOURCES and data.schema is None:

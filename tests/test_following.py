@@ -21,6 +21,9 @@ from smooth_recs import training
 from smooth_recs.callbacks.checkpoints import Checkpoints
 from smooth_recs.errors import InputError
 from smooth_recs.experiments import sweeps
+from smooth_recs.gates import Limits
+from smooth_recs.serving import publishing
+from smooth_recs.serving.publishing import Release
 
 FILES = 5
 SEED = int(os.environ.get("SMOOTH_RECS_SEED", random.SystemRandom().randrange(10**6)))
@@ -157,5 +160,8 @@ def test_what_changes_or_goes_is_a_line_and_others_data_are_refused(tmp_path):
     assert "holds a run that began on other data" in refused(config, workdir)
     held_out.write_bytes(kept)
     assert training.train_and_evaluate(config, str(workdir))["examples"] == 2 * ROWS
-    shutil.rmtree(log)  # all is trained: the run can be read without its files
+    shutil.rmtree(log)  # all is trained: the run can be read, and released, without its files
     assert training.train_and_evaluate(config, str(workdir))["examples"] == 2 * ROWS
+    sibling = str(workdir / "export" / "replica_1")
+    release = Release(str(workdir), str(tmp_path / "models"), against=sibling, sibling_limits=Limits(max_pd=2.0))
+    assert publishing.publish(release).comparisons["--against"]["rows"] == ROWS

@@ -108,6 +108,17 @@ def test_nothing_differs_means_a_pd_of_exactly_0(tmp_path):
     assert metrics["replicas"][0] == metrics["replicas"][1]
 
 
+def test_a_training_that_diverges_says_so_and_is_finished(tmp_path):
+    too_fast = (*SMALL, "--config.train.dense_learning_rate=3e38", "--config.train.dense_optimizer=sgd")
+    for _ in range(2):
+        done = subprocess.run(command("demo", tmp_path / "run", *too_fast), capture_output=True, text=True, check=False)
+        assert done.returncode == 4, done.stderr[-2000:]
+        assert "lower train.dense_learning_rate" in done.stderr.splitlines()[-1]
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert (metrics["diverged"], metrics["pd"], metrics["exports"]) == ([0, 1], None, [])
+    assert (tmp_path / "run" / "report.html").exists()
+
+
 def test_patience_stops_and_the_rows_that_chose_do_not_judge(tmp_path):
     settings = ("--config.data.examples=4000", "--config.data.eval_examples=3000", "--config.data.shuffle_window=2500")
     metrics = train(
@@ -124,8 +135,9 @@ def test_patience_stops_and_the_rows_that_chose_do_not_judge(tmp_path):
     assert metrics["examples"] < 40 * 4000
 
 
-def test_a_dry_run_counts_and_trains_nothing(tmp_path):
-    run = [*command("demo", tmp_path / "run"), "--dry_run"]
+@pytest.mark.parametrize("activation", ["smelu", "relu"])
+def test_a_dry_run_counts_and_trains_nothing(tmp_path, activation):
+    run = [*command("demo", tmp_path / "run", f"--config.model.activation={activation}"), "--dry_run"]
     done = subprocess.run(run, capture_output=True, text=True, check=True)
     assert "1,000,000 rows, 3,907 steps" in done.stdout
     assert "10^9 ids" in done.stdout

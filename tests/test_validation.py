@@ -181,6 +181,7 @@ def test_fields_that_depend_on_each_other(data, words):
             Config(distillation=Distillation(teachers=("runs/teacher",), weight=(0.0, 1.5))),
             "distillation.weight must be from 0 to 1, once or twice, got (0.0, 1.5)",
         ),
+        (Config(data=Data(path="log.csv")), "data.path needs a data.source of files, got 'log.csv' and synthetic"),
         (Config(train=Train(anchor=0.1)), "train.anchor needs train.warm_start, got anchor 0.1 and no warm_start"),
     ],
 )

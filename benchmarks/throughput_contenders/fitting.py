@@ -7,15 +7,16 @@ from typing import Any
 
 import tensorflow as tf
 
+from smooth_recs.data.tuning import untuned
 from throughput_contenders.work import Rows, Work, rows
 
 Turn = Callable[[int], int]  # trains for so many steps; returns of how many examples
 
 
 def dataset(work: Work, features: Callable[[Rows], Any], seed: int = 1) -> Any:
-    """The batches of `work`, again and again, as (features, label)."""
+    """The batches of `work`, again and again, as (features, label); nobody waits for their end (`untuned`)."""
     found = rows(work, seed)
-    return tf.data.Dataset.from_tensor_slices((features(found), found.label)).repeat().prefetch(2)
+    return untuned(tf.data.Dataset.from_tensor_slices((features(found), found.label)).repeat().prefetch(2))
 
 
 def by_name(work: Work) -> Callable[[Rows], dict[str, Any]]:

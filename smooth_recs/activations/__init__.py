@@ -10,7 +10,6 @@ from smooth_recs.activations.probe import PreActivation, probe
 from smooth_recs.activations.registration import get, register, serialize, takes_beta, with_beta
 from smooth_recs.activations.schedules import width_schedule
 from smooth_recs.activations.sharpness import GELU, Softplus, Swish
-from smooth_recs.activations.tensorboard import LearnedActivations
 
 __all__ = [
     "DEFAULT_BETA",
@@ -18,7 +17,6 @@ __all__ = [
     "RESCU",
     "Activation",
     "GSmeLU",
-    "LearnedActivations",
     "PreActivation",
     "SmeLU",
     "Softplus",

@@ -92,7 +92,7 @@ def _recorded(layer: Any, activation: Callable[[Any], Any], note: Note) -> Itera
 def _measured(name: str, activation: Any, x: Any) -> PreActivation:
     region = transition_region(activation)
     share = None if region is None else float(np.mean((x > region[0]) & (x < region[1])))
-    return PreActivation(name, int(x.shape[-1]), float(np.sqrt(np.mean(np.square(x)))), share)
+    return PreActivation(name, int(x.shape[-1]), float(np.sqrt(np.mean(np.square(x, dtype=np.float64)))), share)
 
 
 def transition_region(activation: Any) -> tuple[Any, Any] | None:

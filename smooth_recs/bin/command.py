@@ -4,6 +4,7 @@
     1    the run failed: one line says why, --verbosity=1 adds the traceback
     2    wrong flags, configuration or input: one line names the field, the rule and the value
     3    a gate was not met
+    4    a training diverged: its predictions are no numbers
     130  interrupted
 
 A binary defines its flags, then calls `run(main)`. `main` imports what needs TensorFlow, so that --help and wrong flags
@@ -25,7 +26,7 @@ from absl import app, flags, logging
 
 from smooth_recs.bin import config_flag, help_text, stderr
 from smooth_recs.bin.one_line import one_line
-from smooth_recs.errors import GateNotMet, InputError
+from smooth_recs.errors import Diverged, GateNotMet, InputError
 
 flags.disclaim_key_flags()  # a flag defined through this module is the binary's own
 
@@ -86,6 +87,8 @@ def _call(main: Callable[[], None], tensorflow: bool, _: None) -> int:
         return _report(error, 2)
     except GateNotMet as error:
         return _report(error, 3)
+    except Diverged as error:
+        return _report(error, 4)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

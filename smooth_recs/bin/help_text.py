@@ -14,7 +14,8 @@ from smooth_recs.config import Config
 
 _WIDTH = 100
 _STATUSES = """\
-Exit status: 0 done; 1 the run failed; 2 wrong flags, configuration or input; 3 a gate was not met."""
+Exit status: 0 done; 1 the run failed; 2 wrong flags, configuration or input; 3 a gate was not met;
+4 a training diverged."""
 
 
 def of_binary(docstring: str, takes_config: bool) -> str:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from smooth_recs import keras_generation
 from smooth_recs.callbacks import slices as slicing
+from smooth_recs.data.tuning import untuned
 from smooth_recs.errors import InputError
 
 BATCH_SIZE = 1024
@@ -33,7 +34,7 @@ def as_dataset(data: Any) -> tf.data.Dataset:
         except ValueError as error:
             raise InputError(f"data must be arrays of the same length, got others: {error}") from error
         # Put together from single rows the same batches would take several times as long.
-        return tf.data.Dataset.from_tensors(data).rebatch(BATCH_SIZE)
+        return untuned(tf.data.Dataset.from_tensors(data).rebatch(BATCH_SIZE))
     if not isinstance(data, tf.data.Dataset):
         raise ValueError(f"data must be a tf.data.Dataset or a tuple of arrays, got a {type(data).__name__}")
     if data.cardinality() == tf.data.INFINITE_CARDINALITY:

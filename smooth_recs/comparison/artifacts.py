@@ -7,11 +7,10 @@ from typing import NamedTuple
 
 from smooth_recs.data import files
 from smooth_recs.errors import InputError
+from smooth_recs.serving import versions
 
 EXPORT, KERAS, PREDICTIONS = "export", "keras", "predictions"
 PREDICTION_FILES = (".csv", ".csv.gz", ".tfrecord", ".tfrecord.gz", ".parquet")
-
-_SAVED_MODEL, _KERAS_2 = "saved_model.pb", "keras_metadata.pb"
 
 
 class Artifact(NamedTuple):
@@ -31,8 +30,7 @@ class Artifact(NamedTuple):
 def identify(flag: str, path: str) -> Artifact:
     """What `path` is; raises InputError where it is nothing that can be compared."""
     if os.path.isdir(path):
-        folder = _newest(flag, path)
-        return Artifact(flag, folder, KERAS if os.path.exists(os.path.join(folder, _KERAS_2)) else EXPORT)
+        return Artifact(flag, _newest(flag, path), EXPORT)
     if not os.path.exists(path):
         raise InputError(f"{flag}: no such file or folder: {path}")
     if path.endswith(".keras"):
@@ -53,10 +51,8 @@ def fingerprint(artifact: Artifact) -> str:
 
 def _newest(flag: str, path: str) -> str:
     """The folder itself if it is a SavedModel, else that of its versions with the highest number."""
-    if os.path.exists(os.path.join(path, _SAVED_MODEL)):
-        return path
-    numbers = [name for name in os.listdir(path) if name.isdecimal()]
-    versions = [name for name in numbers if os.path.exists(os.path.join(path, name, _SAVED_MODEL))]
-    if not versions:
-        raise InputError(f"{flag}: the folder holds neither {_SAVED_MODEL} nor a folder of a version that does: {path}")
-    return os.path.join(path, max(versions, key=int))
+    newest = versions.newest(path)
+    if newest is None:
+        kind = versions.SAVED_MODEL
+        raise InputError(f"{flag}: the folder holds neither {kind} nor a folder of a version that does: {path}")
+    return newest

@@ -22,16 +22,19 @@ from smooth_recs.errors import InputError
 Files = Mapping[str, Columns]
 
 
-def gather(settings: Settings, both: Sequence[Artifact], shard: Shard) -> tuple[Side, Side, dict[str, Any] | None]:
+def gather(
+    settings: Settings, both: Sequence[Artifact], shard: Shard, source: Source | None = None
+) -> tuple[Side, Side, dict[str, Any] | None]:
     """The shard's rows of both sides, and what is to be said of the held-out rows of `settings.config`.
 
-    What is wrong with flags, files and models is found before any model predicts.
+    What is wrong with flags, files and models is found before any model predicts. `source` has those rows where it is
+    open already, as that of a stream must be, whose files may have gone.
 
     Raises:
       InputError: a file or a model is not what it must be, a column is missing, or a gate cannot be measured.
     """
     files = {each.flag: prediction_files.read(each, settings) for each in both if each.kind == PREDICTIONS}
-    source = _source(settings, both, files)
+    source = source or _source(settings, both, files)
     totals = [len(files[each.flag]["prediction"]) if each.flag in files else _rows(source) for each in both]
     _check_lengths(settings, totals, files, source)
     check(settings, _known(settings, files, source), _sliceable(both, source))

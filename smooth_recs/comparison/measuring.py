@@ -12,7 +12,6 @@ from smooth_recs import gates, increases, measurement
 from smooth_recs.comparison.matching import Matched
 from smooth_recs.comparison.settings import Settings, named_as_flags
 from smooth_recs.comparison.sides import FREQUENCY, SLICE, Columns, Side
-from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.run import workdir
 
@@ -39,7 +38,6 @@ def measure(settings: Settings, a: Side, b: Side, matched: Matched, data: dict[s
     increase: dict[str, Any] = {metric: _increase(metric, columns) for metric in INCREASES}
     with named_as_flags():
         judged = gates.judge(settings.limits, _values(metrics, increase))
-    manifest = workdir.manifest(settings.config or Config(), "", {})
     return {
         "a": _origin(a),
         "b": _origin(b),
@@ -60,8 +58,8 @@ def measure(settings: Settings, a: Side, b: Side, matched: Matched, data: dict[s
             "multiplier": settings.multiplier or None,
             "evaluation": dataclasses.asdict(settings.evaluation) | {"slices": list(settings.evaluation.slices)},
         },
-        "versions": manifest["versions"],
-        "command": manifest["command"],
+        "versions": workdir.versions(),
+        "command": workdir.command(),
     }
 
 

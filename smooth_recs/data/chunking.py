@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs.data.files import compression
+from smooth_recs.data.tuning import untuned
 
 CHUNK_ROWS = 8192
 
@@ -34,7 +35,7 @@ def read_chunks(
         return batches.enumerate().map(lambda index, records: (records, number, left_out + 1 + index * CHUNK_ROWS))
 
     numbers = tf.range(file, file + len(names))
-    return tf.data.Dataset.from_tensor_slices((names, kinds, numbers, first)).flat_map(chunks)
+    return untuned(tf.data.Dataset.from_tensor_slices((names, kinds, numbers, first))).flat_map(chunks)
 
 
 def lines(first: Any, records: Any) -> Any:

@@ -14,6 +14,7 @@ from smooth_recs.data import arrow
 from smooth_recs.data.chunking import CHUNK_ROWS
 from smooth_recs.data.raw_rows import GOOD, assemble
 from smooth_recs.data.schema import Schema
+from smooth_recs.data.tuning import untuned
 from smooth_recs.errors import InputError
 
 _TENSOR_TYPES = {pa.binary(): tf.string, pa.int64(): tf.int64, pa.float64(): tf.float64}
@@ -45,7 +46,7 @@ class ParquetReader:
             tf.TensorSpec([None], tf.int64),
         )
         columns = tf.data.Dataset.from_generator(lambda: self._chunks(file, line), output_signature=signature)
-        return columns.map(self._assemble, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return untuned(columns).map(self._assemble, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
     def _spec(self, name: str) -> tuple[tf.TensorSpec, tf.TensorSpec]:
         shape = [None, self._multi_valued[name].max_values] if name in self._multi_valued else [None]

@@ -15,8 +15,6 @@ from typing import Literal
 
 from smooth_recs.errors import InputError
 
-RESERVED = ("label", "weight", "query_id", "timestamp")
-
 
 @dataclasses.dataclass(frozen=True)
 class Numeric:

@@ -17,6 +17,7 @@ from smooth_recs.data.readers import Reader
 from smooth_recs.data.source import Rows
 from smooth_recs.data.splits import Part
 from smooth_recs.data.survey import Survey
+from smooth_recs.data.tuning import untuned
 
 
 class SortedSource:
@@ -81,5 +82,5 @@ def _load(chunks: Any) -> Rows:
 
 def _chunks(rows: Rows, first: int, stop: int) -> Any:
     tensors = tf.nest.map_structure(tf.convert_to_tensor, rows)
-    starts = tf.data.Dataset.range(first, stop, CHUNK_ROWS)
+    starts = untuned(tf.data.Dataset.range(first, stop, CHUNK_ROWS))
     return starts.map(lambda start: tf.nest.map_structure(lambda tensor: tensor[start : start + CHUNK_ROWS], tensors))

@@ -27,6 +27,7 @@ from smooth_recs import config as config_lib
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.data.statistics import Statistics
+from smooth_recs.data.tuning import untuned
 
 DEFAULT_TRAIN_ROWS = 1_000_000
 DEFAULT_EVAL_ROWS = 100_000
@@ -107,7 +108,7 @@ class SyntheticSource:
             return tf.nest.map_structure(lambda column: column[first:last], encoded)
 
         chunks = tf.data.Dataset.range(start // size, -(-stop // size))
-        return chunks.map(rows, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return untuned(chunks).map(rows, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
 def _tables(log: config_lib.SyntheticLog, seed: int) -> Table:

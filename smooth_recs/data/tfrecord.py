@@ -92,18 +92,21 @@ def _column_kinds(files: Sequence[str], schema: Schema) -> dict[str, tf.DType]:
             return kinds
     lacking = next(name for name in schema.columns if name not in kinds)
     raise InputError(
-        f"data.path: the column {lacking!r} is in none of the first {_PEEK_RECORDS:,} records of {files[0]}"
+        f"data.path: the column {lacking!r} is in none of the first {_PEEK_RECORDS:,} records ({files[0]} is first)"
     )
 
 
 def _first_records(files: Sequence[str]) -> Any:
     """Those of the first records that are a tf.Example at all."""
-    datasets = (tf.data.TFRecordDataset(file, compression(file)).as_numpy_iterator() for file in files)
+    for record in itertools.islice(itertools.chain.from_iterable(map(_records, files)), _PEEK_RECORDS):
+        try:
+            yield tf.train.Example.FromString(record)
+        except Exception:  # protobuf's DecodeError: the survey counts it
+            continue
+
+
+def _records(file: str) -> Any:
     try:
-        for record in itertools.islice(itertools.chain.from_iterable(datasets), _PEEK_RECORDS):
-            try:
-                yield tf.train.Example.FromString(record)
-            except Exception:  # protobuf's DecodeError: the survey counts it
-                continue
+        yield from tf.data.TFRecordDataset(file, compression(file)).as_numpy_iterator()
     except tf.errors.DataLossError as error:
-        raise InputError(f"data.path: {files[0]} is no TFRecord file: {without_places(error)}") from error
+        raise InputError(f"data.path: {file} is no TFRecord file: {without_places(error)}") from error

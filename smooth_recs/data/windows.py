@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from smooth_recs.data.tuning import untuned
+
 
 class SiblingBatches(NamedTuple):
     """What a `SiblingModel` trains on in one step, and what it may predict before.
@@ -80,7 +82,7 @@ def shuffled(
     numbered = (_with_following(windows) if with_ahead else windows).enumerate(first_window + begun)
     # Two windows in the making: the next one is ready when a window ends, and memory stays at a few windows.
     made = numbered.map(permuted_with_ahead if with_ahead else permuted, num_parallel_calls=2, deterministic=True)
-    return made.rebatch(batch_size).prefetch(tf.data.AUTOTUNE)
+    return untuned(made.rebatch(batch_size).prefetch(tf.data.AUTOTUNE))
 
 
 class _Orders(NamedTuple):

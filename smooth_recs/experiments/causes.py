@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from smooth_recs.config import Config
-from smooth_recs.errors import InputError
+from smooth_recs.errors import Diverged, InputError
 from smooth_recs.experiments import over_seeds, variants
 from smooth_recs.experiments.cells import Cell, Folder
 from smooth_recs.experiments.sweeps import Variant
@@ -140,7 +140,9 @@ def _measured(plan: Plan, folder: Folder, cause: Cause, activation: str) -> dict
     """PD, and the mean losses, of an activation's pairs."""
     cells = [plan.cell(cause, activation, seed) for seed in plan.seeds]
     metrics = [folder.metrics(cell) for cell in cells]
-
+    for cell, each in zip(cells, metrics, strict=True):
+        if each.get("diverged"):
+            raise Diverged(f"{cell.label} diverged, so that causes cannot be compared: lower the learning rates")
     found = [each["pd"]["relative"] for each in metrics]
     return {
         "activation": plan.label(activation),

@@ -41,7 +41,8 @@ class CellProgress:
         """A line for a run that has ended."""
         done, every, left = self._state()
         difference = f"PD {metrics['pd']['relative']:.2%}" if metrics["pd"] else ""
-        line = ", ".join(filter(None, (label, difference, _left(left))))
+        diverged = "diverged" if metrics.get("diverged") else ""
+        line = ", ".join(filter(None, (label, difference, diverged, _left(left))))
         with tqdm.tqdm.external_write_mode(sys.stdout):
             print(f"{done} of {every}  {line}", flush=True)
 

@@ -41,6 +41,7 @@ from smooth_recs.run import workdir as workdirs
 
 PROGRAM = ("-m", "smooth_recs.bin.train")
 REFERENCE = "@"
+_DIVERGED = 4  # the status with which that program ends where a training diverged: it is finished, and in the results
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,7 +194,7 @@ class Folder:
             process.terminate()
             process.wait()
             raise
-        if process.returncode or not self.is_finished(cell):
+        if process.returncode not in (0, _DIVERGED) or not self.is_finished(cell):
             raise self._failure(cell, process.returncode)
         progress.say(cell.label, self.metrics(cell))
 

@@ -33,6 +33,7 @@ TARGETS = ("square root of PD", "log(PD + 0.001)", "difference of log-odds")
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 MOST_ROWS = 50_000
 FEWEST_ROWS = 500
+FEWEST_REQUESTS = 100  # half of them fit, a fifth of these choose: none of the parts is empty
 _KNOTS = 16
 _BLOCK = 4096
 
@@ -82,8 +83,8 @@ def pd_estimate(model: Any, holdout: Any, columns: Mapping[str, Any]) -> dict[st
       columns: of the same rows in the same order: `prediction` [n, R], and `query_id` [n] where the data have one.
 
     Returns:
-      The `pd_estimate` of metrics.json; None where there is nothing to estimate: fewer than two siblings or 500 rows,
-      or siblings that predict the same.
+      The `pd_estimate` of metrics.json; None where there is nothing to estimate: fewer than two siblings, 500 rows or
+      100 requests, or siblings that predict the same.
 
     ```python
     pd_estimate(siblings.replicas[0], source.holdout(), columns)["rank_correlation"]["units"]["value"]
@@ -92,6 +93,8 @@ def pd_estimate(model: Any, holdout: Any, columns: Mapping[str, Any]) -> dict[st
     if columns["prediction"].shape[1] < 2 or len(columns["prediction"]) < FEWEST_ROWS:
         return None
     examples = observe(model, holdout, columns)
+    if examples.request.max() < FEWEST_REQUESTS:
+        return None
     fitting, testing = halves(examples.request)
     if not np.ptp(examples.pd[fitting]) or not np.ptp(examples.pd[testing]):
         return None

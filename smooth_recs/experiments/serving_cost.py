@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ _CALLS = {1: 10, 1000: 2}  # of a model in a round
 Rows = Mapping[str, Any]
 
 
-def measure(exports: Mapping[str, str], rows: Rows) -> dict[str, dict[str, dict[str, float]]]:
+def measure(exports: Mapping[str, str], rows: Mapping[str, Rows]) -> dict[str, dict[str, dict[str, float]]]:
     """Milliseconds of a call, by the exports' names and the number of rows.
 
     Every round calls each export in turn, each time beginning with another one. The clock is around the signature as
@@ -30,22 +29,24 @@ def measure(exports: Mapping[str, str], rows: Rows) -> dict[str, dict[str, dict[
 
     Args:
       exports: folders of SavedModels by name.
-      rows: raw features by name, tensors of at least 1,000 rows, or fewer where there are no more.
+      rows: for each of them raw features by name, tensors of at least 1,000 rows, or fewer where there are no more.
 
     Returns:
       For each name and number of rows, as a text, `median`, and `low` and `high`, between which nine tenths of the
       calls took.
 
     ```python
-    measure({"relu": "runs/relu/export/replica_0/1"}, serving_cost.some_rows(config.data, "runs/cache"))["relu"]["1"]
+    rows = serving_cost.some_rows(config.data, "runs/cache")
+    measure({"relu": "runs/relu/export/replica_0/1"}, {"relu": rows})["relu"]["1"]
     ```
     """
     models = [SavedModel(name, path) for name, path in exports.items()]
+    given = [rows[name] for name in exports]
     took: list[dict[int, list[float]]] = [{batch: [] for batch in BATCHES} for _ in models]
     for turn in range(_ROUNDS + 1):
         for batch in BATCHES:
             for k in _from(turn, len(models)):
-                seconds = [_call(models[k], rows, batch, turn + call) for call in range(_CALLS[batch])]
+                seconds = [_call(models[k], given[k], batch, turn + call) for call in range(_CALLS[batch])]
                 if turn:  # the first one traces, and fills caches
                     took[k][batch] += seconds
     for model in models:
@@ -58,7 +59,7 @@ def measure(exports: Mapping[str, str], rows: Rows) -> dict[str, dict[str, dict[
 
 def some_rows(data: Data, cache: str) -> Rows:
     """The first held-out rows, raw, as many as the largest batch has."""
-    source = open_source(dataclasses.replace(data, shuffle_window=1), cache)
+    source = open_source(data, cache)
     rows: Rows = next(iter(source.holdout(raw=True).rebatch(max(BATCHES))))["raw"]
     return rows
 

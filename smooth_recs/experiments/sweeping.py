@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from smooth_recs.config import Data
@@ -93,7 +93,7 @@ def _costs(grid: Grid, cache: str) -> Sequence[Cost]:
     costs = []
     for variant in grid.variants:
         config = grid.cell(variant, grid.seeds[0]).config
-        data = dataclasses.replace(config.data, shuffle_window=1)  # the order of the rows costs nothing
+        data = _in_any_order(config.data)
         if all(data != other for other, _ in encoders):
             encoders.append((data, open_source(data, cache).encoder))
         costs.append(cost(config, next(encoder for other, encoder in encoders if other == data)))
@@ -114,13 +114,24 @@ def _serving(grid: Grid, folder: Folder, workdir: str) -> sweep_results.Serving:
         }
         if set(exports) - set(found):
             print(f"serving  {len(exports)} exports of seed {seed} take turns", flush=True)
-            found |= serving_cost.measure(exports, _rows(cells[0], folder))
+            found |= serving_cost.measure(exports, _rows(cells, folder))
             workdirs.write_json(path, found)
     return found
 
 
-def _rows(cell: Cell, folder: Folder) -> serving_cost.Rows:
-    return serving_cost.some_rows(cell.config.data, os.path.join(folder.workdir(cell), "cache"))
+def _rows(cells: Sequence[Cell], folder: Folder) -> Mapping[str, serving_cost.Rows]:
+    """Raw rows for every cell, read once for those of the same data."""
+    read: list[tuple[Data, serving_cost.Rows]] = []
+    for cell in cells:
+        data = _in_any_order(cell.config.data)
+        if all(data != other for other, _ in read):
+            read.append((data, serving_cost.some_rows(data, os.path.join(folder.workdir(cell), "cache"))))
+    return {cell.key: next(r for d, r in read if d == _in_any_order(cell.config.data)) for cell in cells}
+
+
+def _in_any_order(data: Data) -> Data:
+    """The same rows; their order costs nothing."""
+    return dataclasses.replace(data, shuffle_window=1)
 
 
 @contextlib.contextmanager

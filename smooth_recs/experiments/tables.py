@@ -23,7 +23,6 @@ REPLICA_METRICS = {
 _INTERVALS = {
     "PD, 95% interval": "with other held-out requests",
     "PD, 95% interval over replicas": "with other replicas of the run",
-    "PD, 95% interval over seeds": "with other training runs",
 }
 _HISTORY_METRICS: Mapping[str, tuple[str, Format]] = {
     "pd": ("PD", percent),
@@ -48,7 +47,6 @@ def overview(runs: Sequence[Run]) -> Table:
         "Prediction difference (PD)": _compared([run.pd.get("relative") for run in runs], percent, _relative_change),
         "PD, 95% interval": _beside([interval(run.pd.get("interval")) for run in runs]),
         "PD, 95% interval over replicas": _beside([interval(run.pd.get("interval_over_replicas")) for run in runs]),
-        "PD, 95% interval over seeds": _beside([interval(run.pd.get("interval_over_seeds")) for run in runs]),
         "PD with means matched": _compared(
             [run.pd.get("after_matching_means") for run in runs], percent, _relative_change
         ),

@@ -31,7 +31,7 @@ def sentences(runs: Sequence[Run]) -> list[str]:
         found = [*_disagreement(runs[0]), *_accuracy(runs[0])]
     else:
         found = [" ".join([*_pd_against(runs[0], run), *_accuracy_against(runs[0], run)]) for run in runs[1:]]
-    return found + [_over_seeds(run) for run in runs if run.pd.get("interval_over_seeds")]
+    return found
 
 
 def where(runs: Sequence[Run]) -> list[str]:
@@ -143,13 +143,6 @@ def _accuracy_against(baseline: Run, run: Run) -> list[str]:
     if min(len(baseline.replicas), len(run.replicas)) > 1:
         text += f"; replicas of one and the same run differ by up to {decimal(max(spreads))}"
     return [text + "."]
-
-
-def _over_seeds(run: Run) -> str:
-    low, high = run.pd["interval_over_seeds"]
-    return (
-        f"Over training runs with seeds of their own, the PD of {run.label} is {percent(low)} to {percent(high)} (95%)."
-    )
 
 
 def _of(run: Run, runs: Sequence[Run]) -> str:

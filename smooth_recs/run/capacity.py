@@ -101,14 +101,14 @@ def capacity(config: config_lib.Config, encoder: Encoder, *, devices: int = 1, s
     """
     from_config.check(config.model, encoder)
     ensemble = config.ensemble
-    older_copy = int(ensemble.stale_steps > 0)
+    copies = (ensemble.stale_steps > 0) + (config.train.patience > 0)  # older weights, the best ones
     tables = ensemble.components if ensemble.tables == "separate" else 1
     return Capacity(
         replicas=config.siblings.replicas,
         table_rows=sum(encoder.table_rows(feature) for feature in encoder.schema.categorical),
         cost=cost_lib.cost(config, encoder),
-        table_slots=1 + older_copy,
-        dense_slots=DENSE_SLOTS[config.train.dense_optimizer] + older_copy + (config.train.anchor > 0),
+        table_slots=1 + copies,
+        dense_slots=DENSE_SLOTS[config.train.dense_optimizer] + copies + (config.train.anchor > 0),
         counted_tables=tables if config.model.admission else 0,
         batch_size=config.train.batch_size,
         devices=devices,

@@ -81,8 +81,15 @@ def collect(model: Any, source: Source, evaluation: config.Evaluation) -> HeldOu
 
 
 def metrics(held_out: HeldOut, source: Source, evaluation: config.Evaluation) -> dict[str, Any]:
-    """Accuracy of every replica, PD between them, as a whole and by slices: most of `metrics.json`."""
-    return measurement.metrics(
+    """Accuracy of every replica, PD between them, as a whole and by slices: most of `metrics.json`.
+
+    Where replicas `diverged`, which this names, nothing is measured but accuracies of the others.
+    """
+    prediction = held_out.columns["prediction"]
+    diverged = [k for k, column in enumerate(prediction.T) if not np.isfinite(column).all()]
+    if diverged:
+        return measurement.of_diverged(held_out.columns, diverged)
+    return {"diverged": []} | measurement.metrics(
         held_out.columns,
         evaluation=evaluation,
         slice_columns={name: held_out.raw[name] for name in evaluation.slices if name in held_out.raw},

@@ -16,6 +16,8 @@ from smooth_recs.run import workdir as workdirs
 from smooth_recs.run.fitting import Fitted
 from smooth_recs.serving import companions, export
 
+_LARGEST = 1e18  # its square still is a number of float32
+
 keras_generation.require_legacy("training (TensorFlow Recommenders)")
 
 
@@ -48,11 +50,15 @@ def _measured(config: Config, source: Source, siblings: SiblingModel) -> dict[st
     if config.train.patience:
         chose = held_out.whole_requests(monitoring.measured_rows(config))
         held_out, rows = held_out.without_first(chose), rows.rebatch(chose).skip(1)
-    first, estimated = siblings.replicas[0], config.evaluation.estimate
+    measured = evaluation.metrics(held_out, source, config.evaluation)
+    first = siblings.replicas[0]
+    layers = _pre_activations(first, source)
+    in_range = not measured["diverged"] and all(layer["pre_activation_rms"] < _LARGEST for layer in layers)
+    estimated = config.evaluation.estimate and in_range
     return {
-        **evaluation.metrics(held_out, source, config.evaluation),
+        **measured,
         "pd_estimate": estimate.pd_estimate(first, rows, held_out.columns) if estimated else None,
-        "layers": _pre_activations(first, source),
+        "layers": layers,
     }
 
 
@@ -82,11 +88,16 @@ def _pre_activations(model: Any, source: Source) -> list[dict[str, Any]]:
 def _exported(
     config: Config, workdir: str, source: Source, siblings: SiblingModel, metrics: dict[str, Any]
 ) -> list[str]:
-    """Each sibling as the next version of its own, with what belongs to it; the paths within the workdir."""
+    """Each sibling as the next version of its own, with what belongs to it, but for those that have diverged.
+
+    Returns the paths within the workdir.
+    """
     manifest = workdirs.read_json(os.path.join(workdir, "manifest.json"))
     of_replica = companions.all_of_run(source, workdirs.Finished(config.to_dict(), manifest, metrics))
     paths = []
     for k, replica in enumerate(siblings.replicas):
+        if k in metrics["diverged"]:
+            continue
         base = os.path.join(workdir, "export", f"replica_{k}")
         path = export.save(replica, source.encoder, base, of_replica(replica, k))
         paths.append(os.path.relpath(path, workdir))

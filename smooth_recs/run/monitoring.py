@@ -8,8 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import activations
-from smooth_recs.callbacks import KeepBest, PredictionDifference, ProgressiveValidation
+from smooth_recs.callbacks import KeepBest, LearnedActivations, PredictionDifference, ProgressiveValidation
 from smooth_recs.config import Config
 from smooth_recs.run import workdir as workdirs
 
@@ -76,7 +75,7 @@ def callbacks(
     """
     every = _every(config, steps)
     watching: list[Any] = [
-        activations.LearnedActivations(log_dir),
+        LearnedActivations(log_dir),
         tf.keras.callbacks.TensorBoard(log_dir, write_graph=False),
         tf.keras.callbacks.ProgbarLogger("steps", stateful_metrics=SHOWN),
     ]

@@ -11,6 +11,7 @@ from smooth_recs.callbacks.checkpoints import newest_first
 from smooth_recs.data import encoder_file, files
 from smooth_recs.errors import InputError
 from smooth_recs.run import workdir as workdirs
+from smooth_recs.serving import versions
 
 NAME = "teachers.json"
 FIELD = "distillation.teachers"
@@ -83,20 +84,17 @@ def _check_unchanged(teacher: TeacherFiles) -> None:
 def _exports(path: str) -> tuple[str, ...]:
     if os.path.exists(os.path.join(path, "config.json")):
         exports = tuple(_finished(path).metrics.get("exports", ()))
-        lost = [export for export in exports if not _is_export(os.path.join(path, export))]
+        lost = [export for export in exports if not versions.is_export(os.path.join(path, export))]
         if lost or not exports:
             missing = ", ".join(lost) or "one"
             raise InputError(f"{FIELD}: the run in {path} must still have its exports, got no {missing}")
         return exports
-    if _is_export(path):
-        return (".",)
-    names = os.listdir(path) if os.path.isdir(path) else []
-    versions = sorted((n for n in names if n.isdigit() and _is_export(os.path.join(path, n))), key=int)
-    if not versions:
+    newest = versions.newest(path)
+    if newest is None:
         raise InputError(
             f"{FIELD} must be exports, folders of an export's versions or workdirs of finished runs, got {path!r}"
         )
-    return (versions[-1],)
+    return (os.path.relpath(newest, path),)
 
 
 def _checkpoint(path: str) -> tuple[str, ...]:
@@ -118,10 +116,6 @@ def _finished(path: str) -> workdirs.Finished:
         raise InputError(f"{FIELD}: {error}") from error
 
 
-def _is_export(path: str) -> bool:
-    return os.path.exists(os.path.join(path, "saved_model.pb"))
-
-
 def _with_fingerprint(path: str, models: Sequence[str]) -> TeacherFiles:
     contents = [file for model in models for file in _contents(path, model)]
     return TeacherFiles(path, tuple(models), files.fingerprint(contents, tuple(models)))
@@ -130,9 +124,9 @@ def _with_fingerprint(path: str, models: Sequence[str]) -> TeacherFiles:
 def _contents(path: str, model: str) -> list[str]:
     """The files of an export, or of a checkpoint and what tells how to read it."""
     place = os.path.normpath(os.path.join(path, model))
-    if _is_export(place):
+    if versions.is_export(place):
         inside = [os.path.join(folder, name) for folder, _, names in os.walk(place) for name in names]
-        return [os.path.join(place, "saved_model.pb"), *sorted(f for f in inside if os.path.dirname(f) != place)]
+        return [os.path.join(place, versions.SAVED_MODEL), *sorted(f for f in inside if os.path.dirname(f) != place)]
     folder, name = os.path.split(place)
     parts = [os.path.join(folder, part) for part in sorted(os.listdir(folder)) if part.startswith(f"{name}.")]
     beside = [os.path.join(path, name) for name in _BESIDE]

@@ -97,7 +97,7 @@ def open_run(config: Config, workdir: str) -> dict[str, Any] | None:
         path = os.path.join(workdir, "config.json")
         # A field that an earlier version did not have has its default.
         begun = Config.from_dict(read_json(path)).to_dict() if os.path.exists(path) else config.to_dict()
-        for field, there, here in _differences(begun, config.to_dict()):
+        for field, there, here in _differences(_as_json(begun), _as_json(config.to_dict())):
             raise InputError(
                 f"workdir {workdir} holds a run with {field}={there!r}, this one has {here!r}: take another workdir"
             )
@@ -133,6 +133,11 @@ def claim(config: Config, workdir: str, manifest: Mapping[str, Any], earlier: Co
             shutil.rmtree(left, ignore_errors=True)
     write_json(path, manifest)
     write_json(os.path.join(workdir, "config.json"), config.to_dict())
+
+
+def _as_json(content: Any) -> Any:
+    """As it comes back from a file: a tuple inside a dictionary is a list there."""
+    return json.loads(json.dumps(content))
 
 
 def _differences(one: Any, other: Any, field: str = "config") -> Iterator[tuple[str, Any, Any]]:

@@ -91,13 +91,6 @@ def _unit(z: Any, limit: Any) -> Any:
     return y if limit is None else tf.minimum(y, limit)
 
 
-def _risen(x: Any, bound: Any) -> Any:
-    """(m - 1/2)^2 + g of the comment above."""
-    g = tf.nn.relu(x)
-    g = g if bound is None else tf.minimum(g, bound)
-    return tf.math.squared_difference(tf.minimum(g, 0.5), 0.5) + g
-
-
 def _rise(activation: Any) -> _Rise | None:
     """None for an activation of another form."""
     if activation is activations.smelu:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from smooth_recs import activations
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.models.ranker import Features, Ranker
-from smooth_recs.serving import folding, signatures
+from smooth_recs.serving import folding, signatures, versions
 
 
 class ServingModule(tf.Module):
@@ -55,8 +55,7 @@ def save(model: Any, encoder: Encoder, base: str, complete: Callable[[str], None
       The path of the export.
     """
     os.makedirs(base, exist_ok=True)
-    versions = [int(name) for name in os.listdir(base) if name.isdigit()]
-    target = os.path.join(base, str(max(versions, default=0) + 1))
+    target = versions.following(base)
     beside = tempfile.mkdtemp(prefix=".writing-", dir=base)
     try:
         deployed = getattr(model, "deployed_model", lambda: model)()

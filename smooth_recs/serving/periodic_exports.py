@@ -12,13 +12,15 @@ from smooth_recs.callbacks.periodic import Periodic
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.errors import InputError
 from smooth_recs.serving import export
+from smooth_recs.serving.versions import versions
 
 
 class PeriodicExports(Periodic):
     """Exports every sibling each so many steps, as the next version under `base/replica_K`, and keeps the newest ones.
 
     Versions of the same number are of the same step. Where a process was killed between one sibling's export and the
-    next one's, the beginning of the next `fit` takes back those that lack a counterpart.
+    next one's, the beginning of the next `fit` takes back those that lack a counterpart: the newest of a sibling, if it
+    is one above another sibling's.
 
     Args:
       encoder: maps raw features to encoded ones.
@@ -55,13 +57,10 @@ class PeriodicExports(Periodic):
         if getattr(self.model, "_cluster_coordinator", None) is not None:
             raise InputError("train.export_steps must be 0 under parameter_server, which exports at the end only")
         super().on_train_begin(logs)
-        folders = self._folders()
-        common = set.intersection(*(set(versions(folder)) for folder in folders))
-        newest = max(common, default=0)
-        for folder in folders:
-            for version in versions(folder):
-                if version > newest:
-                    _remove(folder, version)
+        newest = {folder: max(versions(folder), default=0) for folder in self._folders()}
+        for folder, version in newest.items():
+            if version == 1 + min(newest.values()):
+                _remove(folder, version)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Nothing: an epoch may end at any step."""
@@ -79,11 +78,6 @@ class PeriodicExports(Periodic):
 
     def _folders(self) -> Sequence[str]:
         return [os.path.join(self._base, f"replica_{k}") for k in range(len(self.model.replicas))]
-
-
-def versions(folder: str) -> list[int]:
-    """Of the exports in a folder, oldest first; none where there is no folder."""
-    return sorted(int(name) for name in (os.listdir(folder) if os.path.isdir(folder) else ()) if name.isdigit())
 
 
 def _remove(folder: str, version: int) -> None:

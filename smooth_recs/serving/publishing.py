@@ -18,7 +18,7 @@ from smooth_recs.errors import GateNotMet, InputError
 from smooth_recs.gates import Gate, Limits
 from smooth_recs.run import trained, workdir
 from smooth_recs.run.trained import Trained
-from smooth_recs.serving import checks, companions, export, model_card, periodic_exports, raw_batches, warm_up
+from smooth_recs.serving import checks, companions, export, model_card, raw_batches, versions, warm_up
 from smooth_recs.serving.checks import Passed
 
 
@@ -100,7 +100,7 @@ def publish(release: Release) -> Published:
         }
         found = workdir.read_finished(release.workdir)
         model_card.write(path, model_card.build(found, model, release.replica, comparisons, passed))
-        target = os.path.join(release.output, str(max(periodic_exports.versions(release.output), default=0) + 1))
+        target = versions.following(release.output)
         os.rename(path, target)
     return Published(target, passed, comparisons)
 
@@ -124,7 +124,7 @@ def _compared(flag: str, side: str, path: str, limits: Limits, run: Trained, fol
         limits=limits,
     )
     both = [artifacts.identify(flag, side), artifacts.identify("--output", path)]
-    a, b, data = gathering.gather(settings, both, Shard())
+    a, b, data = gathering.gather(settings, both, Shard(), run.source)
     comparison = measuring.measure(settings, a, b, match(a, b), data)
     failure = gates.failure([Gate(each["name"], each["limit"], each["value"]) for each in comparison["gates"]])
     if failure:

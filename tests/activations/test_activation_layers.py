@@ -219,40 +219,6 @@ def test_frozen_is_undone_after_an_error() -> None:
     assert not any(layer._constants for layer in act.find(model))
 
 
-@pytest.mark.parametrize("per", ["layer", "unit"])
-def test_training_is_logged_to_tensorboard(tmp_path: Path, per: str) -> None:
-    layers = [
-        act.GSmeLU(t=-0.1, learn=("alpha", "t"), per=per),
-        act.RESCU(KNOTS, SLOPES, learn="knots", per=per),
-        act.SmeLU(),
-    ]
-    model = tf.keras.Sequential([tf.keras.Input([4]), *layers])
-    model.compile(tf.keras.optimizers.SGD(0.01), "mse")
-    model.fit(X, X, epochs=2, batch_size=8, verbose=0, callbacks=[act.LearnedActivations(str(tmp_path), every=3)])
-    found: dict[str, list[tuple[int, float]]] = {}
-    for path in tmp_path.glob("events*"):
-        for event in tf.compat.v1.train.summary_iterator(str(path)):
-            for value in event.summary.value:
-                number = float(tf.make_ndarray(value.tensor))
-                found.setdefault(value.tag, []).append((event.step, number))
-    names = [f"activations/{layers[0].name}/{name}" for name in ("alpha", "t")]
-    names += [f"activations/{layers[1].name}/knots_{i}" for i in range(3)]
-    statistics = [""] if per == "layer" else ["/minimum", "/mean", "/maximum"]
-    assert set(found) == {name + statistic for name in names for statistic in statistics}
-    for points in found.values():
-        assert [step for step, _ in points] == [0, 3, 6, 8, 8, 11, 14, 16]
-    alphas = found[names[0] + statistics[0]]
-    assert alphas[0][1] == pytest.approx(1.0)
-    assert alphas[-1][1] == pytest.approx(np.min(layers[0].current()["alpha"]), rel=1e-6)
-
-
-def test_nothing_to_log_before_a_layer_is_built(tmp_path: Path) -> None:
-    model = tf.keras.Sequential([act.SmeLU(learn="beta")])
-    model.compile("sgd", "mse")
-    model.fit(X, X, verbose=0, callbacks=[act.LearnedActivations(str(tmp_path))])
-    assert list(tmp_path.glob("events*"))
-
-
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_mixed_precision(policy: str, jit_compile: bool) -> None:

@@ -188,6 +188,7 @@ command.run(lambda: print(config.value))
         (
             [
                 "seed=7",
+                "data.source=criteo",
                 "data.path=a,b*.csv",
                 "data.features=price,item",
                 "data.delimiter=\t",
@@ -196,7 +197,11 @@ command.run(lambda: print(config.value))
             Config(
                 seed=7,
                 data=Data(
-                    path="a,b*.csv", features=("price", "item"), delimiter="\t", synthetic=SyntheticLog(users=10)
+                    source="criteo",
+                    path="a,b*.csv",
+                    features=("price", "item"),
+                    delimiter="\t",
+                    synthetic=SyntheticLog(users=10),
                 ),
             ),
         ),

@@ -231,7 +231,7 @@ def test_a_keras_2_folder_needs_no_keras(keras_folder):
     if not (keras_folder / "saved").exists():
         pytest.skip("Keras 3 has no such folders")
     artifact = artifacts.identify("--b", str(keras_folder / "saved"))
-    assert artifact.kind == "keras"
+    assert artifact.kind == "export"
     expected = np.load(keras_folder / "list.npy")[:, 0]
     np.testing.assert_allclose(predicted(SavedModel(*artifact[:2])), expected, atol=1e-6)
 

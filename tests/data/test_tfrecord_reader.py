@@ -125,7 +125,7 @@ def test_reading_can_start_at_any_chunk(tmp_path, small_chunks):
 
 def test_a_column_in_no_record_is_refused(tmp_path):
     path = write(tmp_path / "log", GARBAGE, example(price=None))
-    with pytest.raises(InputError, match=r"the column 'price' is in none of the first 1,000 records of .*log"):
+    with pytest.raises(InputError, match=r"'price' is in none of the first 1,000 records \(.*log is first\)"):
         TFRecordReader([path], SCHEMA)
 
 

@@ -128,3 +128,8 @@ def test_predictions_of_0_and_1_are_no_trouble(model):
 )
 def test_none_where_there_is_nothing_to_estimate(model, prediction):
     assert estimate.pd_estimate(model, holdout(), {"prediction": prediction}) is None
+
+
+def test_none_for_few_requests(model):
+    columns = {"prediction": RNG.uniform(size=[ROWS, 2]), "query_id": np.arange(ROWS) % 50}
+    assert estimate.pd_estimate(model, holdout(), columns) is None

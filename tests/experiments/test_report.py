@@ -443,12 +443,6 @@ def test_pd_of_zero_has_no_relative_change(tmp_path: Path) -> None:
     assert "that of ReLU 0% (0% to 0%). The two intervals do not overlap." in page.prose
 
 
-def test_interval_over_seeds_is_told_apart(tmp_path: Path) -> None:
-    page = page_of(tmp_path, relu(tmp_path, interval_over_seeds=[0.11, 0.16]), workdir(tmp_path / "smelu"))
-    assert "Over training runs with seeds of their own, the PD of ReLU is 11.0% to 16.0% (95%)." in page.prose
-    assert page.table("PD, 95% interval over seeds")["PD, 95% interval over seeds"] == [[0.11, 0.16], [], []]
-
-
 def test_runs_measured_on_other_rows_are_said_to_be(tmp_path: Path) -> None:
     """Best weights that are chosen on the first held-out rows leave those out of what is measured."""
     counted = [workdir(tmp_path / str(rows), metrics={**METRICS, "eval_examples": rows}) for rows in (1000, 1500)]

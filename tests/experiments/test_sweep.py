@@ -191,7 +191,8 @@ def export(path, work):
 def test_exports_take_turns_and_the_slower_one_takes_longer(tmp_path, monkeypatch):
     monkeypatch.setattr(serving_cost, "_ROUNDS", 8)
     exports = {name: export(tmp_path / name, work) for name, work in (("quick", 0), ("slow", 100))}
-    found = serving_cost.measure(exports, {"x": tf.random.stateless_uniform([1000], (1, 2)), "unused": tf.zeros(1000)})
+    x = tf.random.stateless_uniform([1000], (1, 2))
+    found = serving_cost.measure(exports, {"quick": {"x": x, "unused": tf.zeros(1000)}, "slow": {"x": x}})
     assert set(found) == {"quick", "slow"}
     for times in (*found["quick"].values(), *found["slow"].values()):
         assert 0 < times["low"] <= times["median"] <= times["high"]
@@ -215,7 +216,7 @@ def test_exports_are_timed_once_a_seed_and_are_in_the_results(tmp_path, monkeypa
         (tmp_path / "cells" / cell.key / "export").mkdir(parents=True)
     found = written(two, tmp_path, exports=["export"])
     keys = [[grid.cell(variant, seed).key for variant in two.variants] for seed in two.seeds]
-    assert timed == [(keys[0], 10), (keys[1], 10)]
+    assert timed == [(of_seed, dict.fromkeys(of_seed, 10)) for of_seed in keys]
     assert of(found, "smelu:0.1")["measures"]["serving_ms_1"]["of_seeds"] == [0.5, 1.0]
     assert of(found, "smelu:0.1")["measures"]["serving_ms_1000"]["value"] == 2.0
     assert sweeping.write(two, grid, Folder(str(tmp_path)), str(tmp_path)) == found

@@ -56,6 +56,13 @@ def test_admission_counts_two_integers_a_row():
     assert with_counts.table_bytes == capacity.capacity(run(), ENCODER).table_bytes + 2 * 150 * 8
 
 
+def test_patience_keeps_the_best_weights_beside_the_last():
+    settings, patient = run(), dataclasses.replace(run(), train=config.Train(patience=2))
+    plain, counted = (capacity.capacity(each, ENCODER) for each in (settings, patient))
+    assert counted.table_bytes - plain.table_bytes == 2 * 750 * 4  # two siblings' tables once more
+    assert counted.dense_bytes - plain.dense_bytes == 2 * plain.cost.dense_parameters * 4
+
+
 def test_one_device_sends_nothing():
     assert capacity.capacity(run(), ENCODER).network_bytes == 0
 

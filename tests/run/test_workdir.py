@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from smooth_recs.config import Config, Train
+from smooth_recs.config import Config, Model, Train
 from smooth_recs.errors import InputError
 from smooth_recs.run import workdir
 from smooth_recs.whole_file import whole_file
@@ -80,6 +80,16 @@ def test_a_run_that_began_on_other_data_is_not_continued(tmp_path: Path) -> None
     with pytest.raises(InputError, match="began on other data: their fingerprint was one, now it is two"):
         workdir.claim(Config(), str(tmp_path), {"data": {"fingerprint": "two"}})
     assert json.loads((tmp_path / "manifest.json").read_text())["data"]["fingerprint"] == "one"
+
+
+def test_a_tuple_inside_a_dictionary_is_a_list_in_the_file(tmp_path: Path) -> None:
+    def of(knots: tuple[float, ...]) -> Config:
+        return Config(model=Model(activation={"class_name": "RESCU", "config": {"knots": knots, "slopes": (0, 1, 2)}}))
+
+    workdir.write_json(str(tmp_path / "config.json"), of((-1.0, 1.0)).to_dict())
+    assert workdir.open_run(of((-1.0, 1.0)), str(tmp_path)) is None
+    with pytest.raises(InputError, match=r"knots=\[-1\.0, 1\.0\], this one has \[-1\.0, 2\.0\]"):
+        workdir.open_run(of((-1.0, 2.0)), str(tmp_path))
 
 
 def test_a_workdir_of_an_earlier_version_is_still_this_run(tmp_path: Path) -> None:

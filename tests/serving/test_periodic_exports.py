@@ -15,7 +15,8 @@ from smooth_recs import config
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.schema import Categorical, Schema
 from smooth_recs.models import SiblingModel, from_config
-from smooth_recs.serving.periodic_exports import PeriodicExports, versions
+from smooth_recs.serving.periodic_exports import PeriodicExports
+from smooth_recs.serving.versions import versions
 
 ENCODER = Encoder(Schema((Categorical("user", "identity", 10, "int64"),)))
 MODEL = config.Model(hidden_units=(4,), embedding_dim=2)
@@ -85,6 +86,15 @@ def test_an_interrupted_set_is_taken_back(tmp_path: Path) -> None:
     assert not np.array_equal(first, served(tmp_path / "replica_0", 2))
     assert not np.array_equal(first, second)
     np.testing.assert_allclose(second, siblings(ENCODER(RAW)).numpy()[:, 0], rtol=1e-5)
+
+
+def test_what_somebody_took_away_takes_nothing_with_it(tmp_path: Path) -> None:
+    siblings = made()
+    exports = PeriodicExports(ENCODER, str(tmp_path), every=5, keep=3)
+    siblings.fit(DATA, verbose=0, callbacks=[exports])
+    shutil.rmtree(tmp_path / "replica_1")
+    siblings.fit(DATA.take(1), verbose=0, callbacks=[exports])
+    assert versions(str(tmp_path / "replica_0")) == [1, 2]
 
 
 def test_exports_go_on_where_a_resumed_run_does(tmp_path: Path) -> None:
