@@ -62,7 +62,7 @@ setuptools.setup(
     packages=setuptools.find_packages(include=["smooth_recs", "smooth_recs.*"]),
     package_data={
         "smooth_recs": ["py.typed"],
-        "smooth_recs.experiments": ["*.css", "*.j2"],
+        "smooth_recs.reports": ["templates/*"],
         "smooth_recs.serving": ["*.j2"],
     },
     options={"build": {"build_base": "dist/build"}},  # "build" is "BUILD" on some file systems

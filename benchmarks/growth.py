@@ -93,8 +93,9 @@ def draw(rows: Sequence[Mapping[str, Any]], path: str) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
-    from smooth_recs.experiments import chart_style
+    from smooth_recs.reports import chart_style
 
+    short = EngFormatter(sep="")
     curves = list(dict.fromkeys(row["varied"] for row in rows))
     figure = Figure(figsize=(2.6 * len(curves), 4.6), layout="constrained")
     axes = figure.subplots(2, len(curves), sharey="row", squeeze=False)
@@ -108,15 +109,16 @@ def draw(rows: Sequence[Mapping[str, Any]], path: str) -> None:
         speed.set_title(curve)
         for axis in (speed, memory):
             axis.set_xscale("log")
-            axis.set_xticks(values)
-            axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+            axis.set_xticks(values, [f"{value:,}" if value < 1e4 else short(value) for value in values])
             axis.minorticks_off()
-            axis.set_ylim(bottom=0)
             axis.grid(axis="y", color=chart_style.LINE)
     axes[0][0].set_ylabel("examples a second")
     axes[0][0].yaxis.set_major_formatter(EngFormatter(sep=""))
     axes[1][0].set_ylabel("memory, GiB")
-    axes[1][0].legend(frameon=False)
+    axes[1][0].legend(frameon=False, loc="upper left")
+    for row, of in zip(axes, ("examples_per_second", "peak_memory_mib"), strict=True):
+        most = max(point[of] for point in rows) / (1024 if of == "peak_memory_mib" else 1)
+        row[0].set_ylim(0, 1.1 * most)
     figure.savefig(path, dpi=120)
 
 

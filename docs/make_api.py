@@ -83,7 +83,7 @@ PUBLIC: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Experiments": {
         "experiments.sweeps": ("Sweep", "Variant", "activation", "config_of"),
-        "experiments.choosing": ("run", "Way"),
+        "experiments.sweeps.choosing": ("run", "Way"),
         "experiments.cells": ("Folder", "Cell"),
         "experiments.landscape.looking": ("at_runs", "at_exports"),
         "experiments.landscape.plan": ("Plan",),

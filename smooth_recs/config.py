@@ -119,6 +119,8 @@ class Model:
       dropout: rate after every hidden layer.
       l2: L2 penalty on the kernels of the hidden layers.
       linear: adds a linear (wide) part over the features.
+      precision: `float32`, or `bfloat16` for products of matrices and activations in the stacks; weights, their norms,
+        embeddings and logits are in float32 all the same.
     """
 
     activation: Activation = "smelu"
@@ -134,6 +136,7 @@ class Model:
     dropout: float = 0.0
     l2: float = 0.0
     linear: bool = False
+    precision: str = "float32"
 
 
 @dataclasses.dataclass

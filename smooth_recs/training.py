@@ -18,9 +18,9 @@ from smooth_recs.data.following import FollowedSource
 from smooth_recs.data.presets import open_source
 from smooth_recs.data.source import Source
 from smooth_recs.errors import Diverged
-from smooth_recs.experiments import report
 from smooth_recs.models import cost, from_config
 from smooth_recs.models.siblings import SiblingModel
+from smooth_recs.reports import run_report
 from smooth_recs.run import capacity, evaluation, finishing, fitting, stretches, taking_part, warm_start
 from smooth_recs.run import workdir as workdirs
 from smooth_recs.run.stored_siblings import StoredSiblings
@@ -210,7 +210,7 @@ def _report(workdir: str) -> None:
     """Writes the report where there is none: a run is finished before, and may have been killed in between."""
     path = os.path.join(workdir, "report.html")
     if not os.path.exists(path):
-        report.write([workdir], path)
+        run_report.write([workdir], path)
 
 
 def _set_up(config: Config) -> None:

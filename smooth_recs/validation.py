@@ -91,6 +91,7 @@ RULES: dict[str, Rule] = {
     "model.embedding_dim": _at_least(1),
     "model.admission": _at_least(0),
     "model.dropout": _RATE,
+    "model.precision": _one_of("float32", "bfloat16"),
     "model.l2": _at_least(0),
     "model.linear": _ANYTHING,
     "ensemble.components": _at_least(1),

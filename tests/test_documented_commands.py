@@ -30,7 +30,7 @@ from smooth_recs.bin import command, config_flag, sweep_flags
 WORK = {
     "train": ("training.train_and_evaluate", "training.plan"),
     "compare": ("comparison.comparing.compare",),
-    "sweep": ("experiments.choosing.run", "experiments.sweeping.outline"),
+    "sweep": ("experiments.sweeps.choosing.run", "experiments.sweeps.sweeping.outline"),
     "causes": ("experiments.cells.Folder.run", "experiments.causes.table", "experiments.causes_report.write"),
     "estimate": ("experiments.estimate_runs.across", "experiments.estimate_runs.table", "run.workdir.write_json"),
     "export": ("serving.publishing.publish",),
@@ -40,7 +40,7 @@ WORK = {
     ),
     "local_cluster": ("cluster.local.LocalCluster.run",),
     "predict": ("serving.predicting.predict",),
-    "report": ("experiments.report.write", "experiments.report.picture"),
+    "report": ("reports.run_report.write", "reports.run_report.picture"),
 }
 TARGETS = re.findall(r"^([a-z]\w*):(?!=)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
 
@@ -88,7 +88,7 @@ def _stub(patch: pytest.MonkeyPatch, path: str) -> Any:
     outer, _, inner = owner.rpartition(".")
     holder = getattr(importlib.import_module(outer), inner) if inner[0].isupper() else importlib.import_module(owner)
     stub = mock.create_autospec(getattr(holder, name), return_value=0)
-    if path == "experiments.choosing.run":  # a goal is read before anything is trained
+    if path == "experiments.sweeps.choosing.run":  # a goal is read before anything is trained
         stub.side_effect = lambda sweep, _, way: holder.parsed(sweep, way)
     patch.setattr(holder, name, stub)
     return stub

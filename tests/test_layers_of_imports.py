@@ -46,6 +46,7 @@ LAYERS = {
     "smooth_recs.models": 2,
     "smooth_recs.comparison": 3,
     "smooth_recs.experiments": 3,
+    "smooth_recs.reports": 3,
     "smooth_recs.run": 3,
     "smooth_recs.serving": 3,
     "smooth_recs.training": 3,

@@ -67,6 +67,7 @@ def test_rules_are_those_of_the_fields():
         ("model.normalization", "row", "one of weight, layer, batch, none"),
         ("model.norm_value", 0.0, "above 0"),
         ("model.clip", -6.0, "at least 0"),
+        ("model.precision", "float16", "one of float32, bfloat16"),
         ("model.embedding_dim", 0, "at least 1"),
         ("model.dropout", 1.0, "at least 0 and below 1"),
         ("model.l2", -1e-9, "at least 0"),

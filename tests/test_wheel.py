@@ -44,5 +44,6 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else():
     package = Path(SOURCES, PACKAGE)
     files = {path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
     assert packed == {path.relative_to(SOURCES).as_posix() for path in files}
-    assert {f"{PACKAGE}/py.typed", f"{PACKAGE}/experiments/report.css", f"{PACKAGE}/serving/model_card.md.j2"} <= packed
+    named = ("py.typed", "reports/templates/report.css", "serving/model_card.md.j2")
+    assert {f"{PACKAGE}/{file}" for file in named} <= packed
     assert any(file.endswith(".dist-info/licenses/LICENSE") for file in recorded)

@@ -74,6 +74,9 @@ def ranking(work: Work, **tower: Any) -> RankingModel:
 def compiled(work: Work, **tower: Any) -> RankingModel:
     model = ranking(work, **tower)
     model.compile(optimizer=from_config.optimizer(model, TRAIN, total_steps=1), steps_per_execution=work.per_execution)
+    features, _ = next(iter(dataset(work, by_name(work))))
+    model(features)
+    model.make_slots()
     return model
 
 

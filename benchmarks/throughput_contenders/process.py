@@ -26,7 +26,7 @@ class Took:
     """What a turn did (examples), what it took, in seconds, and memory of the process, in bytes.
 
     Attributes:
-      memory_at_rest: with the model and its data, before the first step.
+      memory_at_rest: with the model and its data, before the first step; ours has its variables by then.
       peak_memory: until the end of this turn.
     """
 

@@ -17,7 +17,7 @@ _PICTURE = flags.DEFINE_string("picture", None, "a PNG file to draw PD and AUC i
 
 
 def main() -> None:
-    from smooth_recs.experiments import report  # here, so that --help does not wait for matplotlib
+    from smooth_recs.reports import run_report  # here, so that --help does not wait for matplotlib
     from smooth_recs.run import workdir
 
     workdirs = [name for name in str(_WORKDIRS.value).split(",") if name]
@@ -25,10 +25,10 @@ def main() -> None:
     workdir.check_output("--output", output)
     if picture:
         workdir.check_output("--picture", picture)
-    report.write(workdirs, output)
+    run_report.write(workdirs, output)
     print(f"report   {output}")
     if picture:
-        report.picture(workdirs, picture)
+        run_report.picture(workdirs, picture)
         print(f"picture  {picture}")
 
 

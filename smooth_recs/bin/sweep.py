@@ -50,7 +50,7 @@ _DRY_RUN = flags.DEFINE_boolean(
 
 
 def main() -> None:
-    from smooth_recs.experiments import choosing, halving, sweeping
+    from smooth_recs.experiments.sweeps import choosing, halving, sweeping
 
     sweep = sweep_flags.sweep(_CONFIG.value, str(_ACTIVATIONS.value), _GRID.value, _PAIRS.value)
     sweep = dataclasses.replace(sweep, choose=sweep.choose if _CHOOSE.value is None else _CHOOSE.value)

@@ -36,7 +36,8 @@ def sweep(config: Config, activations: str, grid: Sequence[str], pairs: int | No
     Raises:
       InputError: flags that contradict the file, name what there is not, or are missing.
     """
-    from smooth_recs.experiments import crossed, variants  # here, so that --help does not wait for TensorFlow
+    from smooth_recs.experiments import variants
+    from smooth_recs.experiments.sweeps import crossed  # here, so that --help does not wait for TensorFlow
 
     if _of_file:
         if activations or grid:

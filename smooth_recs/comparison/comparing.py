@@ -10,8 +10,8 @@ from smooth_recs.comparison import artifacts, gathering, measuring, shards
 from smooth_recs.comparison.matching import match
 from smooth_recs.comparison.settings import Settings, Shard
 from smooth_recs.errors import GateNotMet
-from smooth_recs.experiments import comparison_report
 from smooth_recs.gates import Gate
+from smooth_recs.reports import comparison_report
 from smooth_recs.run import workdir
 
 _LOSSES = {"auc_loss": "AUC loss", "per_query_auc_loss": "per query", "log_loss": "log loss"}

@@ -1,1 +1,1 @@
-"""What is done with finished runs: reports, comparisons and their charts."""
+"""Many runs: cells that are trained once, what makes siblings differ, sweeps; the paper's figures, landscapes."""

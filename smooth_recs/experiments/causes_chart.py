@@ -9,8 +9,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from smooth_recs.experiments.chart_style import INK, MUTED, SERIES, STYLE, colour_index, percent_ticks, svg
-from smooth_recs.experiments.formats import percent
+from smooth_recs.reports.chart_style import INK, MUTED, SERIES, STYLE, colour_index, percent_ticks, svg
+from smooth_recs.reports.formats import percent
 
 _GROUP = 0.78  # of a row, the rest is between rows
 

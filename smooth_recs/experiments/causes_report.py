@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from smooth_recs.experiments import causes_chart, chart_style, formats, page
-from smooth_recs.experiments.runs import flatten
-from smooth_recs.experiments.table import Cell, Table, markdown, number
+from smooth_recs.experiments import causes_chart
+from smooth_recs.reports import chart_style, formats, page
+from smooth_recs.reports.runs import flatten
+from smooth_recs.reports.table import Cell, Table, markdown, number
 from smooth_recs.run import workdir as workdirs
 
 

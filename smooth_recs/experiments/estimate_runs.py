@@ -9,8 +9,7 @@ import numpy as np
 
 from smooth_recs import config
 from smooth_recs.errors import InputError
-from smooth_recs.experiments import estimate
-from smooth_recs.run import evaluation, trained
+from smooth_recs.run import estimate, evaluation, trained
 from smooth_recs.statistics.rank_correlation import spearman
 
 Correlations = dict[str, dict[str, Any] | None]

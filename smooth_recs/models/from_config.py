@@ -15,6 +15,8 @@ from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower
 from smooth_recs.layers.columns import Columns
 from smooth_recs.losses import Ramp
 
+_POLICIES = {"float32": None, "bfloat16": "mixed_bfloat16"}  # None: Keras' global one
+
 keras_generation.require_legacy("a ranking model (TensorFlow Recommenders)")
 
 import tensorflow_recommenders as tfrs  # noqa: E402  needs the check above
@@ -110,6 +112,7 @@ def _network(
             l2=model.l2,
             # Siblings drop the same units, since dropout is not what differs between them; components drop others.
             dropout_seed=dropout_seed + 10_000 * component,
+            dtype=_POLICIES[model.precision],
             name=name,
         )
 

@@ -8,10 +8,9 @@ from typing import Any
 from smooth_recs import activations, keras_generation
 from smooth_recs.config import Config
 from smooth_recs.data.source import Source
-from smooth_recs.experiments import estimate
 from smooth_recs.models import cost
 from smooth_recs.models.siblings import SiblingModel
-from smooth_recs.run import evaluation, fitting, monitoring
+from smooth_recs.run import estimate, evaluation, fitting, monitoring
 from smooth_recs.run import workdir as workdirs
 from smooth_recs.run.fitting import Fitted
 from smooth_recs.serving import companions, export

@@ -23,6 +23,7 @@ from smooth_recs.serving.raw_batches import Batch
 
 ROWS = 1_000
 TOLERANCE = 1e-6
+TOLERANCES = {"float32": TOLERANCE, "bfloat16": 0.02}  # by the precision of the stacks: batches round in other ways
 
 _OTHER_TYPES = {"int64": np.int32, "float32": np.float64, "string": np.int64}
 
@@ -48,7 +49,7 @@ class _Check(NamedTuple):
     words: list[str] | None = None
 
 
-def check(export: str, schema: Schema, rows: Batch, predict: Predict) -> Passed:
+def check(export: str, schema: Schema, rows: Batch, predict: Predict, tolerance: float = TOLERANCE) -> Passed:
     """Puts an export through all checks.
 
     Args:
@@ -56,6 +57,7 @@ def check(export: str, schema: Schema, rows: Batch, predict: Predict) -> Passed:
       schema: of its features.
       rows: raw rows of the log, by feature, 1,000 of them where batches are to be that large.
       predict: the trained model, from raw rows to probabilities [n].
+      tolerance: how far a probability may lie from the trained model's.
 
     Raises:
       CheckFailed: a check failed.
@@ -68,7 +70,7 @@ def check(export: str, schema: Schema, rows: Batch, predict: Predict) -> Passed:
     declared.check_compilation(export)
     declared.check_signatures(schema, answers.signatures)
     known = [(each, answer) for each, answer in zip(planned, answers.answers, strict=True) if _applies(each, answers)]
-    differences = [_judged(each, answer) for each, answer in known]
+    differences = [_judged(each, answer, tolerance) for each, answer in known]
     return Passed(len(known) + len(answers.signatures) + 1, max(differences), answers.seconds)
 
 
@@ -111,7 +113,7 @@ def _wrong(batch: Batch) -> Iterator[tuple[str, Batch]]:
             yield f"{name} of 1 row beside others of {len(values)}", batch | {name: values[:1]}
 
 
-def _judged(check: _Check, answer: Answer) -> float:
+def _judged(check: _Check, answer: Answer, tolerance: float) -> float:
     """How far the probabilities of an answer are from the expected ones."""
     what = f"check failed: {check.request.signature}, {check.name}:"
     if check.expected is None:
@@ -125,14 +127,14 @@ def _judged(check: _Check, answer: Answer) -> float:
         shapes = f"shape {list(check.expected.shape)}, got {list(found.shape)}"
         raise CheckFailed(f"{what} predictions must be of {shapes}")
     difference = np.abs(found - check.expected)
-    wrong = ~((difference <= TOLERANCE) & (found >= 0) & (found <= 1))  # NaN too
+    wrong = ~((difference <= tolerance) & (found >= 0) & (found <= 1))  # NaN too
     if wrong.any():
         row = int(np.argmax(wrong))
         place = check.words[row] if check.words else f"row {row}"
         if np.isnan(check.expected[row]):
             raise CheckFailed(f"{what} for {place} the trained model itself predicts nan")
         values = f"{found[row]:.9g}, the trained model {check.expected[row]:.9g}"
-        off = f"{difference[row]:.3g} apart, more than {TOLERANCE:g}, as are {wrong.sum():,} of {wrong.size:,} rows"
+        off = f"{difference[row]:.3g} apart, more than {tolerance:g}, as are {wrong.sum():,} of {wrong.size:,} rows"
         raise CheckFailed(f"{what} for {place} the export predicts {values}: {off}")
     return float(difference.max(initial=0.0))
 

@@ -14,8 +14,8 @@ import numpy as np
 from smooth_recs import keras_generation
 from smooth_recs.activations import functions
 from smooth_recs.activations.base import Activation
-from smooth_recs.experiments import formats, slice_tables
-from smooth_recs.experiments.runs import Run, activation_label
+from smooth_recs.reports import formats, slice_tables
+from smooth_recs.reports.runs import Run, activation_label
 from smooth_recs.run import workdir
 from smooth_recs.run.workdir import Finished
 from smooth_recs.serving import saved_signatures

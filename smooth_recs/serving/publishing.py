@@ -109,7 +109,8 @@ def check(path: str, run: Trained, model: Any) -> Passed:
     """All checks of `checks.check` and the warm-up, on held-out rows; `model` is what the export was made of."""
     encoder = run.source.encoder
     rows = raw_batches.held_out(run.source, checks.ROWS)
-    passed = checks.check(path, encoder.schema, rows, lambda raw: model(encoder(raw), training=False))
+    tolerance = checks.TOLERANCES[run.config.model.precision]
+    passed = checks.check(path, encoder.schema, rows, lambda raw: model(encoder(raw), training=False), tolerance)
     return dataclasses.replace(passed, checks=passed.checks + warm_up.check(path))
 
 

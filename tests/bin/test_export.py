@@ -73,6 +73,21 @@ def published(release: Release) -> Published:
 
 
 @pytest.mark.slow
+def test_stacks_in_bfloat16_are_served_as_they_were_trained(run: str, tmp_path: Path) -> None:
+    settings = config.Config.from_dict(json.loads(Path(run, "config.json").read_text()))
+    settings.model.precision = "bfloat16"
+    metrics = training.train_and_evaluate(settings, str(tmp_path / "run"))
+    assert metrics["replicas"][0]["log_loss"] == pytest.approx(of_metrics(run)["replicas"][0]["log_loss"], abs=0.02)
+    passed = published(Release(str(tmp_path / "run"), str(tmp_path / "ranker"))).passed
+    assert passed.largest_difference <= checks.TOLERANCES["bfloat16"]
+
+
+def of_metrics(workdir: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(workdir, "metrics.json").read_text())
+    return found
+
+
+@pytest.mark.slow
 def test_versions_follow_each_other_and_predict_as_the_run_does(run: str, tmp_path: Path) -> None:
     base = str(tmp_path / "models" / "ranker")
     first = published(Release(run, base, replica=1))

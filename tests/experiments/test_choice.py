@@ -9,8 +9,8 @@ import pytest
 from sweep_cases import results
 
 from smooth_recs.errors import InputError
-from smooth_recs.experiments import choice, goals, halving, measures, paired, pareto, sweep_tables
-from smooth_recs.experiments.paired import Paired, estimate
+from smooth_recs.experiments.sweeps import choice, goals, halving, measures, paired, pareto, sweep_tables
+from smooth_recs.experiments.sweeps.paired import Paired, estimate
 
 MEASURES = ("pd", "auc_loss", "examples_per_second")
 NAMES = ("relu", "smelu:0.1", "swish")

@@ -13,8 +13,9 @@ from source_imports import ROOT
 from smooth_recs.bin import config_flag
 from smooth_recs.config import Config, Data, Model
 from smooth_recs.errors import InputError
-from smooth_recs.experiments import cells, choosing, sweeping, sweeps
-from smooth_recs.experiments.choosing import Way
+from smooth_recs.experiments import cells, sweeps
+from smooth_recs.experiments.sweeps import choosing, sweeping
+from smooth_recs.experiments.sweeps.choosing import Way
 
 GOAL = "min pd subject to auc_loss <= relu"
 # Takes the flags of the train binary. PD falls with SmeLU's width, and the loss rises above ReLU's from 0.25 on; seeds

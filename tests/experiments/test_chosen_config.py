@@ -13,7 +13,7 @@ from source_imports import ROOT
 from smooth_recs.bin import config_flag
 from smooth_recs.config import Config, Data, Distillation, Model, SyntheticLog, Train
 from smooth_recs.data.schema import Categorical, Numeric, Schema
-from smooth_recs.experiments import chosen_config
+from smooth_recs.experiments.sweeps import chosen_config
 
 LAYER = {
     "class_name": "GSmeLU",

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sweep_cases import results
 
 from smooth_recs.errors import InputError
-from smooth_recs.experiments import halving, pareto
-from smooth_recs.experiments.paired import Paired
+from smooth_recs.experiments.sweeps import halving, pareto
+from smooth_recs.experiments.sweeps.paired import Paired
 
 AXES = ("pd", "auc_loss")
 

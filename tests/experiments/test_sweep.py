@@ -15,9 +15,9 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from smooth_recs.bin import sweep_flags
 from smooth_recs.config import Config, Data, Model
 from smooth_recs.errors import InputError
-from smooth_recs.experiments import measures, serving_cost, sweep_results, sweeping, sweeps
+from smooth_recs.experiments import sweeps
 from smooth_recs.experiments.cells import Folder
-from smooth_recs.experiments.sweeps import Sweep, Variant
+from smooth_recs.experiments.sweeps import Sweep, Variant, measures, serving_cost, sweep_results, sweeping
 
 MANIFEST = {"data": {"fingerprint": "abc", "rows": 1010}, "versions": {"smooth_recs": "1"}}
 PDS = {"relu": (0.10, 0.12, 0.14), "smelu:0.1": (0.05, 0.06, 0.07), "smelu:0.2": (0.04, 0.06, 0.05)}
@@ -315,5 +315,5 @@ def test_a_file_with_a_sweep_takes_overrides_and_no_variants(tmp_path):
     with pytest.raises(InputError, match="must not be given where get_sweep"):
         sweep_flags.sweep(config, "relu", [], None)
     path.write_text("def get_sweep():\n    return 3\n")
-    with pytest.raises(InputError, match=r"get_sweep\(\) must return a smooth_recs.experiments.sweeps.Sweep, got int"):
+    with pytest.raises(InputError, match=r"get_sweep\(\) must return a smooth_recs.experiments.sweeps.sweep.Sweep, got int"):
         sweep_flags.read(str(path))

@@ -10,8 +10,8 @@ import pytest
 from report_pages import ATTACK, Page, assert_asks_for_nothing, assert_nothing_overflows, needs_chromium
 from sweep_cases import results
 
-from smooth_recs.experiments import choice, goals, measures, sweep_charts, sweep_report
-from smooth_recs.experiments.point_labels import Label, place
+from smooth_recs.experiments.sweeps import choice, goals, measures, sweep_charts, sweep_report
+from smooth_recs.experiments.sweeps.point_labels import Label, place
 
 GOAL = "min pd subject to per_query_auc_loss <= relu + 0.5%"
 WIDTHS = {

@@ -456,6 +456,22 @@ def test_trains_in_bfloat16_to_nearly_the_same_loss(interaction: str, with_more:
     np.testing.assert_allclose(losses["mixed_bfloat16"], losses["float32"], rtol=0.02)
 
 
+@pytest.mark.parametrize("interaction", interactions.NAMES)
+def test_a_configuration_names_the_precision_of_the_stacks(interaction: str) -> None:
+    batch = labelled(KINDS["all"], 64)
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        tf.keras.utils.set_random_seed(1)
+        model = model_of(KINDS["all"], interaction=interaction, embedding_dim=4, bottom_units=(4,), precision=precision)
+        found[precision] = model(batch[0])
+        for stack in (model.top_stack, model.bottom_stack):
+            assert stack.compute_dtype == precision
+        assert model.embeddings.compute_dtype == "float32"
+        assert {weight.dtype for weight in model.weights} == {tf.float32}
+    np.testing.assert_allclose(found["bfloat16"], found["float32"], atol=0.01)
+    assert not np.array_equal(found["bfloat16"], found["float32"])
+
+
 @pytest.mark.usefixtures("bfloat16")
 def test_numbers_alone_train_in_bfloat16() -> None:
     for interaction in ("concat", "cross"):

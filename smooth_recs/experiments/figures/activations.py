@@ -14,11 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from smooth_recs import activations
-from smooth_recs.experiments.chart_style import STYLE, svg
 from smooth_recs.experiments.figures import lines, networks, section
 from smooth_recs.experiments.figures.settings import Settings
-from smooth_recs.experiments.formats import short
-from smooth_recs.experiments.table import Table, number
+from smooth_recs.reports.chart_style import STYLE, svg
+from smooth_recs.reports.formats import short
+from smooth_recs.reports.table import Table, number
 from smooth_recs.statistics.arrays import Array
 
 REACH, POINTS = 3.0, 601

@@ -10,12 +10,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from smooth_recs.experiments.chart_style import STYLE, svg
 from smooth_recs.experiments.figures import lines, networks, objectives, section
 from smooth_recs.experiments.figures.activations import draw_smelu
 from smooth_recs.experiments.figures.settings import Settings
-from smooth_recs.experiments.formats import count, short
-from smooth_recs.experiments.table import Table, number
+from smooth_recs.reports.chart_style import STYLE, svg
+from smooth_recs.reports.formats import count, short
+from smooth_recs.reports.table import Table, number
 from smooth_recs.statistics.arrays import Array
 
 BETAS = (0.0, 0.1, 0.5, 1.0)

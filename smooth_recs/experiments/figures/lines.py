@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from smooth_recs.experiments.chart_style import MUTED, SERIES, STEPS
+from smooth_recs.reports.chart_style import MUTED, SERIES, STEPS
 
 _ORDER = (1, 2, 3, 4, 5, 0)  # of SERIES: grey, the baseline of a comparison, comes last
 

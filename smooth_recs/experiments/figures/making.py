@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from smooth_recs.errors import InputError
-from smooth_recs.experiments import formats, page
 from smooth_recs.experiments.figures import activations, curves, minima, surfaces
 from smooth_recs.experiments.figures.section import Section
 from smooth_recs.experiments.figures.settings import NAMES, Settings
-from smooth_recs.experiments.table import Cell, Table
+from smooth_recs.reports import formats, page
+from smooth_recs.reports.table import Cell, Table
 from smooth_recs.run import workdir as workdirs
 
 _MAKE: tuple[Callable[[Settings, Path], Section], ...] = (activations.make, curves.make, surfaces.make, minima.make)

@@ -13,11 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from smooth_recs import prediction_difference
-from smooth_recs.experiments import formats
-from smooth_recs.experiments.chart_style import STYLE, svg
 from smooth_recs.experiments.figures import lines, networks, objectives, section
 from smooth_recs.experiments.figures.settings import Settings
-from smooth_recs.experiments.table import Cell, Table
+from smooth_recs.reports import formats
+from smooth_recs.reports.chart_style import STYLE, svg
+from smooth_recs.reports.table import Cell, Table
 
 Counts = dict[str, npt.NDArray[np.int64]]  # by kind of network: [p1, beta (0 first), network]
 

@@ -13,8 +13,8 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from smooth_recs.experiments.chart_style import STYLE
-from smooth_recs.experiments.table import Table
+from smooth_recs.reports.chart_style import STYLE
+from smooth_recs.reports.table import Table
 from smooth_recs.whole_file import whole_file
 
 

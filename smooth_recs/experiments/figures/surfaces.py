@@ -12,12 +12,12 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from smooth_recs.experiments.chart_style import MUTED, STYLE, svg
 from smooth_recs.experiments.figures import networks, objectives, section
 from smooth_recs.experiments.figures.activations import draw_smelu
 from smooth_recs.experiments.figures.settings import Settings
-from smooth_recs.experiments.formats import count, percent, short
-from smooth_recs.experiments.table import Table, number
+from smooth_recs.reports.chart_style import MUTED, STYLE, svg
+from smooth_recs.reports.formats import count, percent, short
+from smooth_recs.reports.table import Table, number
 from smooth_recs.statistics.arrays import Array
 
 BETAS = (0.0, 0.5, 1.0, 2.0)

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from smooth_recs.experiments.chart_style import INK, LINE, MUTED, SERIES, STEPS, STYLE, colour_index, percent_ticks, svg
 from smooth_recs.experiments.figures import section
+from smooth_recs.reports.chart_style import INK, LINE, MUTED, SERIES, STEPS, STYLE, colour_index, percent_ticks, svg
 
 Found = Sequence[Mapping[str, Any]]
 Panel = tuple[str, Callable[[Axes], None]]

@@ -10,9 +10,9 @@ from typing import Any
 
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
-from smooth_recs.experiments import runs
 from smooth_recs.experiments.landscape import measuring, opening, report
 from smooth_recs.experiments.landscape.plan import Plan
+from smooth_recs.reports import runs
 from smooth_recs.run import workdir as workdirs
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from smooth_recs.experiments import chart_style, page
 from smooth_recs.experiments.figures import section
 from smooth_recs.experiments.landscape import charts, tables
+from smooth_recs.reports import chart_style, page
 from smooth_recs.run import workdir as workdirs
 
 Found = Sequence[Mapping[str, Any]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from smooth_recs.experiments import formats
-from smooth_recs.experiments.table import Cell, Table, interval, number
+from smooth_recs.reports import formats
+from smooth_recs.reports.table import Cell, Table, interval, number
 
 Found = Sequence[Mapping[str, Any]]
 

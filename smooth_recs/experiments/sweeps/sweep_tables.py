@@ -1,0 +1,190 @@
+"""The tables of a sweep's report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from smooth_recs.experiments.sweeps import measures
+from smooth_recs.experiments.sweeps.measures import MEASURES
+from smooth_recs.experiments.sweeps.pareto import Front
+from smooth_recs.experiments.sweeps.sweep_charts import Plane, Point
+from smooth_recs.reports.formats import MINUS, percent, setting, signed
+from smooth_recs.reports.runs import flatten, is_number
+from smooth_recs.reports.table import Cell, Table, measured, number
+
+SPACE = "\N{NO-BREAK SPACE}"
+Variants = Sequence[Mapping[str, Any]]
+
+
+def trade_offs(variants: Variants, axes: tuple[str, str], front: Front | None) -> Table:
+    """PD and the loss, each with its change from the baseline, and which variants are on the Pareto front."""
+    pd, loss = axes
+    rows = {
+        variant["label"]: [
+            _value(variant, pd),
+            change(variant, pd),
+            number(_of(variant, "measures", loss, "value"), MEASURES[loss].text),
+            change(variant, loss),
+        ]
+        for variant in variants
+    }
+    columns = ("Variant", MEASURES[pd].label, "Change", MEASURES[loss].label, "Change")
+    return Table(columns, rows, notes=_standing(variants, front) if front else {})
+
+
+def others(variants: Variants, axes: tuple[str, str]) -> Table:
+    """Means of the other measures of difference and accuracy, each with its mean change from the baseline."""
+    names = [name for name in measures.QUALITIES if name not in axes and _known(variants, name)]
+    rows = {
+        variant["label"]: [
+            cell
+            for name in names
+            for cell in (
+                number(_of(variant, "measures", name, "value"), MEASURES[name].text),
+                _mean_change(variant, name),
+            )
+        ]
+        for variant in variants
+    }
+    return Table(("Variant", *(each for name in names for each in (MEASURES[name].label, "Change"))), measured(rows))
+
+
+def costs(variants: Variants) -> Table:
+    """What the variants cost, as far as that is known."""
+    names = [name for name in measures.COSTS if _known(variants, name)]
+    rows = {
+        variant["label"]: [number(_of(variant, "measures", name, "value"), MEASURES[name].text) for name in names]
+        for variant in variants
+    }
+    return Table(("Variant", *(MEASURES[name].label for name in names)), measured(rows))
+
+
+def lines(plane: Plane) -> Table:
+    """What each activation offers over its widths; empty where there are no lines."""
+    rows = {}
+    for line in plane.lines:
+        points = plane.line(line)
+        no_worse = [point for point in points if point.x <= 0]
+        rows[line] = [
+            Cell((", ".join(f"{point.width:g}" for point in points),)),
+            _offer(min(points, key=lambda point: point.y)),
+            _offer(min(no_worse, key=lambda point: point.y)) if no_worse else Cell(("none",)),
+            _offer(min(points, key=lambda point: point.x)),
+        ]
+    return Table(("Activation", "Widths", "Lowest PD", "Lowest PD, no less accurate", "Most accurate"), rows)
+
+
+def every_pair(variants: Variants, seeds: Sequence[int], axes: tuple[str, str]) -> Table:
+    """PD and loss of every pair of siblings."""
+    columns = [f"{MEASURES[axis].label}, seed {seed}" for axis in axes for seed in seeds]
+    rows = {
+        variant["label"]: [
+            number(value, MEASURES[axis].text) for axis in axes for value in _of(variant, "measures", axis, "of_seeds")
+        ]
+        for variant in variants
+    }
+    return Table(("Variant", *columns), rows)
+
+
+def fields(variants: Variants) -> Table:
+    """What tells the variants apart."""
+    rows = {
+        variant["name"]: [Cell(["\n".join(f"{path} = {setting(value)}" for path, value in variant["fields"].items())])]
+        for variant in variants
+    }
+    return Table(("Name", "Fields"), measured(rows), numeric=False)
+
+
+def settings(values: Mapping[str, Any]) -> Table:
+    """Nested settings, one a row."""
+    rows = {name: [Cell((setting(value),))] for name, value in flatten(values).items()}
+    return Table(("", "Value"), rows, numeric=False)
+
+
+def claims(choice: Mapping[str, Any]) -> Table:
+    """What was measured of the choice on pairs that did not choose it."""
+    rows = {}
+    for claim in choice["claims"]:
+        rows[wanted(claim)] = [
+            with_interval(claim["value"], claim["interval"], MEASURES[claim["measure"]].text),
+            with_interval(claim["percent"], claim["percent_interval"], signed_percent),
+            number(claim["probability"], probability),
+        ]
+    return Table(("Wanted", "Measured", "Change", "Probability that it holds"), rows)
+
+
+def wanted(claim: Mapping[str, Any]) -> str:
+    """`PD lower than ReLU's`, `AUC loss at most ReLU's + 0.5%`, `PD at most 8.00%`."""
+    measure = MEASURES[claim["measure"]]
+    if not claim["bound"]:
+        return f"{measure.label} {'lower' if claim['sign'] > 0 else 'higher'} than {claim['than_label']}'s"
+    limit = f"at {'most' if claim['sign'] > 0 else 'least'}"
+    if not claim["than"]:
+        return f"{measure.label} {limit} {measure.text(claim['limit'])}"
+    slack = round(100 * (claim["limit"] - 1), 6)
+    more = f" {'+' if slack > 0 else MINUS} {abs(slack):g}%" if slack else ""
+    return f"{measure.label} {limit} {claim['than_label']}'s{more}"
+
+
+def probability(value: float) -> str:
+    """With one decimal; near 0 and 1 that it is."""
+    return "more than 99.9%" if value > 0.999 else "less than 0.1%" if value < 0.001 else f"{100 * value:.1f}%"
+
+
+def change(variant: Mapping[str, Any], measure: str) -> Cell:
+    """`−38.5% (−45.0% to −32.1%)`; a dash for the baseline."""
+    found = variant["changes"].get(measure) or {}
+    if not found.get("percent") and not any(found.get("percent_interval") or ()):
+        return Cell()
+    return with_interval(found["percent"], found["percent_interval"], signed_percent)
+
+
+def _mean_change(variant: Mapping[str, Any], measure: str) -> Cell:
+    whole = change(variant, measure)
+    return Cell(whole.texts[:1], whole.values[:1])
+
+
+def signed_percent(value: Any) -> str:
+    """A share as a number of percent with its sign, two decimals below 10.
+
+    >>> signed_percent(-0.385), signed_percent(0.0025)
+    ('−38.5%', '+0.25%')
+    """
+    if not is_number(value):
+        return percent(None)
+    size = abs(100 * value)
+    return signed(f"{size:.{1 if size >= 10 else 2}f}%", value)
+
+
+def _value(variant: Mapping[str, Any], measure: str) -> Cell:
+    found = variant["measures"].get(measure) or {}
+    return with_interval(found.get("value"), found.get("interval"), MEASURES[measure].text)
+
+
+def with_interval(value: Any, interval: Any, text: Any) -> Cell:
+    """`8.53% (8.32% to 8.71%)`, which a narrow column breaks before the bracket."""
+    if not is_number(value):
+        return Cell()
+    if not interval or not any(interval):
+        return number(value, text)
+    return Cell((text(value), f"({text(interval[0])}{SPACE}to{SPACE}{text(interval[1])})"), (value, None))
+
+
+def _standing(variants: Variants, front: Front) -> dict[str, str]:
+    """By label, what there is to say of a variant and the front."""
+    labels = {variant["name"]: variant["label"] for variant in variants}
+    on = {labels[name]: "on the Pareto front" for name in front.names}
+    return on | {labels[name]: f"not told from {labels[other]}" for name, other in front.near.items()}
+
+
+def _offer(point: Point) -> Cell:
+    return Cell((f"{signed_percent(point.pd_change)},{SPACE}{signed_percent(point.x)} at{SPACE}{point.width:g}",))
+
+
+def _known(variants: Variants, name: str) -> bool:
+    return any(is_number(_of(variant, "measures", name, "value")) for variant in variants)
+
+
+def _of(variant: Mapping[str, Any], section: str, name: str, key: str) -> Any:
+    return (variant[section].get(name) or {}).get(key)

@@ -1,0 +1,145 @@
+"""The report of two models that predicted the same rows, as one HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+from smooth_recs.reports import charts, page, slice_charts, tables, verdict
+from smooth_recs.reports.formats import count, decimal, percent, points, short, signed_decimal, signed_short
+from smooth_recs.reports.runs import Run, is_number
+from smooth_recs.reports.table import Cell, Table, interval, measured, number
+
+Comparison = Mapping[str, Any]
+
+_GATES = {
+    "max_pd": ("Prediction difference", percent),
+    "max_auc_loss_increase": ("Increase of the AUC loss", signed_short),
+    "max_swap_rate": ("Swap rate", percent),
+}
+
+
+def write(comparison: Comparison, output_html: str) -> None:
+    """Writes the report of a comparison: its gates first, then what was measured; `a` is the baseline.
+
+    Args:
+      comparison: the content of the JSON file of `smooth_recs.bin.compare`.
+      output_html: path of the HTML file; its folder is made where it does not exist.
+
+    ```python
+    comparison_report.write(json.loads(Path("comparison.json").read_text()), "comparison.html")
+    ```
+    """
+    page.write("comparison.html.j2", _contents(comparison), output_html)
+
+
+def _contents(comparison: Comparison) -> dict[str, Any]:
+    runs = [_as_run(comparison)]
+    return {
+        "title": _title(str(comparison["a"]["path"]), str(comparison["b"]["path"])),
+        "runs": runs,
+        "gates": [_gate(gate) for gate in comparison.get("gates") or ()],
+        "cards": _cards(comparison),
+        "warnings": _warnings(comparison),
+        "sentences": _sentences(comparison),
+        "caveat": verdict.caveat(runs),
+        "accuracy": _accuracy(comparison),
+        "models": _models(comparison),
+        "histogram": charts.pd_histogram(runs) if tables.histogram(runs) else "",
+        "slice_charts": slice_charts.draw(runs),
+        "where_sentences": verdict.where(runs),
+        "recommendation_sentences": verdict.recommendations(runs),
+    }
+
+
+def _as_run(comparison: Comparison) -> Run:
+    """A comparison has what a run has: PD, slices and recommendations between its two models."""
+    manifest = {key: comparison.get(key) for key in ("data", "versions", "command")}
+    return Run("", "B against A", comparison.get("settings") or {}, manifest, comparison)
+
+
+def _title(a: str, b: str) -> str:
+    """By the parts of the two paths that differ: `smelu against relu` of runs/relu/export and runs/smelu/export."""
+    one, other = list(PurePath(a).parts), list(PurePath(b).parts)
+    for end in (0, -1):
+        while one and other and one[end] == other[end]:
+            one.pop(end)
+            other.pop(end)
+    return f"{'/'.join(other) or 'B'} against {'/'.join(one) or 'A'}"
+
+
+def _gate(gate: Mapping[str, Any]) -> dict[str, Any]:
+    name, text = _GATES.get(gate["name"], (gate["name"], short))
+    distance = abs(gate["value"] - gate["limit"])
+    size = points(distance) if text is percent else short(distance)
+    return {
+        "name": name,
+        "met": gate["met"],
+        "value": text(gate["value"]),
+        "limit": text(gate["limit"]),
+        "distance": f"{size} {'below' if gate['value'] <= gate['limit'] else 'above'} the limit",
+    }
+
+
+def _cards(comparison: Comparison) -> list[tuple[str, str, str]]:
+    lists, increases = comparison.get("recommendations") or {}, comparison.get("increase") or {}
+    cards = [
+        (f"{name}, B − A", signed_decimal(increases[key]["value"]), "lower is better")
+        for key, name in (("auc_loss", "AUC loss"), ("log_loss", "Log loss"))
+        if increases.get(key)
+    ]
+    if lists:
+        cards.insert(0, ("Swap rate", percent(lists.get("swap_rate")), f"requests with another top {lists.get('k')}"))
+    return cards
+
+
+def _warnings(comparison: Comparison) -> list[str]:
+    alone = [(count(comparison.get(f"only_in_{name}")), name) for name in "ab" if comparison.get(f"only_in_{name}")]
+    if not alone:
+        return []
+    where = " and ".join(f"{rows} only in {name.upper()}" for rows, name in alone)
+    return [f"Not all rows have a counterpart: {where}. They are left out of everything on this page."]
+
+
+def _sentences(comparison: Comparison) -> list[str]:
+    pd = comparison["pd"]
+    text = f"The predictions of B for the same example differ from those of A by {percent(pd['relative'])} on average"
+    text += f"{verdict.ends(pd.get('interval'))}."
+    matched = pd.get("after_matching_means")
+    if is_number(matched):
+        text += f" Scaled to the same mean prediction, they differ by {percent(matched)}."
+    found = [text]
+    increase = (comparison.get("increase") or {}).get("auc_loss")
+    if increase:
+        low, high = increase["interval"]
+        how = "lower" if increase["value"] < 0 else "higher"
+        holds = "holds" if low <= 0 <= high else "does not hold"
+        found.append(
+            f"The AUC loss of B is {decimal(abs(increase['value']))} {how} than that of A; the 95% interval of the "
+            f"increase is {signed_decimal(low)} to {signed_decimal(high)}, which {holds} 0."
+        )
+    best = (comparison.get("best_possible") or {}).get("auc_loss")
+    if is_number(best):
+        found.append(f"The log is synthetic, so its true probabilities are known: their AUC loss is {decimal(best)}.")
+    return found
+
+
+def _accuracy(comparison: Comparison) -> Table:
+    """A, B and the increase from A to B, with its interval where it is measured."""
+    a, b = (replica or {} for replica in comparison["replicas"])
+    increases = comparison.get("increase") or {}
+    rows = {}
+    for key, name in tables.REPLICA_METRICS.items():
+        values = a.get(key), b.get(key)
+        change = values[1] - values[0] if is_number(values[0]) and is_number(values[1]) else None
+        of_change = (increases.get(key) or {}).get("interval")
+        cells = [number(value, decimal) for value in values]
+        rows[name] = [*cells, number(change, signed_decimal), interval(of_change, signed_decimal)]
+    return Table(("", "A", "B", "B − A", "95% interval"), measured(rows))
+
+
+def _models(comparison: Comparison) -> Table:
+    both = [comparison["a"], comparison["b"]]
+    rows = {key: [Cell((str(each.get(key)),)) for each in both] for key in ("path", "kind")}
+    return Table(("", "A", "B"), rows | {"rows": [number(each.get("rows"), count) for each in both]}, numeric=False)

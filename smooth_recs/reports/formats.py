@@ -1,0 +1,62 @@
+"""How a report writes numbers and settings for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from smooth_recs.reports.runs import is_number
+
+MISSING, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
+
+
+def percent(value: Any) -> str:
+    """A share with three digits: 14.4%, 8.50%, 0.0120%."""
+    if not is_number(value):
+        return MISSING
+    return f"{100 * value:#.3g}".rstrip(".") + "%" if value else "0%"
+
+
+def points(value: Any) -> str:
+    """A difference of shares in percentage points, with three digits: 1.23 points."""
+    return percent(value).replace("%", " points")
+
+
+def decimal(value: Any) -> str:
+    """An accuracy with four decimals."""
+    return f"{value:.4f}" if is_number(value) else MISSING
+
+
+def count(value: Any) -> str:
+    """A whole number with separators: 1,000,000."""
+    return f"{value:,.0f}" if is_number(value) else MISSING
+
+
+def short(value: Any) -> str:
+    """Three digits: 0.620, 14.4."""
+    return f"{value:#.3g}".rstrip(".") if is_number(value) else MISSING
+
+
+def signed(size: str, value: float) -> str:
+    """A formatted absolute value with the sign that `value` has; what shows as zero has none."""
+    if size.strip("0.%") == "":
+        return size
+    return ("+" if value > 0 else MINUS) + size
+
+
+def signed_decimal(value: Any) -> str:
+    """A change with four decimals and its sign: +0.0012."""
+    return signed(decimal(abs(value)), value) if is_number(value) else MISSING
+
+
+def signed_short(value: Any) -> str:
+    """A change with three digits and its sign: +0.00123."""
+    return signed(short(abs(value)), value) if is_number(value) else MISSING
+
+
+def setting(value: Any) -> str:
+    """A setting as a user would type it."""
+    if value is None:
+        return "none"
+    if isinstance(value, list):
+        return ", ".join(setting(item) for item in value) or "none"
+    return str(value) if value != "" else "(empty)"

@@ -1,0 +1,48 @@
+"""One HTML file that needs nothing else: no network, no script, light or dark as its reader prefers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from smooth_recs.reports import chart_style, difference_tables, formats, origin, slice_tables, tables
+from smooth_recs.whole_file import whole_file
+
+
+def write(template: str, contents: Mapping[str, Any], output: str) -> None:
+    """Fills one of `templates/` and writes the page; its folder is made where it does not exist.
+
+    Args:
+      template: such as `report.html.j2`; `page.html.j2` holds the parts that all share. All text is escaped.
+      contents: the names that the template uses.
+      output: path of the HTML file.
+
+    ```python
+    page.write("comparison.html.j2", {...}, "runs/comparison.html")
+    ```
+    """
+    text = _environment().get_template(template).render(contents)
+    with whole_file(output) as beside:
+        Path(beside).write_text(text.strip() + "\n", encoding="utf-8")
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=formats.percent, decimal=formats.decimal, count=formats.count)
+    environment.globals.update(
+        series=chart_style.SERIES,
+        tables=tables,
+        difference_tables=difference_tables,
+        slice_tables=slice_tables,
+        origin=origin,
+    )
+    return environment

@@ -1,0 +1,76 @@
+"""The report of a run, or of several beside each other, as one HTML file, and the picture of a README."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Sequence
+from typing import Any
+
+from smooth_recs.reports import chart_style, charts, page, runs, slice_charts, tables, verdict
+from smooth_recs.whole_file import whole_file
+
+_CURVES = {
+    "pd": "PD",
+    "auc": "AUC",
+    "progressive_pd": "PD on rows not trained on yet",
+    "progressive_log_loss": "Log loss on rows not trained on yet",
+}
+
+
+def write(workdirs: Sequence[str], output: str) -> None:
+    """Writes the report of one run, or a comparison of several, of which the first is the baseline.
+
+    The page shows PD (eq. 2) with its interval, where the difference is and what it does to lists of recommendations,
+    the accuracies, their course while training, and all that it takes to run it again. It follows the reader's light or
+    dark mode. Equal workdirs give an equal file.
+
+    Args:
+      workdirs: of finished runs, each with `config.json`, `manifest.json` and `metrics.json`.
+      output: path of the HTML file; its folder is made where it does not exist.
+
+    Raises:
+      InputError: no workdir is given, or one does not hold the files of a finished run.
+
+    ```python
+    report.write(["runs/demo/relu", "runs/demo/smelu"], "runs/demo/report.html")
+    ```
+    """
+    page.write("report.html.j2", _contents(runs.load(workdirs)), output)
+
+
+def picture(workdirs: Sequence[str], output_png: str) -> None:
+    """Draws PD with its interval, and the AUC of each replica beside it, a row a run, as a PNG on white.
+
+    Args and Raises: as `write`.
+    """
+    loaded = runs.load(workdirs)
+    with whole_file(output_png) as beside:
+        charts.picture(loaded, beside)
+
+
+def _contents(loaded: Sequence[runs.Run]) -> dict[str, Any]:
+    return {
+        "runs": loaded,
+        "colours": [chart_style.colour_index(position, len(loaded)) for position in range(len(loaded))],
+        "charts": _charts(loaded),
+        "slice_charts": slice_charts.draw(loaded),
+        "sentences": verdict.sentences(loaded),
+        "where_sentences": verdict.where(loaded),
+        "recommendation_sentences": verdict.recommendations(loaded),
+        "caveat": verdict.caveat(loaded),
+        "warnings": verdict.warnings(loaded),
+    }
+
+
+def _charts(loaded: Sequence[runs.Run]) -> dict[str, str]:
+    """The charts for which there is anything to draw; an empty text for the others."""
+    drawn = collections.defaultdict(str)
+    if len(loaded) > 1:
+        drawn["pd"] = charts.pd_bars(loaded)
+        drawn["auc"] = charts.auc_dots(loaded)
+    if tables.histogram(loaded):
+        drawn["histogram"] = charts.pd_histogram(loaded)
+    for metric, title in _CURVES.items():
+        if any(runs.is_number(entry.get(metric)) for run in loaded for entry in run.history):
+            drawn[f"history_{metric}"] = charts.history(loaded, metric, title)
+    return drawn

@@ -1,0 +1,107 @@
+"""Where the difference is: the slices with the highest PD, and what share of the whole difference each carries."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from smooth_recs.reports.formats import count, decimal, percent
+from smooth_recs.reports.runs import Run, is_number
+from smooth_recs.reports.table import Cell, Table, interval, number
+
+Slice = Mapping[str, Any]
+
+HIGHEST = 10
+_IN_ORDER = ("label", "score", "position")  # and frequencies: slices that have an order of their own
+
+
+@dataclasses.dataclass(frozen=True)
+class Dimension:
+    """The slices of one title, of one run or of several; those of each run by name, in the order to show them."""
+
+    title: str
+    slices: Sequence[Mapping[str, Slice]]
+
+    @property
+    def names(self) -> list[str]:
+        return list(dict.fromkeys(name for of_run in self.slices for name in of_run))
+
+
+def dimensions(runs: Sequence[Run]) -> list[Dimension]:
+    """All titles, in the order of the runs' metrics."""
+    titles = dict.fromkeys(title for run in runs for title, slices in run.slices.items() if slices)
+    name = without_range if len(runs) > 1 else str  # the range of a decile is each run's own
+    return [
+        Dimension(
+            title,
+            [{name(each["slice"]): each for each in _ordered(run.slices.get(title) or (), title)} for run in runs],
+        )
+        for title in titles
+    ]
+
+
+def without_range(name: str) -> str:
+    """The name of a slice without the range of a decile: `decile 1`."""
+    return re.sub(r"^(decile \d+) \(.*\)$", r"\1", name)
+
+
+def highest(run: Run) -> list[tuple[str, str, Slice]]:
+    """(title, slice, numbers) of the slices with the highest PD of all titles; small ones left out."""
+    every = [(title, each["slice"], each) for title, slices in run.slices.items() for each in slices]
+    large = [each for each in every if not each[2].get("small") and is_number(each[2].get("pd"))]
+    return sorted(large, key=lambda each: -each[2]["pd"])[:HIGHEST]
+
+
+def highest_tables(runs: Sequence[Run]) -> list[Table]:
+    """`highest` of each run, with the share of the examples and of the whole difference."""
+    tables = []
+    for run in runs:
+        rows = {
+            f"{title}: {name}": [
+                number(each["pd"], percent),
+                number(each.get("weight_share"), percent),
+                number(each.get("pd_share"), percent),
+            ]
+            for title, name, each in highest(run)
+        }
+        if rows:
+            columns = ("Slice", "PD", "of the examples", "of the difference")
+            tables.append(Table(columns, rows, run.label if len(runs) > 1 else ""))
+    return tables
+
+
+def table(dimension: Dimension, runs: Sequence[Run]) -> Table:
+    """All slices of a title: everything measured of one run, or the PD of several runs beside each other."""
+    if len(runs) > 1:
+        rows = {
+            name: [number(of_run.get(name, {}).get("pd"), percent) for of_run in dimension.slices]
+            for name in dimension.names
+        }
+        return Table((dimension.title, *(f"PD of {run.label}" for run in runs)), rows)
+    columns = (dimension.title, "PD", "of the examples", "of the difference", "95% interval", "Rows")
+    accuracies = ("AUC loss", "Log loss", "Mean label")
+    return Table((*columns, *accuracies), {name: _cells(each) for name, each in dimension.slices[0].items()})
+
+
+def _cells(each: Slice) -> list[Cell]:
+    return [
+        number(each.get("pd"), percent),
+        number(each.get("weight_share"), percent),
+        number(each.get("pd_share"), percent),
+        interval(each.get("interval")),
+        number(each.get("rows"), count),
+        *(number(each.get(key), decimal) for key in ("auc_loss", "log_loss", "label_mean")),
+    ]
+
+
+def _ordered(slices: Sequence[Slice], title: str) -> Sequence[Slice]:
+    if title in _IN_ORDER or title.startswith("frequency of "):
+        return sorted(slices, key=lambda each: _natural(each["slice"]))
+    return slices
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """`decile 10` after `decile 9`."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]

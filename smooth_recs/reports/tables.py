@@ -1,0 +1,176 @@
+"""What was measured, as the tables of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from smooth_recs.reports.formats import count, decimal, percent, short, signed
+from smooth_recs.reports.runs import Run, is_number
+from smooth_recs.reports.table import Cell, Format, Table, interval, measured, number
+
+Change = Callable[[float, float], str]
+
+REPLICA_METRICS = {
+    "auc": "AUC",
+    "auc_loss": "AUC loss",
+    "per_query_auc_loss": "AUC loss within a request",
+    "log_loss": "Log loss",
+    "normalized_entropy": "Normalised entropy",
+    "calibration": "Calibration",
+    "mean_prediction": "Mean prediction",
+}
+_INTERVALS = {
+    "PD, 95% interval": "with other held-out requests",
+    "PD, 95% interval over replicas": "with other replicas of the run",
+}
+_HISTORY_METRICS: Mapping[str, tuple[str, Format]] = {
+    "pd": ("PD", percent),
+    "auc": ("AUC", decimal),
+    "log_loss": ("Log loss", decimal),
+}
+_PROGRESSIVE_METRICS: Mapping[str, tuple[str, Format]] = {
+    "progressive_pd": ("PD", percent),
+    "progressive_auc_loss": ("AUC loss", decimal),
+    "progressive_log_loss": ("Log loss", decimal),
+}
+_LAYER_METRICS: Mapping[str, tuple[str, Format]] = {
+    "pre_activation_rms": ("Scale (root mean square)", short),
+    "transition_share": ("Within the transition", percent),
+}
+
+
+def overview(runs: Sequence[Run]) -> Table:
+    """One column a run and, after each but the first, how much it differs from the first."""
+    best = [run.metrics.get("best_possible") or {} for run in runs]
+    rows = {
+        "Prediction difference (PD)": _compared([run.pd.get("relative") for run in runs], percent, _relative_change),
+        "PD, 95% interval": _beside([interval(run.pd.get("interval")) for run in runs]),
+        "PD, 95% interval over replicas": _beside([interval(run.pd.get("interval_over_replicas")) for run in runs]),
+        "PD with means matched": _compared(
+            [run.pd.get("after_matching_means") for run in runs], percent, _relative_change
+        ),
+        **{
+            name: _compared([run.mean(key) for run in runs], decimal, _absolute_change)
+            for key, name in REPLICA_METRICS.items()
+        },
+        "AUC of the true probabilities": _compared([each.get("auc") for each in best], decimal),
+        "Log loss of the true probabilities": _compared([each.get("log_loss") for each in best], decimal),
+        "Training examples": _compared([run.metrics.get("examples") for run in runs], count),
+        "Examples a second": _compared([run.metrics.get("examples_per_second") for run in runs], count),
+    }
+    names = [name for run in runs for name in (run.label, "Change")]
+    return Table(("", names[0], *names[2:]), measured(rows), notes=_INTERVALS)
+
+
+def replicas(runs: Sequence[Run]) -> Table:
+    """One column a replica, every metric that metrics.json has."""
+    every = [replica for run in runs for replica in run.replicas]
+    others = {key: key for replica in every for key in replica if key not in REPLICA_METRICS}
+    rows = {
+        name: [number(replica.get(key), decimal) for replica in every]
+        for key, name in {**REPLICA_METRICS, **others}.items()
+    }
+    names = [
+        f"{run.label}, {replica}" if len(runs) > 1 else f"Replica {replica}"
+        for run in runs
+        for replica in range(len(run.replicas))
+    ]
+    return Table(("", *names), measured(rows))
+
+
+def pairs(runs: Sequence[Run]) -> list[Table]:
+    """PD of each pair of replicas, for runs with more than one pair."""
+    return [
+        Table(
+            ("Replicas", "PD"),
+            {f"{a} and {b}": [number(relative, percent)] for a, b, relative in run.pd["pairs"]},
+            _title(run, runs),
+        )
+        for run in runs
+        if len(run.pd.get("pairs") or ()) > 1
+    ]
+
+
+def histogram(runs: Sequence[Run]) -> list[Table]:
+    """Share of the examples in each bin of PD, up to the last bin that has any."""
+    tables = []
+    for run in runs:
+        bins = run.pd.get("histogram") or {}
+        edges, counts = bins.get("edges") or [], bins.get("counts") or []
+        last = max((index + 1 for index, examples in enumerate(counts) if examples), default=0)
+        rows = {
+            f"{percent(edges[index])} to {percent(edges[index + 1])}": [number(counts[index] / sum(counts), percent)]
+            for index in range(last)
+        }
+        if rows:
+            tables.append(Table(("PD of an example", "Examples"), rows, _title(run, runs)))
+    return tables
+
+
+def history(runs: Sequence[Run]) -> list[Table]:
+    """What was measured on held-out rows while training, a row a step."""
+    return _curves(runs, _HISTORY_METRICS)
+
+
+def progressive(runs: Sequence[Run]) -> list[Table]:
+    """What was measured on rows that no replica had trained on yet, a row a step."""
+    return _curves(runs, _PROGRESSIVE_METRICS)
+
+
+def layers(runs: Sequence[Run]) -> list[Table]:
+    """The scale of the pre-activations of each hidden layer."""
+    return [
+        _records("Layer", "name", run.metrics["layers"], _LAYER_METRICS, _title(run, runs))
+        for run in runs
+        if run.metrics.get("layers")
+    ]
+
+
+def _curves(runs: Sequence[Run], metrics: Mapping[str, tuple[str, Format]]) -> list[Table]:
+    """A table a run that has any of the metrics, of the steps at which it has."""
+    tables = []
+    for run in runs:
+        entries = [entry for entry in run.history if any(is_number(entry.get(metric)) for metric in metrics)]
+        if entries:
+            tables.append(_records("Step", "step", entries, metrics, _title(run, runs)))
+    return tables
+
+
+def _records(
+    head: str, key: str, records: Sequence[Mapping[str, Any]], metrics: Mapping[str, tuple[str, Format]], title: str
+) -> Table:
+    """One row a record, named by its `key`; the columns are the metrics that any record has."""
+    known = {metric: how for metric, how in metrics.items() if any(is_number(each.get(metric)) for each in records)}
+    rows = {
+        count(record[key]) if is_number(record[key]) else str(record[key]): [
+            number(record.get(metric), text) for metric, (_, text) in known.items()
+        ]
+        for record in records
+    }
+    return Table((head, *(name for name, _ in known.values())), rows, title)
+
+
+def _compared(values: Sequence[Any], text: Format, change: Change | None = None) -> list[Cell]:
+    first, comparable = values[0], change is not None and is_number(values[0])
+    changes = [change(value, first) if change and comparable and is_number(value) else "" for value in values[1:]]
+    return _beside([number(value, text) for value in values], changes)
+
+
+def _beside(cells: Sequence[Cell], changes: Sequence[str] = ()) -> list[Cell]:
+    """Each cell but the first with its change from the first."""
+    said = [*changes, *[""] * (len(cells) - 1 - len(changes))]
+    pairs = zip(cells[1:], (Cell((text,)) for text in said), strict=True)
+    return [cells[0], *(cell for pair in pairs for cell in pair)]
+
+
+def _relative_change(value: float, baseline: float) -> str:
+    return signed(f"{abs(value / baseline - 1):.0%}", value - baseline) if baseline else ""
+
+
+def _absolute_change(value: float, baseline: float) -> str:
+    return signed(decimal(abs(value - baseline)), value - baseline)
+
+
+def _title(run: Run, runs: Sequence[Run]) -> str:
+    return run.label if len(runs) > 1 else ""

@@ -1,0 +1,193 @@
+"""PD estimated from one model (references [11] and [53]), and how well the estimate ranks the PD that is measured.
+
+A ridge regression of each example's PD on what one replica shows of it is fitted on half of the requests and tested on
+the other half. Three kinds of inputs, so that one sees what the activations add:
+
+- `prediction_only`: a piecewise linear function of the log-odds;
+- `summaries`: that, and summaries of each layer that do not depend on the order of its units;
+- `units`: log-odds, the outputs of the units, and their squares.
+
+One pair of models is one draw: an example's PD is large where these two happen to differ, whatever another pair does.
+Much of what inputs as rich as `units` learn is where this pair differs, which says nothing about the next one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from smooth_recs import prediction_difference
+from smooth_recs.run import activation_strength
+from smooth_recs.statistics.arrays import Array
+from smooth_recs.statistics.bootstrap import row_keys
+from smooth_recs.statistics.rank_correlation import spearman
+from smooth_recs.statistics.ridge import Linear, Moments
+
+INPUTS = ("units", "summaries", "prediction_only")
+TARGETS = ("square root of PD", "log(PD + 0.001)", "difference of log-odds")
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+MOST_ROWS = 50_000
+FEWEST_ROWS = 500
+FEWEST_REQUESTS = 100  # half of them fit, a fifth of these choose: none of the parts is empty
+_KNOTS = 16
+_BLOCK = 4096
+
+Index = npt.NDArray[np.intp]
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Held-out rows as one model sees them, with the measured difference between it and its siblings.
+
+    Attributes:
+      strengths: of the model's units, n rows.
+      logit: [n] log-odds that the model predicts.
+      targets: [n, 3], see `TARGETS`; means over the pairs of siblings.
+      pd: [n] relative PD of each example, the mean over the pairs of siblings.
+      request: [n] numbers of the requests, from 0.
+    """
+
+    strengths: activation_strength.Strengths
+    logit: Array
+    targets: Array
+    pd: Array
+    request: Index
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimator:
+    """A fitted regression; `knots` are where the function of the log-odds bends, `method` says how it was chosen."""
+
+    inputs: str
+    knots: Array
+    linear: Linear
+    method: str
+
+    def __call__(self, examples: Examples, index: Index) -> Array:
+        """The estimate for the rows in `index`: its scale is that of the target, its order what counts."""
+        blocks = [self.linear(_design(self.inputs, self.knots, examples, part)) for part in _blocks(index)]
+        return np.concatenate(blocks)[:, 0]
+
+
+def pd_estimate(model: Any, holdout: Any, columns: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How well PD is estimated from one of the siblings, on at most 50,000 held-out rows.
+
+    Args:
+      model: the sibling that is looked into: the one of column 0.
+      holdout: chunks of `data.source.Rows`, such as `source.holdout()`.
+      columns: of the same rows in the same order: `prediction` [n, R], and `query_id` [n] where the data have one.
+
+    Returns:
+      The `pd_estimate` of metrics.json; None where there is nothing to estimate: fewer than two siblings, 500 rows or
+      100 requests, or siblings that predict the same.
+
+    ```python
+    pd_estimate(siblings.replicas[0], source.holdout(), columns)["rank_correlation"]["units"]["value"]
+    ```
+    """
+    if columns["prediction"].shape[1] < 2 or len(columns["prediction"]) < FEWEST_ROWS:
+        return None
+    examples = observe(model, holdout, columns)
+    if examples.request.max() < FEWEST_REQUESTS:
+        return None
+    fitting, testing = halves(examples.request)
+    if not np.ptp(examples.pd[fitting]) or not np.ptp(examples.pd[testing]):
+        return None
+    estimators = [fit(inputs, examples, fitting) for inputs in INPUTS]
+    return {
+        "rank_correlation": {each.inputs: rank_correlation(each, examples, testing) for each in estimators},
+        "rows_fitted": len(fitting),
+        "rows_tested": len(testing),
+        "method": method(estimators),
+    }
+
+
+def observe(model: Any, holdout: Any, columns: Mapping[str, Any]) -> Examples:
+    """The first 50,000 rows as `model` sees them; arguments as for `pd_estimate`."""
+    prediction = np.asarray(columns["prediction"][:MOST_ROWS], np.float64)
+    query_id = columns.get("query_id")
+    keys = row_keys(None if query_id is None else query_id[:MOST_ROWS], len(prediction))
+    logit = _logit(prediction)
+    pairs = list(itertools.combinations(range(prediction.shape[1]), 2))
+    pd = np.mean([prediction_difference.per_example(prediction[:, i], prediction[:, j]) for i, j in pairs], axis=0)
+    apart = np.mean([np.abs(logit[:, i] - logit[:, j]) for i, j in pairs], axis=0)
+    return Examples(
+        strengths=activation_strength.record(model, holdout, len(prediction)),
+        logit=logit[:, 0],
+        targets=np.stack([np.sqrt(pd), np.log(pd + 1e-3), apart], axis=1),
+        pd=pd,
+        request=np.unique(keys, return_inverse=True)[1],
+    )
+
+
+def halves(request: Index) -> tuple[Index, Index]:
+    """Rows to fit on and rows to test on: each request is in one of them, the same one in every run over these rows."""
+    first = np.random.default_rng(0).random(request.max() + 1)[request] < 0.5
+    return np.flatnonzero(first), np.flatnonzero(~first)
+
+
+def fit(inputs: str, examples: Examples, rows: Index) -> Estimator:
+    """The regression on `rows`, whose target and penalty are those that rank best on a fifth of their requests.
+
+    Of the penalties within a standard error of the best the largest is taken: it keeps what is certain.
+    """
+    knots = np.quantile(examples.logit[rows], np.linspace(0, 1, _KNOTS + 2)[1:-1])
+    checked = np.random.default_rng(1).random(examples.request.max() + 1)[examples.request[rows]] < 0.2
+    training, checking = rows[~checked], rows[checked]
+    moments = {part: _moments(inputs, knots, examples, index) for part, index in enumerate((training, checking))}
+    scores = np.zeros([len(PENALTIES), len(TARGETS)])
+    for penalty, score in zip(PENALTIES, scores, strict=True):
+        linear = moments[0].solve(penalty)
+        blocks = [linear(_design(inputs, knots, examples, part)) for part in _blocks(checking)]
+        for target, estimate in enumerate(np.concatenate(blocks).T):
+            score[target] = (spearman(estimate, examples.pd[checking], replicates=1) or {"value": 0.0})["value"]
+    target = int(np.argmax(scores.max(axis=0)))
+    good = scores[:, target] >= scores[:, target].max() - 1 / np.sqrt(len(checking))
+    penalty = max(np.array(PENALTIES)[good])
+    linear = (moments[0] + moments[1]).solve(penalty)
+    chosen = Linear(linear.weights[:, [target]], linear.intercept[[target]])
+    return Estimator(inputs, knots, chosen, f"{TARGETS[target]}, penalty {penalty:g}")
+
+
+def rank_correlation(estimator: Estimator, examples: Examples, rows: Index) -> dict[str, Any] | None:
+    """Spearman's, of the estimate with the measured PD, `value` and `interval`; None where it is not defined."""
+    return spearman(estimator(examples, rows), examples.pd[rows], query_id=examples.request[rows])
+
+
+def method(estimators: Sequence[Estimator]) -> str:
+    """How the estimators were made, in one line."""
+    return "ridge regression of the " + "; ".join(f"{each.method} ({each.inputs})" for each in estimators)
+
+
+def _design(inputs: str, knots: Array, examples: Examples, rows: Index) -> Array:
+    """Inputs of the regression, [rows, inputs]."""
+    logit = examples.logit[rows, None]
+    columns = [logit, np.maximum(logit - knots, 0)]
+    if inputs == "summaries":
+        columns.append(examples.strengths.summaries[rows])
+    if inputs == "units":
+        units = examples.strengths.units[rows].astype(np.float64)
+        columns += [units, np.square(units)]
+    return np.concatenate(columns, axis=1)
+
+
+def _moments(inputs: str, knots: Array, examples: Examples, rows: Index) -> Moments:
+    width = _design(inputs, knots, examples, rows[:1]).shape[1]
+    moments = Moments(width, len(TARGETS))
+    for part in _blocks(rows):
+        moments.add(_design(inputs, knots, examples, part), examples.targets[part])
+    return moments
+
+
+def _blocks(rows: Index) -> list[Index]:
+    return [rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK)]
+
+
+def _logit(prediction: Array) -> Array:
+    inside = np.clip(prediction, 1e-7, 1 - 1e-7)
+    return np.log(inside) - np.log1p(-inside)
