@@ -315,5 +315,6 @@ def test_a_file_with_a_sweep_takes_overrides_and_no_variants(tmp_path):
     with pytest.raises(InputError, match="must not be given where get_sweep"):
         sweep_flags.sweep(config, "relu", [], None)
     path.write_text("def get_sweep():\n    return 3\n")
-    with pytest.raises(InputError, match=r"get_sweep\(\) must return a smooth_recs.experiments.sweeps.sweep.Sweep, got int"):
+    said = r"get_sweep\(\) must return a smooth_recs.experiments.sweeps.sweep.Sweep, got int"
+    with pytest.raises(InputError, match=said):
         sweep_flags.read(str(path))
