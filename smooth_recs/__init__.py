@@ -41,6 +41,7 @@ _SUBMODULES = (
     "models",
     "prediction_difference",
     "recommendations",
+    "reports",
     "serving",
     "slices",
     "testing",

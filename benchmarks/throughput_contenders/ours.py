@@ -37,8 +37,8 @@ def recipe(work: Work) -> Turn:
 
 
 def recipe_bfloat16(work: Work) -> Turn:
-    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    return _fitted(work, **RECIPE)
+    """As `model.precision` has it: the tower alone."""
+    return _fitted(work, **RECIPE, dtype="mixed_bfloat16")
 
 
 def pair(work: Work) -> Turn:
