@@ -62,12 +62,12 @@ def collect(model: Any, source: Source, evaluation: config.Evaluation) -> HeldOu
     wanted = raw_features(source, evaluation)
     single = [f.name for f in source.schema.categorical if not f.multi_valued and "frequency" in evaluation.slices]
 
-    @tf.function(reduce_retracing=True)
-    def predict(features: Any) -> tf.Tensor:
-        return model(features, training=False)
-
+    batches = source.holdout(raw=bool(wanted)).rebatch(BATCH_SIZE).prefetch(2)
+    # Traced once, for batches of any size: every call of a new function would count as a retracing.
+    predicting = tf.function(lambda features: model(features, training=False))
+    predict = predicting.get_concrete_function(batches.element_spec["features"])
     parts: dict[str, dict[str, list[Any]]] = {"columns": {}, "raw": {}, "ids": {}}
-    for rows in source.holdout(raw=bool(wanted)).rebatch(BATCH_SIZE).prefetch(2):
+    for rows in batches:
         found = {
             "columns": {"prediction": predict(rows["features"])}
             | {name: column for name, column in rows.items() if name not in ("features", "raw")},
