@@ -74,7 +74,7 @@ def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
 
 
 def _refuse_diverged(metrics: dict[str, Any]) -> None:
-    if metrics["diverged"]:
+    if metrics.get("diverged"):  # a run of an earlier version does not say
         which = ", ".join(map(str, metrics["diverged"]))
         raise Diverged(
             f"the training diverged: not all predictions of replica {which} are numbers; lower "

@@ -114,7 +114,7 @@ def _serving(grid: Grid, folder: Folder, workdir: str) -> sweep_results.Serving:
         }
         if set(exports) - set(found):
             print(f"serving  {len(exports)} exports of seed {seed} take turns", flush=True)
-            found |= serving_cost.measure(exports, _rows(cells, folder))
+            found |= serving_cost.measure(exports, _rows([cell for cell in cells if cell.key in exports], folder))
             workdirs.write_json(path, found)
     return found
 
