@@ -28,7 +28,7 @@ from smooth_recs.data.presets import open_source
 from smooth_recs.data.source import Source
 from smooth_recs.models import from_config
 from smooth_recs.models.cost import cost
-from smooth_recs.run import fitting
+from smooth_recs.training.batches import example
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "demo.py"
 GOAL = 1.33
@@ -70,7 +70,7 @@ def with_model(demo: Config, activation: str, ensemble: dict[str, Any]) -> Confi
 
 def batches_of(source: Source, batch_size: int) -> Any:
     """All training rows as tensors [steps, batch, ...]."""
-    whole = source.train().map(fitting.example).rebatch(source.train_rows).get_single_element()
+    whole = source.train().map(example).rebatch(source.train_rows).get_single_element()
     return tf.nest.map_structure(lambda x: tf.reshape(x, [-1, batch_size, *x.shape[1:]]), whole)
 
 

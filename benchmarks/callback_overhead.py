@@ -2,7 +2,7 @@
 
     python benchmarks/callback_overhead.py --repetitions=3
 
-The demo's configuration with what a run watches (`run/monitoring.py`), and a plain Keras fit with the callback's
+The demo's configuration with what a run watches (`training/monitoring.py`), and a plain Keras fit with the callback's
 defaults. Epochs with and without take turns and medians are compared, since the clock of a shared machine jumps; beside
 them stand processor time and the time spent within the callback, which jumps less. A warm-up comes first: what it takes
 once in a run, tracing and the first pass over the data, is printed apart.
@@ -27,9 +27,9 @@ import numpy as np
 import tensorflow as tf
 
 from smooth_recs.callbacks import PredictionDifference
-from smooth_recs.data import windows
 from smooth_recs.data.presets import open_source
-from smooth_recs.run import fitting, monitoring
+from smooth_recs.training import loop, monitoring
+from smooth_recs.training.batches import Batches, Segment
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "demo.py"
 
@@ -107,21 +107,13 @@ def of_demo(arguments: argparse.Namespace) -> tuple[Fit, PredictionDifference, l
         if getattr(arguments, name) is not None:
             setattr(config.train, name, getattr(arguments, name))
     folder = tempfile.mkdtemp()
-    source = open_source(config.data, folder)
-    siblings, steps = fitting.build(config, source), fitting.steps_of_epoch(config, source)
-    held_out = source.holdout().map(fitting.example)
-    curve = monitoring.Curve(os.path.join(folder, "history.json"))
-    watching, _ = monitoring.callbacks(config, folder, held_out, steps, curve)
+    batches = Batches(config, folder, open_source(config.data, folder))
+    siblings, epoch = loop.build(batches), Segment(0, 0, batches.steps_per_epoch)
+    watching, _ = monitoring.callbacks(batches, folder, monitoring.Curve(os.path.join(folder, "history.json")))
     difference = next(callback for callback in watching if isinstance(callback, PredictionDifference))
 
     def fit(callbacks: list[Any]) -> None:
-        batches = windows.shuffled(
-            lambda at: source.train(at).map(fitting.example),
-            window=config.data.shuffle_window,
-            batch_size=config.train.batch_size,
-            seeds=[1, 2],
-        )
-        siblings.fit(batches, steps_per_epoch=steps, callbacks=callbacks, verbose=2)
+        siblings.fit(batches.of(epoch), steps_per_epoch=epoch.stop, callbacks=callbacks, verbose=2)
 
     return fit, difference, [callback for callback in watching if callback is not difference]
 

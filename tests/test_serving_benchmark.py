@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from source_imports import ROOT
 
-from smooth_recs import child_process
+from smooth_recs._files import child_environment
 
 PROGRAM = str(ROOT / "benchmarks" / "serving_cost.py")
 
@@ -20,7 +20,7 @@ PROGRAM = str(ROOT / "benchmarks" / "serving_cost.py")
 def test_every_network_is_timed_and_every_ratio_told() -> None:
     sizes = ["--sessions=2", "--rounds=2", "--hidden_units", "8", "4", "--embedding_dim=2"]
     done = subprocess.run(
-        [sys.executable, PROGRAM, *sizes], env=child_process.environment(), capture_output=True, text=True, timeout=280
+        [sys.executable, PROGRAM, *sizes], env=child_environment(), capture_output=True, text=True, timeout=280
     )
     assert done.returncode == 0, done.stderr[-2000:]
     exports, ratios = (

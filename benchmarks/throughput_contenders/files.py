@@ -18,7 +18,7 @@ from smooth_recs.data.presets import open_source
 from smooth_recs.data.schema import Categorical, Schema
 from smooth_recs.data.source import Source
 from smooth_recs.models import from_config
-from smooth_recs.run import fitting
+from smooth_recs.training.batches import example
 from throughput_contenders import ours
 from throughput_contenders.fitting import Turn
 from throughput_contenders.work import Work, rows
@@ -31,13 +31,13 @@ MODEL = config.Model(activation="smelu", normalization="weight", clip=6.0)
 def from_files(work: Work) -> Turn:
     """A turn is one pass over the files, whatever steps are asked for."""
     source = _source(work)
-    return _turn(work, source, lambda row: source.train(row).map(fitting.example))
+    return _turn(work, source, lambda row: source.train(row).map(example))
 
 
 def from_memory(work: Work) -> Turn:
     """The same rows, encoded, shuffled in the same way."""
     source = _source(work)
-    whole = source.train().map(fitting.example).rebatch(source.train_rows).get_single_element()
+    whole = source.train().map(example).rebatch(source.train_rows).get_single_element()
 
     def from_row(row: int) -> Any:
         return tf.data.Dataset.from_tensors(tf.nest.map_structure(lambda column: column[row:], whole))

@@ -16,13 +16,13 @@ _OUTPUT = command.required_string("output", "the JSON file to write")
 
 
 def main() -> None:
+    from smooth_recs._files import check_output, write_json
     from smooth_recs.experiments import estimate_runs
-    from smooth_recs.run import workdir
 
     output = str(_OUTPUT.value)
-    workdir.check_output("--output", output)
+    check_output("--output", output)
     found = estimate_runs.across([name for name in str(_WORKDIRS.value).split(",") if name])
-    workdir.write_json(output, found)
+    write_json(output, found)
     print(estimate_runs.table(found))
 
 

@@ -17,14 +17,14 @@ _PICTURE = flags.DEFINE_string("picture", None, "a PNG file to draw PD and AUC i
 
 
 def main() -> None:
+    from smooth_recs._files import check_output
     from smooth_recs.reports import run_report  # here, so that --help does not wait for matplotlib
-    from smooth_recs.run import workdir
 
     workdirs = [name for name in str(_WORKDIRS.value).split(",") if name]
     output, picture = str(_OUTPUT.value), _PICTURE.value
-    workdir.check_output("--output", output)
+    check_output("--output", output)
     if picture:
-        workdir.check_output("--picture", picture)
+        check_output("--picture", picture)
     run_report.write(workdirs, output)
     print(f"report   {output}")
     if picture:

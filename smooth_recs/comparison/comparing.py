@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from smooth_recs import gates
+from smooth_recs._files import check_output, write_json
 from smooth_recs.comparison import artifacts, gathering, measuring, shards
 from smooth_recs.comparison.matching import match
 from smooth_recs.comparison.settings import Settings, Shard
 from smooth_recs.errors import GateNotMet
 from smooth_recs.gates import Gate
 from smooth_recs.reports import comparison_report
-from smooth_recs.run import workdir
 
 _LOSSES = {"auc_loss": "AUC loss", "per_query_auc_loss": "per query", "log_loss": "log loss"}
 
@@ -37,7 +37,7 @@ def compare(settings: Settings) -> dict[str, Any]:
     comparison["pd"]["relative"]
     ```
     """
-    workdir.check_output("--output", settings.output)
+    check_output("--output", settings.output)
     both = [artifacts.identify("--a", settings.a), artifacts.identify("--b", settings.b)]
     if settings.merge:
         a, b, data = shards.load(settings, both)
@@ -48,7 +48,7 @@ def compare(settings: Settings) -> dict[str, Any]:
         print(f"shard        {shards.save(settings, settings.shard, a, b, data)}")
         return {}
     comparison = measuring.measure(settings, a, b, match(a, b), data)
-    workdir.write_json(settings.output, comparison)
+    write_json(settings.output, comparison)
     comparison_report.write(comparison, settings.html)
     print(f"{summary(comparison)}\nresults      {settings.output}\nreport       {settings.html}")
     _hold(comparison)

@@ -13,9 +13,8 @@ from smooth_recs.comparison.inputs import Model
 from smooth_recs.comparison.settings import Settings, Shard
 from smooth_recs.comparison.sides import BATCH_SIZE, FREQUENCY, KEY, SLICE, Columns
 from smooth_recs.data.progress import progress
-from smooth_recs.data.source import Source
+from smooth_recs.data.source import Source, frequencies
 from smooth_recs.errors import InputError
-from smooth_recs.run import evaluation
 from smooth_recs.statistics import arrays
 
 _KNOWN = ("label", "weight", "query_id", "true_probability")
@@ -72,7 +71,7 @@ def read(
         return {flag: np.zeros(0) for flag in models}, {}
     columns = {name: np.concatenate(values) for name, values in parts.items()}
     ids = {name: columns[f"{FREQUENCY}{name}"] for name in with_frequency}
-    columns |= {f"{FREQUENCY}{name}": counts for name, counts in evaluation.frequencies(source, ids).items()}
+    columns |= {f"{FREQUENCY}{name}": counts for name, counts in frequencies(source, ids).items()}
     return {flag: columns.pop(flag) for flag in models}, columns
 
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from smooth_recs import arrays_file, child_process, keras_generation
+from smooth_recs import keras_generation
+from smooth_recs._files import child_environment, pack_arrays, unpack_arrays
 from smooth_recs.comparison.inputs import Columns, Input
 from smooth_recs.errors import InputError
 
@@ -43,7 +44,7 @@ class KerasModel:
         }
 
     def predict(self, features: Columns) -> npt.NDArray[Any]:
-        self._connection.send_bytes(arrays_file.packed(None, [features]))
+        self._connection.send_bytes(pack_arrays(None, [features]))
         _, (answer,) = self._answer("fails on the rows of --config")
         return answer["probability"]
 
@@ -53,7 +54,7 @@ class KerasModel:
 
     def _answer(self, failing: str) -> tuple[Any, list[dict[str, npt.NDArray[Any]]]]:
         try:
-            (done, about), arrays = arrays_file.unpacked(self._connection.recv_bytes())
+            (done, about), arrays = unpack_arrays(self._connection.recv_bytes())
         except EOFError:
             self._process.wait()
             raise RuntimeError(f"{self._name}: its process ended with status {self._process.returncode}") from None
@@ -77,7 +78,7 @@ def _start(path: str, *, legacy: bool) -> tuple[subprocess.Popen[bytes], Connect
     generation = {keras_generation.LEGACY_VARIABLE: str(int(legacy)), "KERAS_BACKEND": "tensorflow"}
     process = subprocess.Popen(
         [sys.executable, "-m", _PROCESS, path, str(theirs.fileno())],
-        env=child_process.environment(**generation),
+        env=child_environment(**generation),
         pass_fds=[theirs.fileno()],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -11,14 +11,15 @@ import sys
 from multiprocessing.connection import Connection
 from typing import Any
 
-from smooth_recs import arrays_file, keras_generation
+from smooth_recs import keras_generation
+from smooth_recs._files import pack_arrays, unpack_arrays
 
 
 def main(path: str, descriptor: int) -> None:
     connection = Connection(descriptor)
 
     def answer(done: bool, about: Any, *arrays: dict[str, Any]) -> None:
-        connection.send_bytes(arrays_file.packed([done, about], arrays))
+        connection.send_bytes(pack_arrays([done, about], arrays))
 
     try:
         importlib.import_module("smooth_recs.layers")  # registers layers and constraints with Keras
@@ -30,7 +31,7 @@ def main(path: str, descriptor: int) -> None:
         return
     while True:
         try:
-            _, (features,) = arrays_file.unpacked(connection.recv_bytes())
+            _, (features,) = unpack_arrays(connection.recv_bytes())
         except EOFError:
             return
         try:

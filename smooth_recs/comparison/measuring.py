@@ -13,7 +13,7 @@ from smooth_recs.comparison.matching import Matched
 from smooth_recs.comparison.settings import Settings, named_as_flags
 from smooth_recs.comparison.sides import FREQUENCY, SLICE, Columns, Side
 from smooth_recs.errors import InputError
-from smooth_recs.run import workdir
+from smooth_recs.workdir import manifest
 
 INCREASES: tuple[increases.Metric, ...] = ("auc_loss", "per_query_auc_loss", "log_loss")
 _MEASURED = ("prediction", "label", "weight", "query_id", "true_probability")
@@ -58,8 +58,8 @@ def measure(settings: Settings, a: Side, b: Side, matched: Matched, data: dict[s
             "multiplier": settings.multiplier or None,
             "evaluation": dataclasses.asdict(settings.evaluation) | {"slices": list(settings.evaluation.slices)},
         },
-        "versions": workdir.versions(),
-        "command": workdir.command(),
+        "versions": manifest.versions(),
+        "command": manifest.command(),
     }
 
 

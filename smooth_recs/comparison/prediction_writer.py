@@ -13,7 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import tensorflow as tf
 
-from smooth_recs.whole_file import whole_file
+from smooth_recs._files import whole_file
 
 Columns = dict[str, npt.NDArray[Any]]
 Write = Callable[[Columns], None]

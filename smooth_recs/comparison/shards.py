@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from smooth_recs._files import whole_file
 from smooth_recs.comparison import artifacts
 from smooth_recs.comparison.artifacts import Artifact
 from smooth_recs.comparison.settings import Settings, Shard
 from smooth_recs.comparison.sides import Side
 from smooth_recs.errors import InputError
-from smooth_recs.whole_file import whole_file
 
 _FORMAT = 1
 

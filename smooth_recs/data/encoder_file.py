@@ -6,12 +6,12 @@ import dataclasses
 import json
 from typing import NamedTuple
 
+from smooth_recs._files import whole_file
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.schema import Categorical, Schema
 from smooth_recs.data.statistics import Statistics
 from smooth_recs.errors import InputError
 from smooth_recs.from_dict import from_dict
-from smooth_recs.whole_file import whole_file
 
 NAME = "encoder.json"
 

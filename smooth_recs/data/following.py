@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from smooth_recs import config
+from smooth_recs._files import whole_file
 from smooth_recs.data import encoder_file, files, splits, statistics, survey
 from smooth_recs.data.arrivals import Arrivals, Stamp
 from smooth_recs.data.encoding import Encoder
@@ -19,7 +20,6 @@ from smooth_recs.data.splits import Part
 from smooth_recs.data.survey import Survey
 from smooth_recs.data.taken_files import NAME, TakenFile, TakenFiles, content
 from smooth_recs.errors import InputError
-from smooth_recs.whole_file import whole_file
 
 IDLE_SECONDS = 2.0
 _POLL_SECONDS = 0.25

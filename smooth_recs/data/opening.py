@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 from smooth_recs import config
+from smooth_recs._files import whole_file
 from smooth_recs.data import files, splits, statistics
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.file_source import StreamedSource, part_of
@@ -19,7 +20,6 @@ from smooth_recs.data.source import Source
 from smooth_recs.data.splits import Part
 from smooth_recs.data.survey import Survey, survey
 from smooth_recs.errors import InputError
-from smooth_recs.whole_file import whole_file
 
 _CACHE_FORMAT = 1
 

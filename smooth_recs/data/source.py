@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.schema import Schema
+
+_COUNTED_BATCH, _COUNTED_BATCHES = 1 << 16, 1 << 4
 
 Rows = dict[str, Any]
 """A chunk of n encoded rows.
@@ -45,3 +51,21 @@ class Source(Protocol):
 
     def holdout(self, *, raw: bool = False) -> Any:
         """A finite `tf.data.Dataset` of chunks of `Rows`: the held-out rows, always in the same order."""
+
+
+def frequencies(source: Source, ids: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """How often each row's id is in the training rows, per feature, counted over the first 2^20 of them.
+
+    Args:
+      source: of the training rows.
+      ids: by name of a single-valued categorical feature, the encoded ids of any rows, [n].
+    """
+    if not ids:
+        return {}
+    rows = {feature.name: source.encoder.table_rows(feature) for feature in source.schema.categorical}
+    counts = {name: np.zeros(rows[name], np.int64) for name in ids}
+    training = source.train().map(lambda chunk: {name: chunk["features"][name] for name in ids})
+    for chunk in training.rebatch(_COUNTED_BATCH).take(_COUNTED_BATCHES).as_numpy_iterator():
+        for name, count in counts.items():
+            count += np.bincount(chunk[name], minlength=count.size)
+    return {name: counts[name][values] for name, values in ids.items()}

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 
 import tensorflow as tf
 
+from smooth_recs._files import whole_file
 from smooth_recs.data import files
 from smooth_recs.data.arrivals import Stamp
 from smooth_recs.errors import InputError
 from smooth_recs.from_dict import from_dict
-from smooth_recs.whole_file import whole_file
 
 NAME = "stream.json"
 

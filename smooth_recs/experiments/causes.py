@@ -10,12 +10,13 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from smooth_recs._files import read_json
 from smooth_recs.config import Config
 from smooth_recs.errors import Diverged, InputError
 from smooth_recs.experiments import over_seeds, variants
 from smooth_recs.experiments.cells import Cell, Folder
 from smooth_recs.experiments.sweeps import Variant
-from smooth_recs.run import workdir as workdirs
+from smooth_recs.workdir.manifest import command
 
 _SMALLER = 10  # how much smaller the small windows are
 _WHOLE_LOG = 2**31 - 1  # rows; a window that is longer than the log holds all of it
@@ -115,7 +116,7 @@ def table(plan: Plan, folder: Folder) -> dict[str, Any]:
     first activation, seed by seed, of PD relative to it.
     """
     first = folder.workdir(plan.cells()[0])
-    manifest = workdirs.read_json(f"{first}/manifest.json")
+    manifest = read_json(f"{first}/manifest.json")
     return {
         "activations": [plan.label(activation) for activation in plan.activations],
         "seeds": list(plan.seeds),
@@ -132,7 +133,7 @@ def table(plan: Plan, folder: Folder) -> dict[str, Any]:
         "config": plan.config.to_dict(),
         "data": manifest["data"],
         "versions": manifest["versions"],
-        "command": workdirs.command(),
+        "command": command(),
     }
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from smooth_recs._files import write_json
 from smooth_recs.experiments import causes_chart
 from smooth_recs.reports import chart_style, formats, page
-from smooth_recs.reports.runs import flatten
 from smooth_recs.reports.table import Cell, Table, markdown, number
-from smooth_recs.run import workdir as workdirs
+from smooth_recs.workdir.finished_runs import flatten
 
 
 def write(table: Mapping[str, Any], folder: str) -> str:
@@ -20,7 +20,7 @@ def write(table: Mapping[str, Any], folder: str) -> str:
       table: of `causes.table`.
       folder: exists.
     """
-    workdirs.write_json(str(Path(folder, "causes.json")), table)
+    write_json(str(Path(folder, "causes.json")), table)
     said = "\n".join([markdown(difference(table)), "", *(f"- {sentence}" for sentence in sentences(table))])
     Path(folder, "causes.md").write_text(f"{said}\n\n{markdown(accuracy(table))}\n", encoding="utf-8")
     page.write("causes.html.j2", _contents(table), str(Path(folder, "causes.html")))

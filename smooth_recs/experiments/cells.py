@@ -33,11 +33,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from smooth_recs import child_process
+from smooth_recs._files import child_environment, read_json, write_json
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.experiments.cell_progress import CellProgress, duration
-from smooth_recs.run import workdir as workdirs
 
 PROGRAM = ("-m", "smooth_recs.bin.train")
 REFERENCE = "@"
@@ -104,7 +103,7 @@ class Folder:
 
     def metrics(self, cell: Cell) -> dict[str, Any]:
         """The `metrics.json` of a finished cell."""
-        metrics: dict[str, Any] = workdirs.read_json(str(self._metrics(cell)))
+        metrics: dict[str, Any] = read_json(str(self._metrics(cell)))
         return metrics
 
     def seconds(self, cell: Cell) -> float | None:
@@ -175,12 +174,12 @@ class Folder:
     def _train(self, cell: Cell, lock: int, progress: CellProgress) -> None:
         path = self._file(cell, "json")
         self._share_cache(cell)
-        workdirs.write_json(str(path), self.config(cell))
+        write_json(str(path), self.config(cell))
         command = [sys.executable, *PROGRAM, f"--config={path}", f"--workdir={self.workdir(cell)}"]
         with open(self._file(cell, "log"), "ab") as log:
             process = subprocess.Popen(
                 command,
-                env=child_process.environment(),
+                env=child_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -9,8 +9,9 @@ import numpy as np
 
 from smooth_recs import config
 from smooth_recs.errors import InputError
-from smooth_recs.run import estimate, evaluation, trained
 from smooth_recs.statistics.rank_correlation import spearman
+from smooth_recs.training import evaluation, pd_estimate, results
+from smooth_recs.training.pd_estimate import Estimator, Examples, Index
 
 Correlations = dict[str, dict[str, Any] | None]
 
@@ -38,8 +39,8 @@ def across(workdirs: Sequence[str]) -> dict[str, Any]:
     if not workdirs:
         raise InputError("workdirs must name at least one finished run, got none")
     first, columns = _observed(workdirs[0])
-    fitting, testing = estimate.halves(first.request)
-    estimators = [estimate.fit(inputs, first, fitting) for inputs in estimate.INPUTS]
+    fitting, testing = pd_estimate.halves(first.request)
+    estimators = [pd_estimate.fit(inputs, first, fitting) for inputs in pd_estimate.INPUTS]
     runs = [_tested(workdirs[0], estimators, first, first, testing)]
     for workdir in workdirs[1:]:
         examples, others = _observed(workdir)
@@ -50,7 +51,7 @@ def across(workdirs: Sequence[str]) -> dict[str, Any]:
         "fitted_on": workdirs[0],
         "rows_fitted": len(fitting),
         "rows_tested": len(testing),
-        "method": estimate.method(estimators),
+        "method": pd_estimate.method(estimators),
         "runs": runs,
     }
 
@@ -69,24 +70,24 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _observed(workdir: str) -> tuple[estimate.Examples, evaluation.Columns]:
-    run = trained.load(workdir)
+def _observed(workdir: str) -> tuple[Examples, evaluation.Columns]:
+    run = results.load(workdir)
     columns = evaluation.collect(run.siblings, run.source, config.Evaluation(slices=())).columns
     rows, replicas = columns["prediction"].shape
-    if replicas < 2 or rows < estimate.FEWEST_ROWS:
+    if replicas < 2 or rows < pd_estimate.FEWEST_ROWS:
         raise InputError(
-            f"workdir {workdir} must have at least 2 siblings and {estimate.FEWEST_ROWS} held-out rows, "
+            f"workdir {workdir} must have at least 2 siblings and {pd_estimate.FEWEST_ROWS} held-out rows, "
             f"got {replicas} and {rows}"
         )
-    return estimate.observe(run.siblings.replicas[0], run.source.holdout(), columns), columns
+    return pd_estimate.observe(run.siblings.replicas[0], run.source.holdout(), columns), columns
 
 
 def _tested(
     workdir: str,
-    estimators: Sequence[estimate.Estimator],
-    first: estimate.Examples,
-    examples: estimate.Examples,
-    rows: estimate.Index,
+    estimators: Sequence[Estimator],
+    first: Examples,
+    examples: Examples,
+    rows: Index,
 ) -> dict[str, Any]:
     found: Correlations = {each.inputs: _correlation(each, first, examples, rows) for each in estimators}
     if examples is not first:
@@ -95,7 +96,10 @@ def _tested(
 
 
 def _correlation(
-    estimator: estimate.Estimator, first: estimate.Examples, examples: estimate.Examples, rows: estimate.Index
+    estimator: Estimator,
+    first: Examples,
+    examples: Examples,
+    rows: Index,
 ) -> dict[str, Any] | None:
     """None too where the network has another number of units, or of layers, than the estimator was fitted on."""
     fitted, now = (each.strengths for each in (first, examples))
@@ -104,7 +108,7 @@ def _correlation(
         "summaries": (fitted.summaries.shape, now.summaries.shape),
     }
     before, after = shapes.get(estimator.inputs, ((), ()))
-    return estimate.rank_correlation(estimator, examples, rows) if before == after else None
+    return pd_estimate.rank_correlation(estimator, examples, rows) if before == after else None
 
 
 def _cell(found: dict[str, Any] | None) -> str:

@@ -11,7 +11,7 @@ from smooth_recs import activations, validation
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.models import from_config
-from smooth_recs.reports.runs import activation_label
+from smooth_recs.workdir.finished_runs import activation_label
 
 
 def with_fields(config: Config, fields: Mapping[str, Any]) -> Config:

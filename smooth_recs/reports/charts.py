@@ -22,7 +22,7 @@ from smooth_recs.reports.chart_style import (
     svg,
 )
 from smooth_recs.reports.formats import decimal, percent
-from smooth_recs.reports.runs import Run, is_number
+from smooth_recs.workdir.finished_runs import Run, is_number
 
 _HISTOGRAM_SHARE = 0.995  # the few examples beyond would squeeze the others into a corner
 _LEAST_AUC_RANGE = 0.001  # what is narrower would look like a difference where there is none

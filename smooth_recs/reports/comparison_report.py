@@ -8,8 +8,8 @@ from typing import Any
 
 from smooth_recs.reports import charts, page, slice_charts, tables, verdict
 from smooth_recs.reports.formats import count, decimal, percent, points, short, signed_decimal, signed_short
-from smooth_recs.reports.runs import Run, is_number
 from smooth_recs.reports.table import Cell, Table, interval, measured, number
+from smooth_recs.workdir.finished_runs import Run, is_number
 
 Comparison = Mapping[str, Any]
 

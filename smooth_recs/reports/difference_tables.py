@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from smooth_recs.reports.formats import count, percent, points, short
-from smooth_recs.reports.runs import Run
 from smooth_recs.reports.table import Cell, Format, Table, interval, measured, number
+from smooth_recs.workdir.finished_runs import Run
 
 Row = tuple[str, str, Format, str]  # key in metrics.json, name, format, meaning
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from smooth_recs.reports.runs import is_number
+from smooth_recs.workdir.finished_runs import is_number
 
 MISSING, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from smooth_recs.reports.formats import setting
-from smooth_recs.reports.runs import Run, differing, flatten, is_number
 from smooth_recs.reports.table import Cell, Table
+from smooth_recs.workdir.finished_runs import Run, differing, flatten, is_number
 
 _TOLD_ELSEWHERE = ("versions", "data", "command")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import jinja2
 
+from smooth_recs._files import whole_file
 from smooth_recs.reports import chart_style, difference_tables, formats, origin, slice_tables, tables
-from smooth_recs.whole_file import whole_file
 
 
 def write(template: str, contents: Mapping[str, Any], output: str) -> None:

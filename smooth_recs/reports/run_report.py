@@ -6,8 +6,9 @@ import collections
 from collections.abc import Sequence
 from typing import Any
 
-from smooth_recs.reports import chart_style, charts, page, runs, slice_charts, tables, verdict
-from smooth_recs.whole_file import whole_file
+from smooth_recs._files import whole_file
+from smooth_recs.reports import chart_style, charts, page, slice_charts, tables, verdict
+from smooth_recs.workdir import finished_runs
 
 _CURVES = {
     "pd": "PD",
@@ -35,7 +36,7 @@ def write(workdirs: Sequence[str], output: str) -> None:
     report.write(["runs/demo/relu", "runs/demo/smelu"], "runs/demo/report.html")
     ```
     """
-    page.write("report.html.j2", _contents(runs.load(workdirs)), output)
+    page.write("report.html.j2", _contents(finished_runs.load(workdirs)), output)
 
 
 def picture(workdirs: Sequence[str], output_png: str) -> None:
@@ -43,12 +44,12 @@ def picture(workdirs: Sequence[str], output_png: str) -> None:
 
     Args and Raises: as `write`.
     """
-    loaded = runs.load(workdirs)
+    loaded = finished_runs.load(workdirs)
     with whole_file(output_png) as beside:
         charts.picture(loaded, beside)
 
 
-def _contents(loaded: Sequence[runs.Run]) -> dict[str, Any]:
+def _contents(loaded: Sequence[finished_runs.Run]) -> dict[str, Any]:
     return {
         "runs": loaded,
         "colours": [chart_style.colour_index(position, len(loaded)) for position in range(len(loaded))],
@@ -62,7 +63,7 @@ def _contents(loaded: Sequence[runs.Run]) -> dict[str, Any]:
     }
 
 
-def _charts(loaded: Sequence[runs.Run]) -> dict[str, str]:
+def _charts(loaded: Sequence[finished_runs.Run]) -> dict[str, str]:
     """The charts for which there is anything to draw; an empty text for the others."""
     drawn = collections.defaultdict(str)
     if len(loaded) > 1:
@@ -71,6 +72,6 @@ def _charts(loaded: Sequence[runs.Run]) -> dict[str, str]:
     if tables.histogram(loaded):
         drawn["histogram"] = charts.pd_histogram(loaded)
     for metric, title in _CURVES.items():
-        if any(runs.is_number(entry.get(metric)) for run in loaded for entry in run.history):
+        if any(finished_runs.is_number(entry.get(metric)) for run in loaded for entry in run.history):
             drawn[f"history_{metric}"] = charts.history(loaded, metric, title)
     return drawn

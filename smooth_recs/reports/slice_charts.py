@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from smooth_recs.reports.chart_style import SERIES, colour_index, percent_ticks, row_names, svg
-from smooth_recs.reports.runs import Run
 from smooth_recs.reports.slice_tables import Dimension, dimensions, without_range
+from smooth_recs.workdir.finished_runs import Run
 
 MOST = 12  # slices of a chart: the others are in its table
 _WIDTH = 4.2

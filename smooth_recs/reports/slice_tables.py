@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from smooth_recs.reports.formats import count, decimal, percent
-from smooth_recs.reports.runs import Run, is_number
 from smooth_recs.reports.table import Cell, Table, interval, number
+from smooth_recs.workdir.finished_runs import Run, is_number
 
 Slice = Mapping[str, Any]
 

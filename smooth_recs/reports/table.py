@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from smooth_recs.reports.formats import MISSING, percent
-from smooth_recs.reports.runs import is_number
+from smooth_recs.workdir.finished_runs import is_number
 
 Format = Callable[[Any], str]
 

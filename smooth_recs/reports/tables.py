@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from smooth_recs.reports.formats import count, decimal, percent, short, signed
-from smooth_recs.reports.runs import Run, is_number
 from smooth_recs.reports.table import Cell, Format, Table, interval, measured, number
+from smooth_recs.workdir.finished_runs import Run, is_number
 
 Change = Callable[[float, float], str]
 

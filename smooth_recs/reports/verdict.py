@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from smooth_recs.reports.formats import count, decimal, percent
-from smooth_recs.reports.runs import Run, differing, flatten, is_number
 from smooth_recs.reports.slice_tables import highest
+from smooth_recs.workdir.finished_runs import Run, differing, flatten, is_number
 
 _CAVEAT = (
     "The interval is over held-out requests: it tells how far PD would move with other requests, for these very "

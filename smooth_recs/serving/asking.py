@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
-from smooth_recs import arrays_file, child_process
+from smooth_recs._files import child_environment, read_arrays, write_arrays
 from smooth_recs.serving.c_api import LoaderError
 
 _PROCESS = "smooth_recs.serving.check_process"
@@ -50,10 +50,10 @@ def ask(export: str, requests: Sequence[Request]) -> Answers:
     """
     with tempfile.TemporaryDirectory() as folder:
         asked, answered = (os.path.join(folder, f"{name}.npz") for name in ("requests", "answers"))
-        arrays_file.write(asked, [request.signature for request in requests], [request.inputs for request in requests])
+        write_arrays(asked, [request.signature for request in requests], [request.inputs for request in requests])
         process = subprocess.run(
             [sys.executable, "-m", _PROCESS, export, asked, answered],
-            env=child_process.environment(TF_CPP_MIN_LOG_LEVEL="3"),
+            env=child_environment(TF_CPP_MIN_LOG_LEVEL="3"),
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=_LIMIT_SECONDS,
@@ -61,7 +61,7 @@ def ask(export: str, requests: Sequence[Request]) -> Answers:
         if process.returncode:
             last = process.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
             raise LoaderError(f"the process that loads it ended with status {process.returncode}: {last}")
-        about, outputs = arrays_file.read(answered)
+        about, outputs = read_arrays(answered)
     if about["error"] is not None:
         raise LoaderError(about["error"])
     answers = [Answer(*each) for each in zip(outputs, about["errors"], strict=True)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 
-from smooth_recs import arrays_file
+from smooth_recs._files import read_arrays, write_arrays
 from smooth_recs.serving.loader import LoadedModel, LoaderError
 
 
@@ -18,12 +18,12 @@ def main(export: str, requests: str, answers: str) -> None:
     `answers` is about `error` where the export cannot be loaded, else about `signatures`, `seconds` of loading and
     `errors`: why a request was refused, or None; its groups are the outputs of each request.
     """
-    signatures, inputs = arrays_file.read(requests)
+    signatures, inputs = read_arrays(requests)
     start = time.perf_counter()
     try:
         model = LoadedModel(export)
     except LoaderError as error:
-        arrays_file.write(answers, {"error": str(error)}, [])
+        write_arrays(answers, {"error": str(error)}, [])
         return
     seconds = time.perf_counter() - start
     errors: list[str | None] = []
@@ -36,7 +36,7 @@ def main(export: str, requests: str, answers: str) -> None:
             outputs.append({})
             errors.append(str(error))
     about = {"error": None, "signatures": model.signatures, "seconds": seconds, "errors": errors}
-    arrays_file.write(answers, about, outputs)
+    write_arrays(answers, about, outputs)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from smooth_recs.data.source import Source
-from smooth_recs.run.workdir import Finished
 from smooth_recs.serving import model_card, raw_batches, sample_requests, warm_up
 from smooth_recs.serving.raw_batches import Batch
+from smooth_recs.workdir.manifest import Finished
 
 
 def requests(source: Source) -> Callable[[str], None]:

@@ -12,15 +12,14 @@ import jinja2
 import numpy as np
 
 from smooth_recs import keras_generation
+from smooth_recs._files import whole_file, write_json
 from smooth_recs.activations import functions
 from smooth_recs.activations.base import Activation
 from smooth_recs.reports import formats, slice_tables
-from smooth_recs.reports.runs import Run, activation_label
-from smooth_recs.run import workdir
-from smooth_recs.run.workdir import Finished
 from smooth_recs.serving import saved_signatures
 from smooth_recs.serving.checks import Passed
-from smooth_recs.whole_file import whole_file
+from smooth_recs.workdir.finished_runs import Run, activation_label
+from smooth_recs.workdir.manifest import Finished
 
 NAME, READABLE = "model_card.json", "model_card.md"
 FLAGS = {"--against": "sibling", "--live": "live"}
@@ -72,7 +71,7 @@ def build(
 def write(export: str, card: Card) -> None:
     """Writes `model_card.json` and, for people, `model_card.md` beside `saved_model.pb`."""
     card = {**card, "signatures": signatures(export)}
-    workdir.write_json(os.path.join(export, NAME), card)
+    write_json(os.path.join(export, NAME), card)
     with whole_file(os.path.join(export, READABLE)) as beside:
         Path(beside).write_text(_readable(card), encoding="utf-8")
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from smooth_recs._files import check_output
 from smooth_recs.comparison import artifacts, inputs, prediction_writer, sides
 from smooth_recs.comparison.artifacts import EXPORT, PREDICTION_FILES
 from smooth_recs.comparison.saved_models import SavedModel
@@ -20,7 +21,6 @@ from smooth_recs.data.all_rows import open_rows
 from smooth_recs.data.presets import open_source
 from smooth_recs.data.progress import progress
 from smooth_recs.errors import InputError
-from smooth_recs.run import workdir
 
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -78,7 +78,7 @@ def predict(wish: Wish) -> int:
     artifact = artifacts.identify("--export", wish.export)
     if artifact.kind != EXPORT:
         raise InputError(f"--export must be a SavedModel or a folder of its versions, got {wish.export}")
-    workdir.check_output("--output", wish.output)
+    check_output("--output", wish.output)
     rows = _opened(wish)
     features = rows.batches.element_spec["raw"]
     _check_key(wish, features)

@@ -10,16 +10,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from smooth_recs import gates
+from smooth_recs._files import check_output
 from smooth_recs.comparison import artifacts, comparing, gathering, measuring
 from smooth_recs.comparison.artifacts import PREDICTIONS
 from smooth_recs.comparison.matching import match
 from smooth_recs.comparison.settings import Settings, Shard
 from smooth_recs.errors import GateNotMet, InputError
 from smooth_recs.gates import Gate, Limits
-from smooth_recs.run import trained, workdir
-from smooth_recs.run.trained import Trained
 from smooth_recs.serving import checks, companions, export, model_card, raw_batches, versions, warm_up
 from smooth_recs.serving.checks import Passed
+from smooth_recs.training import results
+from smooth_recs.training.results import Trained
+from smooth_recs.workdir import manifest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +89,7 @@ def publish(release: Release) -> Published:
     ```
     """
     sides = release.sides()
-    run = trained.load(release.workdir)
+    run = results.load(release.workdir)
     if not 0 <= release.replica < len(run.siblings.replicas):
         raise InputError(f"--replica must be below the run's {len(run.siblings.replicas)}, got {release.replica}")
     model = run.siblings.replicas[release.replica]
@@ -98,7 +100,7 @@ def publish(release: Release) -> Published:
         comparisons = {
             flag: _compared(flag, side, path, limits, run, release.workdir) for flag, (side, limits) in sides.items()
         }
-        found = workdir.read_finished(release.workdir)
+        found = manifest.read_finished(release.workdir)
         model_card.write(path, model_card.build(found, model, release.replica, comparisons, passed))
         target = versions.following(release.output)
         os.rename(path, target)
@@ -157,7 +159,7 @@ def _beside(base: str) -> Iterator[str]:
     while not os.path.isdir(folder):
         missing.append(folder)
         folder = os.path.dirname(folder)
-    workdir.check_output("--output", os.path.join(base, "VERSION"))
+    check_output("--output", os.path.join(base, "VERSION"))
     try:
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=base) as beside:
             yield beside

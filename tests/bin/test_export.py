@@ -20,9 +20,9 @@ from smooth_recs import config, training
 from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.errors import GateNotMet, InputError
 from smooth_recs.gates import Limits
-from smooth_recs.run import trained
 from smooth_recs.serving import checks, export, publishing
 from smooth_recs.serving.publishing import Published, Release
+from smooth_recs.training import results
 
 COMMAND = [sys.executable, "-m", "smooth_recs.bin.export"]
 SCHEMA = Schema(
@@ -114,7 +114,7 @@ def test_versions_follow_each_other_and_predict_as_the_run_does(run: str, tmp_pa
     assert re.match(r"checks +\d+ passed, within \S+ of the trained model, loads in [\d.]+ s\n", str(second))
     assert str(second).endswith(f"export       {second.path}")
 
-    siblings = trained.load(run)
+    siblings = results.load(run)
     raw = {
         "user": ["ann", "never seen", ""],
         "words": [["one", ""], ["", ""], ["two", "three"]],

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from smooth_recs.run import fitting, warm_start
+from smooth_recs.run.taking_part import Part
 
 from smooth_recs import config, training
 from smooth_recs.callbacks.checkpoints import Checkpoints
@@ -21,8 +23,6 @@ from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower
 from smooth_recs.layers.columns import Columns
 from smooth_recs.losses import Ramp
 from smooth_recs.models import EnsembleModel, RankingModel, SiblingModel, from_config, interactions
-from smooth_recs.run import fitting, warm_start
-from smooth_recs.run.taking_part import Part
 
 SCHEMA = Schema(
     (

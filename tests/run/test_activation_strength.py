@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+from smooth_recs.run import activation_strength
 
 import smooth_recs as sr
 from smooth_recs.errors import InputError
-from smooth_recs.run import activation_strength
 
 pytestmark = pytest.mark.both_generations
 

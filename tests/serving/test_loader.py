@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as arrays
 from source_imports import ROOT
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from smooth_recs import arrays_file
+from smooth_recs._files import read_arrays, write_arrays
 from smooth_recs.serving import asking, meta_graph
 from smooth_recs.serving.asking import Request
 from smooth_recs.serving.loader import LoadedModel, LoaderError
@@ -203,8 +203,8 @@ NUMBER_ARRAYS = arrays.arrays(
 @settings(max_examples=60, deadline=None)
 def test_arrays_come_back_from_their_file(groups: list[dict[str, Any]]) -> None:
     with tempfile.NamedTemporaryFile(suffix=".npz") as file:
-        arrays_file.write(file.name, {"about": ["ä", None]}, groups)
-        about, read = arrays_file.read(file.name)
+        write_arrays(file.name, {"about": ["ä", None]}, groups)
+        about, read = read_arrays(file.name)
     assert about == {"about": ["ä", None]}
     assert [list(group) for group in read] == [list(group) for group in groups]
     for group, same in zip(groups, read, strict=True):
@@ -232,12 +232,12 @@ def test_the_process_answers_request_by_request(saved: str) -> None:
 
 
 def test_the_process_that_loads_exports_has_no_python_tensorflow(saved: str, tmp_path: Path) -> None:
-    arrays_file.write(str(tmp_path / "in.npz"), ["any_rank"], [{"x": np.zeros(2)}])
+    write_arrays(str(tmp_path / "in.npz"), ["any_rank"], [{"x": np.zeros(2)}])
     command = [sys.executable, "-X", "importtime", "-m", "smooth_recs.serving.check_process"]
     command += [saved, str(tmp_path / "in.npz"), str(tmp_path / "out.npz")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
-    about, outputs = arrays_file.read(str(tmp_path / "out.npz"))
+    about, outputs = read_arrays(str(tmp_path / "out.npz"))
     assert about["errors"] == [None]
     assert int(outputs[0]["size"]) == 2
     loaded = set(re.findall(r"\| +([\w.]+)$", done.stderr, re.MULTILINE))

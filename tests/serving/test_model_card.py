@@ -12,13 +12,13 @@ import pytest
 import tensorflow as tf
 
 from smooth_recs import config, training
+from smooth_recs._files import read_json
 from smooth_recs.activations import layers
 from smooth_recs.gates import Limits
-from smooth_recs.run import workdir
-from smooth_recs.run.workdir import Finished
 from smooth_recs.serving import model_card, publishing, warm_up
 from smooth_recs.serving.checks import Passed
 from smooth_recs.serving.publishing import Release
+from smooth_recs.workdir.manifest import Finished
 
 ACCURACY = {"log_loss": 0.3, "auc": 0.8, "per_query_auc_loss": None, "calibration": 1.0}
 SLICE = {"interval": [0.1, 0.3], "weight_share": 0.5, "pd_share": 0.75}
@@ -154,8 +154,8 @@ def test_training_and_publishing_leave_cards_and_warm_ups(tmp_path: Path) -> Non
     )
     metrics = training.train_and_evaluate(settings, folder)
     first, second = (str(tmp_path / "run" / path) for path in metrics["exports"])
-    card = workdir.read_json(f"{first}/model_card.json")
-    assert card["data"]["fingerprint"] == workdir.read_json(f"{folder}/manifest.json")["data"]["fingerprint"]
+    card = read_json(f"{first}/model_card.json")
+    assert card["data"]["fingerprint"] == read_json(f"{folder}/manifest.json")["data"]["fingerprint"]
     assert card["metrics"]["auc_loss"] == metrics["replicas"][0]["auc_loss"]
     assert card["prediction_difference"][0]["relative"] == metrics["pd"]["relative"]
     assert card["checks"] is None
@@ -163,7 +163,7 @@ def test_training_and_publishing_leave_cards_and_warm_ups(tmp_path: Path) -> Non
 
     release = Release(folder, str(tmp_path / "models"), against=second, live=first, live_limits=Limits(max_pd=1.0))
     published = publishing.publish(release)
-    card = workdir.read_json(f"{published.path}/model_card.json")
+    card = read_json(f"{published.path}/model_card.json")
     assert card["checks"]["checks"] == published.passed.checks
     assert [each["kind"] for each in card["prediction_difference"]] == ["sibling", "sibling", "live"]
     _, sibling, live = card["prediction_difference"]

@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from smooth_recs._files import check_output
 from smooth_recs.errors import InputError
 from smooth_recs.experiments.figures import activations, curves, minima, surfaces
 from smooth_recs.experiments.figures.section import Section
 from smooth_recs.experiments.figures.settings import NAMES, Settings
 from smooth_recs.reports import formats, page
 from smooth_recs.reports.table import Cell, Table
-from smooth_recs.run import workdir as workdirs
+from smooth_recs.workdir import manifest
 
 _MAKE: tuple[Callable[[Settings, Path], Section], ...] = (activations.make, curves.make, surfaces.make, minima.make)
 FIGURES = dict(zip(NAMES, _MAKE, strict=True))
@@ -33,7 +34,7 @@ def checked(names: Sequence[str]) -> list[str]:
 
 def opened(workdir: str) -> Path:
     """The folder for the figures, made where it does not exist; InputError where it cannot be used."""
-    workdirs.check_output("--workdir", os.path.join(workdir, "figures.html"))
+    check_output("--workdir", os.path.join(workdir, "figures.html"))
     return Path(workdir)
 
 
@@ -52,8 +53,8 @@ def write_page(made: Sequence[Section], settings: Settings, folder: Path) -> str
     contents = {
         "sections": made,
         "settings": _table(dataclasses.asdict(settings)),
-        "versions": _table(workdirs.versions() | {"matplotlib": importlib.metadata.version("matplotlib")}),
-        "command": workdirs.command(),
+        "versions": _table(manifest.versions() | {"matplotlib": importlib.metadata.version("matplotlib")}),
+        "command": manifest.command(),
     }
     page.write("figures.html.j2", contents, output)
     return output

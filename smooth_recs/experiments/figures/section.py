@@ -13,9 +13,9 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from smooth_recs._files import whole_file
 from smooth_recs.reports.chart_style import STYLE
 from smooth_recs.reports.table import Table
-from smooth_recs.whole_file import whole_file
 
 
 @dataclasses.dataclass(frozen=True)

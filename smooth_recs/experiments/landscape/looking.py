@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from smooth_recs._files import check_output
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.experiments.landscape import measuring, opening, report
 from smooth_recs.experiments.landscape.plan import Plan
-from smooth_recs.reports import runs
-from smooth_recs.run import workdir as workdirs
+from smooth_recs.workdir import finished_runs, manifest
 
 
 def at_runs(named: Sequence[str], folder: str, plan: Plan) -> str:
@@ -34,8 +34,8 @@ def at_runs(named: Sequence[str], folder: str, plan: Plan) -> str:
     print(looking.at_runs(["runs/demo/relu", "runs/demo/smelu"], "runs/landscape", Plan()))
     ```
     """
-    workdirs.check_output("--workdir", os.path.join(folder, "landscape.html"))
-    networks = [opening.of_run(run.workdir, run.label, plan.rows) for run in runs.load(named)]
+    check_output("--workdir", os.path.join(folder, "landscape.html"))
+    networks = [opening.of_run(run.workdir, run.label, plan.rows) for run in finished_runs.load(named)]
     for workdir, network in zip(named, networks, strict=True):
         if not networks[0].rows.equal(network.rows):
             raise InputError(f"runs must have the same held-out rows, got {named[0]} and {workdir}")
@@ -62,7 +62,7 @@ def at_exports(a: str, b: str, config: Config, folder: str, plan: Plan) -> str:
     print(looking.at_exports(a, b, Config(), "runs/landscape", Plan()))
     ```
     """
-    workdirs.check_output("--workdir", os.path.join(folder, "landscape.html"))
+    check_output("--workdir", os.path.join(folder, "landscape.html"))
     network = opening.of_exports(a, b, config, plan.rows, os.path.join(folder, "cache"))
     return _written([measuring.measure(network, plan)], {"export_a": a, "export_b": b}, folder, plan)
 
@@ -71,7 +71,7 @@ def _written(found: Sequence[Any], named: dict[str, Any], folder: str, plan: Pla
     content = {
         "networks": found,
         "settings": {**named, **dataclasses.asdict(plan)},
-        "versions": workdirs.versions(),
-        "command": workdirs.command(),
+        "versions": manifest.versions(),
+        "command": manifest.command(),
     }
     return report.write(content, Path(folder))

@@ -16,9 +16,9 @@ from smooth_recs.data.presets import open_source
 from smooth_recs.data.source import Source
 from smooth_recs.errors import InputError
 from smooth_recs.experiments.landscape.network import Network, Rows, Sibling
-from smooth_recs.run import trained
 from smooth_recs.statistics.arrays import Array
 from smooth_recs.statistics.bootstrap import row_keys
+from smooth_recs.training import results
 
 BATCH_SIZE = 4096
 
@@ -29,7 +29,7 @@ def of_run(workdir: str, label: str, rows: int) -> Network:
     Raises:
       InputError: there is no finished run, or its data have changed.
     """
-    run = trained.load(workdir)
+    run = results.load(workdir)
     chunks, known = _held_out(run.source, rows, "features")
     siblings = [_replica(f"replica {k}", replica, chunks) for k, replica in enumerate(run.siblings.replicas)]
     return Network(label, siblings, known)

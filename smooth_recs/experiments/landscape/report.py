@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from smooth_recs._files import write_json
 from smooth_recs.experiments.figures import section
 from smooth_recs.experiments.landscape import charts, tables
 from smooth_recs.reports import chart_style, page
-from smooth_recs.run import workdir as workdirs
 
 Found = Sequence[Mapping[str, Any]]
 
@@ -25,7 +25,7 @@ def write(content: Mapping[str, Any], folder: Path) -> str:
       What to print.
     """
     networks = content["networks"]
-    workdirs.write_json(str(folder / "landscape.json"), content)
+    write_json(str(folder / "landscape.json"), content)
     files = charts.files(networks, folder)
     for kind, columns in (
         ("lines", _line_columns(networks)),

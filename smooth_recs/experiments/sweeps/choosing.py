@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from smooth_recs._files import write_json
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.experiments.cells import Folder
@@ -24,7 +25,6 @@ from smooth_recs.experiments.sweeps import (
 )
 from smooth_recs.experiments.sweeps.grid import Grid
 from smooth_recs.experiments.sweeps.sweep import Sweep
-from smooth_recs.run import workdir as workdirs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,7 @@ def run(sweep: Sweep, workdir: str, way: Way) -> str:
     if way.confirm:
         found = _confirmed(sweep, workdir, goal, found, way.confirm)
     found["config_file"] = _write_config(sweep, workdir, found)
-    workdirs.write_json(str(Path(workdir, "choice.json")), found)
+    write_json(str(Path(workdir, "choice.json")), found)
     return sweep_report.write(results, workdir, found)
 
 

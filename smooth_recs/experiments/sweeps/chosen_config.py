@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from smooth_recs._files import whole_file
 from smooth_recs.config import Config
-from smooth_recs.whole_file import whole_file
 
 _WIDTH = 120
 _MODULES = {"smooth_recs.config": "config", "smooth_recs.data.schema": "schema"}

@@ -13,7 +13,7 @@ from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.experiments import variants
 from smooth_recs.experiments.sweeps.sweep import Variant
-from smooth_recs.reports.runs import activation_label
+from smooth_recs.workdir.finished_runs import activation_label
 
 _BETA = "model.beta"
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from smooth_recs.errors import InputError
-from smooth_recs.reports.runs import is_number
+from smooth_recs.workdir.finished_runs import is_number
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,7 @@ from typing import Any
 
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
-from smooth_recs.reports.runs import activation_label
+from smooth_recs.workdir.finished_runs import activation_label
 
 _NAME = re.compile(r"[^\s@]+")
 

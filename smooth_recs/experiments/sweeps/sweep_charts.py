@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from smooth_recs._files import whole_file
 from smooth_recs.experiments.sweeps import measures, pareto
 from smooth_recs.experiments.sweeps.paired import Paired
 from smooth_recs.experiments.sweeps.point_labels import Label, place
 from smooth_recs.reports.chart_style import INK, LINE, MUTED, SERIES, STEPS, STYLE, percent_ticks, svg
-from smooth_recs.whole_file import whole_file
 
 MARKERS = "osD^vP"
 _IN_PAGE, _ALONE = (4.8, 4.3), (7.5, 5.3)  # inches; small, so that its text is not, on a phone

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from smooth_recs._files import whole_file
 from smooth_recs.experiments.sweeps import measures, pareto, sweep_charts, sweep_tables, sweep_words
 from smooth_recs.experiments.sweeps.paired import Paired
 from smooth_recs.reports import page
 from smooth_recs.reports.table import markdown
-from smooth_recs.whole_file import whole_file
 
 PICTURES = ("figure4.png", "figure4.svg")
 

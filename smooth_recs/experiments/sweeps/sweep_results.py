@@ -9,13 +9,13 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from smooth_recs._files import read_json, whole_file
 from smooth_recs.experiments import over_seeds
 from smooth_recs.experiments.cells import Folder
 from smooth_recs.experiments.sweeps.grid import Grid
 from smooth_recs.experiments.sweeps.serving_cost import BATCHES
 from smooth_recs.experiments.sweeps.sweep import Sweep, Variant
-from smooth_recs.run import workdir as workdirs
-from smooth_recs.whole_file import whole_file
+from smooth_recs.workdir.manifest import command
 
 Serving = Mapping[str, Mapping[str, Any]]
 """By the key of a cell what `serving_cost.measure` found."""
@@ -94,9 +94,7 @@ def table(sweep: Sweep, grid: Grid, folder: Folder, serving: Serving | None = No
     measured: dict[str, Measured] = {variant.name: dict.fromkeys(grid.seeds) for variant in grid.variants}
     for run in runs:
         measured[run.variant.name][run.seed] = run.measures
-    manifest = workdirs.read_json(
-        os.path.join(folder.workdir(grid.cell(runs[0].variant, runs[0].seed)), "manifest.json")
-    )
+    manifest = read_json(os.path.join(folder.workdir(grid.cell(runs[0].variant, runs[0].seed)), "manifest.json"))
     found = {
         "baseline": sweep.baseline,
         "seeds": list(grid.seeds),
@@ -115,7 +113,7 @@ def table(sweep: Sweep, grid: Grid, folder: Folder, serving: Serving | None = No
         "config": grid.config.to_dict(),
         "data": manifest["data"],
         "versions": manifest["versions"],
-        "command": workdirs.command(),
+        "command": command(),
     }
     plain: dict[str, Any] = json.loads(json.dumps(found))  # as one reads it back
     return plain

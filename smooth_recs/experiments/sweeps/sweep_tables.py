@@ -10,8 +10,8 @@ from smooth_recs.experiments.sweeps.measures import MEASURES
 from smooth_recs.experiments.sweeps.pareto import Front
 from smooth_recs.experiments.sweeps.sweep_charts import Plane, Point
 from smooth_recs.reports.formats import MINUS, percent, setting, signed
-from smooth_recs.reports.runs import flatten, is_number
 from smooth_recs.reports.table import Cell, Table, measured, number
+from smooth_recs.workdir.finished_runs import flatten, is_number
 
 SPACE = "\N{NO-BREAK SPACE}"
 Variants = Sequence[Mapping[str, Any]]

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from smooth_recs._files import read_json, write_json
 from smooth_recs.config import Data
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.presets import open_source
@@ -17,7 +18,6 @@ from smooth_recs.experiments.sweeps import hparams, serving_cost, sweep_results
 from smooth_recs.experiments.sweeps.grid import Grid
 from smooth_recs.experiments.sweeps.sweep import Sweep
 from smooth_recs.models.cost import Cost, cost
-from smooth_recs.run import workdir as workdirs
 
 
 def grid_of(sweep: Sweep) -> Grid:
@@ -80,7 +80,7 @@ def write(sweep: Sweep, grid: Grid, folder: Folder, workdir: str) -> dict[str, A
     with _alone(os.path.join(workdir, "results.lock")):
         serving = _serving(grid, folder, workdir)
         results = sweep_results.table(sweep, grid, folder, serving)
-        workdirs.write_json(os.path.join(workdir, "results.json"), results)
+        write_json(os.path.join(workdir, "results.json"), results)
         runs = sweep_results.finished_runs(grid, folder, serving)
         sweep_results.write_csv(grid, runs, os.path.join(workdir, "results.csv"))
         hparams.write(grid, runs, os.path.join(workdir, "tensorboard"))
@@ -103,7 +103,7 @@ def _costs(grid: Grid, cache: str) -> Sequence[Cost]:
 def _serving(grid: Grid, folder: Folder, workdir: str) -> sweep_results.Serving:
     """Milliseconds by the cells' keys, kept in `serving.json`; those of one seed are measured together."""
     path = os.path.join(workdir, "serving.json")
-    found: dict[str, Any] = workdirs.read_json(path) if os.path.exists(path) else {}
+    found: dict[str, Any] = read_json(path) if os.path.exists(path) else {}
     for seed in grid.seeds:
         cells = distinct([grid.cell(variant, seed) for variant in grid.variants])
         exports = {
@@ -115,7 +115,7 @@ def _serving(grid: Grid, folder: Folder, workdir: str) -> sweep_results.Serving:
         if set(exports) - set(found):
             print(f"serving  {len(exports)} exports of seed {seed} take turns", flush=True)
             found |= serving_cost.measure(exports, _rows([cell for cell in cells if cell.key in exports], folder))
-            workdirs.write_json(path, found)
+            write_json(path, found)
     return found
 
 

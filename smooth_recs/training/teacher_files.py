@@ -7,11 +7,12 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from smooth_recs._files import read_json, write_json
 from smooth_recs.callbacks.checkpoints import newest_first
 from smooth_recs.data import encoder_file, files
 from smooth_recs.errors import InputError
-from smooth_recs.run import workdir as workdirs
 from smooth_recs.serving import versions
+from smooth_recs.workdir import checkpoint_reader, manifest
 
 NAME = "teachers.json"
 FIELD = "distillation.teachers"
@@ -61,12 +62,12 @@ def find(paths: Sequence[str], where: str, workdir: str) -> list[TeacherFiles]:
 
 def save(teachers: Sequence[TeacherFiles], workdir: str) -> None:
     """Writes `teachers.json`, from which a run that resumes knows its teachers."""
-    workdirs.write_json(os.path.join(workdir, NAME), [dataclasses.asdict(teacher) for teacher in teachers])
+    write_json(os.path.join(workdir, NAME), [dataclasses.asdict(teacher) for teacher in teachers])
 
 
 def _read(path: str) -> list[dict[str, Any]]:
     try:
-        return list(workdirs.read_json(path))
+        return list(read_json(path))
     except ValueError as error:
         raise InputError(f"{path} cannot be read: {error}") from error
 
@@ -101,7 +102,7 @@ def _checkpoint(path: str) -> tuple[str, ...]:
     if not os.path.exists(os.path.join(path, "config.json")):
         raise InputError(f"{FIELD} must be workdirs of finished runs with distillation.where step, got {path!r}")
     _finished(path)
-    newest = newest_first(os.path.join(path, "checkpoints"))
+    newest = newest_first(checkpoint_reader.folder(path))
     if not newest:
         raise InputError(f"{FIELD}: the run in {path} must still have its checkpoints, got none")
     if not os.path.exists(os.path.join(path, encoder_file.NAME)):
@@ -109,9 +110,9 @@ def _checkpoint(path: str) -> tuple[str, ...]:
     return (os.path.relpath(newest[0], path),)
 
 
-def _finished(path: str) -> workdirs.Finished:
+def _finished(path: str) -> manifest.Finished:
     try:
-        return workdirs.read_finished(path)
+        return manifest.read_finished(path)
     except InputError as error:
         raise InputError(f"{FIELD}: {error}") from error
 

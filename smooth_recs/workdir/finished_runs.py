@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from smooth_recs.errors import InputError
-from smooth_recs.run import workdir as workdirs
+from smooth_recs.workdir import manifest
 
 _SPELLING = {
     "relu": "ReLU",
@@ -97,7 +97,7 @@ def is_number(value: Any) -> TypeGuard[float]:
 
 
 def _read(workdir: str) -> Run:
-    found = workdirs.read_finished(workdir)
+    found = manifest.read_finished(workdir)
     if not found.metrics.get("replicas"):
         raise InputError(f"workdir {workdir} must hold a replica or more in metrics.json, got none")
     return Run(workdir, activation_label(found.config) or Path(workdir).name, *found)

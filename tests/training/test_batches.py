@@ -7,11 +7,11 @@ import dataclasses
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from smooth_recs.run import stretches
+from smooth_recs.run.stretches import Stretch
 
 from smooth_recs import config as configs
 from smooth_recs.errors import InputError
-from smooth_recs.run import stretches
-from smooth_recs.run.stretches import Stretch
 
 
 class Growing:

@@ -1,11 +1,10 @@
-"""The files of a run: written beside and renamed, so that none is ever half there."""
+"""Whose a workdir is, and what is needed to tell runs apart and to repeat one: `config.json` and `manifest.json`."""
 
 from __future__ import annotations
 
 import glob
 import importlib.metadata
 import json
-import math
 import os
 import platform
 import shlex
@@ -15,45 +14,13 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from smooth_recs._files import read_json, write_json
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.version import __version__
-from smooth_recs.whole_file import whole_file
 
 _VERSIONED = ("tensorflow", "tf_keras", "tensorflow-recommenders", "keras", "numpy")
 _HALF_WRITTEN = (".writing-*", "export/*/.writing-*", "checkpoints/ckpt-*_temp")
-
-
-def write_json(path: str, content: Any) -> None:
-    """Writes `content` to `path`, whole or not at all; what is not finite, which JSON has no word for, as null."""
-    with whole_file(path) as beside, open(beside, "w", encoding="utf-8") as file:
-        json.dump(_finite(content), file, indent=2, allow_nan=False)
-        file.write("\n")
-
-
-def _finite(content: Any) -> Any:
-    if isinstance(content, Mapping):
-        return {name: _finite(value) for name, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
-
-
-def read_json(path: str) -> Any:
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
-
-
-def check_output(flag: str, path: str) -> None:
-    """Makes the folder of a file that is to be written; raises InputError, which names `flag`, where it cannot be."""
-    folder = os.path.dirname(os.path.abspath(path))
-    try:
-        os.makedirs(folder, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()  # can be written
-    except OSError as error:
-        raise InputError(f"{flag}: the folder {folder} cannot be used: {error.strerror}") from error
-    if os.path.isdir(path):
-        raise InputError(f"{flag} must be a file, got the folder {path}")
 
 
 class Finished(NamedTuple):
@@ -107,7 +74,9 @@ def open_run(config: Config, workdir: str) -> dict[str, Any] | None:
     return read_json(metrics) if os.path.exists(metrics) else None
 
 
-def claim(config: Config, workdir: str, manifest: Mapping[str, Any], earlier: Collection[str] = ()) -> None:
+def claim(
+    config: Config, workdir: str, fingerprint: str, data: Mapping[str, Any], earlier: Collection[str] = ()
+) -> None:
     """Writes `manifest.json` and `config.json`: from now on `workdir` is for this run alone.
 
     Only once the data are known to be good, so that a mistyped path can be corrected on the same workdir. What a killed
@@ -115,7 +84,8 @@ def claim(config: Config, workdir: str, manifest: Mapping[str, Any], earlier: Co
 
     Args:
       config, workdir: of the run.
-      manifest: see `manifest`.
+      fingerprint: of the data.
+      data: what else the manifest says of them: see `Source.summary`.
       earlier: fingerprints of the same data when they were fewer: a stream may have grown since the run began.
 
     Raises:
@@ -123,14 +93,21 @@ def claim(config: Config, workdir: str, manifest: Mapping[str, Any], earlier: Co
     """
     path = os.path.join(workdir, "manifest.json")
     there = read_json(path)["data"]["fingerprint"] if os.path.exists(path) else None
-    here = manifest["data"]["fingerprint"]
-    if there not in (None, here, *earlier):
+    if there not in (None, fingerprint, *earlier):
         raise InputError(
-            f"workdir {workdir} holds a run that began on other data: their fingerprint was {there}, now it is {here}"
+            f"workdir {workdir} holds a run that began on other data: their fingerprint was {there}, now it is "
+            f"{fingerprint}"
         )
     for pattern in _HALF_WRITTEN:
         for left in glob.glob(os.path.join(glob.escape(workdir), pattern)):
             shutil.rmtree(left, ignore_errors=True)
+    manifest = {
+        "versions": versions(),
+        "seeds": {"seed": config.seed, "data.seed": config.data.seed},
+        "data": {"fingerprint": fingerprint, **data},
+        "machine": {"system": platform.platform(), "cores": os.cpu_count()},
+        "command": command(),
+    }
     write_json(path, manifest)
     write_json(os.path.join(workdir, "config.json"), config.to_dict())
 
@@ -146,17 +123,6 @@ def _differences(one: Any, other: Any, field: str = "config") -> Iterator[tuple[
             yield from _differences(one.get(name), other.get(name), f"{field}.{name}")
     elif one != other:
         yield field, one, other
-
-
-def manifest(config: Config, fingerprint: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    """What is needed to tell runs apart and to repeat one: versions, seeds, data, machine, command."""
-    return {
-        "versions": versions(),
-        "seeds": {"seed": config.seed, "data.seed": config.data.seed},
-        "data": {"fingerprint": fingerprint, **data},
-        "machine": {"system": platform.platform(), "cores": os.cpu_count()},
-        "command": command(),
-    }
 
 
 def versions() -> dict[str, str]:

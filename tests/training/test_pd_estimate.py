@@ -7,7 +7,6 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
-
 from smooth_recs.run import estimate
 
 ROWS = 8000

@@ -8,11 +8,11 @@ import shutil
 
 import numpy as np
 import pytest
+from smooth_recs.run import trained
 
 from smooth_recs import config, prediction_difference, training
 from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.errors import InputError
-from smooth_recs.run import trained
 
 pytestmark = pytest.mark.slow
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,12 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from smooth_recs import config, measurement
-from smooth_recs.data.source import Source
+from smooth_recs.data.source import Source, frequencies
 from smooth_recs.errors import InputError
 
 Columns = dict[str, npt.NDArray[Any]]
 
 BATCH_SIZE = 4096
-COUNTED_BATCH, COUNTED_BATCHES = 1 << 16, 1 << 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,16 +123,3 @@ def raw_features(source: Source, evaluation: config.Evaluation) -> list[str]:
         evaluation, features, query_id=bool(source.schema.query_id), frequency=bool(source.schema.categorical)
     )
     return [name for name in dict.fromkeys([*names, evaluation.order_by]) if name in features]
-
-
-def frequencies(source: Source, ids: Mapping[str, npt.NDArray[Any]]) -> Columns:
-    """How often each row's id is in the training rows, per feature, counted over the first 2^20 of them."""
-    if not ids:
-        return {}
-    rows = {feature.name: source.encoder.table_rows(feature) for feature in source.schema.categorical}
-    counts = {name: np.zeros(rows[name], np.int64) for name in ids}
-    training = source.train().map(lambda chunk: {name: chunk["features"][name] for name in ids})
-    for chunk in training.rebatch(COUNTED_BATCH).take(COUNTED_BATCHES).as_numpy_iterator():
-        for name, count in counts.items():
-            count += np.bincount(chunk[name], minlength=count.size)
-    return {name: counts[name][values] for name, values in ids.items()}

@@ -11,13 +11,16 @@ import numpy as np
 import tensorflow as tf
 
 from smooth_recs import keras_generation
+from smooth_recs.callbacks.checkpoints import newest_first
+from smooth_recs.config import Config
 from smooth_recs.data.encoder_file import Encoding
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.matching_rows import Matching, Pairs, matching
 from smooth_recs.errors import InputError
 from smooth_recs.layers import StackedEmbedding
 from smooth_recs.models.siblings import SiblingModel
-from smooth_recs.run.stored_siblings import StoredSiblings
+from smooth_recs.workdir import checkpoint_reader
+from smooth_recs.workdir.checkpoint_reader import CheckpointReader
 
 _SHOWN = 10
 _SLOT = "accumulator"
@@ -60,6 +63,22 @@ class WarmStart:
         return "\n".join([*lines, *parts[:_SHOWN], *more])
 
 
+def is_due(config: Config, workdir: str) -> bool:
+    """Whether a run is to begin with another one's variables: one that has checkpoints resumes from its own."""
+    return bool(config.train.warm_start) and not newest_first(checkpoint_reader.folder(workdir))
+
+
+def begin(siblings: SiblingModel, config: Config, workdir: str, encoder: Encoder) -> WarmStart | None:
+    """The warm start of a run, if it is due, and its anchor, which one that resumes restores from its checkpoint.
+
+    Args and Raises: as `initialise`; `config` and `workdir` are those of the run that begins.
+    """
+    begun = initialise(siblings, config.train.warm_start, encoder) if is_due(config, workdir) else None
+    for replica in siblings.replicas if config.train.anchor else ():
+        replica.set_anchor(config.train.anchor)
+    return begun
+
+
 def initialise(siblings: SiblingModel, path: str, encoder: Encoder) -> WarmStart:
     """Takes over every variable that has the same place and shape in another run's siblings, Adagrad's sums included.
 
@@ -79,11 +98,11 @@ def initialise(siblings: SiblingModel, path: str, encoder: Encoder) -> WarmStart
       InputError: there is no checkpoint of siblings, it cannot be read, or it has nothing in common with `siblings`.
 
     ```python
-    siblings = fitting.build(config, source)
+    siblings = loop.build(Batches(config, workdir, source))
     print(warm_start.initialise(siblings, "runs/yesterday", source.encoder).summary())
     ```
     """
-    stored = StoredSiblings(path)
+    stored = CheckpointReader(path)
     found = WarmStart(stored.path, stored.steps)
     there = stored.encoding
     rows = None if there is None else matching(there, Encoding.of(encoder))
@@ -98,7 +117,7 @@ def initialise(siblings: SiblingModel, path: str, encoder: Encoder) -> WarmStart
     return found
 
 
-def _variables(replica: Any, stored: StoredSiblings, node: int) -> Iterator[tuple[str, Any, int | None]]:
+def _variables(replica: Any, stored: CheckpointReader, node: int) -> Iterator[tuple[str, Any, int | None]]:
     """Name, variable, and the node at the same place in the checkpoint; without metrics, optimizers and copies."""
     seen = {id(thing): thing for thing in (replica.optimizer, *replica.metrics, *replica.copies)}
     waiting: collections.deque[tuple[str, Any, int | None]] = collections.deque([("", replica, node)])
@@ -118,7 +137,7 @@ def _variables(replica: Any, stored: StoredSiblings, node: int) -> Iterator[tupl
 class _Taking:
     """Of one sibling; `found` takes note."""
 
-    def __init__(self, replica: Any, stored: StoredSiblings, rows: Matching | None, found: WarmStart) -> None:
+    def __init__(self, replica: Any, stored: CheckpointReader, rows: Matching | None, found: WarmStart) -> None:
         self._stored, self._rows, self._found = stored, rows, found
         self._by_row, self._by_feature = set[int](), set[int]()
         for layer in keras_generation.all_layers(replica):

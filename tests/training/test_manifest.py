@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from smooth_recs._files import check_output, whole_file, write_json
 from smooth_recs.config import Config, Model, Train
 from smooth_recs.errors import InputError
-from smooth_recs.run import workdir
-from smooth_recs.whole_file import whole_file
+from smooth_recs.workdir import manifest
 
 
 def test_a_file_is_there_once_it_is_whole(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_name_alone_is_of_the_folder_one_is_in(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     umask = os.umask(0o022)
     try:
-        workdir.write_json("found.json", {"pd": math.inf, "pairs": (1, [math.nan])})
+        write_json("found.json", {"pd": math.inf, "pairs": (1, [math.nan])})
     finally:
         os.umask(umask)
     assert json.loads((tmp_path / "found.json").read_text()) == {"pd": None, "pairs": [1, [None]]}
@@ -52,7 +52,7 @@ def test_a_name_alone_is_of_the_folder_one_is_in(tmp_path: Path, monkeypatch: py
 
 
 def test_the_folder_of_an_output_is_made(tmp_path: Path) -> None:
-    workdir.check_output("--output", str(tmp_path / "a" / "b" / "found.json"))
+    check_output("--output", str(tmp_path / "a" / "b" / "found.json"))
     assert os.listdir(tmp_path / "a" / "b") == []
 
 
@@ -60,25 +60,25 @@ def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in ("file/found.json", "file/further/found.json"):
         with pytest.raises(InputError, match=r"^--picture: the folder .*file.* cannot be used: .*[a-z]$"):
-            workdir.check_output("--picture", str(tmp_path / path))
+            check_output("--picture", str(tmp_path / path))
     with pytest.raises(InputError, match=r"^--output must be a file, got the folder "):
-        workdir.check_output("--output", str(tmp_path))
+        check_output("--output", str(tmp_path))
 
 
 def test_a_finished_run_is_read_in_one_piece(tmp_path: Path) -> None:
     for name in ("config", "manifest", "metrics"):
         (tmp_path / f"{name}.json").write_text(json.dumps({"of": name}))
-    found = workdir.read_finished(str(tmp_path))
+    found = manifest.read_finished(str(tmp_path))
     assert (found.config, found.manifest, found.metrics) == ({"of": "config"}, {"of": "manifest"}, {"of": "metrics"})
 
 
 def test_a_run_that_began_on_other_data_is_not_continued(tmp_path: Path) -> None:
     (tmp_path / ".writing-of-a-killed-process").mkdir()
     for _ in range(2):
-        workdir.claim(Config(), str(tmp_path), {"data": {"fingerprint": "one"}})
+        manifest.claim(Config(), str(tmp_path), {"data": {"fingerprint": "one"}})
     assert sorted(os.listdir(tmp_path)) == ["config.json", "manifest.json"]
     with pytest.raises(InputError, match="began on other data: their fingerprint was one, now it is two"):
-        workdir.claim(Config(), str(tmp_path), {"data": {"fingerprint": "two"}})
+        manifest.claim(Config(), str(tmp_path), {"data": {"fingerprint": "two"}})
     assert json.loads((tmp_path / "manifest.json").read_text())["data"]["fingerprint"] == "one"
 
 
@@ -86,18 +86,18 @@ def test_a_tuple_inside_a_dictionary_is_a_list_in_the_file(tmp_path: Path) -> No
     def of(knots: tuple[float, ...]) -> Config:
         return Config(model=Model(activation={"class_name": "RESCU", "config": {"knots": knots, "slopes": (0, 1, 2)}}))
 
-    workdir.write_json(str(tmp_path / "config.json"), of((-1.0, 1.0)).to_dict())
-    assert workdir.open_run(of((-1.0, 1.0)), str(tmp_path)) is None
+    write_json(str(tmp_path / "config.json"), of((-1.0, 1.0)).to_dict())
+    assert manifest.open_run(of((-1.0, 1.0)), str(tmp_path)) is None
     with pytest.raises(InputError, match=r"knots=\[-1\.0, 1\.0\], this one has \[-1\.0, 2\.0\]"):
-        workdir.open_run(of((-1.0, 2.0)), str(tmp_path))
+        manifest.open_run(of((-1.0, 2.0)), str(tmp_path))
 
 
 def test_a_workdir_of_an_earlier_version_is_still_this_run(tmp_path: Path) -> None:
     values = Config().to_dict()
     del values["train"]["warm_start"], values["evaluation"]
-    workdir.write_json(str(tmp_path / "config.json"), values)
-    assert workdir.open_run(Config(), str(tmp_path)) is None
+    write_json(str(tmp_path / "config.json"), values)
+    assert manifest.open_run(Config(), str(tmp_path)) is None
     with pytest.raises(InputError, match=r"holds a run with config\.seed=1, this one has 7"):
-        workdir.open_run(Config(seed=7), str(tmp_path))
+        manifest.open_run(Config(seed=7), str(tmp_path))
     with pytest.raises(InputError, match=r"config\.train\.warm_start='', this one has 'runs/a'"):
-        workdir.open_run(Config(train=Train(warm_start="runs/a")), str(tmp_path))
+        manifest.open_run(Config(train=Train(warm_start="runs/a")), str(tmp_path))

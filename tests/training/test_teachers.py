@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from smooth_recs.run import fitting, teacher_exports, trained
+from smooth_recs.run import teachers as teaching
+from smooth_recs.run.taking_part import Part
 
 from smooth_recs import config, training
 from smooth_recs.data.encoding import Encoder
@@ -21,9 +24,6 @@ from smooth_recs.data.statistics import Statistics
 from smooth_recs.errors import InputError
 from smooth_recs.models import from_config
 from smooth_recs.models.distillation import TEACHER_PROBABILITY
-from smooth_recs.run import fitting, teacher_exports, trained
-from smooth_recs.run import teachers as teaching
-from smooth_recs.run.taking_part import Part
 from smooth_recs.serving import export
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

@@ -1,4 +1,4 @@
-"""Exports that teach: asked for raw rows in an input pipeline, here or in other processes."""
+"""The teachers of a distilled run: opened and checked before it trains, and what they add to the rows."""
 
 from __future__ import annotations
 
@@ -10,13 +10,113 @@ import tensorflow as tf
 from tensorflow.python.framework import convert_to_constants  # has no public name
 
 from smooth_recs.comparison.saved_models import SavedModel
+from smooth_recs.config import Config
+from smooth_recs.data import encoder_file
+from smooth_recs.data.added_feature import AddedFeature
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.source import Source
 from smooth_recs.errors import InputError
-from smooth_recs.run.teacher_files import FIELD
+from smooth_recs.models.distillation import TEACHER_PROBABILITY
+from smooth_recs.training import teacher_files
+from smooth_recs.training.teacher_files import FIELD, TeacherFiles
+from smooth_recs.workdir import manifest
 
 TRIED_ROWS = 1000
 MOST_BYTES = 2 << 30  # of a TensorFlow graph with its constants
+
+
+class Teachers:
+    """What `open_teachers` returns; without any teacher nothing of a run changes.
+
+    Attributes:
+      runs: workdirs and configurations of the runs whose siblings are asked in the training step; none where exports
+        are asked in the input pipeline.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[TeacherFiles] = (),
+        exports: TeacherExports | None = None,
+        runs: Sequence[tuple[str, Config]] = (),
+    ) -> None:
+        self._files, self._exports, self.runs = files, exports, runs
+
+    def __bool__(self) -> bool:
+        return bool(self._files)
+
+    def save(self, workdir: str) -> None:
+        """Leaves in the workdir what a resumed run is to find unchanged."""
+        if self._files:
+            teacher_files.save(self._files, workdir)
+
+    def source(self, source: Source, elsewhere: bool = False) -> Source:
+        """The source to train on: where teachers predict in the pipeline, its training rows come with what they do.
+
+        Args:
+          source: of the run.
+          elsewhere: other processes read it, so that the teachers have to travel there, as constants of the graph.
+
+        Raises:
+          InputError: the teachers cannot travel.
+        """
+        if self._exports is None:
+            return source
+        return AddedFeature(source, TEACHER_PROBABILITY, self._exports.constant if elsewhere else self._exports)
+
+
+def open_teachers(config: Config, workdir: str, source: Source) -> Teachers:
+    """The teachers that `config.distillation` names, known to fit the rows of `source`.
+
+    Args:
+      config, workdir, source: of the run.
+
+    Raises:
+      InputError: a teacher is not there, its run is not finished, its inputs are not the schema's features, what it
+        returns are not probabilities, its rows are encoded in another way (`step`), or it has changed since the run
+        began.
+    """
+    settings = config.distillation
+    if not settings.teachers:
+        return Teachers()
+    if TEACHER_PROBABILITY in {feature.name for feature in source.schema.features}:
+        raise InputError(f"data.schema: with {FIELD} no feature may have the name {TEACHER_PROBABILITY!r}, got one")
+    files = teacher_files.find(settings.teachers, settings.where, workdir)
+    if settings.where == "step":
+        runs = [(teacher.path, _config(teacher.path)) for teacher in files]
+        for path, _ in runs:
+            _check_encoding(path, source.encoder)
+        return Teachers(files, runs=runs)
+    exports = TeacherExports([path for teacher in files for path in teacher.exports], source.encoder)
+    exports.check(source)
+    return Teachers(files, exports)
+
+
+def _check_encoding(path: str, encoder: Encoder) -> None:
+    """Raises InputError, which names the features that the run in `path` does not encode as `encoder` does."""
+    there = encoder_file.load(f"{path}/{encoder_file.NAME}")
+    here = encoder_file.Encoding.of(encoder)
+    known = [_encodings(encoding) for encoding in (there, here)]
+    others = sorted(name for name in known[0].keys() | known[1].keys() if known[0].get(name) != known[1].get(name))
+    if others or list(known[0]) != list(known[1]):
+        words = ", ".join(map(repr, others)) or "the order of the features"
+        raise InputError(
+            f"{FIELD}: with distillation.where step the run in {path} must encode its data as this one does, got "
+            f"another encoding of {words}: take where pipeline"
+        )
+
+
+def _encodings(encoding: encoder_file.Encoding) -> dict[str, Any]:
+    """By feature name, in the features' order, everything that tells how it is encoded."""
+    vocabularies, moments = encoding.statistics.vocabularies, encoding.statistics.moments
+    return {f.name: (f, vocabularies.get(f.name), moments.get(f.name)) for f in encoding.schema.features}
+
+
+def _config(path: str) -> Config:
+    """Of a finished run."""
+    try:
+        return Config.from_dict(manifest.read_finished(path).config)
+    except InputError as error:
+        raise InputError(f"{FIELD}: the run in {path} is of another version: {error}") from error
 
 
 class TeacherExports:

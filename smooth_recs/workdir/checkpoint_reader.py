@@ -17,8 +17,8 @@ from smooth_recs.errors import InputError
 _GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 
-class StoredSiblings:
-    """Objects of a checkpoint are numbered nodes; a variable's node has a value.
+class CheckpointReader:
+    """The siblings in a checkpoint: its objects are numbered nodes, and a variable's node has a value.
 
     Args:
       path: the workdir of a run, its folder of checkpoints, or one checkpoint: `ckpt-100`, not `ckpt-100.index`.
@@ -90,9 +90,14 @@ class StoredSiblings:
             raise InputError(f"train.warm_start: checkpoint {self.path} cannot be read: {line}") from error
 
 
+def folder(workdir: str) -> str:
+    """Where the checkpoints of a run lie."""
+    return os.path.join(workdir, "checkpoints")
+
+
 def _newest(path: str) -> str:
-    for folder in (os.path.join(path, "checkpoints"), path):
-        saved = newest_first(folder)
+    for place in (folder(path), path):
+        saved = newest_first(place)
         if saved:
             return saved[0]
     if os.path.exists(f"{path}.index"):

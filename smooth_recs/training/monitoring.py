@@ -8,9 +8,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from smooth_recs._files import read_json, write_json
 from smooth_recs.callbacks import KeepBest, LearnedActivations, PredictionDifference, ProgressiveValidation
 from smooth_recs.config import Config
-from smooth_recs.run import workdir as workdirs
+from smooth_recs.training.batches import Batches, example
 
 EVALUATION_BATCH = 2_000
 STREAM_ROWS = 50  # trained on for each that is measured: it takes 1% longer
@@ -42,7 +43,7 @@ class Curve:
 
     def restore(self, step: int) -> None:
         """Takes back what was measured up to `step`."""
-        for entry in workdirs.read_json(self._path) if step and os.path.exists(self._path) else ():
+        for entry in read_json(self._path) if step and os.path.exists(self._path) else ():
             for history, progressive in ((self.measured, False), (self.progressive, True)):
                 values = {n: NAN if v is None else v for n, v in entry.items() if n.startswith(PREFIX) == progressive}
                 values.pop("step", None)
@@ -50,7 +51,7 @@ class Curve:
                     history.append({"step": entry["step"], **values})
 
     def save(self) -> None:
-        workdirs.write_json(self._path, self.entries)
+        write_json(self._path, self.entries)
 
 
 def measured_rows(config: Config) -> int:
@@ -58,22 +59,20 @@ def measured_rows(config: Config) -> int:
     return -(-config.train.evaluation_examples // EVALUATION_BATCH) * EVALUATION_BATCH
 
 
-def callbacks(
-    config: Config, log_dir: str, held_out: tf.data.Dataset, steps: int, curve: Curve
-) -> tuple[list[Any], KeepBest | None]:
+def callbacks(batches: Batches, log_dir: str, curve: Curve) -> tuple[list[Any], KeepBest | None]:
     """PD and AUC on some held-out rows or on rows that are new; TensorBoard; a progress bar that shows them.
 
     Args:
-      config: the run; `train.evaluations`, `evaluation_examples`, `progressive` and `patience` say what is measured.
+      batches: of the run, whose `train.evaluations`, `evaluation_examples`, `progressive` and `patience` say what is
+        measured.
       log_dir: of TensorBoard.
-      held_out: chunks of (features, label, weight).
-      steps: of an epoch.
       curve: receives the measurements.
 
     Returns:
       The callbacks, and the one among them that keeps the best weights, if there is one.
     """
-    every = _every(config, steps)
+    config = batches.config
+    every = _every(batches)
     watching: list[Any] = [
         LearnedActivations(log_dir),
         tf.keras.callbacks.TensorBoard(log_dir, write_graph=False),
@@ -85,6 +84,7 @@ def callbacks(
         watching = [validation, *watching]
     if config.siblings.replicas == 1:
         return watching, None
+    held_out = batches.source.holdout().map(example)
     sample = held_out.rebatch(EVALUATION_BATCH).take(measured_rows(config) // EVALUATION_BATCH).cache()
     difference = PredictionDifference(sample, every=every, log_dir=log_dir)
     difference.history = curve.measured
@@ -95,14 +95,14 @@ def callbacks(
     return [difference, best, *watching], best
 
 
-def _every(config: Config, steps: int) -> int | str:
+def _every(batches: Batches) -> int | str:
     """How many steps lie between measurements; the length of a stream that goes on is not known."""
-    train = config.train
+    train = batches.config.train
     if not train.evaluations:
         return "epoch"
-    if config.data.follow_seconds:
+    if batches.config.data.follow_seconds:
         return -(-STREAM_ROWS * train.evaluation_examples // train.batch_size)
-    return -(-steps * train.epochs // train.evaluations)
+    return -(-batches.total_steps // train.evaluations)
 
 
 class Speed(tf.keras.callbacks.Callback):

@@ -1,0 +1,131 @@
+"""Files that are written whole or not at all, and read back: JSON, arrays, and what processes hand to each other."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import os
+import pathlib
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from smooth_recs.errors import InputError
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+_ABOUT, _LENGTHS, _TEXTS = "about", "lengths", "texts"
+
+
+@contextlib.contextmanager
+def whole_file(path: str) -> Iterator[str]:
+    """A path to write to, of the same name, whose file becomes that of `path` at the end; after an error none does.
+
+    Its folder is made where it does not exist. Other processes see the file of before, or the whole new one.
+
+    ```python
+    with whole_file("runs/notes.txt") as beside, open(beside, "w") as file:
+        file.write("done")
+    ```
+    """
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(path) or ".", prefix=".writing-") as folder:
+        # Others may read a file that is opened in the folder, as those of a training run, unlike a temporary file.
+        beside = os.path.join(folder, os.path.basename(path))
+        yield beside
+        os.replace(beside, path)
+
+
+def check_output(flag: str, path: str) -> None:
+    """Makes the folder of a file that is to be written; raises InputError, which names `flag`, where it cannot be."""
+    folder = os.path.dirname(os.path.abspath(path))
+    try:
+        os.makedirs(folder, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()  # can be written
+    except OSError as error:
+        raise InputError(f"{flag}: the folder {folder} cannot be used: {error.strerror}") from error
+    if os.path.isdir(path):
+        raise InputError(f"{flag} must be a file, got the folder {path}")
+
+
+def write_json(path: str, content: Any) -> None:
+    """Writes `content` to `path`, whole or not at all; what is not finite, which JSON has no word for, as null."""
+    with whole_file(path) as beside, open(beside, "w", encoding="utf-8") as file:
+        json.dump(_finite(content), file, indent=2, allow_nan=False)
+        file.write("\n")
+
+
+def read_json(path: str) -> Any:
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+# Arrays travel between processes as the content of a .npz file, without pickle, which would run what it is given. NumPy
+# stores no texts of different lengths without it: theirs is one long text and a column of lengths.
+
+
+def write_arrays(path: str, about: Any, groups: Sequence[Arrays]) -> None:
+    """Writes groups of named arrays, and `about`: whatever JSON holds. Texts are bytes of any kind."""
+    pathlib.Path(path).write_bytes(pack_arrays(about, groups))
+
+
+def read_arrays(path: str) -> tuple[Any, list[dict[str, npt.NDArray[Any]]]]:
+    """What `write_arrays` was given."""
+    return unpack_arrays(pathlib.Path(path).read_bytes())
+
+
+def pack_arrays(about: Any, groups: Sequence[Arrays]) -> bytes:
+    """The content of the file that `write_arrays` writes."""
+    stored = {_ABOUT: np.array(json.dumps([about, [list(group) for group in groups]]))}
+    for g, group in enumerate(groups):
+        for a, array in enumerate(group.values()):
+            stored |= {f"{g}/{a}/{part}": values for part, values in _parts(array).items()}
+    content = io.BytesIO()
+    np.savez(content, **stored)  # type: ignore[arg-type]  # its stub takes the names for those of options
+    return content.getvalue()
+
+
+def unpack_arrays(content: bytes) -> tuple[Any, list[dict[str, npt.NDArray[Any]]]]:
+    """What `pack_arrays` was given."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+        about, names = json.loads(str(stored[_ABOUT]))
+        return about, [
+            {name: _whole(stored, f"{g}/{a}/") for a, name in enumerate(group)} for g, group in enumerate(names)
+        ]
+
+
+def _parts(array: npt.NDArray[Any]) -> Arrays:
+    if array.dtype.kind not in "OS":
+        return {"": array}
+    texts = array.ravel().tolist()
+    lengths = np.array([len(text) for text in texts], np.int64).reshape(array.shape)
+    return {_LENGTHS: lengths, _TEXTS: np.frombuffer(b"".join(texts), np.uint8)}
+
+
+def _whole(stored: Any, prefix: str) -> npt.NDArray[Any]:
+    if prefix in stored:
+        return stored[prefix]
+    lengths, joined = stored[prefix + _LENGTHS], stored[prefix + _TEXTS].tobytes()
+    ends = np.cumsum(lengths.ravel())
+    texts = np.empty(lengths.size, object)
+    texts[:] = [joined[end - length : end] for end, length in zip(ends, lengths.ravel(), strict=True)]
+    return texts.reshape(lengths.shape)
+
+
+def child_environment(**more: str) -> dict[str, str]:
+    """The variables of this process, with which a Python started by it finds the same modules; and `more`."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(folder or os.getcwd() for folder in sys.path), **more}

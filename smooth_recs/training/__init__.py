@@ -1,0 +1,13 @@
+"""The training of a run: siblings on a log, from a configuration to metrics, exports and a report.
+
+`training_run` reads from top to bottom what a run does. Of what it calls, `role` is this process' part in a cluster,
+`batches` what is trained on, `loop` how; `monitoring` watches, `evaluation` and `results` measure what came out.
+"""
+
+from smooth_recs import keras_generation
+
+keras_generation.require_legacy("training (TensorFlow Recommenders)")
+
+from smooth_recs.training.training_run import plan, summary, train_and_evaluate  # noqa: E402  needs the check above
+
+__all__ = ["plan", "summary", "train_and_evaluate"]

@@ -1,0 +1,174 @@
+"""The training loop: siblings are built, restored, and trained segment by segment while they are watched."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from typing import Any
+
+import tensorflow as tf
+
+from smooth_recs import losses
+from smooth_recs.callbacks.checkpoints import Checkpoints, restore_newest
+from smooth_recs.callbacks.huge_pages import HugePages
+from smooth_recs.config import Config
+from smooth_recs.data.source import Source
+from smooth_recs.errors import InputError
+from smooth_recs.models import from_config
+from smooth_recs.models.distillation import Distillation
+from smooth_recs.models.siblings import SiblingModel
+from smooth_recs.serving import companions
+from smooth_recs.serving.periodic_exports import PeriodicExports
+from smooth_recs.training import monitoring
+from smooth_recs.training.batches import Batches, comes_with_new_rows, example
+from smooth_recs.training.role import Role
+from smooth_recs.training.teacher_files import FIELD
+from smooth_recs.training.teachers import Teachers
+from smooth_recs.workdir import checkpoint_reader
+
+CHECKPOINTS_IN_STEP = 20  # an epoch, where several processes have to save together
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """What training leaves besides the models: rows each was trained on, speed, and the curves of what was measured."""
+
+    examples: int
+    examples_per_second: float
+    history: list[dict[str, float]]
+
+
+def check(config: Config, source: Source, role: Role) -> None:
+    """Raises InputError where the data are too small, or the cluster not made, for what `config.train` asks for."""
+    if role.commands and config.train.export_steps:
+        raise InputError("train.export_steps must be 0 under parameter_server, which exports at the end only")
+    if role.commands and config.ensemble.stale_steps:
+        raise InputError(
+            "ensemble.stale_steps must be 0 under parameter_server, whose workers have no steps in common, "
+            f"got {config.ensemble.stale_steps}"
+        )
+    if role.commands and config.data.source == "parquet":
+        raise InputError(
+            "data.source must not be parquet under parameter_server, whose workers cannot read it: convert the files "
+            "with smooth_recs.data.parquet_to_tfrecord"
+        )
+    measured = monitoring.measured_rows(config)
+    if config.train.patience and source.eval_rows <= measured:
+        raise InputError(
+            f"train.patience needs more held-out rows than the {measured:,} of train.evaluation_examples that choose, "
+            f"got {source.eval_rows:,}"
+        )
+    few = config.data.shuffle_window >= source.train_rows and not config.data.follow_seconds
+    if comes_with_new_rows(config) and few:
+        raise InputError(
+            f"train.progressive needs a data.shuffle_window below the {source.train_rows:,} training rows, so that "
+            f"some are new to both siblings, got {config.data.shuffle_window:,}"
+        )
+
+
+def fit(batches: Batches, siblings: SiblingModel) -> Fitted:
+    """Trains from the newest checkpoint on; the siblings end with the weights that are to be measured and exported.
+
+    Args:
+      batches: of the run.
+      siblings: as `build` made them for these batches.
+    """
+    config, workdir, source, role = batches.config, batches.workdir, batches.source, batches.role
+    own = role.folder(workdir)
+    curve, speed = monitoring.Curve(os.path.join(own, "history.json")), monitoring.Speed()
+    measuring, best = monitoring.callbacks(batches, os.path.join(own, "tensorboard"), curve)
+    checkpoints = Checkpoints(
+        siblings,
+        checkpoint_reader.folder(own),
+        config.train.checkpoint_seconds,
+        on_save=lambda _: curve.save(),
+        best=best,
+        steps=-(-batches.steps_per_epoch // CHECKPOINTS_IN_STEP) if role.in_step else None,
+        newest_in=checkpoint_reader.folder(workdir),
+    )
+    others = [HugePages(), speed, *role.callbacks]
+    exports: list[Any] = []
+    if config.train.export_steps and role.is_chief:
+        base, every, keep = os.path.join(workdir, "export"), config.train.export_steps, config.train.keep_exports
+        exports = [PeriodicExports(source.encoder, base, every, keep, companions.requests(source))]
+
+    curve.restore(checkpoints.restore())
+    if best:
+        best.replay()
+    for segment in batches.remaining(checkpoints.steps_done, on_idle=checkpoints.save_new):
+        if best and best.stopped:
+            break
+        for callback in (*measuring, checkpoints):
+            if hasattr(callback, "ends_epoch"):
+                callback.ends_epoch = segment.ends_epoch
+        siblings.fit(
+            batches.of(segment),
+            initial_epoch=segment.epoch,
+            epochs=segment.epoch + 1,
+            steps_per_epoch=segment.stop - segment.start,
+            callbacks=[*others, *measuring, *exports, checkpoints],
+            verbose=1 if sys.stdout.isatty() else 2,
+        )
+    if best:
+        best.restore(siblings)
+        checkpoints.save()  # the newest checkpoint is to be what is measured and exported
+    examples_per_second = speed.steps_per_second * config.train.batch_size
+    return Fitted(batches.rows_in(checkpoints.steps_done), examples_per_second, curve.entries)
+
+
+def build(batches: Batches, distillation: Distillation | None = None) -> SiblingModel:
+    """The siblings of a run with their variables, before the first step; under a strategy, in its scope.
+
+    Args:
+      batches: that they are for.
+      distillation: what they learn besides the labels; only training needs it.
+    """
+    config, encoder, total_steps = batches.config, batches.source.encoder, batches.total_steps
+
+    def build_fn() -> Any:
+        model = from_config.model(config, encoder, total_steps=total_steps, distillation=distillation)
+        model.compile(optimizer=from_config.optimizer(model, config.train, total_steps))
+        return model
+
+    siblings = SiblingModel(build_fn, config.siblings.replicas, config.siblings.differ)
+    siblings.compile(progressive=config.train.progressive, steps_per_execution=batches.steps_per_execution)
+    siblings.build_replicas(example(batches.source.train().element_spec))
+    for replica in siblings.replicas:
+        replica.make_slots()
+    return siblings
+
+
+def restored(config: Config, workdir: str, source: Source) -> SiblingModel:
+    """The siblings of a run on this machine alone, as its newest checkpoint has them, whatever trained them.
+
+    Raises:
+      InputError: there is no checkpoint, none can be read, or it is not of this model.
+    """
+    siblings, folder = build(Batches(config, workdir, source)), checkpoint_reader.folder(workdir)
+    if restore_newest(tf.train.Checkpoint(model=siblings), folder, "the model in config.json") is None:
+        raise InputError(f"workdir {workdir} must hold the checkpoints of its run, got none in {folder}")
+    return siblings
+
+
+def distillation(batches: Batches, teachers: Teachers) -> Distillation | None:
+    """What students learn besides the labels; under a strategy, in its scope. None where there are no teachers.
+
+    Raises:
+      InputError: a teacher that is asked in the step does not take the rows of these batches.
+    """
+    if not teachers:
+        return None
+    config = batches.config
+    try:
+        runs = [restored(run, workdir, batches.source) for workdir, run in teachers.runs]
+    except InputError as error:
+        raise InputError(f"{FIELD}: {error}") from error
+
+    def mean_probability(features: Any) -> tf.Tensor:
+        """Over all siblings of all runs."""
+        return tf.reduce_mean(tf.concat([run(features, training=False) for run in runs], axis=1), axis=1)
+
+    tf.keras.utils.set_random_seed(config.seed)  # students begin as they would without teachers
+    weight = losses.Ramp(config.distillation.weight, batches.total_steps)
+    return Distillation(config.distillation.loss, weight, mean_probability if runs else None)

@@ -1,0 +1,116 @@
+"""What a run leaves once it has trained: measurements on the held-out rows, exports, models that can be read back."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+from smooth_recs import activations
+from smooth_recs._files import read_json
+from smooth_recs.config import Config
+from smooth_recs.data import following
+from smooth_recs.data.source import Source
+from smooth_recs.errors import InputError
+from smooth_recs.models import cost
+from smooth_recs.models.siblings import SiblingModel
+from smooth_recs.serving import companions, export
+from smooth_recs.training import evaluation, loop, monitoring, pd_estimate
+from smooth_recs.training.loop import Fitted
+from smooth_recs.workdir import manifest
+
+_LARGEST = 1e18  # its square still is a number of float32
+
+
+def measure(config: Config, source: Source, siblings: SiblingModel, fitted: Fitted) -> dict[str, Any]:
+    """The content of `metrics.json`, but for the exports.
+
+    Args:
+      config, source: of the run.
+      siblings: on this machine alone.
+      fitted: how they were trained.
+    """
+    costs = {"cost": cost.cost(config, source.encoder).to_dict()}
+    if config.ensemble.equal_cost != "none":
+        costs["single_cost"] = cost.cost(cost.single(config), source.encoder).to_dict()
+    return {
+        **_on_held_out_rows(config, source, siblings),
+        "examples": fitted.examples,
+        "examples_per_second": fitted.examples_per_second,
+        **costs,
+        "history": fitted.history,
+    }
+
+
+def export_all(
+    config: Config, workdir: str, source: Source, siblings: SiblingModel, metrics: dict[str, Any]
+) -> list[str]:
+    """Exports each sibling as the next version of its own, with what belongs to it, but for those that have diverged.
+
+    Returns the paths within the workdir.
+    """
+    claimed = read_json(os.path.join(workdir, "manifest.json"))
+    of_replica = companions.all_of_run(source, manifest.Finished(config.to_dict(), claimed, metrics))
+    paths = []
+    for k, replica in enumerate(siblings.replicas):
+        if k in metrics["diverged"]:
+            continue
+        base = os.path.join(workdir, "export", f"replica_{k}")
+        path = export.save(replica, source.encoder, base, of_replica(replica, k))
+        paths.append(os.path.relpath(path, workdir))
+    return paths
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What `load` returns: the run's configuration, its data, and its siblings as they were when training ended."""
+
+    config: Config
+    source: Source
+    siblings: SiblingModel
+
+
+def load(workdir: str) -> Trained:
+    """The models of a finished run, from its newest checkpoint; what was found out about its data is not done again.
+
+    Raises:
+      InputError: `workdir` holds no finished run, its data have changed since, or its checkpoint is lost.
+
+    ```python
+    run = load("runs/demo")
+    run.siblings(next(iter(run.source.holdout()))["features"])  # [rows, replicas]
+    ```
+    """
+    found = manifest.read_finished(workdir)
+    try:
+        config = Config.from_dict(found.config)
+    except InputError as error:
+        raise InputError(f"workdir {workdir} is of another version: {error}") from error
+    source = following.open_run(config.data, workdir)
+    if source.fingerprint != found.manifest["data"]["fingerprint"]:
+        data = config.data
+        place = f"data.path {data.path!r}" if data.path else f"data.source {data.source!r}"
+        raise InputError(f"workdir {workdir} holds a run on other data: those at {place} have changed since")
+    return Trained(config, source, loop.restored(config, workdir, source))
+
+
+def _on_held_out_rows(config: Config, source: Source, siblings: SiblingModel) -> dict[str, Any]:
+    """Measured on all of them but those that chose when to stop."""
+    held_out, rows = evaluation.collect(siblings, source, config.evaluation), source.holdout()
+    if config.train.patience:
+        chose = held_out.whole_requests(monitoring.measured_rows(config))
+        held_out, rows = held_out.without_first(chose), rows.rebatch(chose).skip(1)
+    measured = evaluation.metrics(held_out, source, config.evaluation)
+    first, some = siblings.replicas[0], next(iter(source.holdout().rebatch(4096)))
+    # The scale of the pre-activations on some rows tells what the activation's width means.
+    layers: list[dict[str, Any]] = [
+        {"name": layer.name, "pre_activation_rms": layer.rms, "transition_share": layer.transition_share}
+        for layer in activations.probe(first, some["features"])
+    ]
+    in_range = not measured["diverged"] and all(layer["pre_activation_rms"] < _LARGEST for layer in layers)
+    estimated = config.evaluation.estimate and in_range
+    return {
+        **measured,
+        "pd_estimate": pd_estimate.pd_estimate(first, rows, held_out.columns) if estimated else None,
+        "layers": layers,
+    }

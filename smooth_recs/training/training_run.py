@@ -1,0 +1,196 @@
+"""The main job: train siblings on a log, measure how much they differ, export them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any
+
+import tensorflow as tf
+
+from smooth_recs import validation
+from smooth_recs._files import write_json
+from smooth_recs.config import Config
+from smooth_recs.data import encoder_file, following
+from smooth_recs.data.following import FollowedSource
+from smooth_recs.data.presets import open_source
+from smooth_recs.data.source import Source
+from smooth_recs.errors import Diverged
+from smooth_recs.models import cost, from_config
+from smooth_recs.reports import run_report
+from smooth_recs.training import capacity, evaluation, loop, results, warm_start
+from smooth_recs.training.batches import Batches, check_stream
+from smooth_recs.training.role import Role
+from smooth_recs.training.teachers import Teachers, open_teachers
+from smooth_recs.training.warm_start import WarmStart
+from smooth_recs.workdir import manifest
+from smooth_recs.workdir.checkpoint_reader import CheckpointReader
+
+
+def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
+    """Trains the siblings of `config`, measures them on the held-out rows and exports each.
+
+    The same call on the same `workdir` resumes a killed run, and returns the metrics of a finished one at once.
+
+    Args:
+      config: the run.
+      workdir: receives `config.json`, `manifest.json`, `cache/`, `checkpoints/`, `history.json`, `tensorboard/`,
+        `metrics.json`, `report.html` and `export/replica_K/VERSION/`.
+
+    Returns:
+      The content of `metrics.json`; {} in the processes of a cluster that are not its chief.
+
+    Raises:
+      InputError: a wrong configuration or wrong data, before training starts.
+      Diverged: the predictions of a sibling are no numbers. The files are written; that sibling has no export.
+
+    ```python
+    from smooth_recs import config, training
+
+    metrics = training.train_and_evaluate(config.Config(data=config.Data(examples=100_000)), "runs/first")
+    metrics["pd"]["relative"], metrics["replicas"][0]["auc"]
+    ```
+    """
+    role = Role.of_this_process(config.distribution)
+    config = _resolved(config, role)
+    if role.serves:
+        role.serve()
+        return {}
+    metrics = manifest.open_run(config, workdir)
+    if metrics is not None:
+        print(f"{workdir} holds this run, finished:")
+        role.dismiss_servers()
+        return _reported(metrics, workdir)
+
+    _seed(config)
+    with role:  # the other processes are there, and are watched
+        source = following.open_run(config.data, workdir)
+        _check(config, workdir, source, role)
+        teachers = open_teachers(config, workdir, source)
+        batches = Batches(config, workdir, source, role, teachers)
+        with role.strategy.scope():
+            siblings = loop.build(batches, loop.distillation(batches, teachers))
+            begun = warm_start.begin(siblings, config, workdir, source.encoder)
+        if role.is_chief:
+            _claim(config, workdir, source)  # nothing can be wrong any more: the workdir is this run's
+            _record(config, workdir, source, teachers, begun)
+        fitted = loop.fit(batches, siblings)  # from the newest checkpoint on
+    if not role.is_chief:
+        role.stay_with_chief()
+        return {}
+
+    if role.task is not None:
+        siblings = loop.restored(config, workdir, source)  # on this machine alone
+    if isinstance(source, FollowedSource):
+        _claim(config, workdir, source)  # it has ended: now the manifest names all its files
+    metrics = results.measure(config, source, siblings, fitted)
+    metrics["exports"] = results.export_all(config, workdir, source, siblings, metrics)
+    write_json(os.path.join(workdir, "metrics.json"), metrics)  # from now on the run is a finished one
+    return _reported(metrics, workdir)
+
+
+def plan(config: Config, workdir: str) -> str:
+    """What a run of `config` would need, as text; `workdir/cache` keeps a first pass over files, nothing is trained.
+
+    Raises:
+      InputError: a wrong configuration or wrong data.
+    """
+    role = Role.of_this_process(config.distribution)
+    config = _resolved(config, role)
+    source = open_source(config.data, os.path.join(workdir, "cache"))
+    steps = Batches(config, workdir, source).total_steps
+    needed = capacity.capacity(config, source.encoder, devices=role.devices, servers=role.servers)
+    lines = [f"training          {source.train_rows:,} rows, {steps:,} steps"]
+    if config.ensemble.equal_cost != "none":
+        lines.append(cost.equal_cost_line(config, source.encoder))
+    return "\n".join([*lines, *capacity.lines(needed)])
+
+
+def summary(metrics: dict[str, Any], workdir: str) -> str:
+    """What a person wants to know of a finished run, and where its files are."""
+    replicas, difference = metrics["replicas"], metrics["pd"]
+    lines = []
+    if difference:
+        low, high = difference["interval"]
+        lines.append(f"relative PD  {difference['relative']:.2%} (95% over held-out requests: {low:.2%} to {high:.2%})")
+    for name, label in (("auc_loss", "AUC loss"), ("log_loss", "log loss")):
+        values = "  ".join("undefined" if r[name] is None else f"{r[name]:.4f}" for r in replicas)
+        best = metrics["best_possible"]
+        known = best is not None and best[name] is not None
+        lines.append(f"{label:11}  {values}" + (f"  (true probabilities: {best[name]:.4f})" if known else ""))
+    progressive = [entry["progressive_pd"] for entry in metrics["history"] if "progressive_pd" in entry]
+    if progressive:
+        lines.append(f"progressive  PD {progressive[-1]:.2%} in the last of {len(progressive)} windows of new rows")
+    lines.append(f"speed        {metrics['examples_per_second']:,.0f} examples a second")
+    lines.append(f"report       {os.path.join(workdir, 'report.html')}")
+    lines += [f"export       {os.path.join(workdir, path)}" for path in metrics["exports"]]
+    return "\n".join(lines)
+
+
+def _resolved(config: Config, role: Role) -> Config:
+    """The configuration that is trained; InputError for what is wrong with it, before anything is written."""
+    validation.validate(config)
+    config = from_config.resolved(config)
+    from_config.layer_activations(config.model)
+    if config.data.follow_seconds:
+        check_stream(config, role.strategy_name)
+    return config
+
+
+def _seed(config: Config) -> None:
+    """Seeds, and determinism where asked for."""
+    if config.train.deterministic:
+        threads = config.train.threads or os.cpu_count() or 1
+        with contextlib.suppress(RuntimeError):  # TensorFlow runs already: its number of threads is fixed
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
+        tf.config.experimental.enable_op_determinism()
+    tf.keras.utils.set_random_seed(config.seed)
+
+
+def _check(config: Config, workdir: str, source: Source, role: Role) -> None:
+    """Raises InputError for what is wrong with the data, or does not go with them."""
+    evaluation.check(source, config.evaluation)
+    loop.check(config, source, role)
+    cost.narrowed(config, source.encoder)
+    if warm_start.is_due(config, workdir):
+        CheckpointReader(config.train.warm_start)
+
+
+def _claim(config: Config, workdir: str, source: Source) -> None:
+    """Takes the workdir for this run; a stream may have grown since it did so before."""
+    earlier = source.earlier_fingerprints if isinstance(source, FollowedSource) else ()
+    manifest.claim(config, workdir, source.fingerprint, source.summary, earlier)
+
+
+def _record(config: Config, workdir: str, source: Source, teachers: Teachers, begun: WarmStart | None) -> None:
+    """Leaves, and says, what the run begins with."""
+    encoder_file.save(source.encoder, os.path.join(workdir, encoder_file.NAME))
+    teachers.save(workdir)
+    if begun:
+        print(begun.summary())
+        write_json(os.path.join(workdir, "warm_start.json"), begun.to_dict())
+    if config.ensemble.equal_cost != "none":
+        print(cost.equal_cost_line(config, source.encoder))
+    if source.summary["malformed"]:
+        places = "; ".join(source.summary["first_malformed"])
+        print(f"{source.summary['malformed']:,} malformed rows are left out: {places}")
+
+
+def _reported(metrics: dict[str, Any], workdir: str) -> dict[str, Any]:
+    """The metrics of a finished run, once its report is written and its summary is printed.
+
+    Raises:
+      Diverged: the predictions of a sibling are no numbers.
+    """
+    report = os.path.join(workdir, "report.html")
+    if not os.path.exists(report):  # a run is finished before, and may have been killed in between
+        run_report.write([workdir], report)
+    print(summary(metrics, workdir))
+    if metrics.get("diverged"):  # a run of an earlier version does not say
+        which = ", ".join(map(str, metrics["diverged"]))
+        raise Diverged(
+            f"the training diverged: not all predictions of replica {which} are numbers; lower "
+            "train.dense_learning_rate or train.embedding_learning_rate"
+        )
+    return metrics
