@@ -32,7 +32,7 @@ WORK = {
     "compare": ("comparison.comparing.compare",),
     "sweep": ("experiments.sweeps.choosing.run", "experiments.sweeps.sweeping.outline"),
     "causes": ("experiments.cells.Folder.run", "experiments.causes.table", "experiments.causes_report.write"),
-    "estimate": ("experiments.estimate_runs.across", "experiments.estimate_runs.table", "run.workdir.write_json"),
+    "estimate": ("experiments.estimate_runs.across", "experiments.estimate_runs.table", "_files.write_json"),
     "export": ("serving.publishing.publish",),
     "figures": (
         *("experiments.figures.making.sections", "experiments.figures.making.write_page"),

@@ -35,7 +35,7 @@ IN_BOTH_GENERATIONS = ("In your own Keras model", "Differences and accuracy, in 
 
 # Examples that cannot run here; they are read as Python, and what they show is tested with real runs elsewhere.
 NOT_HERE = {
-    "training.train_and_evaluate": "trains on 100,000 rows: tests/test_training.py",
+    "training.train_and_evaluate": "trains on 100,000 rows: tests/training/test_training_run.py",
     "comparison.comparing.compare": "compares two files of the reader: tests/bin/test_compare.py",
     "serving.publishing.publish": "exports a trained run: tests/serving/",
     "serving.predicting.predict": "needs a trained export: tests/bin/test_predict.py",

@@ -1,7 +1,7 @@
 """The process that runs one Keras model for `keras_models`: `python -m ... PATH DESCRIPTOR`.
 
 It first sends the model's inputs, then answers each dictionary of arrays with predictions, until the other end closes.
-An answer is true with what was asked for, or false with why not (`arrays_file`: nothing is pickled).
+An answer is true with what was asked for, or false with why not (`_files.pack_arrays`: nothing is pickled).
 """
 
 from __future__ import annotations

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from smooth_recs.run import fitting, warm_start
-from smooth_recs.run.taking_part import Part
 
 from smooth_recs import config, training
 from smooth_recs.callbacks.checkpoints import Checkpoints
+from smooth_recs.cluster.task import Task
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.presets import open_source
 from smooth_recs.data.schema import Categorical, Numeric, Schema
@@ -23,6 +22,8 @@ from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower
 from smooth_recs.layers.columns import Columns
 from smooth_recs.losses import Ramp
 from smooth_recs.models import EnsembleModel, RankingModel, SiblingModel, from_config, interactions
+from smooth_recs.training import loop, warm_start
+from smooth_recs.training.role import Role
 
 SCHEMA = Schema(
     (
@@ -493,10 +494,13 @@ def test_an_ensemble_put_together_by_hand_trains() -> None:
     assert ensemble.evaluate(dataset, verbose=0) == pytest.approx(losses[-1], abs=0.05)
 
 
+CHIEF = Task("chief", 0, {"chief": ("a:2222",), "worker": ("b:2222",), "ps": ("c:2222",)})
+
+
 def test_parameter_servers_cannot_keep_stale_weights() -> None:
     run = config.Config(ensemble=config.Ensemble(components=2, codistillation=1.0, stale_steps=5))
     with pytest.raises(InputError, match=r"ensemble.stale_steps must be 0 under parameter_server, .* got 5"):
-        fitting.check(run, None, Part("parameter_server", None))  # type: ignore[arg-type]
+        loop.check(run, None, Role(task=CHIEF))  # type: ignore[arg-type]
 
 
 RUN = config.Config(
@@ -511,13 +515,13 @@ def test_an_anchored_run_stays_near_the_one_that_it_began_with(tmp_path: Path) -
     first = str(tmp_path / "first")
     training.train_and_evaluate(RUN, first)
     source = open_source(RUN.data, "")
-    began = dense(fitting.restored(RUN, first, source))
+    began = dense(loop.restored(RUN, first, source))
     moved = {}
     for anchor in (0.0, 30.0):
         train = dataclasses.replace(RUN.train, warm_start=first, anchor=anchor, dense_learning_rate=0.02)
         run, workdir = dataclasses.replace(RUN, train=train), str(tmp_path / str(anchor))
         training.train_and_evaluate(run, workdir)
-        ended = dense(fitting.restored(run, workdir, source))
+        ended = dense(loop.restored(run, workdir, source))
         moved[anchor] = float(np.linalg.norm(ended - began))
     assert moved[30.0] < 0.3 * moved[0.0]
     reader = tf.train.load_checkpoint(str(tmp_path / "30.0" / "checkpoints"))

@@ -8,11 +8,11 @@ import shutil
 
 import numpy as np
 import pytest
-from smooth_recs.run import trained
 
 from smooth_recs import config, prediction_difference, training
 from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.errors import InputError
+from smooth_recs.training import results
 
 pytestmark = pytest.mark.slow
 
@@ -55,14 +55,14 @@ def rewrite(path, change):
 
 def refused(workdir):
     with pytest.raises(InputError) as error:
-        trained.load(str(workdir))
+        results.load(str(workdir))
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
 def test_the_models_predict_what_they_predicted(finished, capfd):
     workdir, metrics = finished
-    run = trained.load(str(workdir))
+    run = results.load(str(workdir))
     rows = next(iter(run.source.holdout().rebatch(1000)))
     predictions = run.siblings(rows["features"]).numpy()
     assert predictions.shape == (metrics["eval_examples"], 2) == (500, 2)
@@ -75,7 +75,7 @@ def test_the_models_predict_what_they_predicted(finished, capfd):
 
 
 def test_a_run_may_lie_elsewhere(copy):
-    assert trained.load(str(copy)).siblings.replicas[0].top_stack.hidden_units == (8, 4)
+    assert results.load(str(copy)).siblings.replicas[0].top_stack.hidden_units == (8, 4)
 
 
 @pytest.mark.parametrize("missing", ["config.json", "manifest.json", "metrics.json"])

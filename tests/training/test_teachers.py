@@ -12,9 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from smooth_recs.run import fitting, teacher_exports, trained
-from smooth_recs.run import teachers as teaching
-from smooth_recs.run.taking_part import Part
 
 from smooth_recs import config, training
 from smooth_recs.data.encoding import Encoder
@@ -25,6 +22,9 @@ from smooth_recs.errors import InputError
 from smooth_recs.models import from_config
 from smooth_recs.models.distillation import TEACHER_PROBABILITY
 from smooth_recs.serving import export
+from smooth_recs.training import loop, results
+from smooth_recs.training import teachers as teaching
+from smooth_recs.training.batches import Batches
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -79,7 +79,7 @@ def refused(run: config.Config, workdir: pathlib.Path) -> str:
 
 def predicted(workdir: pathlib.Path, chunks: Any) -> np.ndarray:
     """What the siblings of a run predict for encoded rows."""
-    siblings = trained.load(str(workdir)).siblings
+    siblings = results.load(str(workdir)).siblings
     return np.concatenate([siblings(rows["features"]).numpy() for rows in chunks])
 
 
@@ -104,7 +104,7 @@ def test_the_step_asks_the_same(teacher: pathlib.Path, tmp_path: pathlib.Path) -
     run = student_of(teacher, where="step")
     source, teachers = opened(run, tmp_path)
     assert teachers.source(source) is source
-    distillation = teachers.distillation(source)
+    distillation = loop.distillation(Batches(run, str(tmp_path), source), teachers)
     assert distillation is not None
     chunks = [distillation.with_teacher(rows["features"])[TEACHER_PROBABILITY].numpy() for rows in source.train()]
     np.testing.assert_allclose(np.concatenate(chunks), predicted(teacher, source.train()).mean(axis=1), atol=1e-6)
@@ -113,7 +113,7 @@ def test_the_step_asks_the_same(teacher: pathlib.Path, tmp_path: pathlib.Path) -
 def test_without_teachers_nothing_changes(tmp_path: pathlib.Path) -> None:
     source, teachers = opened(run_of(), tmp_path)
     assert teachers.source(source) is source
-    assert teachers.distillation(source) is None
+    assert loop.distillation(Batches(run_of(), str(tmp_path), source), teachers) is None
     teachers.save(str(tmp_path))
     assert not (tmp_path / "teachers.json").exists()
 
@@ -152,7 +152,8 @@ class Interrupted(Exception):
 def trained_up_to(run: config.Config, workdir: pathlib.Path, stop: int) -> dict[str, np.ndarray]:
     """The siblings' variables at the end, or after `stop` steps, when the run is interrupted."""
     source, teachers = opened(run, workdir)
-    siblings = fitting.build(run, source, None, teachers.distillation(source))
+    batches = Batches(run, str(workdir), source, teachers=teachers)
+    siblings = loop.build(batches, loop.distillation(batches, teachers))
     teachers.save(str(workdir))
 
     def on_train_batch_end(self: Any, batch: int, logs: Any = None) -> None:
@@ -161,10 +162,9 @@ def trained_up_to(run: config.Config, workdir: pathlib.Path, stop: int) -> dict[
             self.save()
             raise Interrupted
 
-    taught, part = teachers.source(source), Part("one_device", None)
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Interrupted):
-        patch.setattr(fitting.Checkpoints, "on_train_batch_end", on_train_batch_end)
-        fitting.fit(run, str(workdir), taught, siblings, part, lambda: taught)
+        patch.setattr(loop.Checkpoints, "on_train_batch_end", on_train_batch_end)
+        loop.fit(batches, siblings)
     reader = tf.train.load_checkpoint(str(workdir / "checkpoints"))
     keys = [key for key in reader.get_variable_to_shape_map() if key.startswith("model/") and "loss_mean" not in key]
     return {key: reader.get_tensor(key) for key in keys}
@@ -315,7 +315,7 @@ def test_a_teacher_with_a_vocabulary_of_its_own(tmp_path: pathlib.Path, elsewher
 def test_a_graph_holds_so_many_constants_and_no_more(
     teacher: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(teacher_exports, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(teaching, "MOST_BYTES", 10_000)
     source, teachers = opened(student_of(teacher), tmp_path)
     with pytest.raises(InputError, match="GiB together can predict in the pipeline of parameter_server, got 0 MiB"):
         teachers.source(source, elsewhere=True)

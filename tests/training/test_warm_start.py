@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from smooth_recs.run import warm_start
 
 from smooth_recs import config
 from smooth_recs.callbacks.checkpoints import Checkpoints
@@ -24,6 +23,7 @@ from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.data.statistics import Statistics
 from smooth_recs.errors import InputError
 from smooth_recs.models import SiblingModel, from_config
+from smooth_recs.training import warm_start
 
 SITES = (b"a.org", b"b.org", b"c.org")
 MODEL = config.Model(hidden_units=(8, 4), embedding_dim=4, admission=2, linear=True)

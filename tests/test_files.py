@@ -1,0 +1,63 @@
+"""Files that are whole or not there, readable by others; outputs that cannot be written are found at once."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+
+import pytest
+
+from smooth_recs._files import check_output, whole_file, write_json
+from smooth_recs.errors import InputError
+
+
+def test_a_file_is_there_once_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "notes.npz"
+    with whole_file(str(path)) as beside:
+        Path(beside).write_text("one")
+        assert Path(beside).name == "notes.npz", "what writes by the ending of the name writes the same"
+        assert not path.exists()
+    assert path.read_text() == "one"
+    assert os.listdir(path.parent) == ["notes.npz"]
+
+
+def test_after_an_error_the_file_is_as_before(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("before")
+
+    def write_half() -> None:
+        with whole_file(str(path)) as beside:
+            Path(beside).write_text("half")
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        write_half()
+    assert path.read_text() == "before"
+    assert os.listdir(tmp_path) == ["notes.txt"]
+
+
+def test_a_name_alone_is_of_the_folder_one_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    umask = os.umask(0o022)
+    try:
+        write_json("found.json", {"pd": math.inf, "pairs": (1, [math.nan])})
+    finally:
+        os.umask(umask)
+    assert json.loads((tmp_path / "found.json").read_text()) == {"pd": None, "pairs": [1, [None]]}
+    assert (tmp_path / "found.json").stat().st_mode & 0o777 == 0o644
+
+
+def test_the_folder_of_an_output_is_made(tmp_path: Path) -> None:
+    check_output("--output", str(tmp_path / "a" / "b" / "found.json"))
+    assert os.listdir(tmp_path / "a" / "b") == []
+
+
+def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in ("file/found.json", "file/further/found.json"):
+        with pytest.raises(InputError, match=r"^--picture: the folder .*file.* cannot be used: .*[a-z]$"):
+            check_output("--picture", str(tmp_path / path))
+    with pytest.raises(InputError, match=r"^--output must be a file, got the folder "):
+        check_output("--output", str(tmp_path))
