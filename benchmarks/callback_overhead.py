@@ -113,7 +113,7 @@ def of_demo(arguments: argparse.Namespace) -> tuple[Fit, PredictionDifference, l
     difference = next(callback for callback in watching if isinstance(callback, PredictionDifference))
 
     def fit(callbacks: list[Any]) -> None:
-        siblings.fit(batches.of(epoch), steps_per_epoch=epoch.stop, callbacks=callbacks, verbose=2)
+        siblings.fit(batches.dataset(epoch), steps_per_epoch=epoch.stop, callbacks=callbacks, verbose=2)
 
     return fit, difference, [callback for callback in watching if callback is not difference]
 

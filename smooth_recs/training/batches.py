@@ -51,7 +51,7 @@ class Batches:
     ) -> None:
         self.config, self.workdir, self.source = config, workdir, source
         self.role = role or Role()
-        self._teachers = teachers or Teachers()
+        self.teachers = teachers or Teachers()
         self._taught = self._with_teachers(source)
 
     @property
@@ -120,9 +120,9 @@ class Batches:
                 return
             source.wait(on_idle)
 
-    def of(self, segment: Segment) -> Any:
-        """What `fit` takes for the steps of a segment."""
-        if self.role.commands:
+    def dataset(self, segment: Segment) -> Any:
+        """What `fit` takes for a segment."""
+        if self.role.coordinates:
             return self._shared_by_workers(segment)
         batches = self._shuffled(self._taught, segment)
         if self.role.in_step:
@@ -162,7 +162,7 @@ class Batches:
         return tf.keras.utils.experimental.DatasetCreator(opened)
 
     def _with_teachers(self, source: Source) -> Source:
-        return self._teachers.source(source, elsewhere=self.role.commands)
+        return self.teachers.source(source, elsewhere=self.role.coordinates)
 
 
 def example(rows: Any) -> tuple[Any, Any, Any]:

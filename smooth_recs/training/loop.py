@@ -24,7 +24,6 @@ from smooth_recs.training import monitoring
 from smooth_recs.training.batches import Batches, comes_with_new_rows, example
 from smooth_recs.training.role import Role
 from smooth_recs.training.teacher_files import FIELD
-from smooth_recs.training.teachers import Teachers
 from smooth_recs.workdir import checkpoint_reader
 
 CHECKPOINTS_IN_STEP = 20  # an epoch, where several processes have to save together
@@ -41,14 +40,14 @@ class Fitted:
 
 def check(config: Config, source: Source, role: Role) -> None:
     """Raises InputError where the data are too small, or the cluster not made, for what `config.train` asks for."""
-    if role.commands and config.train.export_steps:
+    if role.coordinates and config.train.export_steps:
         raise InputError("train.export_steps must be 0 under parameter_server, which exports at the end only")
-    if role.commands and config.ensemble.stale_steps:
+    if role.coordinates and config.ensemble.stale_steps:
         raise InputError(
             "ensemble.stale_steps must be 0 under parameter_server, whose workers have no steps in common, "
             f"got {config.ensemble.stale_steps}"
         )
-    if role.commands and config.data.source == "parquet":
+    if role.coordinates and config.data.source == "parquet":
         raise InputError(
             "data.source must not be parquet under parameter_server, whose workers cannot read it: convert the files "
             "with smooth_recs.data.parquet_to_tfrecord"
@@ -73,9 +72,15 @@ def fit(batches: Batches, siblings: SiblingModel) -> Fitted:
     Args:
       batches: of the run.
       siblings: as `build` made them for these batches.
+
+    ```python
+    batches = Batches(config, workdir, source)
+    siblings = build(batches)
+    fitted = fit(batches, siblings)
+    ```
     """
     config, workdir, source, role = batches.config, batches.workdir, batches.source, batches.role
-    own = role.folder(workdir)
+    own = role.folder(workdir)  # only the chief's is the workdir itself
     curve, speed = monitoring.Curve(os.path.join(own, "history.json")), monitoring.Speed()
     measuring, best = monitoring.callbacks(batches, os.path.join(own, "tensorboard"), curve)
     checkpoints = Checkpoints(
@@ -100,10 +105,10 @@ def fit(batches: Batches, siblings: SiblingModel) -> Fitted:
         if best and best.stopped:
             break
         for callback in (*measuring, checkpoints):
-            if hasattr(callback, "ends_epoch"):
+            if hasattr(callback, "ends_epoch"):  # Keras calls the end of every `fit` that of an epoch
                 callback.ends_epoch = segment.ends_epoch
         siblings.fit(
-            batches.of(segment),
+            batches.dataset(segment),
             initial_epoch=segment.epoch,
             epochs=segment.epoch + 1,
             steps_per_epoch=segment.stop - segment.start,
@@ -117,17 +122,17 @@ def fit(batches: Batches, siblings: SiblingModel) -> Fitted:
     return Fitted(batches.rows_in(checkpoints.steps_done), examples_per_second, curve.entries)
 
 
-def build(batches: Batches, distillation: Distillation | None = None) -> SiblingModel:
+def build(batches: Batches) -> SiblingModel:
     """The siblings of a run with their variables, before the first step; under a strategy, in its scope.
 
-    Args:
-      batches: that they are for.
-      distillation: what they learn besides the labels; only training needs it.
+    Raises:
+      InputError: a model that is not possible, or a teacher that does not take the rows of these batches.
     """
     config, encoder, total_steps = batches.config, batches.source.encoder, batches.total_steps
+    teacher = distillation(batches)
 
     def build_fn() -> Any:
-        model = from_config.model(config, encoder, total_steps=total_steps, distillation=distillation)
+        model = from_config.model(config, encoder, total_steps=total_steps, distillation=teacher)
         model.compile(optimizer=from_config.optimizer(model, config.train, total_steps))
         return model
 
@@ -151,15 +156,11 @@ def restored(config: Config, workdir: str, source: Source) -> SiblingModel:
     return siblings
 
 
-def distillation(batches: Batches, teachers: Teachers) -> Distillation | None:
-    """What students learn besides the labels; under a strategy, in its scope. None where there are no teachers.
-
-    Raises:
-      InputError: a teacher that is asked in the step does not take the rows of these batches.
-    """
+def distillation(batches: Batches) -> Distillation | None:
+    """What students learn besides the labels; None where there are no teachers."""
+    config, teachers = batches.config, batches.teachers
     if not teachers:
         return None
-    config = batches.config
     try:
         runs = [restored(run, workdir, batches.source) for workdir, run in teachers.runs]
     except InputError as error:

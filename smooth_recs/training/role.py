@@ -1,4 +1,4 @@
-"""What one process does for a run: it trains alone, in step with others, or commands workers and parameter servers."""
+"""What one process does for a run: it trains alone, in step with others, or coordinates workers and servers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Role:
 
     @classmethod
     def of_this_process(cls, settings: config.Distribution) -> Role:
-        """The role that TF_CONFIG and `settings` give this process.
+        """The role that the environment variable TF_CONFIG and `settings` give this process.
 
         Raises:
           InputError: TF_CONFIG does not describe a cluster.
@@ -90,8 +90,8 @@ class Role:
         return self.strategy_name == "multi_worker_mirrored"
 
     @property
-    def commands(self) -> bool:
-        """Whether this process gives steps to workers, which train on their own."""
+    def coordinates(self) -> bool:
+        """Whether this process gives steps to workers, which train on their own, with tables on parameter servers."""
         return self.strategy_name == "parameter_server"
 
     @property
@@ -101,12 +101,12 @@ class Role:
         In step it is one: TensorFlow mixes up what processes exchange in a loop of steps. A worker that gets many at a
         time leaves nothing for the others.
         """
-        return 1 if self.in_step else 10 if self.commands else None
+        return 1 if self.in_step else 10 if self.coordinates else None
 
     @property
     def servers(self) -> int:
         """How many parameter servers hold the tables."""
-        return len(self.task.cluster.get("ps", ())) if self.task is not None and self.commands else 0
+        return len(self.task.cluster.get("ps", ())) if self.task is not None and self.coordinates else 0
 
     @property
     def devices(self) -> int:
@@ -114,22 +114,22 @@ class Role:
 
         (`strategy` would know better, but makes TensorFlow connect to all of them.)
         """
-        if self.task is None or not (self.in_step or self.commands):
+        if self.task is None or not (self.in_step or self.coordinates):
             return distribution.strategy(self.settings.strategy).num_replicas_in_sync
-        serving = self.servers + 1 if self.commands else 0  # the parameter servers, and the chief, which only commands
-        return len(self.task.members) - serving
+        without_batches = self.servers + 1 if self.coordinates else 0  # the parameter servers, and this process
+        return len(self.task.members) - without_batches
 
     def folder(self, workdir: str) -> str:
         """Where this process may write while it trains; the others' are of no use afterwards."""
         return workdir if self.task is None or self.is_chief else os.path.join(workdir, "workers", str(self.task.index))
 
     def __enter__(self) -> Role:
-        commands = self.commands  # asked first: nothing is to start where the strategy does not fit TF_CONFIG
+        coordinates = self.coordinates  # asked first: nothing is to start where the strategy does not fit TF_CONFIG
         with contextlib.ExitStack() as stack:
             if self.task is not None and self.task.peers:
                 limits = self.settings.warn_seconds, self.settings.limit_seconds, self.settings.start_seconds
                 self.callbacks = [stack.enter_context(Watchdog(self.task, *limits))]
-            if self.task is not None and commands:
+            if self.task is not None and coordinates:
                 self._data_service = distribution.data_service(self.task)
             self._strategy = distribution.strategy(self.settings.strategy)  # waits for the others, under the watchdog
             self._watching = stack.pop_all()
@@ -139,7 +139,7 @@ class Role:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._watching.close()
-        if self.task is not None and self.commands and error is None:
+        if self.task is not None and self.coordinates and error is None:
             distribution.dismiss(self.task)
         self._data_service = None  # it stops where it is forgotten
 
@@ -155,7 +155,7 @@ class Role:
 
     def dismiss_servers(self) -> None:
         """Lets processes go that came to serve a run which is finished; those that do not answer have gone already."""
-        if self.task is None or not self.commands:
+        if self.task is None or not self.coordinates:
             return
         heartbeat.start(self.task)
         asking, deadline = Peers(self.task), time.monotonic() + self.settings.warn_seconds

@@ -63,13 +63,13 @@ def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
         return _reported(metrics, workdir)
 
     _seed(config)
-    with role:  # the other processes are there, and are watched
+    with role:  # from here on the other processes are there, and watched
         source = following.open_run(config.data, workdir)
         _check(config, workdir, source, role)
         teachers = open_teachers(config, workdir, source)
         batches = Batches(config, workdir, source, role, teachers)
         with role.strategy.scope():
-            siblings = loop.build(batches, loop.distillation(batches, teachers))
+            siblings = loop.build(batches)
             begun = warm_start.begin(siblings, config, workdir, source.encoder)
         if role.is_chief:
             _claim(config, workdir, source)  # nothing can be wrong any more: the workdir is this run's
@@ -138,7 +138,7 @@ def _resolved(config: Config, role: Role) -> Config:
 
 
 def _seed(config: Config) -> None:
-    """Seeds, and determinism where asked for."""
+    """Sets the seeds, and makes TensorFlow deterministic where the configuration asks for it."""
     if config.train.deterministic:
         threads = config.train.threads or os.cpu_count() or 1
         with contextlib.suppress(RuntimeError):  # TensorFlow runs already: its number of threads is fixed

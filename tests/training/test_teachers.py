@@ -104,7 +104,7 @@ def test_the_step_asks_the_same(teacher: pathlib.Path, tmp_path: pathlib.Path) -
     run = student_of(teacher, where="step")
     source, teachers = opened(run, tmp_path)
     assert teachers.source(source) is source
-    distillation = loop.distillation(Batches(run, str(tmp_path), source), teachers)
+    distillation = loop.distillation(Batches(run, str(tmp_path), source, teachers=teachers))
     assert distillation is not None
     chunks = [distillation.with_teacher(rows["features"])[TEACHER_PROBABILITY].numpy() for rows in source.train()]
     np.testing.assert_allclose(np.concatenate(chunks), predicted(teacher, source.train()).mean(axis=1), atol=1e-6)
@@ -113,7 +113,7 @@ def test_the_step_asks_the_same(teacher: pathlib.Path, tmp_path: pathlib.Path) -
 def test_without_teachers_nothing_changes(tmp_path: pathlib.Path) -> None:
     source, teachers = opened(run_of(), tmp_path)
     assert teachers.source(source) is source
-    assert loop.distillation(Batches(run_of(), str(tmp_path), source), teachers) is None
+    assert loop.distillation(Batches(run_of(), str(tmp_path), source, teachers=teachers)) is None
     teachers.save(str(tmp_path))
     assert not (tmp_path / "teachers.json").exists()
 
@@ -153,7 +153,7 @@ def trained_up_to(run: config.Config, workdir: pathlib.Path, stop: int) -> dict[
     """The siblings' variables at the end, or after `stop` steps, when the run is interrupted."""
     source, teachers = opened(run, workdir)
     batches = Batches(run, str(workdir), source, teachers=teachers)
-    siblings = loop.build(batches, loop.distillation(batches, teachers))
+    siblings = loop.build(batches)
     teachers.save(str(workdir))
 
     def on_train_batch_end(self: Any, batch: int, logs: Any = None) -> None:

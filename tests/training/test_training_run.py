@@ -20,7 +20,7 @@ from smooth_recs.config import Config, Data
 from smooth_recs.errors import InputError
 from smooth_recs.experiments import sweeps
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 DATA = pathlib.Path(os.environ.get("SMOOTH_RECS_DATA", ROOT.parent / "shared" / "data"))
 SMALL = ("--config.data.examples=6000", "--config.data.eval_examples=2000", "--config.data.shuffle_window=2500")
 
