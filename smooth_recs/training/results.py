@@ -42,6 +42,28 @@ def measure(config: Config, source: Source, siblings: SiblingModel, fitted: Fitt
     }
 
 
+def _on_held_out_rows(config: Config, source: Source, siblings: SiblingModel) -> dict[str, Any]:
+    """What is measured on the held-out rows, without those that chose when to stop."""
+    held_out, rows = evaluation.collect(siblings, source, config.evaluation), source.holdout()
+    if config.train.patience:
+        chose = held_out.whole_requests(monitoring.measured_rows(config))
+        held_out, rows = held_out.without_first(chose), rows.rebatch(chose).skip(1)
+    measured = evaluation.metrics(held_out, source, config.evaluation)
+    first, some = siblings.replicas[0], next(iter(source.holdout().rebatch(4096)))
+    # The scale of the pre-activations on some rows tells what the activation's width means.
+    layers: list[dict[str, Any]] = [
+        {"name": layer.name, "pre_activation_rms": layer.rms, "transition_share": layer.transition_share}
+        for layer in activations.probe(first, some["features"])
+    ]
+    in_range = not measured["diverged"] and all(layer["pre_activation_rms"] < _LARGEST for layer in layers)
+    estimated = config.evaluation.estimate and in_range
+    return {
+        **measured,
+        "pd_estimate": pd_estimate.pd_estimate(first, rows, held_out.columns) if estimated else None,
+        "layers": layers,
+    }
+
+
 def export_all(
     config: Config, workdir: str, source: Source, siblings: SiblingModel, metrics: dict[str, Any]
 ) -> list[str]:
@@ -49,8 +71,8 @@ def export_all(
 
     Returns the paths within the workdir.
     """
-    claimed = read_json(os.path.join(workdir, "manifest.json"))
-    of_replica = companions.all_of_run(source, manifest.Finished(config.to_dict(), claimed, metrics))
+    begun = read_json(os.path.join(workdir, "manifest.json"))
+    of_replica = companions.all_of_run(source, manifest.Finished(config.to_dict(), begun, metrics))
     paths = []
     for k, replica in enumerate(siblings.replicas):
         if k in metrics["diverged"]:
@@ -92,25 +114,3 @@ def load(workdir: str) -> Trained:
         place = f"data.path {data.path!r}" if data.path else f"data.source {data.source!r}"
         raise InputError(f"workdir {workdir} holds a run on other data: those at {place} have changed since")
     return Trained(config, source, loop.restored(config, workdir, source))
-
-
-def _on_held_out_rows(config: Config, source: Source, siblings: SiblingModel) -> dict[str, Any]:
-    """Measured on all of them but those that chose when to stop."""
-    held_out, rows = evaluation.collect(siblings, source, config.evaluation), source.holdout()
-    if config.train.patience:
-        chose = held_out.whole_requests(monitoring.measured_rows(config))
-        held_out, rows = held_out.without_first(chose), rows.rebatch(chose).skip(1)
-    measured = evaluation.metrics(held_out, source, config.evaluation)
-    first, some = siblings.replicas[0], next(iter(source.holdout().rebatch(4096)))
-    # The scale of the pre-activations on some rows tells what the activation's width means.
-    layers: list[dict[str, Any]] = [
-        {"name": layer.name, "pre_activation_rms": layer.rms, "transition_share": layer.transition_share}
-        for layer in activations.probe(first, some["features"])
-    ]
-    in_range = not measured["diverged"] and all(layer["pre_activation_rms"] < _LARGEST for layer in layers)
-    estimated = config.evaluation.estimate and in_range
-    return {
-        **measured,
-        "pd_estimate": pd_estimate.pd_estimate(first, rows, held_out.columns) if estimated else None,
-        "layers": layers,
-    }
