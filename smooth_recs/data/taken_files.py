@@ -15,7 +15,7 @@ import tensorflow as tf
 from smooth_recs.data import files
 from smooth_recs.data.arrivals import Stamp
 from smooth_recs.errors import InputError
-from smooth_recs.from_dict import from_dict
+from smooth_recs.fields import from_dict
 from smooth_recs.whole_file import whole_file
 
 NAME = "stream.json"

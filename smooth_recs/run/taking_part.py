@@ -27,7 +27,7 @@ class Part:
     """The part of this process.
 
     Attributes:
-      strategy_name: one of `distribution.STRATEGIES` but `auto`.
+      strategy_name: one of `config.Strategy` but `auto`.
       task: its place in the cluster, or None.
       callbacks: for `fit`.
     """
