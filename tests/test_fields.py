@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import doctest
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -167,3 +168,7 @@ def test_a_section_may_lie_in_a_section() -> None:
     assert [rule.words for rule in fields.rules(size[1])] == ["at least 1"]
     with pytest.raises(InputError, match=r"^inner must be a test_fields\.Inner, got 3$"):
         list(fields.walk(Outer(inner=3)))  # type: ignore[arg-type]
+
+
+def test_examples_say_what_happens() -> None:
+    assert doctest.testmod(fields).failed == 0
