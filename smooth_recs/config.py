@@ -12,16 +12,33 @@ A configuration file is Python code: run only files that you trust.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+from smooth_recs import fields
 from smooth_recs.data.schema import Schema
-from smooth_recs.from_dict import from_dict
+from smooth_recs.fields import above, at_least, between
 
-# No `from __future__ import annotations` here: the flags read the types of the fields.
+# No `from __future__ import annotations` here: ml_collections reads the types of the fields, and would read texts.
 
-Activation = Annotated[str | dict[str, Any], "a name, or the class_name and config of an activation layer"]
-Beta = Annotated[float | tuple[float, ...] | None, "a number, one a hidden layer, or null"]
-Ramp = Annotated[float | tuple[float, ...], "a number, or two: at the beginning and at the end of the run"]
+Count = Annotated[int, at_least(0)]
+Positive = Annotated[int, at_least(1)]
+Amount = Annotated[float, at_least(0)]
+AboveZero = Annotated[float, above(0)]
+Share = Annotated[float, between(0, 1)]
+Rate = Annotated[float, at_least(0, below=1)]
+Seed = Annotated[int, between(0, 2**31 - 1)]
+Names = Annotated[tuple[str, ...], fields.names_that_differ]
+# A number, or two: at the beginning and at the end of the run.
+Ramp = Annotated[float | tuple[float, ...], fields.once_or_twice]
+
+# The choices that code outside of this module needs to know; the others stand beside their fields.
+FileFormat = Literal["csv", "tfrecord", "parquet"]
+Normalization = Literal["weight", "layer", "batch", "none"]
+Average = Literal["probability", "logit"]
+Initialization = Literal["different", "same"]
+Deployed = Literal["average", "first"]
+Differ = Literal["order", "init", "both", "nothing"]
+Strategy = Literal["auto", "one_device", "mirrored", "multi_worker_mirrored", "parameter_server", "tpu"]
 
 
 @dataclasses.dataclass
@@ -41,18 +58,18 @@ class SyntheticLog:
       missing_rate: share of the prices, and of the requests' publishers, that are missing.
     """
 
-    users: int = 20_000
-    items: int = 5_000
-    publishers: int = 1_000
-    campaigns: int = 200
-    contexts: int = 50
-    candidates: int = 4
-    zipf_exponent: float = 1.05
-    latent_dim: int = 4
-    signal: float = 1.0
+    users: Positive = 20_000
+    items: Positive = 5_000
+    publishers: Positive = 1_000
+    campaigns: Positive = 200
+    contexts: Positive = 50
+    candidates: Positive = 4
+    zipf_exponent: Amount = 1.05
+    latent_dim: Positive = 4
+    signal: Amount = 1.0
     bias: float = -2.4
-    drift: float = 0.3
-    missing_rate: float = 0.05
+    drift: Amount = 0.3
+    missing_rate: Rate = 0.05
 
 
 @dataclasses.dataclass
@@ -80,22 +97,22 @@ class Data:
       max_malformed: share of malformed rows above which the run stops.
     """
 
-    source: str = "synthetic"
+    source: Literal["synthetic", "criteo", "movielens", "open_bandit", FileFormat] = "synthetic"
     path: str = ""
-    features: tuple[str, ...] = ()
+    features: Names = ()
     schema: Schema | None = None
-    delimiter: str = ","
+    delimiter: Annotated[str, fields.one_character] = ","
     header: bool = True
-    column_names: tuple[str, ...] = ()
-    examples: int = 0
-    eval_examples: int = 0
-    split: str = "tail"
-    train_fraction: float = 0.8
+    column_names: Names = ()
+    examples: Count = 0
+    eval_examples: Count = 0
+    split: Literal["tail", "time", "user_time", "random"] = "tail"
+    train_fraction: Annotated[float, above(0, below=1)] = 0.8
     eval_path: str = ""
-    follow_seconds: float = 0.0
-    shuffle_window: int = 100_000
-    seed: int = 1
-    max_malformed: float = 0.01
+    follow_seconds: Amount = 0.0
+    shuffle_window: Positive = 100_000
+    seed: Seed = 1
+    max_malformed: Share = 0.01
     synthetic: SyntheticLog = dataclasses.field(default_factory=SyntheticLog)
 
 
@@ -123,20 +140,20 @@ class Model:
         embeddings and logits are in float32 all the same.
     """
 
-    activation: Activation = "smelu"
-    beta: Beta = None
-    hidden_units: tuple[int, ...] = (256, 128, 64, 32, 16)
-    bottom_units: tuple[int, ...] = ()
-    interaction: str = "concat"
-    normalization: str = "weight"
-    norm_value: float = 1.0
-    clip: float = 6.0
-    embedding_dim: int = 16
-    admission: int = 0
-    dropout: float = 0.0
-    l2: float = 0.0
+    activation: Annotated[str | dict[str, Any], "a name or a dictionary", fields.not_empty] = "smelu"
+    beta: Annotated[float | tuple[float, ...] | None, at_least(0)] = None
+    hidden_units: Annotated[tuple[int, ...], fields.one_or_more_widths] = (256, 128, 64, 32, 16)
+    bottom_units: Annotated[tuple[int, ...], fields.widths] = ()
+    interaction: Literal["concat", "dot", "cross"] = "concat"
+    normalization: Normalization = "weight"
+    norm_value: AboveZero = 1.0
+    clip: Amount = 6.0
+    embedding_dim: Positive = 16
+    admission: Count = 0
+    dropout: Rate = 0.0
+    l2: Amount = 0.0
     linear: bool = False
-    precision: str = "float32"
+    precision: Literal["float32", "bfloat16"] = "float32"
 
 
 @dataclasses.dataclass
@@ -158,15 +175,15 @@ class Ensemble:
       stale_steps: how many steps old the others' weights may be in `codistillation`; 0 = those of this step.
     """
 
-    components: int = 1
-    average: str = "probability"
-    init: str = "different"
-    equal_cost: str = "none"
-    tables: str = "shared"
-    deployed: str = "average"
+    components: Positive = 1
+    average: Average = "probability"
+    init: Initialization = "different"
+    equal_cost: Literal["none", "parameters", "multiplications"] = "none"
+    tables: Literal["shared", "separate"] = "shared"
+    deployed: Deployed = "average"
     decorrelation: Ramp = 0.0
     codistillation: Ramp = 0.0
-    stale_steps: int = 0
+    stale_steps: Count = 0
 
 
 @dataclasses.dataclass
@@ -183,10 +200,10 @@ class Distillation:
         the device, which takes teachers that are runs on equally encoded data.
     """
 
-    teachers: tuple[str, ...] = ()
-    loss: str = "soft_label"
-    weight: Ramp = 0.5
-    where: str = "pipeline"
+    teachers: Names = ()
+    loss: Literal["soft_label", "logit"] = "soft_label"
+    weight: Annotated[float | tuple[float, ...], fields.share_once_or_twice] = 0.5
+    where: Literal["pipeline", "step"] = "pipeline"
 
 
 @dataclasses.dataclass
@@ -198,8 +215,8 @@ class Siblings:
       differ: what differs between them: `order` of the examples, `init`, `both`, or `nothing` (hardware chance only).
     """
 
-    replicas: int = 2
-    differ: str = "order"
+    replicas: Positive = 2
+    differ: Differ = "order"
 
 
 @dataclasses.dataclass
@@ -232,27 +249,27 @@ class Train:
       keep_exports: how many versions of a sibling `export_steps` keeps; 0 = all.
     """
 
-    batch_size: int = 256
-    epochs: int = 1
-    dense_optimizer: str = "adagrad"
-    dense_learning_rate: float = 0.004
-    embedding_learning_rate: float = 0.05
-    final_learning_rate_share: float = 1.0
-    initial_accumulator: float = 0.001
-    clip_norm: float = 0.0
+    batch_size: Positive = 256
+    epochs: Positive = 1
+    dense_optimizer: Literal["adagrad", "adam", "sgd"] = "adagrad"
+    dense_learning_rate: AboveZero = 0.004
+    embedding_learning_rate: AboveZero = 0.05
+    final_learning_rate_share: Share = 1.0
+    initial_accumulator: Amount = 0.001
+    clip_norm: Amount = 0.0
     deterministic: bool = False
-    threads: int = 0
-    steps_per_execution: int = 100
-    evaluations: int = 10
-    evaluation_examples: int = 4_000
+    threads: Count = 0
+    steps_per_execution: Positive = 100
+    evaluations: Count = 10
+    evaluation_examples: Positive = 4_000
     progressive: bool = False
-    patience: int = 0
-    max_pd: float = 0.0
-    checkpoint_seconds: float = 60.0
+    patience: Count = 0
+    max_pd: Amount = 0.0
+    checkpoint_seconds: Amount = 60.0
     warm_start: str = ""
-    anchor: float = 0.0
-    export_steps: int = 0
-    keep_exports: int = 3
+    anchor: Amount = 0.0
+    export_steps: Count = 0
+    keep_exports: Count = 3
 
 
 @dataclasses.dataclass
@@ -270,10 +287,10 @@ class Evaluation:
       estimate: also estimates each example's PD from the activations of one replica alone.
     """
 
-    slices: tuple[str, ...] = ("label", "score", "position", "frequency")
-    k: int = 3
+    slices: Names = ("label", "score", "position", "frequency")
+    k: Positive = 3
     order_by: str = ""
-    threshold: float = 0.5
+    threshold: Share = 0.5
     estimate: bool = True
 
 
@@ -290,11 +307,11 @@ class Distribution:
       chief_seconds: how long a process that serves another goes on without it.
     """
 
-    strategy: str = "auto"
-    warn_seconds: float = 30.0
-    limit_seconds: float = 600.0
-    start_seconds: float = 1800.0
-    chief_seconds: float = 600.0
+    strategy: Strategy = "auto"
+    warn_seconds: AboveZero = 30.0
+    limit_seconds: AboveZero = 600.0
+    start_seconds: AboveZero = 1800.0
+    chief_seconds: AboveZero = 600.0
 
 
 @dataclasses.dataclass
@@ -306,7 +323,7 @@ class Config:
       data, model, ensemble, distillation, siblings, train, evaluation, distribution: the sections, each a class here.
     """
 
-    seed: int = 1
+    seed: Seed = 1
     data: Data = dataclasses.field(default_factory=Data)
     model: Model = dataclasses.field(default_factory=Model)
     ensemble: Ensemble = dataclasses.field(default_factory=Ensemble)
@@ -326,5 +343,5 @@ class Config:
         Raises:
           InputError: a name is unknown, or a value is not of its field's type (`validation` checks the rules).
         """
-        config: Config = from_dict(cls, values)
+        config: Config = fields.from_dict(cls, values)
         return config

@@ -12,12 +12,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import keras_generation
+from smooth_recs import fields, keras_generation
 from smooth_recs.cluster import following, heartbeat, peers
 from smooth_recs.cluster.task import Task
+from smooth_recs.config import Strategy
 from smooth_recs.errors import InputError
 
-STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker_mirrored", "parameter_server", "tpu")
 MIN_SHARD_BYTES = 256 << 10  # a table is split over parameter servers into parts of at least this size
 _POLL_SECONDS = 0.5
 
@@ -39,8 +39,7 @@ def resolve(name: str, task: Task | None) -> str:
     >>> resolve("auto", None)
     'one_device'
     """
-    if name not in STRATEGIES:
-        raise InputError(f"distribution.strategy must be one of {', '.join(STRATEGIES)}, got {name!r}")
+    fields.check("distribution.strategy", name, Strategy)
     if name == "auto":
         return _chosen(task)
     if name in _TF_CONFIG and task is None:
@@ -80,7 +79,7 @@ def strategy(name: str) -> tf.distribute.Strategy:
     ```
     """
     task = Task.from_environment()
-    return _MAKERS[resolve(name, task)](task)
+    return MAKERS[resolve(name, task)](task)
 
 
 def serve(task: Task, chief_seconds: float = 600.0) -> None:
@@ -200,7 +199,7 @@ def _tpu(_: Task | None) -> tf.distribute.Strategy:
     return tf.distribute.TPUStrategy(resolver)
 
 
-_MAKERS: dict[str, Any] = {
+MAKERS: dict[str, Any] = {
     "one_device": _one_device,
     "mirrored": _mirrored,
     "multi_worker_mirrored": _multi_worker_mirrored,

@@ -16,7 +16,7 @@ from smooth_recs.statistics.arrays import Array
 
 Columns = Mapping[str, Any]
 
-BUILT_IN_SLICES = ("label", "score", "position", "frequency")
+BUILT_IN_SLICES = Evaluation().slices  # the default is all of them
 _NO_DIFFERENCES: dict[str, Any] = {"pd": None, "recommendations": None, "slices": {}}
 _OF_LABELS = ("log_loss", "normalized_entropy", "auc", "auc_loss", "per_query_auc_loss", "calibration")
 
@@ -134,9 +134,8 @@ def slice_names(
     """
     there = (label, True, query_id, frequency)
     known = list(dict.fromkeys([*itertools.compress(BUILT_IN_SLICES, there), *sorted(features)]))
-    default = Evaluation().slices
     for name in evaluation.slices:
-        if name not in known and evaluation.slices != default:
+        if name not in known and evaluation.slices != BUILT_IN_SLICES:
             raise InputError(f"evaluation.slices must name any of {', '.join(known)}, got {name!r}")
     return [name for name in evaluation.slices if name in known]
 

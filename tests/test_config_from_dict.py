@@ -13,7 +13,7 @@ import pytest
 from hypothesis import strategies as st
 from source_imports import ROOT
 
-from smooth_recs import validation
+from smooth_recs import fields, validation
 from smooth_recs.bin import config_flag
 from smooth_recs.config import Config, Data, Model, SyntheticLog, Train
 from smooth_recs.data.schema import Categorical, Numeric, Schema
@@ -33,7 +33,7 @@ LAYER = {"class_name": "GSmeLU", "config": {"t": -0.1, "learn": ["alpha", "beta"
 
 positive = st.integers(1, 10**6)
 widths = st.lists(positive, min_size=1, max_size=4).map(tuple)
-features = st.one_of(
+columns = st.one_of(
     st.builds(Numeric, st.text(), st.sampled_from(["log", "identity"]), st.sampled_from(["zero", "mean"])),
     st.builds(Categorical, st.text(), st.sampled_from(["hash", "identity"]), positive, max_values=positive),
 )
@@ -44,7 +44,7 @@ configs = st.builds(
         Data,
         path=st.text(),
         features=st.lists(st.text(), max_size=3).map(tuple),
-        schema=st.none() | st.builds(Schema, st.lists(features, max_size=4).map(tuple), weight=st.none() | st.text()),
+        schema=st.none() | st.builds(Schema, st.lists(columns, max_size=4).map(tuple), weight=st.none() | st.text()),
         header=st.booleans(),
         synthetic=st.builds(SyntheticLog, users=positive, drift=st.floats(0, 9)),
     ),
@@ -64,7 +64,7 @@ def test_json_and_back(config):
     assert Config.from_dict(config.to_dict()) == config
     again = Config.from_dict(json.loads(json.dumps(config.to_dict())))
     assert again == config
-    for (name, _, ours), (_, _, theirs) in zip(validation.fields_of(again), validation.fields_of(config), strict=True):
+    for (name, _, ours), (_, _, theirs) in zip(fields.walk(again), fields.walk(config), strict=True):
         assert type(ours) is type(theirs), name
 
 

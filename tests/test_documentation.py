@@ -18,7 +18,8 @@ import tensorflow as tf
 from documented_pages import PAGES, blocks, is_command, prose
 
 import smooth_recs as sr
-from smooth_recs import config, validation
+from smooth_recs import config
+from smooth_recs import fields as fields_lib
 
 IN_BOTH_GENERATIONS = ("README.md", "docs/keras.md", "docs/beta.md")
 
@@ -102,7 +103,7 @@ def test_every_block_is_checked_or_named() -> None:
 
 def test_every_field_that_the_prose_names_exists() -> None:
     """`train.epochs` between backticks, with or without a value, is a field of a configuration."""
-    fields = {name for name, _, _ in validation.fields_of(config.Config())}
+    fields = {name for name, _, _ in fields_lib.walk(config.Config())}
     sections = "|".join(sorted({name.partition(".")[0] for name in fields if "." in name}))
     pattern = re.compile(rf"`((?:{sections})\.(?!py\b)[a-z_.]+)(?:=[^`]*)?`")
     found = {(page, name) for page in PAGES for name in pattern.findall(prose(page))}

@@ -19,7 +19,7 @@ LAYERS = {
     "smooth_recs.config": 0,
     "smooth_recs.data.schema": 0,
     "smooth_recs.errors": 0,
-    "smooth_recs.from_dict": 0,
+    "smooth_recs.fields": 0,
     "smooth_recs.keras_generation": 0,
     "smooth_recs.gates": 0,
     "smooth_recs.increases": 0,
@@ -51,8 +51,8 @@ LAYERS = {
     "smooth_recs.bin": 4,
 }
 WITHOUT_TENSORFLOW = (
-    *("smooth_recs.config", "smooth_recs.data.schema", "smooth_recs.validation", "smooth_recs.bin"),
-    *("smooth_recs.serving.check_process", "smooth_recs.serving.loader"),
+    *("smooth_recs.config", "smooth_recs.data.schema", "smooth_recs.fields", "smooth_recs.validation"),
+    *("smooth_recs.bin", "smooth_recs.serving.check_process", "smooth_recs.serving.loader"),
 )
 TENSORFLOW = {"tensorflow", "tf_keras", "keras", "tensorflow_recommenders"}
 

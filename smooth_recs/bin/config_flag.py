@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import json
 import os
@@ -16,7 +15,7 @@ from typing import Any, TypeVar
 from absl import flags
 from ml_collections import config_flags
 
-from smooth_recs import validation
+from smooth_recs import fields, validation
 from smooth_recs.bin import field_parsers
 from smooth_recs.bin.one_line import one_line
 from smooth_recs.config import Config
@@ -80,27 +79,22 @@ def check_field(path: str) -> None:
     *outer, last = path.split(".")
     for depth, name in enumerate(outer):
         section = _member(section, name, ".".join(outer[:depth]))
-        if not validation.is_section(type(section)):
+        if not fields.is_section(type(section)):
             raise InputError(f"--{_NAME}.{path}: {'.'.join(outer[: depth + 1])} has no fields")
     member = _member(section, last, ".".join(outer))
-    if validation.is_section(type(member)):
-        raise InputError(f"--{_NAME}.{path} must name a field of {path}: {_listed(member)}")
+    if fields.is_section(type(member)):
+        raise InputError(f"--{_NAME}.{path} must name a field of {path}: {', '.join(vars(member))}")
     if path == "data.schema":
         raise InputError(f"--{_NAME}.{path} cannot be a flag: a schema is set in the configuration file")
 
 
 def _member(section: Any, name: str, path: str) -> Any:
-    fields = list(vars(section))
-    if name in fields:
-        return getattr(section, name)
+    known = vars(section)
+    if name in known:
+        return known[name]
     whole = ".".join(filter(None, (_NAME, path, name)))
-    near = difflib.get_close_matches(name, fields)
-    hint = f" did you mean {' or '.join(near)}?" if near else ""
-    raise InputError(f"--{whole}: no such field;{hint} fields of {path or _NAME}: {', '.join(fields)}")
-
-
-def _listed(section: Any) -> str:
-    return ", ".join(vars(section))
+    hint = fields.did_you_mean(name, known)
+    raise InputError(f"--{whole}: no such field;{hint and ' '}{hint} fields of {path or _NAME}: {', '.join(known)}")
 
 
 def load(path: str) -> Config:

@@ -9,7 +9,7 @@ from typing import Any
 
 from absl import flags
 
-from smooth_recs import validation
+from smooth_recs import fields
 from smooth_recs.config import Config
 
 _WIDTH = 100
@@ -35,11 +35,11 @@ def _flags() -> str:
 def _fields() -> str:
     """Every field with its default, one paragraph a section."""
     sections: dict[str, list[str]] = {}
-    for name, _, value in validation.fields_of(Config()):
+    for name, _, value in fields.walk(Config()):
         section, _, field = name.rpartition(".")
         sections.setdefault(section, []).append(f"{field}={_shown(value)}")
     title = "Fields for --config.FIELD=VALUE, with the defaults of smooth_recs/config.py; files in configs/ differ:"
-    return "\n".join([title, *(_entry(section or "(top)", "  ".join(fields)) for section, fields in sections.items())])
+    return "\n".join([title, *(_entry(section or "(top)", "  ".join(texts)) for section, texts in sections.items())])
 
 
 def _shown(value: Any) -> str:

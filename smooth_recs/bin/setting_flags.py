@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from absl import flags
 
+from smooth_recs import fields
 from smooth_recs.bin.field_parsers import FieldParser
 
 flags.disclaim_key_flags()  # a flag defined here is the binary's own
@@ -24,9 +24,9 @@ def define(settings: type[Settings]) -> Callable[[], Settings]:
     Returns:
       What makes a `settings` of the flags, once they are parsed.
     """
-    kinds = typing.get_type_hints(settings)
-    fields = dataclasses.fields(settings)  # type: ignore[arg-type]
-    holders = {each.name: _define(kinds[each.name], each) for each in fields}
+    kinds = fields.annotations_of(settings)
+    of_settings = dataclasses.fields(settings)  # type: ignore[arg-type]
+    holders = {each.name: _define(kinds[each.name], each) for each in of_settings}
     return lambda: settings(**{name: holder.value for name, holder in holders.items()})
 
 
@@ -38,8 +38,4 @@ def _define(kind: Any, field: dataclasses.Field[Any]) -> flags.FlagHolder[Any]:
         return flags.DEFINE_integer(name, default, text)
     if kind is float:
         return flags.DEFINE_float(name, default, text)
-    return flags.DEFINE(FieldParser("numbers with commas", _numbers), name, default, f"with commas: {text}")
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(map(float, text.split(",")))
+    return flags.DEFINE(FieldParser(kind), name, default, f"with commas: {text}")

@@ -8,8 +8,9 @@ from typing import Any
 
 from absl import flags
 
-from smooth_recs import validation
-from smooth_recs.bin import config_flag, field_parsers
+from smooth_recs import fields
+from smooth_recs.bin import config_flag
+from smooth_recs.bin.field_parsers import FieldParser
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.experiments.sweeps import Sweep
@@ -66,8 +67,8 @@ def _values(text: str) -> tuple[str, list[Any]]:
     if not equals or not variants.listed(values):
         raise InputError(f"--grid must be FIELD=VALUE,VALUE,..., got {text!r}")
     config_flag.check_field(path)
-    (kind,) = (kind for name, kind, _ in validation.fields_of(Config()) if name == path)
+    (kind,) = (kind for name, kind, _ in fields.walk(Config()) if name == path)
     try:
-        return path, [field_parsers.parse(kind, value) for value in variants.listed(values)]
+        return path, [FieldParser(kind).parse(value) for value in variants.listed(values)]
     except ValueError as error:
         raise InputError(f"--grid: every value of {path} {error}, got {values!r}") from error

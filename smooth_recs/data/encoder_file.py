@@ -11,7 +11,7 @@ from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.schema import Categorical, Schema
 from smooth_recs.data.statistics import Statistics
 from smooth_recs.errors import InputError
-from smooth_recs.from_dict import from_dict
+from smooth_recs.fields import from_dict
 
 NAME = "encoder.json"
 

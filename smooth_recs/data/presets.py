@@ -40,9 +40,9 @@ def open_source(data: config.Data, cache_dir: str) -> Source:
 
 def origin(data: config.Data) -> Origin:
     """The files that `data` describes; InputError where `data.source` reads none."""
-    if data.source not in _ORIGINS:
-        raise InputError(f"data.source must be one of synthetic, {', '.join(_ORIGINS)}, got {data.source!r}")
-    return _ORIGINS[data.source](data)
+    if data.source not in ORIGINS:
+        raise InputError(f"data.source must be one of synthetic, {', '.join(ORIGINS)}, got {data.source!r}")
+    return ORIGINS[data.source](data)
 
 
 def reader_of(data: config.Data) -> Callable[[Sequence[str]], Reader]:
@@ -55,7 +55,7 @@ def reader_of(data: config.Data) -> Callable[[Sequence[str]], Reader]:
         raise InputError(f"data.schema must be given for data.source {data.source!r}, got None")
     data.schema.validate()
     schema = data.schema.select(data.features)
-    return lambda files: _READERS[data.source](data, files, schema)
+    return lambda files: READERS[data.source](data, files, schema)
 
 
 def _csv(data: config.Data, files: Sequence[str], schema: Schema) -> Reader:
@@ -77,14 +77,14 @@ def _with_schema(data: config.Data) -> Origin:
     return Origin(read(expand(data.path)), read(expand(data.eval_path, "data.eval_path")) if data.eval_path else None)
 
 
-_READERS: dict[str, Callable[[config.Data, Sequence[str], Schema], Reader]] = {
+READERS: dict[str, Callable[[config.Data, Sequence[str], Schema], Reader]] = {
     "csv": _csv,
     "tfrecord": _tfrecord,
     "parquet": _parquet,
 }
-_ORIGINS: dict[str, Callable[[config.Data], Origin]] = {
+ORIGINS: dict[str, Callable[[config.Data], Origin]] = {
     "criteo": criteo.origin,
     "movielens": movielens.origin,
     "open_bandit": open_bandit.origin,
-    **dict.fromkeys(_READERS, _with_schema),
+    **dict.fromkeys(READERS, _with_schema),
 }

@@ -11,9 +11,13 @@ import dataclasses
 import difflib
 import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
+from smooth_recs import fields
 from smooth_recs.errors import InputError
+from smooth_recs.fields import at_least
+
+Combiner = Literal["mean", "sum", "sqrtn"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,9 +69,9 @@ class Categorical:
     encoding: Literal["identity", "hash", "vocabulary"] = "hash"
     size: int = 0
     dtype: Literal["string", "int64"] = "string"
-    max_values: int = 1
-    combiner: Literal["mean", "sum", "sqrtn"] = "mean"
-    min_count: int = 1
+    max_values: Annotated[int, at_least(1)] = 1
+    combiner: Combiner = "mean"
+    min_count: Annotated[int, at_least(1)] = 1
     separator: str = "|"
 
     @property
@@ -132,36 +136,16 @@ class Schema:
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
                 raise InputError(f"schema: a feature name must be a plain identifier, got {name!r}")
         for feature in self.features:
-            _validate_choices(feature)
+            for name, kind in fields.annotations_of(type(feature)).items():
+                fields.check_rules(f"schema: {name} of {feature.name!r}", getattr(feature, name), kind)
         for feature in self.categorical:
             _validate_categorical(feature)
-
-
-def _validate_choices(feature: Numeric | Categorical) -> None:
-    choices = {
-        "transform": ("identity", "log", "standardize", "log_standardize"),
-        "missing": ("zero", "mean", "indicator"),
-        "encoding": ("identity", "hash", "vocabulary"),
-        "dtype": ("string", "int64"),
-        "combiner": ("mean", "sum", "sqrtn"),
-    }
-    for field in dataclasses.fields(feature):
-        value = getattr(feature, field.name)
-        allowed = choices.get(field.name, (value,))
-        if value not in allowed:
-            raise InputError(
-                f"schema: {field.name} of {feature.name!r} must be one of {', '.join(allowed)}, got {value!r}"
-            )
 
 
 def _validate_categorical(feature: Categorical) -> None:
     least = 0 if feature.encoding == "vocabulary" else 1
     if feature.size < least:
         raise InputError(f"schema: size of {feature.name!r} must be at least {least}, got {feature.size}")
-    if feature.max_values < 1:
-        raise InputError(f"schema: max_values of {feature.name!r} must be at least 1, got {feature.max_values}")
-    if feature.min_count < 1:
-        raise InputError(f"schema: min_count of {feature.name!r} must be at least 1, got {feature.min_count}")
     if feature.encoding == "identity" and feature.dtype != "int64":
         raise InputError(
             f"schema: dtype of {feature.name!r} must be int64 for encoding identity, got {feature.dtype!r}"

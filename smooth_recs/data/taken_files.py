@@ -16,7 +16,7 @@ from smooth_recs._files import whole_file
 from smooth_recs.data import files
 from smooth_recs.data.arrivals import Stamp
 from smooth_recs.errors import InputError
-from smooth_recs.from_dict import from_dict
+from smooth_recs.fields import from_dict
 
 NAME = "stream.json"
 

@@ -10,6 +10,7 @@ from typing import Any
 from smooth_recs import activations, validation
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
+from smooth_recs.fields import is_section
 from smooth_recs.models import from_config
 from smooth_recs.workdir.finished_runs import activation_label
 
@@ -88,6 +89,6 @@ def label(text: str, config: Config) -> str:
 
 def _with_field(section: Any, path: str, value: Any) -> Any:
     name, _, rest = path.partition(".")
-    if validation.is_section(type(getattr(section, name))) != bool(rest):
+    if is_section(type(getattr(section, name))) != bool(rest):
         raise TypeError(path)
     return dataclasses.replace(section, **{name: _with_field(getattr(section, name), rest, value) if rest else value})

@@ -9,11 +9,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import keras_generation
+from smooth_recs import fields, keras_generation
+from smooth_recs.data.schema import Combiner
 from smooth_recs.layers import tables
 from smooth_recs.layers.admission import SPECIAL_ROWS, Admission
-
-COMBINERS = ("mean", "sum", "sqrtn")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +29,7 @@ class EmbeddedFeature:
     name: str
     rows: int
     max_values: int = 1
-    combiner: str = "mean"
+    combiner: Combiner = "mean"
 
 
 @keras_generation.serializable
@@ -146,7 +145,7 @@ def checked_features(features: Sequence[EmbeddedFeature | Mapping[str, Any]], di
         raise ValueError(f"dim must be at least 1, got {dim!r}")
     found = [f if isinstance(f, EmbeddedFeature) else EmbeddedFeature(**f) for f in features]
     for feature in found:
-        if feature.combiner not in COMBINERS:
+        if feature.combiner not in fields.choices(Combiner):
             raise ValueError(f"combiner of {feature.name!r} must be mean, sum or sqrtn, got {feature.combiner!r}")
     return found
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import activations, keras_generation
+from smooth_recs import activations, fields, keras_generation
+from smooth_recs.config import Normalization
 from smooth_recs.layers.clipping import Clip, validate_limit
 from smooth_recs.layers.normalized_dense import NormalizedDense
-
-NORMALIZATIONS = ("weight", "layer", "batch", "none")
 
 
 @keras_generation.serializable
@@ -49,7 +48,7 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         self,
         hidden_units: Sequence[int],
         activation: Any = "smelu",
-        normalization: str = "weight",
+        normalization: Normalization = "weight",
         norm_value: float = 1.0,
         clip: float | None = None,
         dropout: float = 0.0,
@@ -57,8 +56,7 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         dropout_seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        if normalization not in NORMALIZATIONS:
-            raise ValueError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {normalization!r}")
+        fields.check("normalization", normalization, Normalization)
         if isinstance(activation, (list, tuple)) and len(activation) != len(hidden_units):
             raise ValueError(
                 f"activation must be one specification or one a layer, got {len(activation)} for "

@@ -7,15 +7,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import keras_generation, losses
+from smooth_recs import fields, keras_generation, losses
+from smooth_recs.config import Average, Deployed, Initialization
 from smooth_recs.layers import tables
 from smooth_recs.layers.columns import Columns
 from smooth_recs.models.ranker import Features, Ranker, batch_mean
 from smooth_recs.models.ranking import RankingModel, weighted
-
-AVERAGES = ("probability", "logit")
-DEPLOYED = ("average", "first")
-INITS = ("different", "same")
 
 
 class EnsembleModel(Ranker):
@@ -66,22 +63,18 @@ class EnsembleModel(Ranker):
         self,
         components: Sequence[RankingModel],
         *,
-        average: str = "probability",
-        deployed: str = "average",
-        init: str = "different",
+        average: Average = "probability",
+        deployed: Deployed = "average",
+        init: Initialization = "different",
         decorrelation: float | losses.Ramp = 0.0,
         codistillation: float | losses.Ramp = 0.0,
         stale: EnsembleModel | None = None,
         stale_steps: int = 0,
     ) -> None:
         _validate_components(components)
-        for name, value, choices in (
-            ("average", average, AVERAGES),
-            ("deployed", deployed, DEPLOYED),
-            ("init", init, INITS),
-        ):
-            if value not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        fields.check("average", average, Average)
+        fields.check("deployed", deployed, Deployed)
+        fields.check("init", init, Initialization)
         if (stale is None) != (stale_steps == 0) or stale_steps < 0:
             raise ValueError(f"stale_steps must be above 0 with stale, and 0 without, got {stale_steps!r}")
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -15,7 +16,7 @@ from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower
 from smooth_recs.layers.columns import Columns
 from smooth_recs.losses import Ramp
 
-_POLICIES = {"float32": None, "bfloat16": "mixed_bfloat16"}  # None: Keras' global one
+POLICIES = {"float32": None, "bfloat16": "mixed_bfloat16"}  # None: Keras' global one
 
 keras_generation.require_legacy("a ranking model (TensorFlow Recommenders)")
 
@@ -112,7 +113,7 @@ def _network(
             l2=model.l2,
             # Siblings drop the same units, since dropout is not what differs between them; components drop others.
             dropout_seed=dropout_seed + 10_000 * component,
-            dtype=_POLICIES[model.precision],
+            dtype=POLICIES[model.precision],
             name=name,
         )
 
@@ -188,20 +189,24 @@ def _activation(model: config_lib.Model, beta: float | None) -> Any:
         raise InputError(f"model.activation or model.beta: {error}") from error
 
 
+_legacy = tf.keras.optimizers.legacy
+DENSE_OPTIMIZERS: dict[str, Callable[[Any, config_lib.Train, dict[str, float]], Any]] = {
+    "adagrad": lambda rate, train, clipping: _legacy.Adagrad(
+        rate, initial_accumulator_value=train.initial_accumulator, **clipping
+    ),
+    "adam": lambda rate, train, clipping: _legacy.Adam(rate, **clipping),
+    "sgd": lambda rate, train, clipping: _legacy.SGD(rate, **clipping),
+}
+
+
 def optimizer(model: RankingModel | EnsembleModel, train: config_lib.Train, total_steps: int) -> Any:
     """Adagrad for the embeddings (sparse updates) and the configured optimizer for everything else.
 
     Keras' legacy optimizers, because their sparse Adagrad is one fused op and the TPU embedding takes no others.
     """
-    legacy = tf.keras.optimizers.legacy
     clipping = {"global_clipnorm": train.clip_norm} if train.clip_norm else {}
-    dense = {
-        "adagrad": lambda r: legacy.Adagrad(r, initial_accumulator_value=train.initial_accumulator, **clipping),
-        "adam": lambda r: legacy.Adam(r, **clipping),
-        "sgd": lambda r: legacy.SGD(r, **clipping),
-    }
     dense_rate = _rate(train.dense_learning_rate, train, total_steps)
-    pairs = [(dense[train.dense_optimizer](dense_rate), lambda: model.dense_variables)]
+    pairs = [(DENSE_OPTIMIZERS[train.dense_optimizer](dense_rate, train, clipping), lambda: model.dense_variables)]
     if model.embedding_layers:
         shared = [getattr(layer, "shared", layer) for layer in model.embedding_layers]
         on_tpu = [layer.optimizer for layer in shared if isinstance(layer, TPUStackedEmbedding)]

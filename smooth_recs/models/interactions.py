@@ -15,8 +15,6 @@ keras_generation.require_legacy("interactions (TensorFlow Recommenders)")
 
 import tensorflow_recommenders as tfrs  # noqa: E402  needs the check above
 
-NAMES = ("concat", "dot", "cross")
-
 
 def concatenated(embedded: tf.Tensor | None, dense: tf.Tensor | None) -> tf.Tensor:
     """[batch, features * dim + m]."""
@@ -75,9 +73,11 @@ class Cross(tf.keras.layers.Layer):
         return outputs
 
 
+KINDS: dict[str, Any] = {"concat": Concatenation, "dot": Dot, "cross": Cross}
+
+
 def by_name(name: str) -> Any:
     """The interaction that a configuration names: `concat`, `dot` or `cross`."""
-    kinds = {"concat": Concatenation, "dot": Dot, "cross": Cross}
-    if name not in kinds:
-        raise ValueError(f"interaction must be one of {', '.join(NAMES)}, got {name!r}")
-    return kinds[name]()
+    if name not in KINDS:
+        raise ValueError(f"interaction must be one of {', '.join(KINDS)}, got {name!r}")
+    return KINDS[name]()

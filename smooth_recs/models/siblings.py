@@ -7,11 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import keras_generation
+from smooth_recs import fields, keras_generation
+from smooth_recs.config import Differ
 from smooth_recs.data.windows import SiblingBatches
 from smooth_recs.models.progressive import ProgressiveMetrics, new_rows
-
-DIFFER = ("order", "init", "both", "nothing")
 
 
 class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
@@ -45,11 +44,10 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
     ```
     """
 
-    def __init__(self, build_fn: Callable[[], Any], replicas: int = 2, differ: str = "order", **kwargs: Any) -> None:
+    def __init__(self, build_fn: Callable[[], Any], replicas: int = 2, differ: Differ = "order", **kwargs: Any) -> None:
         if replicas < 1:
             raise ValueError(f"replicas must be at least 1, got {replicas!r}")
-        if differ not in DIFFER:
-            raise ValueError(f"differ must be one of {', '.join(DIFFER)}, got {differ!r}")
+        fields.check("differ", differ, Differ)
         super().__init__(**kwargs)
         self.replicas = [build_fn() for _ in range(replicas)]
         self.differ = differ

@@ -17,7 +17,7 @@ _OVER_REPLICAS = (
     " The interval over replicas tells how far PD would move with other replicas of the same run: the same data and "
     "settings, and whatever else the replicas share."
 )
-_DIFFER = {
+DIFFER = {
     "order": "on the same rows, each in an order of its own",
     "init": "on the same rows in the same order, each from initial weights of its own",
     "both": "on the same rows, each in an order and from initial weights of its own",
@@ -92,7 +92,7 @@ def _disagreement(run: Run) -> list[str]:
         return [
             "One replica was trained, so there is nothing to compare it with: no prediction difference is measured."
         ]
-    how = _DIFFER.get((run.config.get("siblings") or {}).get("differ", ""), "on the same rows")
+    how = DIFFER.get((run.config.get("siblings") or {}).get("differ", ""), "on the same rows")
     first = (
         f"{len(run.replicas)} replicas of this model were trained {how}. Their predictions for the same held-out "
         f"example differ by {percent(run.pd['relative'])} on average{_interval(run)}."

@@ -66,7 +66,7 @@ class Role:
 
     @functools.cached_property
     def strategy_name(self) -> str:
-        """One of `distribution.STRATEGIES` but `auto`.
+        """One of `config.Strategy` but `auto`.
 
         Raises:
           InputError: `settings.strategy` is unknown, or does not fit TF_CONFIG. Only who trains asks: a finished run is

@@ -9,7 +9,7 @@ import sys
 import pytest
 from source_imports import ROOT
 
-from smooth_recs import validation
+from smooth_recs import fields
 from smooth_recs.config import Config, Data, Model, SyntheticLog
 
 COMMAND = [sys.executable, "-m", "smooth_recs.bin.train"]
@@ -244,8 +244,8 @@ def test_every_field_takes_the_value_that_it_has(config, workdir):
     def written(value):
         return ",".join(map(str, value)) if isinstance(value, tuple) else "null" if value is None else value
 
-    fields = [(name, value) for name, _, value in validation.fields_of(Config()) if name != "data.schema"]
-    flags = [f"--config.{name}={written(value)}" for name, value in fields]
+    values = [(name, value) for name, _, value in fields.walk(Config()) if name != "data.schema"]
+    flags = [f"--config.{name}={written(value)}" for name, value in values]
     assert refused(config(), workdir, *flags, "--config.train.epochs=0") == "train.epochs must be at least 1, got 0"
 
 

@@ -68,7 +68,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kinds", KINDS)
-@pytest.mark.parametrize("interaction", interactions.NAMES)
+@pytest.mark.parametrize("interaction", list(interactions.KINDS))
 @pytest.mark.parametrize("with_more", [False, True], ids=["plain", "bottom and linear"])
 def test_any_kinds_of_features_train_and_predict_at_any_batch_size(
     kinds: str, interaction: str, with_more: bool
@@ -92,7 +92,7 @@ def test_any_kinds_of_features_train_and_predict_at_any_batch_size(
         np.testing.assert_allclose(model(part), nine[:rows], rtol=1e-5)
 
 
-@pytest.mark.parametrize("interaction", interactions.NAMES)
+@pytest.mark.parametrize("interaction", list(interactions.KINDS))
 def test_fit_evaluate_and_predict_with_a_last_batch_of_one(interaction: str) -> None:
     features = KINDS["all"]
     model = model_of(features, interaction=interaction, bottom_units=(4,), linear=True)
@@ -433,7 +433,7 @@ def bfloat16() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("bfloat16")
-@pytest.mark.parametrize("interaction", interactions.NAMES)
+@pytest.mark.parametrize("interaction", list(interactions.KINDS))
 @pytest.mark.parametrize("with_more", [False, True], ids=["plain", "bottom and linear"])
 def test_trains_in_bfloat16_to_nearly_the_same_loss(interaction: str, with_more: bool) -> None:
     more: dict[str, Any] = {"bottom_units": (4,), "linear": True} if with_more else {}
@@ -456,7 +456,7 @@ def test_trains_in_bfloat16_to_nearly_the_same_loss(interaction: str, with_more:
     np.testing.assert_allclose(losses["mixed_bfloat16"], losses["float32"], rtol=0.02)
 
 
-@pytest.mark.parametrize("interaction", interactions.NAMES)
+@pytest.mark.parametrize("interaction", list(interactions.KINDS))
 def test_a_configuration_names_the_precision_of_the_stacks(interaction: str) -> None:
     batch = labelled(KINDS["all"], 64)
     found = {}
