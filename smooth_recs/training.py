@@ -9,7 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import distribution, keras_generation, validation
+from smooth_recs import cluster as distribution
+from smooth_recs import keras_generation, validation
 from smooth_recs.callbacks.checkpoints import newest_first
 from smooth_recs.cluster import Task
 from smooth_recs.config import Config

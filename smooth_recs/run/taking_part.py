@@ -12,9 +12,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import config, distribution
-from smooth_recs.cluster import heartbeat
-from smooth_recs.cluster.peers import Peers
+from smooth_recs import cluster as distribution
+from smooth_recs import config
+from smooth_recs.cluster import liveness as heartbeat
+from smooth_recs.cluster.liveness import Peers
 from smooth_recs.cluster.task import Task
 from smooth_recs.cluster.watchdog import Watchdog
 from smooth_recs.data.source import Source

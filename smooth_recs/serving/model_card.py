@@ -12,8 +12,7 @@ import jinja2
 import numpy as np
 
 from smooth_recs import keras_generation
-from smooth_recs.activations import functions
-from smooth_recs.activations.base import Activation
+from smooth_recs.activations import registry
 from smooth_recs.reports import formats, slice_tables
 from smooth_recs.reports.runs import Run, activation_label
 from smooth_recs.run import workdir
@@ -101,14 +100,10 @@ def activations(model: Any) -> list[dict[str, Any]]:
         activation = getattr(layer, "activation", None)
         name = getattr(activation, "__name__", None) or type(activation).__name__
         if callable(activation) and name != "linear":
-            found.append({"layer": layer.name, "activation": name, **_hyperparameters(activation)})
+            values = registry.hyperparameters(activation)
+            short = {key: _short(np.asarray(value)) for key, value in values.items()}
+            found.append({"layer": layer.name, "activation": name, **short})
     return found
-
-
-def _hyperparameters(activation: Any) -> dict[str, Any]:
-    if isinstance(activation, Activation):
-        return {name: _short(np.asarray(value)) for name, value in activation.current().items()}
-    return {"beta": functions.DEFAULT_BETA} if activation is functions.smelu else {}
 
 
 def _short(value: Any) -> Any:
