@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from smooth_recs import activations
+from smooth_recs.activations import registry
 
 
 class Case(NamedTuple):
@@ -30,23 +31,34 @@ def _rescu(x: Any, *, a: Any, b: Any, c: Any, r: Any, s: Any, u: Any, t: Any) ->
 
 RESCU = {"a": -1.0, "b": 0.25, "c": 1.5, "r": 0.25, "s": 1.5, "u": -0.5, "t": -0.25}
 GSMELU = {"alpha": 0.75, "beta": 0.5, "g_minus": 0.125, "g_plus": 1.25, "t": -0.25}
-CASES = [
-    Case("smelu", activations.smelu, {"beta": 0.5}, (-0.5, 0.5)),
-    Case("gsmelu", activations.gsmelu, GSMELU, (-0.75, 0.5)),
-    Case("rescu", _rescu, RESCU, (-1.0, 0.25, 1.5)),
-    Case("softplus", activations.softplus, {"beta": 2.0}),
+# Hyperparameters and joints that test more than the defaults of the table's rows do.
+CHOSEN = {
+    "smelu": Case("smelu", activations.smelu, {"beta": 0.5}, (-0.5, 0.5)),
+    "gsmelu": Case("gsmelu", activations.gsmelu, GSMELU, (-0.75, 0.5)),
+    "rescu": Case("rescu", _rescu, RESCU, (-1.0, 0.25, 1.5)),
+    "softplus": Case("softplus", activations.softplus, {"beta": 2.0}),
+    "swish": Case("swish", activations.swish, {"beta": 2.0}),
+    "gelu": Case("gelu", activations.gelu, {"beta": 1.5}),
+    "relu": Case("relu", activations.relu, {}, (0.0,)),
+    "leaky_relu": Case("leaky_relu", activations.leaky_relu, {"alpha": 0.25}, (0.0,)),
+    "elu": Case("elu", activations.elu, {"alpha": 0.5}, (0.0,)),
+    "selu": Case("selu", activations.selu, {}, (0.0,)),
+    "celu": Case("celu", activations.celu, {"alpha": 0.5}, (0.0,)),
+}
+# Second cases of a row: other code, or other forms.
+FURTHER = [
     Case("softplus of beta 1", activations.softplus, {"beta": 1.0}),
-    Case("swish", activations.swish, {"beta": 2.0}),
-    Case("gelu", activations.gelu, {"beta": 1.5}),
     Case("gelu as a swish", lambda x, beta: activations.gelu(x, beta=beta, form="sigmoid"), {"beta": 1.5}),
-    Case("relu", activations.relu, {}, (0.0,)),
-    Case("leaky_relu", activations.leaky_relu, {"alpha": 0.25}, (0.0,)),
-    Case("elu", activations.elu, {"alpha": 0.5}, (0.0,)),
-    Case("selu", activations.selu, {}, (0.0,)),
-    Case("celu", activations.celu, {"alpha": 0.5}, (0.0,)),
-    Case("mish", activations.mish, {}),
-    Case("tanhexp", activations.tanhexp, {}),
 ]
+
+
+def case_of(row: registry.Row) -> Case:
+    """The row at its defaults, with joints where its transition region ends, unless more is chosen above."""
+    joints = tuple(map(float, row.region(**row.defaults))) if row.region and row.has_string else ()
+    return CHOSEN.get(row.name) or Case(row.name, row.function, row.defaults, joints)
+
+
+CASES = [*map(case_of, registry.TABLE.values()), *FURTHER]
 WITH_HYPERPARAMETERS = [case for case in CASES if case.hyperparameters]
 
 

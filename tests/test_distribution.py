@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from smooth_recs import distribution
+from smooth_recs.cluster import strategies
 from smooth_recs.cluster.task import Task
 from smooth_recs.errors import InputError
 
@@ -70,8 +71,10 @@ def test_what_does_not_fit_is_said(name, cluster, words):
 
 
 def test_the_clusters_in_the_messages_are_right():
-    for name, example in distribution._TF_CONFIG.items():
-        shown = Task.parse(example)
+    several = {name: row for name, row in strategies.TABLE.items() if row.several}
+    assert several
+    for name, row in several.items():
+        shown = Task.parse(row.tf_config)
         assert shown is not None
         assert distribution.resolve("auto", shown) == distribution.resolve(name, shown) == name
 
@@ -109,4 +112,4 @@ def test_only_the_chief_coordinates(monkeypatch):
 
 
 def test_example():
-    assert doctest.testmod(distribution).failed == 0
+    assert doctest.testmod(strategies).failed == 0

@@ -12,15 +12,16 @@ from typing import Annotated, Any, Literal
 import pytest
 from source_imports import modules
 
-from smooth_recs import distribution, fields
+from smooth_recs import fields
+from smooth_recs.cluster import strategies
 from smooth_recs.config import Config, FileFormat, Model
 from smooth_recs.data import presets
 from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.errors import InputError
 from smooth_recs.models import distillation, from_config, interactions
 from smooth_recs.reports import verdict
-from smooth_recs.run import capacity
 from smooth_recs.serving import checks
+from smooth_recs.training import capacity
 
 CHOICES = {
     **{name: fields.choices(kind) for name, kind, _ in fields.walk(Config()) if fields.choices(kind)},
@@ -33,15 +34,15 @@ CHOICES = {
 }
 # What the code looks up by a choice: the table, and the choices that are answered before the look-up.
 TABLES: dict[tuple[str, str], tuple[Any, set[str]]] = {
-    ("data.source", "smooth_recs.data.presets"): (presets.ORIGINS, {"synthetic"}),
+    ("data.source", "smooth_recs.data.presets"): ({**presets.PRESETS, **presets.FORMATS}, {"synthetic"}),
     ("distillation.loss", "smooth_recs.models.distillation"): (distillation.LOSSES, set()),
-    ("distribution.strategy", "smooth_recs.distribution"): (distribution.MAKERS, {"auto"}),
+    ("distribution.strategy", "smooth_recs.cluster.strategies"): (strategies.TABLE, {"auto"}),
     ("model.interaction", "smooth_recs.models.interactions"): (interactions.KINDS, set()),
     ("model.precision", "smooth_recs.models.from_config"): (from_config.POLICIES, set()),
     ("model.precision", "smooth_recs.serving.checks"): (checks.TOLERANCES, set()),
     ("siblings.differ", "smooth_recs.reports.verdict"): (verdict.DIFFER, set()),
     ("train.dense_optimizer", "smooth_recs.models.from_config"): (from_config.DENSE_OPTIMIZERS, set()),
-    ("train.dense_optimizer", "smooth_recs.run.capacity"): (capacity.DENSE_SLOTS, set()),
+    ("train.dense_optimizer", "smooth_recs.training.capacity"): (capacity.DENSE_SLOTS, set()),
 }
 
 
@@ -52,7 +53,7 @@ def test_a_table_has_every_choice(field: str, module: str) -> None:
 
 
 def test_formats_of_files_have_a_reader_each() -> None:
-    assert tuple(presets.READERS) == fields.choices(FileFormat)
+    assert tuple(presets.FORMATS) == fields.choices(FileFormat)
 
 
 def listed(path: Path) -> Iterator[tuple[type[ast.AST], set[str]]]:

@@ -11,11 +11,9 @@ from source_imports import imports, modules
 LAYERS = {
     "smooth_recs._files": 0,
     "smooth_recs.accuracy": 0,
-    "smooth_recs.activations.checks": 0,
+    "smooth_recs.activations._gradients": 0,
     "smooth_recs.activations.functions": 0,
-    "smooth_recs.activations.gated": 0,
-    "smooth_recs.activations.gradients": 0,
-    "smooth_recs.activations.piecewise": 0,
+    "smooth_recs.activations.others": 0,
     "smooth_recs.config": 0,
     "smooth_recs.data.schema": 0,
     "smooth_recs.errors": 0,
@@ -36,7 +34,6 @@ LAYERS = {
     "smooth_recs.cluster": 1,
     "smooth_recs.constraints": 1,
     "smooth_recs.data": 1,
-    "smooth_recs.distribution": 1,
     "smooth_recs.layers": 1,
     "smooth_recs.losses": 1,
     "smooth_recs.metrics": 1,
@@ -117,4 +114,4 @@ def test_only_models_and_the_tpu_embedding_import_tensorflow_recommenders():
 
 def test_only_the_registration_of_strings_reaches_into_keras():
     users = {module for module, path in MODULES.items() if imports(path) & {"keras", "tf_keras"}}
-    assert users <= {"smooth_recs.activations.registration"}
+    assert users <= {"smooth_recs.activations.registry"}

@@ -1,20 +1,129 @@
-"""The activations as Keras layers, with fixed or learned hyperparameters."""
+"""The activations as Keras layers, with fixed or learned hyperparameters; learned ones as constants in exports."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import tensorflow as tf
 
 from smooth_recs import keras_generation
-from smooth_recs.activations import functions
-from smooth_recs.activations.base import INFINITY, SMALLEST_GAP, SMALLEST_WIDTH, Activation
-from smooth_recs.activations.checks import number
+from smooth_recs.activations import functions, others
+from smooth_recs.activations._gradients import floating_type, number
+from smooth_recs.errors import InputError
 
 Names = str | Iterable[str]
+
+INFINITY = float("inf")
+SMALLEST_WIDTH = 1e-6  # of a learned transition region, so that it stays one
+SMALLEST_GAP = 1e-3  # between learned hyperparameters that are ordered, so that float32 tells them apart
 POSITIVE = (SMALLEST_WIDTH, INFINITY)
+
+
+class Activation(keras_generation.keras().layers.Layer):  # type: ignore[misc]
+    """An activation whose hyperparameters are fixed or learned. A subclass names them and calls its function.
+
+    Args:
+      values: the hyperparameters by name: numbers, or arrays of numbers, one a unit (the last axis of the inputs).
+      learn: names of those to train, starting from `values`; "all" for all.
+      per: "layer", one number for all units, or "unit". A layer object that is called in several places of a network
+        shares its numbers between them: that is the paper's "per network".
+      **kwargs: of `tf.keras.layers.Layer`.
+
+    Raises:
+      TypeError, InputError: a name in `learn` that is no hyperparameter, another `per`, or a value out of its bounds.
+    """
+
+    function: Callable[..., Any]
+
+    # Where the weight of a hyperparameter is put back to after every step. A projection, not a reparameterisation, so
+    # that training may start on a bound.
+    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {}
+
+    def __init__(self, values: Mapping[str, Any], learn: Names, per: str, **kwargs: Any):
+        super().__init__(**kwargs)
+        if per not in ("layer", "unit"):
+            raise InputError(f"per must be 'layer' or 'unit', got {per!r}")
+        self.supports_masking = True
+        self.names = tuple(values)
+        wanted = set(self.names if learn == "all" else [learn] if isinstance(learn, str) else learn)
+        for name in sorted(wanted - set(self.names)):
+            raise InputError(f"learn must be 'all' or some of {', '.join(self.names)}, got {name!r}")
+        self.learn = tuple(name for name in self.names if name in wanted)
+        self.per = per
+        for name, value in values.items():
+            setattr(self, name, np.asarray(value).tolist())
+        for name in set(self.learn).intersection(self.bounds):
+            low, high = self.bounds[name]
+            number(f"a learned {name}", getattr(self, name), at_least=low, at_most=high)
+        self._constants: tuple[tuple[str, Any], ...] = ()
+
+    def build(self, input_shape: Any) -> None:
+        self._weight_shape = (input_shape[-1],) if self.per == "unit" else ()
+        if self.learn and None in self._weight_shape:
+            raise InputError(f"the last axis of the inputs must be known where per='unit', got {tuple(input_shape)}")
+        self.add_hyperparameters()
+        super().build(input_shape)
+
+    def add_hyperparameters(self) -> None:
+        """Adds the weights behind the hyperparameters in `learn`; this one adds those with bounds of their own."""
+        for name in self.learn:
+            if name in self.bounds:
+                self.add_hyperparameter(name, getattr(self, name), *self.bounds[name])
+
+    def add_hyperparameter(self, name: str, start: Any, low: float = -INFINITY, high: float = INFINITY) -> None:
+        """Adds the weight `name`, a number or one a unit, held in [low, high]."""
+        if np.ndim(start) > len(self._weight_shape):
+            raise InputError(f"{name} must be one number where per='layer', got {start}")
+        number(f"a learned {name}", start, at_least=low, at_most=high)
+        values = np.broadcast_to(np.float32(start), self._weight_shape)
+        weight = self.add_weight(
+            name=name,
+            shape=self._weight_shape,
+            initializer=keras_generation.keras().initializers.Constant(values),
+            constraint=lambda weight: tf.clip_by_value(tf.convert_to_tensor(weight), low, high),
+        )
+        setattr(self, f"{name}_weight", weight)
+
+    def weight(self, name: str) -> Any:
+        """The weight `name`, as a tensor."""
+        return tf.convert_to_tensor(getattr(self, f"{name}_weight"))
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """The hyperparameters by name: arrays, and tensors in place of those that are learned."""
+        own = set(self.learn).intersection(self.bounds)
+        return {name: self.weight(name) if name in own else np.asarray(getattr(self, name)) for name in self.names}
+
+    def current(self) -> dict[str, Any]:
+        """The hyperparameters by name as NumPy arrays, as they are now."""
+        return {name: np.asarray(value) for name, value in self.hyperparameters().items()}
+
+    def freeze(self) -> None:
+        """What is traced from now on has today's hyperparameters in it as constants, and no weights."""
+        self._constants = tuple(self.current().items())
+
+    def unfreeze(self) -> None:
+        """Undoes `freeze`."""
+        self._constants = ()
+
+    def call(self, inputs: Any) -> Any:
+        return self.function(inputs, **(dict(self._constants) or self.hyperparameters()))
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        """Keras 3 builds a model without calling its layers: without this the first batch would bring the error."""
+        floating_type(inputs.dtype)
+        return super().compute_output_spec(inputs)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        values = {name: np.asarray(getattr(self, name)).tolist() for name in self.names}
+        return {**super().get_config(), **values, "learn": list(self.learn), "per": self.per}
 
 
 @keras_generation.serializable
@@ -152,3 +261,118 @@ class RESCU(Activation):
         if "slopes" in self.learn:
             now["slopes"] = [self.weight(f"slope_{i}") for i in range(len(self.slopes))]
         return now
+
+
+class Sharpness(Activation):
+    """An activation of one hyperparameter, beta, whose transition region is the narrower the larger beta is.
+
+    Args:
+      beta: inverse of the width of the transition region, or where it starts from: a number, or one a unit.
+      learn: "beta" (or "all") to train it with the model; it stays above 0. Fixed by default.
+      per: "layer" or "unit": how many numbers are trained. One object called in several places shares them.
+      **kwargs: of `tf.keras.layers.Layer`.
+
+    Raises:
+      TypeError, InputError: as the function; a name in `learn` that is no hyperparameter; another `per`.
+    """
+
+    bounds: ClassVar = {"beta": POSITIVE}
+    rule: ClassVar = {"at_least": 0}
+
+    def __init__(self, beta: Any = 1.0, learn: Names = (), per: str = "layer", **kwargs: Any):
+        number("beta", beta, **self.rule)
+        super().__init__({"beta": beta}, learn, per, **kwargs)
+
+
+@keras_generation.serializable
+class Softplus(Sharpness):
+    """`softplus` (eq. 3) as a layer.
+
+    Args:
+      beta: inverse of the width of the transition region, or where it starts from; above 0.
+      learn, per: see `Sharpness`.
+
+    ```python
+    sharp = tf.keras.layers.Dense(64, activation=sr.layers.Softplus(beta=5.0))
+    ```
+    """
+
+    rule: ClassVar = {"above": 0}
+    function = staticmethod(others.softplus)
+
+
+@keras_generation.serializable
+class Swish(Sharpness):
+    """`swish` (eq. 4) as a layer.
+
+    Args:
+      beta: inverse of the width of the transition region, or where it starts from; at least 0.
+      learn, per: see `Sharpness`.
+
+    ```python
+    sharp = tf.keras.layers.Dense(64, activation=sr.layers.Swish(beta=5.0))
+    ```
+    """
+
+    function = staticmethod(others.swish)
+
+
+@keras_generation.serializable
+class GELU(Sharpness):
+    """`gelu` (eq. 5) as a layer.
+
+    Args:
+      beta: inverse of the width of the transition region, or where it starts from; at least 0.
+      learn, per: see `Sharpness`.
+      form: "erf", exact, or "sigmoid", the paper's approximation.
+
+    Raises:
+      TypeError, InputError: see `Sharpness`; another `form`.
+
+    ```python
+    sharp = tf.keras.layers.Dense(64, activation=sr.layers.GELU(beta=5.0))
+    ```
+    """
+
+    def __init__(self, beta: Any = 1.0, form: str = "erf", **kwargs: Any):
+        others.check_form(form)
+        super().__init__(beta, **kwargs)
+        self.form = form
+        self.function = functools.partial(others.gelu, form=form)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "form": self.form}
+
+
+def find(model: Any) -> list[Activation]:
+    """The activation layers of a Keras model, those given to other layers as `activation` included.
+
+    ```python
+    [layer.current() for layer in sr.activations.find(model)]  # [{"beta": 0.25}]
+    ```
+    """
+    return [layer for layer in keras_generation.all_layers(model) if isinstance(layer, Activation)]
+
+
+@contextlib.contextmanager
+def frozen(model: Any) -> Iterator[None]:
+    """Inside, whatever is traced from the model has its learned activations in it as constants.
+
+    ```python
+    with sr.activations.frozen(model):
+        tf.saved_model.save(model, path, signatures=serve.get_concrete_function())
+    ```
+
+    A `tf.function` that was traced before keeps its weights: make the serving function inside.
+
+    Args:
+      model: a built Keras model.
+    """
+    layers = find(model)
+    for layer in layers:
+        layer.freeze()
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.unfreeze()

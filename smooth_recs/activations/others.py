@@ -1,20 +1,106 @@
-"""The other activations that the paper names, on the same terms as `functions`.
+"""The activations that the paper compares with (section 4), on the same terms as `functions`.
 
 `x` is a float tensor of any shape, and the result is of its type and shape. TypeError: `x` is not of a floating-point
-type, or `alpha` is not a number; InputError: `alpha` is out of its bounds.
+type, or a hyperparameter is not a number; InputError: a hyperparameter is out of its bounds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from smooth_recs.activations import checks, gated, piecewise
-from smooth_recs.activations.gradients import Partials, differentiable
+from smooth_recs.activations._gradients import Partials, differentiable, floating, is_tensor, number
+from smooth_recs.activations.functions import integral
+from smooth_recs.errors import InputError
 
+GELU_AS_SWISH = (8 / np.pi) ** 0.5  # GELU(x) is close to x * sigmoid(GELU_AS_SWISH * x) (section 4)
 SELU_SCALE, SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+
+
+def softplus(x: Any, *, beta: Any = 1.0) -> Any:
+    """SoftPlus (eq. 3): y = log(1 + exp(beta x)) / beta, beta > 0. A smaller beta is smoother.
+
+    >>> print(softplus([0.0], beta=2.0).numpy().round(4))
+    [0.3466]
+
+    Raises:
+      TypeError, InputError: as `smelu`, and where `beta` is 0.
+    """
+    x = floating(x)
+    number("beta", beta, above=0)
+    if not is_tensor(beta) and np.all(np.equal(beta, 1)):
+        return tf.nn.softplus(x)
+
+    def value(x: Any, beta: Any) -> Any:
+        # (3)  y = max(x, 0) + log(1 + exp(-beta |x|)) / beta, which does not overflow
+        return tf.nn.relu(x) + tf.math.log1p(tf.exp(-tf.abs(x) * beta)) / beta
+
+    def partials(x: Any, beta: Any) -> Partials:
+        size = tf.minimum(tf.abs(x), x.dtype.max)  # so that inf * 0 is 0
+
+        def of_beta() -> Any:
+            return -(size * tf.sigmoid(-size * beta) + tf.math.log1p(tf.exp(-size * beta)) / beta) / beta
+
+        return [lambda: tf.sigmoid(x * beta), of_beta]
+
+    return differentiable(value, partials, x, {"beta": beta})
+
+
+def swish(x: Any, *, beta: Any = 1.0) -> Any:
+    """Swish (eq. 4): y = x sigmoid(beta x), beta >= 0. A smaller beta is smoother; 0 is x / 2.
+
+    >>> print(swish([-1.0, 0.0], beta=2.0).numpy().round(4))
+    [-0.1192  0.    ]
+
+    Raises:
+      TypeError, InputError: as `smelu`.
+    """
+    x = floating(x)
+    number("beta", beta, at_least=0)
+
+    def density(z: Any) -> Any:
+        return tf.sigmoid(z) * tf.sigmoid(-z)  # not sigmoid (1 - sigmoid), which cancels on the right
+
+    return _gated(x, beta, tf.sigmoid, density)
+
+
+def gelu(x: Any, *, beta: Any = 1.0, form: str = "erf") -> Any:
+    """GELU (eq. 5): y = x Phi(beta x), Phi the standard normal CDF, beta >= 0. A smaller beta is smoother.
+
+    >>> print(gelu([-1.0, 1.0]).numpy().round(4))
+    [-0.1587  0.8413]
+
+    Args:
+      x: float tensor of any shape.
+      beta: inverse of the width of the transition region, in units of 1 / x.
+      form: "erf", exact, or "sigmoid", the paper's approximation x sigmoid(sqrt(8 / pi) beta x), which is a Swish.
+
+    Raises:
+      TypeError, InputError: as `smelu`, and for another `form`.
+    """
+    check_form(form)
+    x = floating(x)
+    number("beta", beta, at_least=0)
+    if form == "sigmoid":
+        scaled = tf.cast(beta, x.dtype) if is_tensor(beta) else np.asarray(beta)
+        return swish(x, beta=scaled * GELU_AS_SWISH)
+
+    def cdf(z: Any) -> Any:
+        return 0.5 * tf.math.erfc(z * -(0.5**0.5))  # not 1 + erf(z), which cancels on the left
+
+    def density(z: Any) -> Any:
+        return tf.exp(-0.5 * tf.square(z)) * 0.3989422804014327  # 1 / sqrt(2 pi)
+
+    return _gated(x, beta, cdf, density)
+
+
+def check_form(form: str) -> None:
+    """Raises InputError unless `gelu` has that form."""
+    if form not in ("erf", "sigmoid"):
+        raise InputError(f"form must be 'erf' or 'sigmoid', got {form!r}")
 
 
 def relu(x: Any) -> Any:
@@ -23,7 +109,7 @@ def relu(x: Any) -> Any:
     >>> relu([-1.0, 2.0]).numpy().tolist()
     [0.0, 2.0]
     """
-    return tf.nn.relu(checks.floating(x))
+    return tf.nn.relu(floating(x))
 
 
 def leaky_relu(x: Any, *, alpha: Any = 0.2) -> Any:
@@ -32,11 +118,11 @@ def leaky_relu(x: Any, *, alpha: Any = 0.2) -> Any:
     >>> leaky_relu([-1.0, 2.0], alpha=0.5).numpy().tolist()
     [-0.5, 2.0]
     """
-    x = checks.floating(x)
-    checks.number("alpha", alpha, at_least=0)
-    if isinstance(alpha, int | float) and alpha > 0:  # TensorFlow's own gives NaN for 0 * -inf
+    x = floating(x)
+    number("alpha", alpha, at_least=0)
+    if isinstance(alpha, int | float) and alpha > 0:  # TensorFlow's own gives NaN for 0 * -inf (2.21)
         return tf.nn.leaky_relu(x, alpha)
-    return piecewise.integral(x, {"left": 0.0, "right": 0.0}, {"alpha": alpha, "one": 1.0}, 0.0)
+    return integral(x, {"left": 0.0, "right": 0.0}, {"alpha": alpha, "one": 1.0}, 0.0)
 
 
 def elu(x: Any, *, alpha: Any = 1.0) -> Any:
@@ -45,9 +131,9 @@ def elu(x: Any, *, alpha: Any = 1.0) -> Any:
     >>> print(elu([-1.0, 2.0]).numpy().round(4))
     [-0.6321  2.    ]
     """
-    x = checks.floating(x)
-    checks.number("alpha", alpha, at_least=0)
-    if not checks.is_tensor(alpha) and np.all(np.equal(alpha, 1)):
+    x = floating(x)
+    number("alpha", alpha, at_least=0)
+    if not is_tensor(alpha) and np.all(np.equal(alpha, 1)):
         return tf.nn.elu(x)
     return differentiable(_elu, _elu_partials, x, {"alpha": alpha})
 
@@ -67,16 +153,15 @@ def selu(x: Any) -> Any:
     >>> print(selu([1.0]).numpy().round(4))
     [1.0507]
     """
-    # TensorFlow's own takes its gradient from its output, which in half precision is on the wrong side near 0.
-    return differentiable(_selu, _selu_partials, checks.floating(x), {})
 
+    def value(x: Any) -> Any:
+        return _elu(x, SELU_ALPHA) * SELU_SCALE
 
-def _selu(x: Any) -> Any:
-    return _elu(x, SELU_ALPHA) * SELU_SCALE
+    def partials(x: Any) -> Partials:
+        return [lambda: _elu_partials(x, SELU_ALPHA)[0]() * SELU_SCALE]
 
-
-def _selu_partials(x: Any) -> Partials:
-    return [lambda: _elu_partials(x, SELU_ALPHA)[0]() * SELU_SCALE]
+    # TensorFlow's own (2.21) takes its gradient from its output, which in half precision is on the wrong side near 0.
+    return differentiable(value, partials, floating(x), {})
 
 
 def celu(x: Any, *, alpha: Any = 1.0) -> Any:
@@ -85,18 +170,17 @@ def celu(x: Any, *, alpha: Any = 1.0) -> Any:
     >>> print(celu([-2.0, 2.0], alpha=2.0).numpy().round(4))
     [-1.2642  2.    ]
     """
-    x = checks.floating(x)
-    checks.number("alpha", alpha, above=0)
-    return differentiable(_celu, _celu_partials, x, {"alpha": alpha})
+    x = floating(x)
+    number("alpha", alpha, above=0)
 
+    def value(x: Any, alpha: Any) -> Any:
+        return tf.where(x > 0, x, tf.math.expm1(_negative(x) / alpha) * alpha)
 
-def _celu(x: Any, alpha: Any) -> Any:
-    return tf.where(x > 0, x, tf.math.expm1(_negative(x) / alpha) * alpha)
+    def partials(x: Any, alpha: Any) -> Partials:
+        z = tf.maximum(_negative(x) / alpha, x.dtype.min)  # so that inf * 0 is 0
+        return [lambda: tf.exp(z), lambda: tf.math.expm1(z) - z * tf.exp(z)]
 
-
-def _celu_partials(x: Any, alpha: Any) -> Partials:
-    z = tf.maximum(_negative(x) / alpha, x.dtype.min)  # so that inf * 0 is 0
-    return [lambda: tf.exp(z), lambda: tf.math.expm1(z) - z * tf.exp(z)]
+    return differentiable(value, partials, x, {"alpha": alpha})
 
 
 def _negative(x: Any) -> Any:
@@ -109,7 +193,14 @@ def mish(x: Any) -> Any:
     >>> print(mish([-1.0, 1.0]).numpy().round(4))
     [-0.3034  0.8651]
     """
-    return gated.gated(checks.floating(x), 1.0, gated.mish_gate, gated.mish_density)
+
+    def gate(z: Any) -> Any:
+        return tf.tanh(tf.nn.softplus(z))
+
+    def density(z: Any) -> Any:
+        return (1 - tf.square(gate(z))) * tf.sigmoid(z)
+
+    return _gated(floating(x), 1.0, gate, density)
 
 
 def tanhexp(x: Any) -> Any:
@@ -118,4 +209,34 @@ def tanhexp(x: Any) -> Any:
     >>> print(tanhexp([-1.0, 1.0]).numpy().round(4))
     [-0.3521  0.9913]
     """
-    return gated.gated(checks.floating(x), 1.0, gated.tanhexp_gate, gated.tanhexp_density)
+
+    def gate(z: Any) -> Any:
+        return tf.tanh(tf.exp(z))
+
+    def density(z: Any) -> Any:
+        exp = tf.exp(tf.minimum(z, tf.constant(5.0, z.dtype)))  # beyond, the gate is 1 in every type
+        return (1 - tf.square(tf.tanh(exp))) * exp
+
+    return _gated(floating(x), 1.0, gate, density)
+
+
+def _gated(x: Any, beta: Any, gate: Callable[[Any], Any], density: Callable[[Any], Any]) -> Any:
+    """x * gate(beta * x), where the gate rises from 0 to 1 and `density` is its derivative; both vanish at -infinity.
+
+    y = x g(z),  dy/dx = g(z) + z g'(z),  dy/dbeta = x^2 g'(z),  z = beta x.
+    """
+
+    def value(x: Any, beta: Any) -> Any:
+        return tf.math.multiply_no_nan(x, gate(x * beta))  # TensorFlow's own Swish and GELU (2.21) give NaN at -inf
+
+    def partials(x: Any, beta: Any) -> Partials:
+        finite = _finite(x)
+        z = _finite(finite * beta)
+        return [lambda: gate(z) + z * density(z), lambda: finite * (finite * density(z))]
+
+    return differentiable(value, partials, x, {"beta": beta})
+
+
+def _finite(x: Any) -> Any:
+    """The largest number for infinity, so that times 0 it is 0."""
+    return tf.clip_by_value(x, x.dtype.min, x.dtype.max)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from smooth_recs import keras_generation
-from smooth_recs.activations import functions, layers
+from smooth_recs.activations.registry import transition_region
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,21 +93,3 @@ def _measured(name: str, activation: Any, x: Any) -> PreActivation:
     region = transition_region(activation)
     share = None if region is None else float(np.mean((x > region[0]) & (x < region[1])))
     return PreActivation(name, int(x.shape[-1]), float(np.sqrt(np.mean(np.square(x, dtype=np.float64)))), share)
-
-
-def transition_region(activation: Any) -> tuple[Any, Any] | None:
-    """Where the slope changes: (left end, right end), numbers or one a unit; None for an activation without ends."""
-    if activation is functions.smelu:
-        return -functions.DEFAULT_BETA, functions.DEFAULT_BETA
-    if activation is functions.gsmelu:
-        activation = layers.GSmeLU()
-    if isinstance(activation, layers.SmeLU):
-        beta = activation.current()["beta"]
-        return -beta, beta
-    if isinstance(activation, layers.GSmeLU):
-        now = activation.current()
-        return -now["alpha"], now["beta"]
-    if isinstance(activation, layers.RESCU):
-        knots = activation.current()["knots"]
-        return knots[0], knots[-1]
-    return None

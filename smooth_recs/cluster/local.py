@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,18 +15,45 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from smooth_recs.cluster import guard, ports
-from smooth_recs.cluster.task import Task
+from smooth_recs.cluster import guard
+from smooth_recs.cluster.task import PORTS, Task
 
 _POLL_SECONDS = 0.1
 _RESTART_SECONDS = 2.0  # between two starts of one process, which may end as soon as it begins
+# Ports below those that the system gives to outgoing connections: one of these is not taken between here and its use.
+_FIRST_PORT, _LAST_PORT = 10_000, 32_000
 
 
 def cluster(workers: int, servers: int) -> dict[str, tuple[str, ...]]:
     """Addresses on loopback: workers alone, or a chief, workers and parameter servers."""
     kinds = ["chief"] * (servers > 0) + ["worker"] * workers + ["ps"] * servers
-    addresses = [f"127.0.0.1:{port}" for port in ports.free(len(kinds))]
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(len(kinds))]
     return {kind: tuple(a for k, a in zip(kinds, addresses, strict=True) if k == kind) for kind in dict.fromkeys(kinds)}
+
+
+def free_ports(count: int) -> list[int]:
+    """`count` ports, each free together with those above it that a process of a cluster uses besides.
+
+    Raises:
+      OSError: too few are free.
+    """
+    found: list[int] = []
+    for first in random.SystemRandom().sample(range(_FIRST_PORT, _LAST_PORT, PORTS), 20 * count):
+        if len(found) < count and _are_free(range(first, first + PORTS)):
+            found.append(first)
+    if len(found) < count:
+        raise OSError(f"no {count} times {PORTS} free ports from {_FIRST_PORT} to {_LAST_PORT}")
+    return found
+
+
+def _are_free(ports: range) -> bool:
+    try:
+        with contextlib.ExitStack() as opened:
+            for port in ports:
+                opened.enter_context(socket.create_server(("", port)))
+    except OSError:
+        return False
+    return True
 
 
 class LocalCluster:

@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any
 
 from smooth_recs import keras_generation
-from smooth_recs.cluster import heartbeat
-from smooth_recs.cluster.peers import Peers
+from smooth_recs.cluster import liveness
+from smooth_recs.cluster.liveness import Peers
 from smooth_recs.cluster.task import Task
 
 _PING_SECONDS = 5.0
@@ -69,7 +69,7 @@ class Watchdog(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
         self.async_safe = True
 
     def __enter__(self) -> Watchdog:
-        heartbeat.start(self._task)
+        liveness.start(self._task)
         self._progress()
         self._arm()
         self._thread.start()

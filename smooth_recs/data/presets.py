@@ -1,7 +1,8 @@
-"""The sources that `data.source` names."""
+"""The sources that `data.source` names: presets, which know their files, and formats, which take a schema."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 from smooth_recs import config
@@ -40,9 +41,13 @@ def open_source(data: config.Data, cache_dir: str) -> Source:
 
 def origin(data: config.Data) -> Origin:
     """The files that `data` describes; InputError where `data.source` reads none."""
-    if data.source not in ORIGINS:
-        raise InputError(f"data.source must be one of synthetic, {', '.join(ORIGINS)}, got {data.source!r}")
-    return ORIGINS[data.source](data)
+    if data.source in PRESETS:
+        return PRESETS[data.source].origin(data)
+    if data.source not in FORMATS:
+        names = ", ".join((*PRESETS, *FORMATS))
+        raise InputError(f"data.source must be one of synthetic, {names}, got {data.source!r}")
+    read = reader_of(data)
+    return Origin(read(expand(data.path)), read(expand(data.eval_path, "data.eval_path")) if data.eval_path else None)
 
 
 def reader_of(data: config.Data) -> Callable[[Sequence[str]], Reader]:
@@ -55,15 +60,11 @@ def reader_of(data: config.Data) -> Callable[[Sequence[str]], Reader]:
         raise InputError(f"data.schema must be given for data.source {data.source!r}, got None")
     data.schema.validate()
     schema = data.schema.select(data.features)
-    return lambda files: READERS[data.source](data, files, schema)
+    return lambda files: FORMATS[data.source](data, files, schema)
 
 
 def _csv(data: config.Data, files: Sequence[str], schema: Schema) -> Reader:
     return CsvReader(files, schema, delimiter=data.delimiter, header=data.header, column_names=data.column_names)
-
-
-def _tfrecord(data: config.Data, files: Sequence[str], schema: Schema) -> Reader:
-    return TFRecordReader(files, schema)
 
 
 def _parquet(data: config.Data, files: Sequence[str], schema: Schema) -> Reader:
@@ -72,19 +73,35 @@ def _parquet(data: config.Data, files: Sequence[str], schema: Schema) -> Reader:
     return ParquetReader(files, schema)
 
 
-def _with_schema(data: config.Data) -> Origin:
-    read = reader_of(data)
-    return Origin(read(expand(data.path)), read(expand(data.eval_path, "data.eval_path")) if data.eval_path else None)
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What there is to know about one preset: a public log whose format and schema are known.
+
+    Attributes:
+      name: its name in `data.source`.
+      origin: the files, and how they are read; its module has the schema.
+      about: whose log it is, and where to get it; each has terms of its own.
+    """
+
+    name: str
+    origin: Callable[[config.Data], Origin]
+    about: str
 
 
-READERS: dict[str, Callable[[config.Data, Sequence[str], Schema], Reader]] = {
-    "csv": _csv,
-    "tfrecord": _tfrecord,
-    "parquet": _parquet,
+PRESETS: dict[str, Row] = {
+    row.name: row
+    for row in (
+        Row(
+            "criteo",
+            criteo.origin,
+            "Criteo's display advertising challenge or 1TB click logs, https://ailab.criteo.com/ressources/",
+        ),
+        Row("movielens", movielens.origin, "MovieLens 100K, https://grouplens.org/datasets/movielens/100k/"),
+        Row("open_bandit", open_bandit.origin, "Open Bandit Dataset of ZOZO, https://research.zozo.com/data.html"),
+    )
 }
-ORIGINS: dict[str, Callable[[config.Data], Origin]] = {
-    "criteo": criteo.origin,
-    "movielens": movielens.origin,
-    "open_bandit": open_bandit.origin,
-    **dict.fromkeys(READERS, _with_schema),
+FORMATS: dict[str, Callable[[config.Data, Sequence[str], Schema], Reader]] = {
+    "csv": _csv,
+    "tfrecord": lambda _, files, schema: TFRecordReader(files, schema),
+    "parquet": _parquet,
 }

@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from smooth_recs.activations.layers import RESCU, GSmeLU, SmeLU
-from smooth_recs.activations.sharpness import GELU, Softplus, Swish
+from smooth_recs.activations import registry
 from smooth_recs.layers.admission import embedding_report
 from smooth_recs.layers.clipping import Clip, clip
 from smooth_recs.layers.embedding import EmbeddedFeature, StackedEmbedding
@@ -14,25 +13,26 @@ from smooth_recs.layers.normalized_dense import NormalizedDense
 from smooth_recs.layers.tower import Tower
 
 __all__ = [
-    "GELU",
-    "RESCU",
     "Clip",
     "EmbeddedFeature",
-    "GSmeLU",
     "NormalizedDense",
-    "SmeLU",
-    "Softplus",
     "StackedEmbedding",
-    "Swish",
     "TPUStackedEmbedding",
     "Tower",
     "clip",
     "embedding_report",
+    *registry.LAYERS,
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """The one layer that needs TensorFlow Recommenders is loaded on first use."""
+    """The layers of activations; the one layer that needs TensorFlow Recommenders is loaded on first use."""
+    if name in registry.LAYERS:
+        return registry.LAYERS[name]
     if name == "TPUStackedEmbedding":
         return importlib.import_module("smooth_recs.layers.tpu_embedding").TPUStackedEmbedding
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

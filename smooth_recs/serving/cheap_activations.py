@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from smooth_recs import activations
+from smooth_recs.activations import registry
+from smooth_recs.activations.registry import Served
 from smooth_recs.layers import clipping
 
 Numbers = npt.NDArray[np.float64]
-
-_RELUS = (activations.relu, tf.keras.activations.relu, tf.nn.relu)
 
 
 class Rewritten(NamedTuple):
@@ -46,7 +45,7 @@ def plain(activation: Any, clip: float | None) -> Rewritten:
 
 
 def rewritten(activation: Any, clip: float | None) -> Rewritten:
-    """ReLU, SmeLU and gSmeLU without a left slope in cheap form; any other activation as it is.
+    """The form that an activation's row in `activations.registry` names; a gSmeLU with a left slope as it is.
 
     ReLU clipped at c is c / 6 relu6(6 / c x), which TensorFlow fuses into the dense layer as it does ReLU.
 
@@ -62,9 +61,10 @@ def rewritten(activation: Any, clip: float | None) -> Rewritten:
       clip: limit of its values; None for none.
     """
     clip = None if clip is None or np.isinf(clip) else clip
-    if any(activation is relu for relu in _RELUS):
+    served = registry.served(activation)
+    if served is Served.RELU or activation is tf.nn.relu:
         return _relu(clip)
-    rise = _rise(activation)
+    rise = _rise(registry.hyperparameters(activation)) if served is Served.PARABOLA else None
     if rise is None or (clip is not None and np.any(rise.low < -clip)):
         return plain(activation, clip)
     return _parabola(rise, clip)
@@ -91,16 +91,11 @@ def _unit(z: Any, limit: Any) -> Any:
     return y if limit is None else tf.minimum(y, limit)
 
 
-def _rise(activation: Any) -> _Rise | None:
-    """None for an activation of another form."""
-    if activation is activations.smelu:
-        activation = activations.SmeLU()
-    if type(activation) not in (activations.SmeLU, activations.GSmeLU):
-        return None
-    values = {name: np.asarray(value, np.float64) for name, value in activation.current().items()}
+def _rise(hyperparameters: Mapping[str, Any]) -> _Rise | None:
+    """From gSmeLU's hyperparameters; those that are missing are SmeLU's. None where the slope on the left is not 0."""
+    values = {name: np.asarray(value, np.float64) for name, value in hyperparameters.items()}
     beta = values["beta"]
-    if isinstance(activation, activations.SmeLU):
-        values = {"alpha": beta, "beta": beta, "g_minus": 0 * beta, "g_plus": 0 * beta + 1, "t": 0 * beta}
+    values = {"alpha": beta, "g_minus": 0 * beta, "g_plus": 0 * beta + 1, "t": 0 * beta} | values
     width = values["alpha"] + beta
     if np.any(values["g_minus"] != 0) or np.any(width <= 0):
         return None

@@ -13,8 +13,7 @@ import numpy as np
 
 from smooth_recs import keras_generation
 from smooth_recs._files import whole_file, write_json
-from smooth_recs.activations import functions
-from smooth_recs.activations.base import Activation
+from smooth_recs.activations import registry
 from smooth_recs.reports import formats, slice_tables
 from smooth_recs.serving import saved_signatures
 from smooth_recs.serving.checks import Passed
@@ -100,14 +99,10 @@ def activations(model: Any) -> list[dict[str, Any]]:
         activation = getattr(layer, "activation", None)
         name = getattr(activation, "__name__", None) or type(activation).__name__
         if callable(activation) and name != "linear":
-            found.append({"layer": layer.name, "activation": name, **_hyperparameters(activation)})
+            values = registry.hyperparameters(activation)
+            short = {key: _short(np.asarray(value)) for key, value in values.items()}
+            found.append({"layer": layer.name, "activation": name, **short})
     return found
-
-
-def _hyperparameters(activation: Any) -> dict[str, Any]:
-    if isinstance(activation, Activation):
-        return {name: _short(np.asarray(value)) for name, value in activation.current().items()}
-    return {"beta": functions.DEFAULT_BETA} if activation is functions.smelu else {}
 
 
 def _short(value: Any) -> Any:

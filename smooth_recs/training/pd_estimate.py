@@ -25,7 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from smooth_recs import prediction_difference
-from smooth_recs.activations.probe import recorded, transition_region
+from smooth_recs.activations.probe import recorded
+from smooth_recs.activations.registry import transition_region
 from smooth_recs.errors import InputError
 from smooth_recs.statistics.arrays import Array
 from smooth_recs.statistics.bootstrap import row_keys

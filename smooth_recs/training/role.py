@@ -11,9 +11,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import config, distribution
-from smooth_recs.cluster import heartbeat
-from smooth_recs.cluster.peers import Peers
+from smooth_recs import config
+from smooth_recs.cluster import liveness, servers, strategies
 from smooth_recs.cluster.task import Task
 from smooth_recs.cluster.watchdog import Watchdog
 
@@ -72,7 +71,7 @@ class Role:
           InputError: `settings.strategy` is unknown, or does not fit TF_CONFIG. Only who trains asks: a finished run is
             read back without its cluster.
         """
-        return distribution.resolve(self.settings.strategy, self.task)
+        return strategies.resolve(self.settings.strategy, self.task)
 
     @property
     def is_chief(self) -> bool:
@@ -115,7 +114,7 @@ class Role:
         (`strategy` would know better, but makes TensorFlow connect to all of them.)
         """
         if self.task is None or not (self.in_step or self.coordinates):
-            return distribution.strategy(self.settings.strategy).num_replicas_in_sync
+            return strategies.strategy(self.settings.strategy).num_replicas_in_sync
         without_batches = self.servers + 1 if self.coordinates else 0  # the parameter servers, and this process
         return len(self.task.members) - without_batches
 
@@ -130,8 +129,8 @@ class Role:
                 limits = self.settings.warn_seconds, self.settings.limit_seconds, self.settings.start_seconds
                 self.callbacks = [stack.enter_context(Watchdog(self.task, *limits))]
             if self.task is not None and coordinates:
-                self._data_service = distribution.data_service(self.task)
-            self._strategy = distribution.strategy(self.settings.strategy)  # waits for the others, under the watchdog
+                self._data_service = servers.data_service(self.task)
+            self._strategy = strategies.strategy(self.settings.strategy)  # waits for the others, under the watchdog
             self._watching = stack.pop_all()
         return self
 
@@ -140,28 +139,28 @@ class Role:
     ) -> None:
         self._watching.close()
         if self.task is not None and self.coordinates and error is None:
-            distribution.dismiss(self.task)
+            servers.dismiss(self.task)
         self._data_service = None  # it stops where it is forgotten
 
     def serve(self) -> None:
-        """Computes and keeps what the chief says until it is done; see `distribution.serve`."""
+        """Computes and keeps what the chief says until it is done; see `servers.serve`."""
         assert self.task is not None
-        distribution.serve(self.task, self.settings.chief_seconds)
+        servers.serve(self.task, self.settings.chief_seconds)
 
     def stay_with_chief(self) -> None:
         """Returns once the chief has ended: it still measures, and would take the end of this process for a failure."""
-        while self.task is not None and heartbeat.ping(self.task.chief):
+        while self.task is not None and liveness.ping(self.task.chief):
             time.sleep(_POLL_SECONDS)
 
     def dismiss_servers(self) -> None:
         """Lets processes go that came to serve a run which is finished; those that do not answer have gone already."""
         if self.task is None or not self.coordinates:
             return
-        heartbeat.start(self.task)
-        asking, deadline = Peers(self.task), time.monotonic() + self.settings.warn_seconds
+        liveness.start(self.task)
+        asking, deadline = liveness.Peers(self.task), time.monotonic() + self.settings.warn_seconds
         while time.monotonic() < deadline:
             pongs = asking.ping().values()
-            if len(pongs) == len(self.task.peers) and all(pong.state == heartbeat.IDENTITY for pong in pongs):
+            if len(pongs) == len(self.task.peers) and all(pong.state == liveness.IDENTITY for pong in pongs):
                 break
             time.sleep(_POLL_SECONDS)
-        distribution.dismiss(self.task)
+        servers.dismiss(self.task)

@@ -11,18 +11,6 @@ from typing import Any, TypeGuard
 from smooth_recs.errors import InputError
 from smooth_recs.workdir import manifest
 
-_SPELLING = {
-    "relu": "ReLU",
-    "smelu": "SmeLU",
-    "gsmelu": "gSmeLU",
-    "rescu": "RESCU",
-    "swish": "Swish",
-    "gelu": "GELU",
-    "softplus": "Softplus",
-    "mish": "Mish",
-    "tanhexp": "TanhExp",
-}
-
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -105,12 +93,14 @@ def _read(workdir: str) -> Run:
 
 def activation_label(config: Mapping[str, Any]) -> str:
     """`SmeLU 0.1`, or `SmeLU 0.4 to 0.05` where the width parameter is a schedule over the layers."""
+    from smooth_recs.activations import registry  # here, so that flags are read without TensorFlow
+
     model = config.get("model") or {}
     name = model.get("activation") or ""
     name = str(name.get("class_name") if isinstance(name, dict) else name)
     beta = model.get("beta")
     widths = [beta[0], beta[-1]] if isinstance(beta, list | tuple) and beta else [] if beta is None else [beta]
-    return f"{_SPELLING.get(name, name)} {' to '.join(map(str, widths))}".strip()
+    return f"{registry.label(name)} {' to '.join(map(str, widths))}".strip()
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from smooth_recs import activations as act
 from smooth_recs import keras_generation
-from smooth_recs.activations.base import SMALLEST_GAP, SMALLEST_WIDTH
+from smooth_recs.activations.layers import SMALLEST_GAP, SMALLEST_WIDTH
 
 pytestmark = pytest.mark.both_generations
 

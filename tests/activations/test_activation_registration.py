@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from smooth_recs import activations as act
 from smooth_recs import keras_generation
-from smooth_recs.activations import functions, registration
+from smooth_recs.activations import functions, registry
 from smooth_recs.errors import InputError
 
 # Keras 3 itself warns so, with NumPy 2, when it writes a weight.
@@ -26,11 +26,11 @@ pytestmark = [
 ]
 
 X = np.random.default_rng(1).normal(size=(32, 3)).astype(np.float32)
-ALL = list(registration.FUNCTIONS)
+ALL = list(registry.FUNCTIONS)
 OWN = ["smelu", "gsmelu", "tanhexp"]
 SPECIFICATIONS: dict[str, list[Any]] = {
     "strings": ALL,
-    "functions": list(registration.FUNCTIONS.values()),
+    "functions": list(registry.FUNCTIONS.values()),
     "layers": [
         act.SmeLU(beta=0.1),
         act.GSmeLU(t=-0.1, learn="all"),
@@ -176,7 +176,7 @@ def test_one_default_beta_everywhere() -> None:
     assert f"in units of `x`; {act.DEFAULT_BETA} by default" in " ".join(act.smelu.__doc__.split())
 
 
-@pytest.mark.parametrize("module", ["functions", "others", "registration", "schedules"])
+@pytest.mark.parametrize("module", ["functions", "others", "registry"])
 def test_examples_of_the_documentation(module: str) -> None:
     tests = doctest.testmod(importlib.import_module(f"smooth_recs.activations.{module}"))
     assert tests.attempted > 0
@@ -189,7 +189,7 @@ def test_a_keras_without_its_private_table_is_no_error(monkeypatch: pytest.Monke
 
     monkeypatch.delattr(private, "ALL_OBJECTS_DICT")
     with pytest.warns(UserWarning, match="instead of 'smelu' pass smooth_recs.activations.smelu"):
-        registration._add_string("smelu", functions.smelu)
+        registry._add_string("smelu", functions.smelu)
     assert act.get("smelu") is functions.smelu
 
 

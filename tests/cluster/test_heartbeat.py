@@ -10,9 +10,10 @@ import time
 
 import pytest
 
-from smooth_recs.cluster import heartbeat, peers, ports
-from smooth_recs.cluster.following import Outcome, follow
-from smooth_recs.cluster.heartbeat import IDENTITY, Heartbeat, Pong, ping
+from smooth_recs.cluster import liveness
+from smooth_recs.cluster.liveness import IDENTITY, Heartbeat, Pong, ping
+from smooth_recs.cluster.local import free_ports
+from smooth_recs.cluster.servers import Outcome, follow
 from smooth_recs.cluster.task import Task
 
 SOON = 30  # seconds
@@ -21,7 +22,7 @@ SOON = 30  # seconds
 @pytest.fixture
 def cluster():
     """Three tasks, the first of them the chief, and the heartbeats that tests start; closed in the end."""
-    addresses = [f"127.0.0.1:{port}" for port in ports.free(3)]
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(3)]
     config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": 0}}
     task = Task.parse(json.dumps(config))
     started = []
@@ -74,7 +75,7 @@ def test_a_taken_port_is_an_error(cluster):
 def test_one_who_accepts_and_says_nothing_does_not_answer(cluster, monkeypatch):
     """As the system accepts connections for a process that was stopped."""
     (first, *_), _ = cluster
-    monkeypatch.setattr(heartbeat, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(liveness, "ANSWER_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", first.heartbeat_port)):
         assert ping(first) is None
 
@@ -96,7 +97,7 @@ def test_strangers_do_no_harm(cluster, capfd):
 def test_peers_remember_who_answered_when(cluster):
     (first, second, third), start = cluster
     beat = start(second)
-    seen = peers.Peers(first)
+    seen = liveness.Peers(first)
     assert seen.ping() == {second: Pong(IDENTITY, "")}
     assert seen.silent(1000) == ()
     assert seen.silent(0) == (second, third)
@@ -119,13 +120,13 @@ def meeting_places(members, start):
 def test_a_meeting_ends_once_all_have_come(cluster, monkeypatch):
     members, start = cluster
     beats = meeting_places(members, start)
-    monkeypatch.setattr(heartbeat, "_started", beats.__getitem__)
-    early = [Background(peers.meet, member, 0.05) for member in members[:2]]
+    monkeypatch.setattr(liveness, "_started", beats.__getitem__)
+    early = [Background(liveness.meet, member, 0.05) for member in members[:2]]
     while [beat.state for beat in beats.values()] != ["meeting", "meeting", ""]:
         time.sleep(0.01)
     time.sleep(0.3)
     assert [beat.state for beat in beats.values()] == ["meeting", "meeting", ""]
-    peers.meet(members[2], 0.05)
+    liveness.meet(members[2], 0.05)
     assert [call.result() for call in early] == [None, None]
     assert {beat.state for beat in beats.values()} == {""}
 
@@ -134,8 +135,8 @@ def test_who_was_asked_need_not_ask(cluster, monkeypatch):
     """The one who asked may have gone on already, into code in which its threads do not answer."""
     (first, second, third), start = cluster
     beats = meeting_places((first, second, third), start)
-    monkeypatch.setattr(heartbeat, "_started", beats.__getitem__)
-    waiting = Background(peers.meet, first, 0.05)
+    monkeypatch.setattr(liveness, "_started", beats.__getitem__)
+    waiting = Background(liveness.meet, first, 0.05)
     while beats[first.heartbeat_port].state != "meeting":
         time.sleep(0.01)
     assert ping(first, f"meet {second}") == Pong(IDENTITY, "meeting")
@@ -148,7 +149,7 @@ def test_who_was_asked_need_not_ask(cluster, monkeypatch):
 def test_a_process_that_trains_already_does_not_count(cluster, monkeypatch):
     members, start = cluster
     beats = meeting_places(members, start)
-    monkeypatch.setattr(heartbeat, "_started", beats.__getitem__)
+    monkeypatch.setattr(liveness, "_started", beats.__getitem__)
     assert ping(members[0], f"meet {members[1]}") == Pong(IDENTITY, "")
     assert beats[members[0].heartbeat_port].met == set()
 
@@ -156,10 +157,10 @@ def test_a_process_that_trains_already_does_not_count(cluster, monkeypatch):
 def test_the_chief_waits_until_all_serve_it(cluster, monkeypatch):
     members, start = cluster
     beats = meeting_places(members, start)
-    monkeypatch.setattr(heartbeat, "_started", beats.__getitem__)
+    monkeypatch.setattr(liveness, "_started", beats.__getitem__)
     beats[members[1].heartbeat_port].state = IDENTITY
     beats[members[2].heartbeat_port].state = "the chief before"
-    waiting = Background(peers.wait_until_served, members[0], 0.05)
+    waiting = Background(liveness.wait_until_served, members[0], 0.05)
     time.sleep(0.3)
     assert waiting.is_alive()
     beats[members[2].heartbeat_port].state = IDENTITY
@@ -177,7 +178,7 @@ def test_following_a_chief_to_its_end(cluster):
     start(chief)
     while beat.state != IDENTITY:
         time.sleep(0.01)
-    heartbeat.dismiss(chief)
+    liveness.dismiss(chief)
     assert following.result() is Outcome.DISMISSED
     assert calls == [""]  # once, and before it is said
 

@@ -14,8 +14,9 @@ import pytest
 import tensorflow as tf
 from source_imports import ROOT
 
-from smooth_recs.cluster import ports, watchdog
-from smooth_recs.cluster.heartbeat import Heartbeat
+from smooth_recs.cluster import watchdog
+from smooth_recs.cluster.liveness import Heartbeat
+from smooth_recs.cluster.local import free_ports
 from smooth_recs.cluster.task import Task
 from smooth_recs.cluster.watchdog import Watchdog
 
@@ -50,7 +51,7 @@ class Room:
     """A chief's cluster, its watchdog's lines and how it ended."""
 
     def __init__(self, monkeypatch, capsys) -> None:
-        addresses = [f"127.0.0.1:{port}" for port in ports.free(3)]
+        addresses = [f"127.0.0.1:{port}" for port in free_ports(3)]
         cluster = {"chief": addresses[:1], "worker": addresses[1:2], "ps": addresses[2:]}
         self.task = Task.parse(json.dumps({"cluster": cluster, "task": {"type": "chief", "index": 0}}))
         self.worker, self.ps = (Heartbeat(peer.heartbeat_port) for peer in self.task.peers)
@@ -150,11 +151,12 @@ def test_a_start_that_is_slow_is_no_matter_while_all_answer(room):
 
 LOCKED = """
 import ctypes, json
-from smooth_recs.cluster import ports, watchdog
+from smooth_recs.cluster import watchdog
+from smooth_recs.cluster.local import free_ports
 from smooth_recs.cluster.task import Task
 
 watchdog._LOCKED_SECONDS = 1
-config = {"cluster": {"worker": [f"127.0.0.1:{port}" for port in ports.free(2)]}, "task": {"type": "worker"}}
+config = {"cluster": {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}, "task": {"type": "worker"}}
 with watchdog.Watchdog(Task.parse(json.dumps(config)), 100, 100, 1):
     ctypes.PyDLL(None).sleep(100)  # as TensorFlow does: it waits with Python's lock held
 """

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from smooth_recs import activations, constraints
+from smooth_recs.activations import registry
 from smooth_recs.layers import clipping
 from smooth_recs.statistics.arrays import Array
 
@@ -81,7 +82,7 @@ def activation(beta: float) -> Callable[[Any], Any]:
 
 
 def activation_name(beta: float) -> str:
-    return f"SmeLU {beta:g}" if beta else "ReLU"
+    return f"{registry.label('smelu')} {beta:g}" if beta else registry.label("relu")
 
 
 def inputs(reach: float, points: int) -> Array:

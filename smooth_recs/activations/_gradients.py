@@ -1,14 +1,17 @@
-"""A function of a tensor and its hyperparameters, with the partial derivatives written out."""
+"""What every activation stands on: checks of its arguments, and partial derivatives that are written out."""
 
 from __future__ import annotations
 
 import functools
+import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from smooth_recs.activations import checks
+from smooth_recs.errors import InputError
 
 # Sums over more numbers than fit the caches are made in chunks. XLA on a processor would otherwise write every product
 # to memory and read it again: of a learned gSmeLU on 4096 x 1024 that made 4.7 times the cost of ReLU, and now about 2.
@@ -16,6 +19,61 @@ LARGE = 2**20
 CHUNKS = 16
 
 Partials = Sequence[Callable[[], Any]]
+
+
+# Checks. Tensors pass as they are: their values are not known while a graph is made.
+
+
+def is_tensor(value: Any) -> bool:
+    """True for a tensor or variable of either Keras; False for numbers, NumPy arrays and everything else."""
+    return hasattr(value, "dtype") and not isinstance(value, np.ndarray | np.generic)
+
+
+def floating(x: Any) -> Any:
+    """`x` as a tensor. Raises TypeError unless its type is a floating-point type."""
+    if type(x).__name__ == "KerasTensor":  # both Keras generations answer it with a page of text, or not at all
+        raise TypeError(f"x must be a tensor, got {x}: between the layers of a model use Activation(function)")
+    x = tf.convert_to_tensor(x)
+    floating_type(x.dtype)
+    return x
+
+
+def floating_type(dtype: Any) -> None:
+    """Raises TypeError unless it is a floating-point type."""
+    dtype = tf.as_dtype(dtype)
+    if not dtype.is_floating:
+        raise TypeError(f"x must be of a floating-point type, got {dtype.name}")
+
+
+@tf.autograph.experimental.do_not_convert
+def number(
+    name: str, value: Any, *, at_least: float = -math.inf, above: float = -math.inf, at_most: float = math.inf
+) -> None:
+    """Raises TypeError unless `value` is a number or an array of them, InputError unless finite and within bounds."""
+    if is_tensor(value):
+        return
+    for item in np.ravel(np.asarray(value, dtype=object)):
+        if not isinstance(item, int | float | np.integer | np.floating) or isinstance(item, bool):
+            raise TypeError(f"{name} must be a number, got {item!r}")
+        if not math.isfinite(item):
+            raise InputError(f"{name} must be finite, got {item}")
+        for holds, bound in (
+            (item >= at_least, f"at least {at_least:g}"),
+            (item > above, f"above {above:g}"),
+            (item <= at_most, f"at most {at_most:g}"),
+        ):
+            if not holds:
+                raise InputError(f"{name} must be {bound}, got {item}")
+
+
+def increasing(name: str, values: Sequence[Any]) -> None:
+    """Raises InputError unless every number in `values` is above the one before it."""
+    for left, right in itertools.pairwise(values):
+        if not (is_tensor(left) or is_tensor(right)) and np.any(np.asarray(left) >= np.asarray(right)):
+            raise InputError(f"{name} must increase, got {right} after {left}")
+
+
+# Derivatives.
 
 
 @tf.autograph.experimental.do_not_convert
@@ -41,8 +99,8 @@ def differentiable(
       widen: computes in float32 what is of a 16-bit type.
     """
     dtype = tf.float32 if widen and x.dtype.size < 4 else x.dtype
-    inputs = {name: tf.convert_to_tensor(checks.of_type(name, h, dtype)) for name, h in hyperparameters.items()}
-    tensors = {name: inputs[name] for name, h in hyperparameters.items() if checks.is_tensor(h)}
+    inputs = {name: tf.convert_to_tensor(_of_type(name, h, dtype)) for name, h in hyperparameters.items()}
+    tensors = {name: inputs[name] for name, h in hyperparameters.items() if is_tensor(h)}
     keeps_shape = all(_fits(h.shape, x.shape) for h in inputs.values())
     same_in_every_row = x.shape.rank and all(_fits(h.shape, x.shape[1:]) for h in inputs.values())
 
@@ -66,6 +124,16 @@ def differentiable(
         return tf.cast(value(tf.cast(x, dtype), *named.values()), x.dtype), gradient
 
     return function(x, *tensors.values())
+
+
+def _of_type(name: str, value: Any, dtype: Any) -> Any:
+    """`value` in `dtype`: a tensor cast, numbers rounded (in NumPy). Raises InputError where one is too large."""
+    if is_tensor(value):
+        return tf.cast(value, dtype)
+    largest = float(dtype.max)
+    if np.any(np.abs(np.asarray(value, np.float64)) > largest):
+        raise InputError(f"{name} must be at most {largest:g} in {dtype.name}, got {value}")
+    return np.asarray(value).astype(dtype.as_numpy_dtype)[()]
 
 
 def _chunks(x: Any, upstream: Any) -> list[tuple[Any, Any]]:

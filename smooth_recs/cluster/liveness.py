@@ -1,4 +1,4 @@
-"""Whether another process of the cluster is alive: each answers at a port of its own, two above TensorFlow's.
+"""Whether the other processes of the cluster are alive: each answers at a port of its own, two above TensorFlow's.
 
 A thread answers. A process that was stopped (SIGSTOP) or whose machine has gone does not: TensorFlow itself waits for
 such a one without a word.
@@ -6,10 +6,12 @@ such a one without a word.
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
 import socket
 import socketserver
 import threading
+import time
 import uuid
 from typing import NamedTuple
 
@@ -18,6 +20,7 @@ from smooth_recs.cluster.task import Task
 ANSWER_SECONDS = 2.0
 IDENTITY = uuid.uuid4().hex  # a process that was started again is another one
 MEETING = "meeting"
+_PINGS_AT_ONCE = 32
 
 
 class Pong(NamedTuple):
@@ -127,3 +130,70 @@ class _Handler(socketserver.StreamRequestHandler):
             self.wfile.write(f"{IDENTITY} {state}\n".encode())
             # After the answer: what is heard may let this process go on, into code that keeps its threads from running.
             self.server.heartbeat.heard(request, state)
+
+
+class Peers:
+    """Pings every other process of the cluster and remembers when each answered last.
+
+    Args:
+      task: this process.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.tasks = task.peers
+        self._began = time.monotonic()
+        self._answered: dict[Task, float] = {}
+
+    def ping(self, request: str = "ping") -> dict[Task, Pong]:
+        """Asks all at once; the answers of those that answer."""
+        with concurrent.futures.ThreadPoolExecutor(_PINGS_AT_ONCE) as pool:
+            pongs = pool.map(lambda task: ping(task, request), self.tasks)
+            answers = {task: pong for task, pong in zip(self.tasks, pongs, strict=True) if pong is not None}
+        self._answered |= dict.fromkeys(answers, time.monotonic())
+        return answers
+
+    def silent(self, seconds: float) -> tuple[Task, ...]:
+        """Those that have not answered for `seconds`, or not at all since this began that long ago."""
+        now = time.monotonic()
+        return tuple(task for task in self.tasks if now - self._answered.get(task, self._began) >= seconds)
+
+    def since(self, task: Task) -> str:
+        """Since when a silent one is silent, in words."""
+        if task not in self._answered:
+            return "has not answered yet"
+        ago = time.monotonic() - self._answered[task]
+        return f"has not answered since {time.strftime('%H:%M:%S', time.localtime(time.time() - ago))}"
+
+
+# TensorFlow waits for the other processes too, but holds Python's lock meanwhile: no thread of this process could say
+# who is missing, nor answer the others. Hence the two functions below. A running `Watchdog` limits the time they take.
+
+
+def meet(task: Task, seconds: float = 0.5) -> None:
+    """Returns once this process and every other one, all of which call `meet`, know of each other.
+
+    Of each two that know of each other, one has asked and the other has answered. A process that does not meet (any
+    more), such as one that is about to end, does not count.
+
+    Args:
+      task: this process.
+      seconds: between two rounds of questions.
+    """
+    beat = start(task)
+    beat.met.clear()
+    beat.state = MEETING
+    missing = {str(peer) for peer in task.peers}
+    asking = Peers(task)
+    while missing := missing - beat.met:
+        missing -= {str(peer) for peer, pong in asking.ping(f"meet {task}").items() if pong.state == MEETING}
+        if missing:
+            time.sleep(seconds)
+    beat.state = ""
+
+
+def wait_until_served(task: Task, seconds: float = 0.5) -> None:
+    """Returns once every other process says that it serves this one, the chief."""
+    start(task)
+    asking = Peers(task)
+    while [pong.state for pong in asking.ping().values()] != [IDENTITY] * len(task.peers):
+        time.sleep(seconds)

@@ -1,0 +1,303 @@
+"""Every activation in one table, and what is read from it: Keras strings, layers, widths, transition regions, names.
+
+Names that Keras has itself ("relu", "softplus", "swish", "gelu", "elu", ...) keep Keras' meaning, which is that of our
+functions at their default hyperparameters. The others ("smelu", "gsmelu", "tanhexp", and what this Keras lacks of
+"mish", "celu", "leaky_relu") become Keras strings. `rescu` has no string, since its knots have no default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import enum
+import inspect
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from smooth_recs import keras_generation
+from smooth_recs.activations import functions, layers, others
+from smooth_recs.activations._gradients import number
+from smooth_recs.errors import InputError
+
+Function = Callable[..., Any]
+
+
+class Served(enum.Enum):
+    """The form that an activation takes in an export, between two dense layers; `smooth_recs.serving` has the code."""
+
+    AS_IT_IS = "its own function"
+    RELU = "ReLU, or ReLU6 where it is clipped, which TensorFlow fuses into the dense layer"
+    PARABOLA = "gSmeLU's parabola in three operations; hyperparameters that it does not have are SmeLU's"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What there is to know about one activation.
+
+    Attributes:
+      function: of a tensor; its name is the activation's.
+      label: its name in reports.
+      layer: the Keras layer whose hyperparameters may be learned, or None.
+      widths: the hyperparameters of `layer` that `model.beta` sets; none: it has no width parameter.
+      region: (left end, right end) of the transition region, from the hyperparameters by name; None: it has no ends.
+      served: its form in exports.
+    """
+
+    function: Function
+    label: str
+    layer: type[layers.Activation] | None = None
+    widths: tuple[str, ...] = ()
+    region: Callable[..., tuple[Any, Any]] | None = None
+    served: Served = Served.AS_IT_IS
+
+    @property
+    def name(self) -> str:
+        """The Keras string, and the name in configurations and of `smooth_recs.activations`."""
+        return self.function.__name__
+
+    @property
+    def has_string(self) -> bool:
+        """True where every hyperparameter has a default, which a string needs."""
+        _, *keywords = inspect.signature(self.function).parameters.values()
+        return all(keyword.default is not inspect.Parameter.empty for keyword in keywords)
+
+    @property
+    def defaults(self) -> dict[str, float]:
+        """The hyperparameters of the function that have a default, by name."""
+        parameters = inspect.signature(self.function).parameters.values()
+        return {each.name: each.default for each in parameters if isinstance(each.default, int | float)}
+
+
+TABLE: dict[str, Row] = {
+    row.name: row
+    for row in (
+        Row(
+            functions.smelu,
+            "SmeLU",
+            layers.SmeLU,
+            widths=("beta",),
+            region=lambda beta: (-beta, beta),
+            served=Served.PARABOLA,
+        ),
+        Row(
+            functions.gsmelu,
+            "gSmeLU",
+            layers.GSmeLU,
+            widths=("alpha", "beta"),
+            region=lambda alpha, beta, **_: (-alpha, beta),
+            served=Served.PARABOLA,
+        ),
+        Row(functions.rescu, "RESCU", layers.RESCU, region=lambda knots, **_: (knots[0], knots[-1])),
+        Row(others.softplus, "Softplus", layers.Softplus, widths=("beta",)),
+        Row(others.swish, "Swish", layers.Swish, widths=("beta",)),
+        Row(others.gelu, "GELU", layers.GELU, widths=("beta",)),
+        Row(others.relu, "ReLU", served=Served.RELU),
+        Row(others.leaky_relu, "leaky_relu"),
+        Row(others.elu, "elu"),
+        Row(others.selu, "selu"),
+        Row(others.celu, "celu"),
+        Row(others.mish, "Mish"),
+        Row(others.tanhexp, "TanhExp"),
+    )
+}
+
+FUNCTIONS: dict[str, Function] = {name: row.function for name, row in TABLE.items() if row.has_string}
+LAYERS: dict[str, type[layers.Activation]] = {row.layer.__name__: row.layer for row in TABLE.values() if row.layer}
+# What `smooth_recs.activations` offers by name.
+OFFERED: dict[str, Any] = {**{name: row.function for name, row in TABLE.items()}, **LAYERS}
+
+
+def _of_keras(name: str) -> Function | None:
+    try:
+        return keras_generation.keras().activations.get(name)
+    except ValueError:
+        return None
+
+
+_KERAS_OWN = {name: function for name in TABLE if (function := _of_keras(name)) is not None}
+STRINGS = {name: function for name, function in FUNCTIONS.items() if name not in _KERAS_OWN}
+
+
+def row_of(activation: Any) -> Row | None:
+    """The row of a function or a layer, Keras' own function of the same name included; None for anything else."""
+    for name, row in TABLE.items():
+        is_function = activation is row.function or (name in _KERAS_OWN and activation is _KERAS_OWN[name])
+        if is_function or (row.layer is not None and isinstance(activation, row.layer)):
+            return row
+    return None
+
+
+def hyperparameters(activation: Any) -> dict[str, Any]:
+    """The hyperparameters of a layer as they are now, of a function of ours its defaults; by name.
+
+    >>> hyperparameters(functions.smelu)
+    {'beta': 0.1}
+    """
+    if isinstance(activation, layers.Activation):
+        return activation.current()
+    row = row_of(activation)
+    return row.defaults if row is not None and activation is row.function else {}
+
+
+def transition_region(activation: Any) -> tuple[Any, Any] | None:
+    """Where the slope changes: (left end, right end), numbers or one a unit; None for an activation without ends.
+
+    >>> transition_region(functions.smelu)
+    (-0.1, 0.1)
+    """
+    row = row_of(activation)
+    return None if row is None or row.region is None else row.region(**hyperparameters(activation))
+
+
+def served(activation: Any) -> Served:
+    """The form in exports of a function or a layer."""
+    row = row_of(activation)
+    if row is None or (isinstance(activation, layers.Activation) and type(activation) is not row.layer):
+        return Served.AS_IT_IS  # a subclass may compute something else
+    return row.served
+
+
+def label(name: str) -> str:
+    """The name in reports of the activation `name`; one that is not in the table keeps its name.
+
+    >>> label("smelu"), label("sigmoid")
+    ('SmeLU', 'sigmoid')
+    """
+    return TABLE[name].label if name in TABLE else name
+
+
+def get(identifier: Any) -> Function:
+    """The activation that a string, a configuration, a function or a layer stands for.
+
+    >>> get("smelu")([-1.0, 1.0]).numpy().tolist()
+    [0.0, 1.0]
+    >>> get({"class_name": "SmeLU", "config": {"beta": 1.0}}).beta
+    1.0
+
+    Args:
+      identifier: a name of ours or of Keras, a dictionary with the `class_name` and `config` of a layer, a callable (a
+        layer is one), which is returned as it is, or None, which is the identity.
+
+    Returns:
+      A function of a tensor.
+
+    Raises:
+      InputError: a string that is not registered; the message has the near misses.
+    """
+    keras = keras_generation.keras()
+    if isinstance(identifier, dict) and identifier.get("class_name") in LAYERS:
+        return LAYERS[identifier["class_name"]].from_config(dict(identifier.get("config", {})))
+    if isinstance(identifier, str) and identifier in STRINGS:
+        return STRINGS[identifier]
+    try:
+        return keras.activations.get(identifier)
+    except ValueError as error:
+        if not isinstance(identifier, str):
+            raise
+        names = sorted({*FUNCTIONS, *dir(keras.activations)} - {"deserialize", "get", "serialize"})
+        near = ", ".join(difflib.get_close_matches(identifier, names, n=3, cutoff=0.5)) or "nothing"
+        raise InputError(f"activation must be a registered name, got {identifier!r}; near it: {near}") from error
+
+
+def serialize(activation: Function) -> Any:
+    """The string or dictionary from which `get` makes the activation again, as Keras puts it into configurations.
+
+    Args:
+      activation: what `get` returned, a layer or a function.
+
+    ```python
+    get(serialize(sr.layers.SmeLU(beta=0.5))).beta  # 0.5
+    ```
+    """
+    return keras_generation.keras().activations.serialize(activation)
+
+
+def takes_beta(name: str) -> bool:
+    """True where the activation `name` has a width parameter beta.
+
+    >>> takes_beta("smelu"), takes_beta("relu")
+    (True, False)
+    """
+    return name in TABLE and bool(TABLE[name].widths)
+
+
+def with_beta(name: str, beta: float | None = None) -> Function:
+    """The activation of a run configuration: a name, and its width parameter.
+
+    >>> with_beta("smelu", 0.1).get_config()["beta"]
+    0.1
+
+    Args:
+      name: what `get` knows.
+      beta: its beta (of "gsmelu", alpha too), or None for the default.
+
+    Returns:
+      A function of a tensor that Keras can save: a layer where `beta` is given.
+
+    Raises:
+      InputError: an unknown name, a beta out of bounds, or a beta for an activation that has none.
+    """
+    function = get(name)
+    if beta is None:
+        return function
+    row = TABLE.get(name)
+    if row is None or row.layer is None or not row.widths:
+        raise InputError(f"beta must be null for the activation {name!r}, which has none, got {beta}")
+    made: Any = row.layer
+    return made(**dict.fromkeys(row.widths, beta))
+
+
+def width_schedule(first: float, last: float, layers: int, kind: str = "geometric") -> tuple[float, ...]:
+    """beta of every hidden layer, from the one next to the inputs to the one next to the output (section 5.1).
+
+    geometric: first * (last / first)^(i / (layers - 1)),  linear: first + (last - first) * i / (layers - 1).
+
+    >>> width_schedule(1.0, 0.25, 3)
+    (1.0, 0.5, 0.25)
+
+    Args:
+      first, last: half-widths of the first and the last layer; above 0 for a geometric schedule.
+      layers: how many; of one layer the width is `first`.
+      kind: "geometric" or "linear".
+
+    Raises:
+      TypeError: an argument is not a number.
+      InputError: a width or the number of layers is out of bounds, or the kind is unknown.
+    """
+    if kind not in ("geometric", "linear"):
+        raise InputError(f"kind must be 'geometric' or 'linear', got {kind!r}")
+    for name, width in (("first", first), ("last", last)):
+        number(name, width, **({"above": 0} if kind == "geometric" else {"at_least": 0}))
+    number("layers", layers, at_least=1)
+    shares = [i / (layers - 1) if layers > 1 else 0.0 for i in range(layers)]
+    if kind == "linear":
+        return tuple(first * (1 - share) + last * share for share in shares)
+    return tuple(first ** (1 - share) * last**share for share in shares)
+
+
+def register() -> None:
+    """Makes Keras know the functions: all of them in saved models, and those that are not its own as strings."""
+    backend = "tensorflow" if keras_generation.is_legacy() else keras_generation.keras().backend.backend()
+    if backend != "tensorflow":
+        raise ImportError(
+            f"smooth_recs must have Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow, got {backend}"
+        )
+    for function in FUNCTIONS.values():
+        keras_generation.serializable(function)
+    for name, function in STRINGS.items():
+        _add_string(name, function)
+
+
+def _add_string(name: str, function: Function) -> None:
+    """Keras 2 has a public table of names. Keras 3 reads a private one only, which a later version may not have."""
+    if keras_generation.is_legacy():
+        keras_generation.keras().utils.get_custom_objects()[name] = function
+        return
+    try:
+        from keras.src import activations  # 3.15 and 3.16: no public hook reaches keras.activations.get(str)
+
+        activations.ALL_OBJECTS_DICT[name] = function
+    except (ImportError, AttributeError, TypeError):
+        message = f"this Keras takes no further strings: instead of {name!r} pass smooth_recs.activations.{name}"
+        warnings.warn(message, stacklevel=2)
