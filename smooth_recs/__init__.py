@@ -37,6 +37,7 @@ _SUBMODULES = (
     "increases",
     "layers",
     "losses",
+    "measures",
     "metrics",
     "models",
     "prediction_difference",

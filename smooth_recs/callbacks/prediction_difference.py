@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smooth_recs import accuracy, prediction_difference
+from smooth_recs import prediction_difference
 from smooth_recs.callbacks._joint_predictions import (
     JointPredictor,
     Predictions,
@@ -20,6 +20,7 @@ from smooth_recs.callbacks._joint_predictions import (
 )
 from smooth_recs.callbacks.periodic import Periodic
 from smooth_recs.errors import InputError
+from smooth_recs.measures import registry
 from smooth_recs.slices.grouping import value_name
 from smooth_recs.statistics import arrays
 
@@ -100,7 +101,7 @@ class PredictionDifference(Periodic):
     @property
     def names(self) -> list[str]:
         """What is measured, slices apart."""
-        return ["pd", "auc", "log_loss"] if has_label(self.data) else ["pd"]
+        return [measure.name for measure in registry.held_out() if "label" not in measure.needs or has_label(self.data)]
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
@@ -148,9 +149,11 @@ class PredictionDifference(Periodic):
             )
         values = {"pd": prediction_difference.mean_over_pairs(predictions, weight)}
         if label is not None:
-            auc_losses = [accuracy.auc_loss(label, column, weight) for column in predictions.T]
-            values["auc"] = float(np.mean([NAN if loss is None else 1 - loss for loss in auc_losses]))
-            values["log_loss"] = float(np.mean([accuracy.log_loss(label, p, weight) for p in predictions.T]))
+            models = [registry.Rows(label, column, weight) for column in predictions.T]
+            for measure in registry.held_out():
+                if measure.family in registry.ACCURACY:
+                    found = [measure.of(rows) for rows in models]
+                    values[measure.name] = float(np.mean([NAN if value is None else value for value in found]))
         return values | (self._sliced.measure(slices, predictions, weight) if slices else {})
 
     def _refuse_clash(self, logs: dict[str, Any]) -> None:
