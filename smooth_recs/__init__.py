@@ -38,6 +38,7 @@ _SUBMODULES = {
     "increases": "increases",
     "layers": "layers",
     "losses": "losses",
+    "measures": "measures",
     "metrics": "metrics",
     "models": "models",
     "prediction_difference": "prediction_difference",

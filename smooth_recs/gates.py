@@ -10,9 +10,15 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from smooth_recs.errors import InputError
+from smooth_recs.measures import registry
+from smooth_recs.measures.registry import Measure
 
-_BOUNDS = {"max_pd": (0, 2), "max_auc_loss_increase": (-1, 1), "max_swap_rate": (0, 1)}
-_NEEDS = {"max_auc_loss_increase": ("label", "labels"), "max_swap_rate": ("query_id", "query ids")}
+_WORDS = {"label": "labels", "query_id": "query ids"}
+
+
+def limited(name: str) -> tuple[Measure, bool]:
+    """The measure that a field of `Limits` is a limit on, and whether on its increase."""
+    return registry.BY_NAME[name.removeprefix("max_").removesuffix("_increase")], name.endswith("_increase")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +47,16 @@ class Limits:
           known: which of `label` and `query_id` the rows have.
         """
         for name, limit in self.given().items():
-            low, high = _BOUNDS[name]
+            measure, increase = limited(name)
+            assert measure.bounds is not None
+            low, high = measure.bounds
+            if increase:
+                low, high = low - high, high - low
             if not low <= limit <= high:
                 raise InputError(f"{name} must be a fraction from {low} to {high}, got {limit:g}")
-            column, words = _NEEDS.get(name, (None, ""))
-            if column and column not in known:
-                raise InputError(f"{name}={limit:g} cannot be measured: the rows have no {words}")
+            for column in measure.needs:
+                if column not in known:
+                    raise InputError(f"{name}={limit:g} cannot be measured: the rows have no {_WORDS[column]}")
 
 
 class Gate(NamedTuple):
@@ -92,6 +102,21 @@ def judge(limits: Limits, measured: Mapping[str, float | None]) -> list[Gate]:
     ```
     """
     return list(_judged(limits, measured))
+
+
+def measured(metrics: Mapping[str, Any], increase: Mapping[str, Any]) -> dict[str, float | None]:
+    """What `judge` needs, of two models; None for what the rows do not tell.
+
+    Args:
+      metrics: of `measurement.metrics`.
+      increase: of `increases.increase`, by measure.
+    """
+    found: dict[str, float | None] = {}
+    for field in dataclasses.fields(Limits):
+        measure, of_increase = limited(field.name)
+        value = (increase[measure.name] or {}).get("value") if of_increase else measure.read(metrics)
+        found[field.name.removeprefix("max_")] = value
+    return found
 
 
 def _judged(limits: Limits, measured: Mapping[str, float | None]) -> Iterator[Gate]:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs import accuracy, prediction_difference, recommendations, slices
+from smooth_recs import prediction_difference, recommendations, slices
 from smooth_recs.config import Evaluation
 from smooth_recs.errors import InputError
+from smooth_recs.measures import registry
 from smooth_recs.statistics import arrays
 from smooth_recs.statistics.arrays import Array
 
@@ -18,7 +19,6 @@ Columns = Mapping[str, Any]
 
 BUILT_IN_SLICES = Evaluation().slices  # the default is all of them
 _NO_DIFFERENCES: dict[str, Any] = {"pd": None, "recommendations": None, "slices": {}}
-_OF_LABELS = ("log_loss", "normalized_entropy", "auc", "auc_loss", "per_query_auc_loss", "calibration")
 
 
 def metrics(
@@ -77,7 +77,7 @@ def of_diverged(columns: Columns, diverged: Collection[int]) -> dict[str, Any]:
       diverged: the numbers of those replicas, which `diverged` names in what is returned.
     """
     prediction = np.asarray(columns["prediction"], np.float64)
-    nothing = dict.fromkeys((*_OF_LABELS, "mean_prediction"))
+    nothing = dict.fromkeys(measure.name for measure in registry.MEASURES if measure.family in registry.ACCURACY)
     return {
         "diverged": list(diverged),
         "replicas": [nothing if k in diverged else _accuracy(columns, each) for k, each in enumerate(prediction.T)],
@@ -101,22 +101,9 @@ def _differences(
     }
 
 
-def _accuracy(columns: Columns, prediction: Array) -> dict[str, Any]:
+def _accuracy(columns: Columns, prediction: Array) -> dict[str, float | None]:
     label, weight, query = (columns.get(name) for name in ("label", "weight", "query_id"))
-    mean = {"mean_prediction": float(np.average(prediction, weights=weight))}
-    if label is None:
-        return dict.fromkeys(_OF_LABELS) | mean
-    auc_loss = accuracy.auc_loss(label, prediction, weight)
-    per_query = None if query is None else accuracy.per_query_auc_loss(label, prediction, query, weight)
-    return {
-        "log_loss": accuracy.log_loss(label, prediction, weight),
-        "normalized_entropy": accuracy.normalized_entropy(label, prediction, weight),
-        "auc": None if auc_loss is None else 1.0 - auc_loss,
-        "auc_loss": auc_loss,
-        "per_query_auc_loss": None if per_query is None else per_query.value,
-        "calibration": accuracy.calibration(label, prediction, weight),
-        **mean,
-    }
+    return registry.accuracies(registry.Rows(label, prediction, weight, query))
 
 
 def slice_names(

@@ -22,6 +22,7 @@ LAYERS = {
     "smooth_recs.gates": 0,
     "smooth_recs.increases": 0,
     "smooth_recs.measurement": 0,
+    "smooth_recs.measures": 0,
     "smooth_recs.prediction_difference": 0,
     "smooth_recs.recommendations": 0,
     "smooth_recs.slices": 0,

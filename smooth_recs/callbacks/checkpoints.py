@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import keras_generation
-from smooth_recs.callbacks.best import KeepBest
+from smooth_recs.callbacks.keep_best import KeepBest
 from smooth_recs.errors import InputError
 
 _UNREADABLE = (tf.errors.OpError, IndexError)  # TensorFlow's words for a file that is too short, among others

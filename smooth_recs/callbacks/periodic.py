@@ -1,4 +1,4 @@
-"""Callbacks that report every so many training steps and at every epoch's end."""
+"""Callbacks that report every so many training steps: learned activations, and the curve of progressive validation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import keras_generation
+from smooth_recs import activations, keras_generation
+
+_STATISTICS = {"minimum": tf.reduce_min, "mean": tf.reduce_mean, "maximum": tf.reduce_max}
 
 
 class Periodic(keras_generation.keras().callbacks.Callback):  # type: ignore[misc]
@@ -75,8 +77,112 @@ class Periodic(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
         self._writer.flush()
 
 
+class LearnedActivations(Periodic):
+    """Writes what the learned hyperparameters of the model's activations are, as TensorBoard scalars.
+
+    One number is written as `activations/LAYER/NAME`, one a unit as `.../minimum`, `.../mean` and `.../maximum`.
+
+    ```python
+    model.fit(data, callbacks=[sr.callbacks.LearnedActivations("runs/tensorboard", every=100)])
+    ```
+
+    Args:
+      log_dir: folder of the event files.
+      every: training steps between two points; the start of a `fit` and the end of every epoch are points too.
+
+    Raises:
+      ValueError: every below 1.
+    """
+
+    def __init__(self, log_dir: str | os.PathLike[str], every: int = 100):
+        super().__init__(every, log_dir)
+        self._layers: list[Any] = []
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        super().on_train_begin(logs)
+        self._layers = [layer for layer in activations.find(self.model) if layer.learn]
+        self.report(logs)
+
+    def report(self, logs: dict[str, Any] | None) -> None:
+        with self._writer.as_default(step=self.step):
+            for layer in self._layers:
+                now = layer.hyperparameters() if layer.built else {}
+                for name in set(layer.learn).intersection(now):
+                    _scalars(f"activations/{layer.name}/{name}", now[name])
+
+
+class ProgressiveValidation(Periodic):
+    """Reads and resets the progressive metrics of a `SiblingModel` every so many steps: a point is of a window of rows.
+
+    Each row of the log is predicted by all replicas before any of them trains on it (section 2, [8]); that needs no
+    held-out rows, and every row counts once: `sr.models.SiblingModel.compile(progressive=True)` with
+    `data.windows.shuffled(..., ahead=True)`. Rows of the first shuffle window are not predicted, and from the second
+    epoch on, where no row is new, nothing is recorded.
+
+    Args:
+      every: a number of training steps, or "epoch"; see `Periodic`. A window also ends where an epoch does.
+      log_dir: where to write the same values for TensorBoard, by training step; None: nowhere.
+
+    Attributes:
+      history: dicts with `step`, where the window ended, `progressive_pd` (with two or more replicas),
+        `progressive_log_loss` and `progressive_auc_loss`, in order; none for a window without a new row, whose values
+        are taken out of `logs` too.
+
+    The metrics are saved and restored with the model: a run that is resumed within a window completes it.
+
+    Raises:
+      ValueError: the model was compiled without `progressive=True`.
+
+    ```python
+    siblings.compile(progressive=True)
+    validation = sr.callbacks.ProgressiveValidation(every=100)
+    siblings.fit(shuffled(open_rows, window=1000, batch_size=50, seeds=[1, 2], ahead=True), callbacks=[validation])
+    validation.history  # [{"step": 100, "progressive_pd": ..., ...}, ...]
+    ```
+    """
+
+    def __init__(self, every: str | int = "epoch", log_dir: str | os.PathLike[str] | None = None) -> None:
+        super().__init__(every, log_dir)
+        self.history: list[dict[str, float]] = []
+        self._rows_are_new = True
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if getattr(self.model, "progressive", None) is None:
+            raise ValueError(
+                "ProgressiveValidation needs a SiblingModel compiled with progressive=True, "
+                f"got a {type(self.model).__name__} without"
+            )
+        super().on_train_begin(logs)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        super().on_epoch_begin(epoch, logs)
+        self._rows_are_new = epoch == 0
+
+    def report(self, logs: dict[str, Any] | None) -> None:
+        metrics = self.model.progressive
+        values = {name: float(value) for name, value in metrics.result().items()}
+        if self._rows_are_new and metrics.rows > 0:
+            self.history.append({"step": self.step, **values})
+            self.write(values)
+        if logs is not None and not (self.history and self.history[-1]["step"] == self.step):
+            for name in values:  # of no row, or of rows that were trained on
+                logs.pop(name, None)
+        metrics.reset()
+
+
 def _steps_made(model: Any) -> int:
     """Training steps before this `fit`, by the model's optimizer or that of its first replica."""
     trained = (getattr(model, "replicas", None) or [model])[0]
     iterations = getattr(getattr(trained, "optimizer", None), "iterations", None)
     return 0 if iterations is None else int(iterations.numpy())
+
+
+def _scalars(name: str, value: Any) -> None:
+    if isinstance(value, list):  # one a knot
+        for i, item in enumerate(value):
+            _scalars(f"{name}_{i}", item)
+    elif value.shape.rank == 0:
+        tf.summary.scalar(name, value)
+    else:
+        for statistic, of in _STATISTICS.items():
+            tf.summary.scalar(f"{name}/{statistic}", of(value))

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from smooth_recs import accuracy, prediction_difference
-from smooth_recs.callbacks import slices as slicing
-from smooth_recs.callbacks.joint_predictions import JointPredictor, Predictions, as_dataset, has_label
+from smooth_recs import prediction_difference
+from smooth_recs.callbacks._joint_predictions import (
+    JointPredictor,
+    Predictions,
+    SliceFunctions,
+    as_dataset,
+    has_label,
+)
 from smooth_recs.callbacks.periodic import Periodic
 from smooth_recs.errors import InputError
+from smooth_recs.measures import registry
+from smooth_recs.slices.grouping import value_name
+from smooth_recs.statistics import arrays
 
 NAN = float("nan")
+MOST_SLICES = 10  # of a name
 
 
 class PredictionDifference(Periodic):
@@ -71,7 +82,7 @@ class PredictionDifference(Periodic):
         log_dir: str | os.PathLike[str] | None = None,
         prefix: str = "",
         from_logits: bool = False,
-        slices: slicing.SliceFunctions | Sequence[str] | None = None,
+        slices: SliceFunctions | Sequence[str] | None = None,
     ) -> None:
         super().__init__(every, log_dir)
         if models is not None and not models:
@@ -82,15 +93,15 @@ class PredictionDifference(Periodic):
         self.from_logits = from_logits
         self.history: list[dict[str, float]] = []
         self.listeners: list[Callable[[dict[str, float]], None]] = []
-        self._slices = slicing.functions(slices)
-        self._sliced = slicing.SlicedDifference()
+        self._slices = _slice_functions(slices)
+        self._sliced = SlicedDifference()
         self._predictor: JointPredictor | None = None
         self._clash_checked = False
 
     @property
     def names(self) -> list[str]:
         """What is measured, slices apart."""
-        return ["pd", "auc", "log_loss"] if has_label(self.data) else ["pd"]
+        return [measure.name for measure in registry.held_out() if "label" not in measure.needs or has_label(self.data)]
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
@@ -138,9 +149,11 @@ class PredictionDifference(Periodic):
             )
         values = {"pd": prediction_difference.mean_over_pairs(predictions, weight)}
         if label is not None:
-            auc_losses = [accuracy.auc_loss(label, column, weight) for column in predictions.T]
-            values["auc"] = float(np.mean([NAN if loss is None else 1 - loss for loss in auc_losses]))
-            values["log_loss"] = float(np.mean([accuracy.log_loss(label, p, weight) for p in predictions.T]))
+            models = [registry.Rows(label, column, weight) for column in predictions.T]
+            for measure in registry.held_out():
+                if measure.family in registry.ACCURACY:
+                    found = [measure.of(rows) for rows in models]
+                    values[measure.name] = float(np.mean([NAN if value is None else value for value in found]))
         return values | (self._sliced.measure(slices, predictions, weight) if slices else {})
 
     def _refuse_clash(self, logs: dict[str, Any]) -> None:
@@ -154,3 +167,57 @@ class PredictionDifference(Periodic):
                     f"prefix must keep the callback's names apart from the model's, got {self.prefix!r}: "
                     f"the model reports {self.prefix + name!r} as well"
                 )
+
+
+class SlicedDifference:
+    """The relative PD, mean over the pairs of models, of the rows that share a value, for the most frequent values.
+
+    The values of the first call stay: at most 10 a name, by number of rows.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[str]] = {}
+
+    def measure(
+        self,
+        columns: Mapping[str, npt.NDArray[Any]],
+        predictions: npt.NDArray[np.float64],
+        weight: npt.NDArray[Any] | None,
+    ) -> dict[str, float]:
+        """`pd/NAME=VALUE` of columns [n] by name, and predictions [n, R]; NaN where no row has the value."""
+        pairs = itertools.combinations(predictions.T, 2)
+        difference = np.mean([prediction_difference.per_example(a, b) for a, b in pairs], axis=0)
+        weight = arrays.weights(weight, len(predictions))
+        measured: dict[str, float] = {}
+        for name, values in columns.items():
+            found, group, rows = np.unique(values, return_inverse=True, return_counts=True)
+            total, sums = np.bincount(group, weight), np.bincount(group, weight * difference)
+            with np.errstate(invalid="ignore"):  # a value all of whose rows weigh 0
+                by_value = dict(zip(map(value_name, found), sums / total, strict=True))
+            if name not in self._values:
+                order = np.argsort(-rows, kind="stable")[:MOST_SLICES]
+                self._values[name] = [value_name(found[k]) for k in order]
+            for value in self._values[name]:
+                measured[f"pd/{name}={value}"] = float(by_value.get(value, np.nan))
+        return measured
+
+
+def _slice_functions(slices: SliceFunctions | Sequence[str] | None) -> SliceFunctions:
+    """Functions of x by name; a name alone takes that entry of x."""
+    if slices is None:
+        return {}
+    if isinstance(slices, str) or not all(isinstance(name, str) for name in slices):
+        raise ValueError(f"slices must map names to functions of x, or be a sequence of names of x, got {slices!r}")
+    if isinstance(slices, Mapping):
+        return dict(slices)
+    return {name: _entry(name) for name in slices}
+
+
+def _entry(name: str) -> Callable[[Any], Any]:
+    def entry(x: Any) -> Any:
+        if not isinstance(x, Mapping) or name not in x:
+            known = ", ".join(x) if isinstance(x, Mapping) else f"x is a {type(x).__name__}"
+            raise ValueError(f"slices must name entries of x, got {name!r}: {known}")
+        return x[name]
+
+    return entry

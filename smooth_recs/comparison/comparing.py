@@ -12,9 +12,8 @@ from smooth_recs.comparison.matching import match
 from smooth_recs.comparison.settings import Settings, Shard
 from smooth_recs.errors import GateNotMet
 from smooth_recs.gates import Gate
+from smooth_recs.measures import registry
 from smooth_recs.reports import comparison_report
-
-_LOSSES = {"auc_loss": "AUC loss", "per_query_auc_loss": "per query", "log_loss": "log loss"}
 
 
 def compare(settings: Settings) -> dict[str, Any]:
@@ -65,7 +64,7 @@ def summary(comparison: Mapping[str, Any]) -> str:
         f"{comparison['only_in_b']:,} only in b",
         f"relative PD  {difference['relative']:.2%} (95% over {over}: {low:.2%} to {high:.2%})",
     ]
-    lines += [_loss(name, words, comparison) for name, words in _LOSSES.items() if comparison["increase"][name]]
+    lines += [_loss(registry.BY_NAME[name], comparison) for name, each in comparison["increase"].items() if each]
     if lists:
         low, high = lists["swap_rate_interval"]
         lines.append(f"swap rate    {lists['swap_rate']:.2%} of the top {lists['k']} ({low:.2%} to {high:.2%})")
@@ -73,11 +72,12 @@ def summary(comparison: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _loss(name: str, words: str, comparison: Mapping[str, Any]) -> str:
-    a, b = (replica[name] for replica in comparison["replicas"])
-    increase = comparison["increase"][name]
+def _loss(measure: registry.Measure, comparison: Mapping[str, Any]) -> str:
+    a, b = (replica[measure.name] for replica in comparison["replicas"])
+    increase = comparison["increase"][measure.name]
     low, high = increase["interval"]
-    return f"{words:11}  {a:.4f} to {b:.4f}: {increase['value']:+.4f} ({low:+.4f} to {high:+.4f})"
+    name = measure.terminal or measure.inside
+    return f"{name:11}  {a:.4f} to {b:.4f}: {increase['value']:+.4f} ({low:+.4f} to {high:+.4f})"
 
 
 def _hold(comparison: Mapping[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,10 @@ from smooth_recs.comparison.matching import Matched
 from smooth_recs.comparison.settings import Settings, named_as_flags
 from smooth_recs.comparison.sides import FREQUENCY, SLICE, Columns, Side
 from smooth_recs.errors import InputError
+from smooth_recs.measures import registry
 from smooth_recs.workdir import manifest
 
-INCREASES: tuple[increases.Metric, ...] = ("auc_loss", "per_query_auc_loss", "log_loss")
+INCREASES = [measure.name for measure in registry.of() if measure.name in increases.TERMS]
 _MEASURED = ("prediction", "label", "weight", "query_id", "true_probability")
 
 
@@ -37,7 +37,7 @@ def measure(settings: Settings, a: Side, b: Side, matched: Matched, data: dict[s
     )
     increase: dict[str, Any] = {metric: _increase(metric, columns) for metric in INCREASES}
     with named_as_flags():
-        judged = gates.judge(settings.limits, _values(metrics, increase))
+        judged = gates.judge(settings.limits, gates.measured(metrics, increase))
     return {
         "a": _origin(a),
         "b": _origin(b),
@@ -67,19 +67,10 @@ def _origin(side: Side) -> dict[str, Any]:
     return {"path": side.artifact.path, "kind": side.artifact.kind, "rows": side.total}
 
 
-def _increase(metric: increases.Metric, columns: Columns) -> dict[str, Any] | None:
+def _increase(metric: str, columns: Columns) -> dict[str, Any] | None:
     """None without labels."""
     if "label" not in columns:
         return None
     a, b = columns["prediction"].T
     query = columns.get("query_id")
     return increases.increase(metric, columns["label"], a, b, columns.get("weight"), query_id=query)
-
-
-def _values(metrics: Mapping[str, Any], increase: Mapping[str, Any]) -> dict[str, float | None]:
-    auc_loss, lists = increase["auc_loss"], metrics["recommendations"]
-    return {
-        "pd": metrics["pd"]["relative"],
-        "auc_loss_increase": auc_loss and auc_loss["value"],
-        "swap_rate": lists and lists["swap_rate"],
-    }

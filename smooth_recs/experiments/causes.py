@@ -16,11 +16,14 @@ from smooth_recs.errors import Diverged, InputError
 from smooth_recs.experiments import over_seeds, variants
 from smooth_recs.experiments.cells import Cell, Folder
 from smooth_recs.experiments.sweeps import Variant
+from smooth_recs.measures import registry
 from smooth_recs.workdir.manifest import command
 
 _SMALLER = 10  # how much smaller the small windows are
 _WHOLE_LOG = 2**31 - 1  # rows; a window that is longer than the log holds all of it
 
+DIFFERENCES = [measure for measure in registry.swept("difference") if measure is not registry.PD]
+"""What is measured of the difference besides PD."""
 
 Cause = Variant
 """What differs between the two siblings of a pair, as `fields` of the configuration."""
@@ -149,10 +152,10 @@ def _measured(plan: Plan, folder: Folder, cause: Cause, activation: str) -> dict
         "activation": plan.label(activation),
         "pd": over_seeds.measured(found),
         "pd_of_seeds": found,
-        "after_matching_means": over_seeds.mean([each["pd"]["after_matching_means"] for each in metrics]),
+        **{measure.name: over_seeds.mean([measure.read(each) for each in metrics]) for measure in DIFFERENCES},
         **{
-            name: over_seeds.mean([replica[name] for each in metrics for replica in each["replicas"]])
-            for name in ("auc_loss", "log_loss")
+            measure.name: over_seeds.mean([replica[measure.name] for each in metrics for replica in each["replicas"]])
+            for measure in registry.leading()
         },
         "cells": [cell.key for cell in cells],
     }

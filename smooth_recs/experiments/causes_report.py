@@ -8,6 +8,8 @@ from typing import Any
 
 from smooth_recs._files import write_json
 from smooth_recs.experiments import causes_chart
+from smooth_recs.experiments.causes import DIFFERENCES
+from smooth_recs.measures import registry
 from smooth_recs.reports import chart_style, formats, page
 from smooth_recs.reports.table import Cell, Table, markdown, number
 from smooth_recs.workdir.finished_runs import flatten
@@ -44,16 +46,12 @@ def difference(table: Mapping[str, Any]) -> Table:
 
 def accuracy(table: Mapping[str, Any]) -> Table:
     """What stands beside PD: how much of it is no shared shift, and how good the models are."""
-    measures = {
-        "after_matching_means": ("PD with means matched", formats.percent),
-        "auc_loss": ("AUC loss", formats.decimal),
-        "log_loss": ("log loss", formats.decimal),
-    }
+    measures = [*DIFFERENCES, *registry.leading()]
     rows = {
-        cause["label"]: [number(pair[key], form) for key, (_, form) in measures.items() for pair in cause["pairs"]]
+        cause["label"]: [number(pair[each.name], formats.of(each)) for each in measures for pair in cause["pairs"]]
         for cause in table["causes"]
     }
-    columns = [f"{name}, {activation}" for name, _ in measures.values() for activation in table["activations"]]
+    columns = [f"{each.inside}, {activation}" for each in measures for activation in table["activations"]]
     return Table(("What differs", *columns), rows)
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from smooth_recs import keras_generation
 from smooth_recs.data.windows import SiblingBatches
 from smooth_recs.metrics import AUCLoss, LogLoss, RelativePredictionDifference
-from smooth_recs.metrics.sums import column
+from smooth_recs.metrics._sums import column
 
 
 class ProgressiveMetrics(tf.Module):

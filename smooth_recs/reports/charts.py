@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
+from smooth_recs.measures.registry import Measure
 from smooth_recs.reports.chart_style import (
     INK,
     MUTED,
@@ -43,9 +44,11 @@ def pd_histogram(runs: Sequence[Run]) -> str:
     return svg("histogram", "Spread of PD over the examples", (4.4, 2.6), lambda axes: _histogram(axes, runs))
 
 
-def history(runs: Sequence[Run], metric: str, title: str) -> str:
-    """A held-out metric against the training step, as SVG; `metric` is a key of metrics.json's history."""
-    return svg(f"history-{metric}", f"{title} while training", (4.2, 2.5), lambda axes: _history(axes, runs, metric))
+def history(runs: Sequence[Run], measure: Measure, prefix: str = "") -> str:
+    """A measure against the training step, as SVG; with `prefix` its name is a key of metrics.json's history."""
+    title = f"{measure.short} on rows not trained on yet" if prefix else measure.short
+    name = f"history-{prefix}{measure.name}"
+    return svg(name, f"{title} while training", (4.2, 2.5), lambda axes: _history(axes, runs, measure, prefix))
 
 
 def picture(runs: Sequence[Run], output_png: str) -> None:
@@ -127,13 +130,14 @@ def _histogram(axes: Axes, runs: Sequence[Run]) -> None:
     axes.set_ylabel("examples per point of PD")
 
 
-def _history(axes: Axes, runs: Sequence[Run], metric: str) -> None:
+def _history(axes: Axes, runs: Sequence[Run], measure: Measure, prefix: str) -> None:
+    metric = prefix + measure.name
     for row, run in enumerate(runs):
         points = [(entry["step"], entry[metric]) for entry in run.history if is_number(entry.get(metric))]
         if points:
             steps, values = zip(*points, strict=True)
             axes.plot(steps, values, color=_colour(row, runs), linewidth=1.6, marker="o", markersize=3)
-    if metric.endswith("pd"):
+    if measure.form == "percent":
         axes.set_ylim(bottom=0)
         percent_ticks(axes.yaxis, 5)
     axes.set_xlim(left=0)

@@ -6,18 +6,14 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from smooth_recs.reports import charts, page, slice_charts, tables, verdict
+from smooth_recs import gates
+from smooth_recs.measures import registry
+from smooth_recs.reports import charts, formats, page, slice_charts, tables, verdict
 from smooth_recs.reports.formats import count, decimal, percent, points, short, signed_decimal, signed_short
 from smooth_recs.reports.table import Cell, Table, interval, measured, number
 from smooth_recs.workdir.finished_runs import Run, is_number
 
 Comparison = Mapping[str, Any]
-
-_GATES = {
-    "max_pd": ("Prediction difference", percent),
-    "max_auc_loss_increase": ("Increase of the AUC loss", signed_short),
-    "max_swap_rate": ("Swap rate", percent),
-}
 
 
 def write(comparison: Comparison, output_html: str) -> None:
@@ -70,11 +66,12 @@ def _title(a: str, b: str) -> str:
 
 
 def _gate(gate: Mapping[str, Any]) -> dict[str, Any]:
-    name, text = _GATES.get(gate["name"], (gate["name"], short))
+    measure, increase = gates.limited(gate["name"])
+    text = signed_short if increase else formats.of(measure)
     distance = abs(gate["value"] - gate["limit"])
     size = points(distance) if text is percent else short(distance)
     return {
-        "name": name,
+        "name": f"Increase of the {measure.inside}" if increase else measure.label,
         "met": gate["met"],
         "value": text(gate["value"]),
         "limit": text(gate["limit"]),
@@ -85,9 +82,9 @@ def _gate(gate: Mapping[str, Any]) -> dict[str, Any]:
 def _cards(comparison: Comparison) -> list[tuple[str, str, str]]:
     lists, increases = comparison.get("recommendations") or {}, comparison.get("increase") or {}
     cards = [
-        (f"{name}, B − A", signed_decimal(increases[key]["value"]), "lower is better")
-        for key, name in (("auc_loss", "AUC loss"), ("log_loss", "Log loss"))
-        if increases.get(key)
+        (f"{each.label}, B − A", signed_decimal(increases[each.name]["value"]), "lower is better")
+        for each in registry.leading()
+        if increases.get(each.name)
     ]
     if lists:
         cards.insert(0, ("Swap rate", percent(lists.get("swap_rate")), f"requests with another top {lists.get('k')}"))
@@ -130,12 +127,12 @@ def _accuracy(comparison: Comparison) -> Table:
     a, b = (replica or {} for replica in comparison["replicas"])
     increases = comparison.get("increase") or {}
     rows = {}
-    for key, name in tables.REPLICA_METRICS.items():
-        values = a.get(key), b.get(key)
+    for measure in registry.of(*registry.ACCURACY):
+        values = a.get(measure.name), b.get(measure.name)
         change = values[1] - values[0] if is_number(values[0]) and is_number(values[1]) else None
-        of_change = (increases.get(key) or {}).get("interval")
-        cells = [number(value, decimal) for value in values]
-        rows[name] = [*cells, number(change, signed_decimal), interval(of_change, signed_decimal)]
+        of_change = (increases.get(measure.name) or {}).get("interval")
+        cells = [number(value, formats.of(measure)) for value in values]
+        rows[measure.label] = [*cells, number(change, signed_decimal), interval(of_change, signed_decimal)]
     return Table(("", "A", "B", "B − A", "95% interval"), measured(rows))
 
 

@@ -6,41 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from smooth_recs.reports.formats import count, percent, points, short
+from smooth_recs.measures import registry
+from smooth_recs.reports import formats
+from smooth_recs.reports.formats import count, short
 from smooth_recs.reports.table import Cell, Format, Table, interval, measured, number
 from smooth_recs.workdir.finished_runs import Run
 
-Row = tuple[str, str, Format, str]  # key in metrics.json, name, format, meaning
-
-
-def _any_size(value: Any) -> str:
-    return "infinite" if value == math.inf else short(value)
-
-
-_DIFFERENCES: Sequence[Row] = (
-    ("relative", "Relative (PD)", percent, "|a − b| divided by the mean of a and b: the measure of this page"),
-    ("after_matching_means", "Relative, means matched", percent, "what remains without a shift that all share"),
-    ("quantiles.0.5", "Relative, median example", percent, "half of the examples differ by no more"),
-    ("quantiles.0.9", "Relative, 90% of examples", percent, "differ by no more than this"),
-    ("quantiles.0.99", "Relative, 99% of examples", percent, "differ by no more than this"),
-    ("relative_norm_1", "Relative to the mean, L1", percent, "mean distance from the mean of all; half of PD for two"),
-    ("relative_norm_2", "Relative to the mean, L2", percent, "the same with squares: far-off models count more"),
-    ("absolute", "Absolute", points, "|a − b|, in percentage points of probability"),
-    ("standard_deviation", "Standard deviation", points, "of an example's predictions, in the same points"),
-    ("logit_difference", "Logits", _any_size, "|logit a − logit b|: shifts of the log odds"),
-    ("kl", "KL divergence", _any_size, "information lost when one model stands for the other, in nats"),
-    ("jensen_shannon", "Jensen-Shannon", _any_size, "the same in both directions, never above 0.69 nats"),
-    ("flips", "Classification flips", percent, "examples on different sides of the threshold"),
-)
-_LISTS: Sequence[Row] = (
-    ("k", "Length of the lists (k)", count, ""),
-    ("swap_rate", "Swap rate", percent, "requests whose ordered top k differs"),
-    ("swap_rate_interval", "Swap rate, 95% interval", percent, "over held-out requests, for these very models"),
-    ("top_k_overlap", "Overlap", percent, "of the two top k, in whatever order"),
-    ("kendall_distance", "Kendall distance", percent, "pairs of rows of a request in different order"),
-    ("requests", "Requests", count, ""),
-    ("single_row_requests", "of a single row", count, "which cannot change"),
-)
+_COUNTS = {"requests": ("Requests", ""), "single_row_requests": ("of a single row", "which cannot change")}
 _ESTIMATES = {
     "units": ("Every unit", "only for the model it is fitted on"),
     "summaries": ("Summaries of each layer", "do not depend on the order of the units"),
@@ -50,12 +22,18 @@ _ESTIMATES = {
 
 def differences(runs: Sequence[Run]) -> Table:
     """Every statistic of `prediction_difference.statistics` that is one number, a column a run."""
-    return _table([run.pd for run in runs], _DIFFERENCES, [run.label for run in runs])
+    rows, notes = _family("difference", [run.pd for run in runs])
+    return Table(("", *_columns(runs)), measured(rows), notes=notes)
 
 
 def recommendations(runs: Sequence[Run]) -> Table:
     """How much lists of recommendations differ, a column a run; no rows where no run has requests."""
-    return _table([run.metrics.get("recommendations") or {} for run in runs], _LISTS, [run.label for run in runs])
+    lists = [run.metrics.get("recommendations") or {} for run in runs]
+    rows, notes = _family("recommendations", lists)
+    length = {"Length of the lists (k)": [number(each.get("k"), count) for each in lists]}
+    counts = {name: [number(each.get(key), count) for each in lists] for key, (name, _) in _COUNTS.items()}
+    notes |= {name: note for name, note in _COUNTS.values() if note}
+    return Table(("", *_columns(runs)), measured({**length, **rows, **counts}), notes=notes)
 
 
 def estimates(runs: Sequence[Run]) -> list[Table]:
@@ -76,17 +54,27 @@ def estimates(runs: Sequence[Run]) -> list[Table]:
     return tables
 
 
-def _table(found: Sequence[Mapping[str, Any]], rows: Sequence[Row], labels: Sequence[str]) -> Table:
-    cells = measured({name: [_cell(each, key, text) for each in found] for key, name, text, _ in rows})
-    notes = {name: meaning for _, name, _, meaning in rows if meaning}
-    return Table(("", *(labels if len(labels) > 1 else ["Value"])), cells, notes=notes)
+def _columns(runs: Sequence[Run]) -> list[str]:
+    return [run.label for run in runs] if len(runs) > 1 else ["Value"]
 
 
-def _cell(found: Mapping[str, Any], key: str, text: Format) -> Cell:
-    head, _, quantile = key.partition(".")
-    value = found.get(head)
-    if quantile:
-        value = (value or {}).get(quantile)
-    if value is None and text is _any_size and key in found:
+def _family(
+    family: registry.Family, sections: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str, list[Cell]], dict[str, str]]:
+    """The measures of a family, each followed by its interval where it has one of its own, and notes on them."""
+    rows, notes = {}, {}
+    for measure in registry.of(family):
+        name, text = measure.row or measure.label, formats.of(measure)
+        rows[name], notes[name] = [_cell(measure, section, text) for section in sections], measure.note
+        ends = [section.get(f"{measure.name}_interval") for section in sections]
+        if any(ends):
+            rows[f"{name}, 95% interval"] = [interval(each, text) for each in ends]
+            notes[f"{name}, 95% interval"] = "over held-out requests, for these very models"
+    return rows, notes
+
+
+def _cell(measure: registry.Measure, section: Mapping[str, Any], text: Format) -> Cell:
+    value = measure.within(section)
+    if value is None and measure.form == "unbounded" and measure.name in section:
         value = math.inf  # metrics.json has null for it
-    return interval(value, text) if isinstance(value, list) else number(value, text)
+    return number(value, text)

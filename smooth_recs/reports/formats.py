@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
+from smooth_recs.measures.registry import Form, Measure
 from smooth_recs.workdir.finished_runs import is_number
 
 MISSING, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
@@ -34,6 +37,26 @@ def count(value: Any) -> str:
 def short(value: Any) -> str:
     """Three digits: 0.620, 14.4."""
     return f"{value:#.3g}".rstrip(".") if is_number(value) else MISSING
+
+
+def unbounded(value: Any) -> str:
+    """Three digits, where the value may be infinite."""
+    return "infinite" if value == math.inf else short(value)
+
+
+_FORMS: dict[Form, Callable[[Any], str]] = {
+    "percent": percent,
+    "points": points,
+    "decimal": decimal,
+    "count": count,
+    "short": short,
+    "unbounded": unbounded,
+}
+
+
+def of(measure: Measure) -> Callable[[Any], str]:
+    """The function that writes the values of a measure."""
+    return _FORMS[measure.form]
 
 
 def signed(size: str, value: float) -> str:

@@ -7,15 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from smooth_recs._files import whole_file
-from smooth_recs.reports import chart_style, charts, page, slice_charts, tables, verdict
+from smooth_recs.measures import registry
+from smooth_recs.measures.registry import Measure
+from smooth_recs.reports import chart_style, charts, formats, page, slice_charts, tables, verdict
 from smooth_recs.workdir import finished_runs
-
-_CURVES = {
-    "pd": "PD",
-    "auc": "AUC",
-    "progressive_pd": "PD on rows not trained on yet",
-    "progressive_log_loss": "Log loss on rows not trained on yet",
-}
 
 
 def write(workdirs: Sequence[str], output: str) -> None:
@@ -54,6 +49,13 @@ def _contents(loaded: Sequence[finished_runs.Run]) -> dict[str, Any]:
         "runs": loaded,
         "colours": [chart_style.colour_index(position, len(loaded)) for position in range(len(loaded))],
         "charts": _charts(loaded),
+        "held_out_curves": _curves(loaded, registry.held_out()),
+        "progressive_curves": _curves(loaded, registry.progressive(), registry.PROGRESSIVE),
+        "cards": [
+            (measure.label, formats.of(measure)(loaded[0].mean(measure.name)), measure.card)
+            for measure in registry.of(*registry.ACCURACY)
+            if measure.card
+        ],
         "slice_charts": slice_charts.draw(loaded),
         "sentences": verdict.sentences(loaded),
         "where_sentences": verdict.where(loaded),
@@ -65,13 +67,23 @@ def _contents(loaded: Sequence[finished_runs.Run]) -> dict[str, Any]:
 
 def _charts(loaded: Sequence[finished_runs.Run]) -> dict[str, str]:
     """The charts for which there is anything to draw; an empty text for the others."""
-    drawn = collections.defaultdict(str)
+    drawn: dict[str, str] = collections.defaultdict(str)
     if len(loaded) > 1:
         drawn["pd"] = charts.pd_bars(loaded)
         drawn["auc"] = charts.auc_dots(loaded)
     if tables.histogram(loaded):
         drawn["histogram"] = charts.pd_histogram(loaded)
-    for metric, title in _CURVES.items():
-        if any(finished_runs.is_number(entry.get(metric)) for run in loaded for entry in run.history):
-            drawn[f"history_{metric}"] = charts.history(loaded, metric, title)
+    return drawn
+
+
+def _curves(
+    loaded: Sequence[finished_runs.Run], measures: Sequence[Measure], prefix: str = ""
+) -> list[tuple[str, str]]:
+    """The course of each measure that has a chart and was taken: its label, and the chart."""
+    drawn = []
+    for measure in measures:
+        key = prefix + measure.name
+        charted = (measure.progressive if prefix else measure.held_out) == "chart"
+        if charted and any(finished_runs.is_number(entry.get(key)) for run in loaded for entry in run.history):
+            drawn.append((measure.short, charts.history(loaded, measure, prefix)))
     return drawn

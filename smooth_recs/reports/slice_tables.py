@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from smooth_recs.measures import registry
+from smooth_recs.reports import formats
 from smooth_recs.reports.formats import count, decimal, percent
 from smooth_recs.reports.table import Cell, Table, interval, number
 from smooth_recs.workdir.finished_runs import Run, is_number
@@ -81,7 +83,7 @@ def table(dimension: Dimension, runs: Sequence[Run]) -> Table:
         }
         return Table((dimension.title, *(f"PD of {run.label}" for run in runs)), rows)
     columns = (dimension.title, "PD", "of the examples", "of the difference", "95% interval", "Rows")
-    accuracies = ("AUC loss", "Log loss", "Mean label")
+    accuracies = [*(measure.label for measure in registry.leading()), "Mean label"]
     return Table((*columns, *accuracies), {name: _cells(each) for name, each in dimension.slices[0].items()})
 
 
@@ -92,7 +94,8 @@ def _cells(each: Slice) -> list[Cell]:
         number(each.get("pd_share"), percent),
         interval(each.get("interval")),
         number(each.get("rows"), count),
-        *(number(each.get(key), decimal) for key in ("auc_loss", "log_loss", "label_mean")),
+        *(number(each.get(measure.name), formats.of(measure)) for measure in registry.leading()),
+        number(each.get("label_mean"), decimal),
     ]
 
 

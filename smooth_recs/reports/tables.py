@@ -5,34 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from smooth_recs.measures import registry
+from smooth_recs.measures.registry import ACCURACY, PD, PROGRESSIVE
+from smooth_recs.reports import formats
 from smooth_recs.reports.formats import count, decimal, percent, short, signed
 from smooth_recs.reports.table import Cell, Format, Table, interval, measured, number
 from smooth_recs.workdir.finished_runs import Run, is_number
 
 Change = Callable[[float, float], str]
 
-REPLICA_METRICS = {
-    "auc": "AUC",
-    "auc_loss": "AUC loss",
-    "per_query_auc_loss": "AUC loss within a request",
-    "log_loss": "Log loss",
-    "normalized_entropy": "Normalised entropy",
-    "calibration": "Calibration",
-    "mean_prediction": "Mean prediction",
-}
 _INTERVALS = {
     "PD, 95% interval": "with other held-out requests",
     "PD, 95% interval over replicas": "with other replicas of the run",
-}
-_HISTORY_METRICS: Mapping[str, tuple[str, Format]] = {
-    "pd": ("PD", percent),
-    "auc": ("AUC", decimal),
-    "log_loss": ("Log loss", decimal),
-}
-_PROGRESSIVE_METRICS: Mapping[str, tuple[str, Format]] = {
-    "progressive_pd": ("PD", percent),
-    "progressive_auc_loss": ("AUC loss", decimal),
-    "progressive_log_loss": ("Log loss", decimal),
 }
 _LAYER_METRICS: Mapping[str, tuple[str, Format]] = {
     "pre_activation_rms": ("Scale (root mean square)", short),
@@ -44,20 +28,28 @@ def overview(runs: Sequence[Run]) -> Table:
     """One column a run and, after each but the first, how much it differs from the first."""
     best = [run.metrics.get("best_possible") or {} for run in runs]
     rows = {
-        "Prediction difference (PD)": _compared([run.pd.get("relative") for run in runs], percent, _relative_change),
+        f"{PD.label} ({PD.short})": _compared([PD.read(run.metrics) for run in runs], percent, _relative_change),
         "PD, 95% interval": _beside([interval(run.pd.get("interval")) for run in runs]),
         "PD, 95% interval over replicas": _beside([interval(run.pd.get("interval_over_replicas")) for run in runs]),
-        "PD with means matched": _compared(
-            [run.pd.get("after_matching_means") for run in runs], percent, _relative_change
-        ),
         **{
-            name: _compared([run.mean(key) for run in runs], decimal, _absolute_change)
-            for key, name in REPLICA_METRICS.items()
+            each.label: _compared([each.read(run.metrics) for run in runs], formats.of(each), _relative_change)
+            for each in registry.swept("difference")
+            if each is not PD
         },
-        "AUC of the true probabilities": _compared([each.get("auc") for each in best], decimal),
-        "Log loss of the true probabilities": _compared([each.get("log_loss") for each in best], decimal),
+        **{
+            each.label: _compared([run.mean(each.name) for run in runs], formats.of(each), _absolute_change)
+            for each in registry.of(*ACCURACY)
+        },
+        **{
+            f"{each.label} of the true probabilities": _compared([found.get(each.name) for found in best], decimal)
+            for each in registry.held_out()
+            if each.family in ACCURACY
+        },
         "Training examples": _compared([run.metrics.get("examples") for run in runs], count),
-        "Examples a second": _compared([run.metrics.get("examples_per_second") for run in runs], count),
+        **{
+            each.label: _compared([each.read(run.metrics) for run in runs], formats.of(each))
+            for each in registry.of("training")
+        },
     }
     names = [name for run in runs for name in (run.label, "Change")]
     return Table(("", names[0], *names[2:]), measured(rows), notes=_INTERVALS)
@@ -66,11 +58,12 @@ def overview(runs: Sequence[Run]) -> Table:
 def replicas(runs: Sequence[Run]) -> Table:
     """One column a replica, every metric that metrics.json has."""
     every = [replica for run in runs for replica in run.replicas]
-    others = {key: key for replica in every for key in replica if key not in REPLICA_METRICS}
     rows = {
-        name: [number(replica.get(key), decimal) for replica in every]
-        for key, name in {**REPLICA_METRICS, **others}.items()
+        each.label: [number(replica.get(each.name), formats.of(each)) for replica in every]
+        for each in registry.of(*ACCURACY)
     }
+    others = [key for key in dict.fromkeys(key for replica in every for key in replica) if key not in registry.BY_NAME]
+    rows |= {key: [number(replica.get(key), decimal) for replica in every] for key in others}
     names = [
         f"{run.label}, {replica}" if len(runs) > 1 else f"Replica {replica}"
         for run in runs
@@ -110,12 +103,19 @@ def histogram(runs: Sequence[Run]) -> list[Table]:
 
 def history(runs: Sequence[Run]) -> list[Table]:
     """What was measured on held-out rows while training, a row a step."""
-    return _curves(runs, _HISTORY_METRICS)
+    return _curves(runs, {each.name: (each.short, formats.of(each)) for each in registry.held_out()})
 
 
 def progressive(runs: Sequence[Run]) -> list[Table]:
     """What was measured on rows that no replica had trained on yet, a row a step."""
-    return _curves(runs, _PROGRESSIVE_METRICS)
+    watched = registry.progressive()
+    return _curves(runs, {PROGRESSIVE + each.name: (each.short, formats.of(each)) for each in watched})
+
+
+def words() -> dict[str, str]:
+    """What a page explains, by the label of each measure: accuracies first, then differences."""
+    measures = registry.of(*ACCURACY, "difference", "recommendations")
+    return {each.label: each.meaning for each in measures if each.meaning}
 
 
 def layers(runs: Sequence[Run]) -> list[Table]:

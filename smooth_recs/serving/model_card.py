@@ -14,6 +14,7 @@ import numpy as np
 from smooth_recs import keras_generation
 from smooth_recs._files import whole_file, write_json
 from smooth_recs.activations import registry
+from smooth_recs.measures import registry
 from smooth_recs.reports import formats, slice_tables
 from smooth_recs.serving import saved_signatures
 from smooth_recs.serving.checks import Passed
@@ -170,7 +171,16 @@ def _readable(card: Card) -> str:
         short=formats.short,
         cell=_cell,
     )
+    environment.globals.update(accuracy_table=_accuracy_table)
     return environment.get_template(f"{READABLE}.j2").render(card)
+
+
+def _accuracy_table(metrics: Mapping[str, Any]) -> str:
+    """The measures of accuracy that tell different things, as a table of one row."""
+    measures = [each for each in registry.MEASURES if each.family in registry.ACCURACY and each.swept]
+    values = [formats.of(each)(metrics.get(each.name)) for each in measures]
+    lines = [[each.inside for each in measures], ["---:"] * len(measures), values]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cell(value: Any) -> str:

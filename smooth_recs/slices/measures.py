@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs import accuracy, prediction_difference
+from smooth_recs import prediction_difference
 from smooth_recs.errors import InputError
+from smooth_recs.measures import registry
 from smooth_recs.statistics import arrays
 from smooth_recs.statistics.arrays import Array, Integers
 
@@ -69,15 +70,12 @@ def measure(
 
 def _accuracy(predictions: Array, weight: Array, label: Array | None) -> dict[str, float | None]:
     """Means over the models; None without labels, the AUC loss also where the labels are all alike."""
-    if label is None:
-        return dict.fromkeys(("auc_loss", "log_loss", "label_mean"))
-    losses = [accuracy.auc_loss(label, prediction, weight) for prediction in predictions.T]
-    defined = [loss for loss in losses if loss is not None]
-    return {
-        "auc_loss": float(np.mean(defined)) if defined else None,
-        "log_loss": float(np.mean([accuracy.log_loss(label, prediction, weight) for prediction in predictions.T])),
-        "label_mean": float(np.average(label, weights=weight)),
-    }
+    models = [registry.Rows(label, prediction, weight) for prediction in predictions.T]
+    found: dict[str, float | None] = {}
+    for measure in registry.leading():
+        defined = [value for rows in models if (value := measure.of(rows)) is not None]
+        found[measure.name] = float(np.mean(defined)) if defined else None
+    return found | {"label_mean": None if label is None else float(np.average(label, weights=weight))}
 
 
 def _rows(name: str, group: Any, weight: Array) -> Integers:

@@ -11,13 +11,18 @@ import tensorflow as tf
 from smooth_recs._files import read_json, write_json
 from smooth_recs.callbacks import KeepBest, LearnedActivations, PredictionDifference, ProgressiveValidation
 from smooth_recs.config import Config
+from smooth_recs.measures import registry
 from smooth_recs.training.batches import Batches, example
 
 EVALUATION_BATCH = 2_000
 STREAM_ROWS = 50  # trained on for each that is measured: it takes 1% longer
-PREFIX = "progressive_"
+PREFIX = registry.PROGRESSIVE
 NAN = float("nan")
-SHOWN = ["loss", "pd", "auc", "log_loss", *(PREFIX + name for name in ("pd", "log_loss", "auc_loss"))]
+SHOWN = [
+    "loss",
+    *(measure.name for measure in registry.held_out()),
+    *(PREFIX + measure.name for measure in registry.progressive()),
+]
 
 
 class Curve:

@@ -16,6 +16,7 @@ from smooth_recs.data.following import FollowedSource
 from smooth_recs.data.presets import open_source
 from smooth_recs.data.source import Source
 from smooth_recs.errors import Diverged
+from smooth_recs.measures import registry
 from smooth_recs.models import cost, from_config
 from smooth_recs.reports import run_report
 from smooth_recs.training import capacity, evaluation, loop, results, warm_start
@@ -113,7 +114,7 @@ def summary(metrics: dict[str, Any], workdir: str) -> str:
     if difference:
         low, high = difference["interval"]
         lines.append(f"relative PD  {difference['relative']:.2%} (95% over held-out requests: {low:.2%} to {high:.2%})")
-    for name, label in (("auc_loss", "AUC loss"), ("log_loss", "log loss")):
+    for name, label in ((measure.name, measure.inside) for measure in registry.leading()):
         values = "  ".join("undefined" if r[name] is None else f"{r[name]:.4f}" for r in replicas)
         best = metrics["best_possible"]
         known = best is not None and best[name] is not None

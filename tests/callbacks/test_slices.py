@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from smooth_recs import prediction_difference, slices
 from smooth_recs.callbacks import PredictionDifference
-from smooth_recs.callbacks.slices import SlicedDifference
+from smooth_recs.callbacks.prediction_difference import SlicedDifference
 
 pytestmark = pytest.mark.both_generations
 

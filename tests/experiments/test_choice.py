@@ -9,7 +9,7 @@ import pytest
 from sweep_cases import results
 
 from smooth_recs.errors import InputError
-from smooth_recs.experiments.sweeps import choice, goals, halving, measures, paired, pareto, sweep_tables
+from smooth_recs.experiments.sweeps import choice, goals, halving, paired, pareto, sweep_tables
 from smooth_recs.experiments.sweeps.paired import Paired, estimate
 
 MEASURES = ("pd", "auc_loss", "examples_per_second")
@@ -91,7 +91,7 @@ def test_estimate_by_hand():
     assert wider.interval == pytest.approx((-4 - 2 * half, -4 + 2 * half), abs=1e-5)
 
 
-@pytest.mark.parametrize("module", [goals, halving, measures, paired, pareto, sweep_tables])
+@pytest.mark.parametrize("module", [goals, halving, paired, pareto, sweep_tables])
 def test_examples_in_docstrings(module):
     done = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
     assert done.failed == 0

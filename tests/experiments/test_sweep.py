@@ -17,7 +17,7 @@ from smooth_recs.config import Config, Data, Model
 from smooth_recs.errors import InputError
 from smooth_recs.experiments import sweeps
 from smooth_recs.experiments.cells import Folder
-from smooth_recs.experiments.sweeps import Sweep, Variant, measures, serving_cost, sweep_results, sweeping
+from smooth_recs.experiments.sweeps import Sweep, Variant, serving_cost, sweeping
 
 MANIFEST = {"data": {"fingerprint": "abc", "rows": 1010}, "versions": {"smooth_recs": "1"}}
 PDS = {"relu": (0.10, 0.12, 0.14), "smelu:0.1": (0.05, 0.06, 0.07), "smelu:0.2": (0.04, 0.06, 0.05)}
@@ -116,10 +116,6 @@ def test_a_variant_is_described_for_the_figure(results):
     assert of(results, "smelu:0.1")["fields"] == {"model.activation": "smelu", "model.beta": 0.1}
     assert results["config"]["seed"] == 4
     assert (results["data"], results["versions"]) == (MANIFEST["data"], MANIFEST["versions"])
-
-
-def test_every_measure_has_a_name_for_readers_and_goals():
-    assert set(sweep_results.MEASURES) == set(measures.MEASURES)
 
 
 def test_one_pair_has_no_interval(tmp_path):

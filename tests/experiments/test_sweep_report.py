@@ -10,8 +10,9 @@ import pytest
 from report_pages import ATTACK, Page, assert_asks_for_nothing, assert_nothing_overflows, needs_chromium
 from sweep_cases import results
 
-from smooth_recs.experiments.sweeps import choice, goals, measures, sweep_charts, sweep_report
+from smooth_recs.experiments.sweeps import choice, goals, sweep_charts, sweep_report
 from smooth_recs.experiments.sweeps.point_labels import Label, place
+from smooth_recs.experiments.sweeps.sweep_results import names
 
 GOAL = "min pd subject to per_query_auc_loss <= relu + 0.5%"
 WIDTHS = {
@@ -44,7 +45,7 @@ def sweep(table=WIDTHS, pairs=3, **others):
 
 
 def chosen(found, text=GOAL):
-    goal = goals.parse(text, measures.MEASURES, [variant["name"] for variant in found["variants"]])
+    goal = goals.parse(text, names(), [variant["name"] for variant in found["variants"]])
     return {**choice.choose(found, goal), "config_file": "runs/sweep/chosen.py"}
 
 
@@ -209,7 +210,7 @@ def test_the_choice_is_told(tmp_path, goal, words):
 
 def test_fresh_pairs_are_told(tmp_path):
     found = chosen(sweep())
-    goal = goals.parse(GOAL, measures.MEASURES, list(WIDTHS))
+    goal = goals.parse(GOAL, names(), list(WIDTHS))
     fresh = sweep({name: WIDTHS[name] for name in ("relu", "smelu:0.2")}, seeds=[4, 5, 6])
     confirmed = {**choice.confirmed(found, goal, fresh), "confirmation": fresh}
     page = page_of(sweep(), tmp_path, confirmed)

@@ -17,7 +17,6 @@ from smooth_recs.experiments.sweeps import (
     chosen_config,
     goals,
     halving,
-    measures,
     sweep_report,
     sweep_results,
     sweep_words,
@@ -80,7 +79,7 @@ def parsed(sweep: Sweep, way: Way) -> goals.Goal | None:
         if way.confirm:
             raise InputError("confirm needs a goal: choose must say what is wanted, got nothing")
         return None
-    return goals.parse(sweep.choose, measures.MEASURES, [variant.name for variant in sweep.variants])
+    return goals.parse(sweep.choose, sweep_results.names(), [variant.name for variant in sweep.variants])
 
 
 def _halved(sweep: Sweep, goal: goals.Goal | None) -> sweeping.Train:

@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from smooth_recs.experiments.sweeps import choice, measures, pareto
+from smooth_recs.experiments.sweeps import choice, pareto
 from smooth_recs.experiments.sweeps.goals import Goal
 from smooth_recs.experiments.sweeps.paired import Paired
 
@@ -70,10 +70,9 @@ def survivors(paired: Paired, names: Sequence[str], wanted: Sequence[str] = ()) 
     Raises:
       InputError: the baseline has none of one of these.
     """
-    plane = measures.plane(paired)
-    for measure in plane:
+    for measure in paired.axes:
         paired.check(measure)
-    nearest = pareto.nearest_first(pareto.points(paired, plane))
+    nearest = pareto.nearest_first(pareto.points(paired, paired.axes))
     turns = [name for pair in itertools.zip_longest(wanted, nearest) for name in pair]
     order = [name for name in dict.fromkeys(turns) if name in names and name != paired.baseline]
     kept = order[: sizes(len(names), 2)[1] - 1]

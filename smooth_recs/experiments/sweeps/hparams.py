@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs.experiments.sweeps.grid import Grid
-from smooth_recs.experiments.sweeps.sweep_results import MEASURES, Run, varied_fields
+from smooth_recs.experiments.sweeps.sweep_results import Run, names, varied_fields
 from smooth_recs.reports import formats
 
 
@@ -25,7 +25,7 @@ def write(grid: Grid, runs: Sequence[Run], path: str) -> None:
     try:
         with _summaries(beside):
             columns = [api.HParam("variant"), *(api.HParam(field) for field in varied), api.HParam("seed")]
-            api.hparams_config(columns, [api.Metric(measure) for measure in MEASURES])
+            api.hparams_config(columns, [api.Metric(measure) for measure in names()])
         for run in runs:
             name = f"{run.variant.name}, seed {run.seed}"
             with _summaries(os.path.join(beside, name.replace(os.sep, "_"))):

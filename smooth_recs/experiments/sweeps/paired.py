@@ -57,6 +57,11 @@ class Paired:
         """The variants that were trained with as many seeds as the baseline."""
         return [name for name in self.names if self.trained(name) == self.trained(self.baseline)]
 
+    @property
+    def axes(self) -> tuple[str, str]:
+        """PD and the loss that it is traded against: per query, as in the paper's figure 4, where there are queries."""
+        return "pd", "per_query_auc_loss" if self.values(self.baseline, "per_query_auc_loss") else "auc_loss"
+
     def label(self, name: str) -> str:
         return str(self._variants[name]["label"])
 

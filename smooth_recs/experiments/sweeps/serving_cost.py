@@ -13,8 +13,9 @@ import tensorflow as tf
 from smooth_recs.comparison.saved_models import SavedModel
 from smooth_recs.config import Data
 from smooth_recs.data.presets import open_source
+from smooth_recs.measures import registry
 
-BATCHES = (1, 1000)  # rows a request
+BATCHES = tuple(int(measure.key) for measure in registry.of("serving"))  # rows a request
 _ROUNDS = 40
 _CALLS = {1: 10, 1000: 2}  # of a model in a round
 

@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from smooth_recs._files import whole_file
-from smooth_recs.experiments.sweeps import measures, pareto
+from smooth_recs.experiments.sweeps import pareto
 from smooth_recs.experiments.sweeps.paired import Paired
 from smooth_recs.experiments.sweeps.point_labels import Label, place
+from smooth_recs.measures.registry import BY_NAME
 from smooth_recs.reports.chart_style import INK, LINE, MUTED, SERIES, STEPS, STYLE, percent_ticks, svg
 
 MARKERS = "osD^vP"
@@ -102,7 +103,7 @@ def pictures(plane: Plane, outputs: Sequence[str]) -> None:
 
 
 def _title(plane: Plane) -> str:
-    return f"PD against the change of {measures.inside(plane.loss)}"
+    return f"PD against the change of {BY_NAME[plane.loss].inside}"
 
 
 def _point(paired: Paired, variant: Mapping[str, Any], axes: tuple[str, str]) -> Point | None:
@@ -151,7 +152,7 @@ def _draw(axes: Axes, plane: Plane, seen: Sequence[Point], size: tuple[float, fl
     percent_ticks(axes.yaxis, 6)
     axes.tick_params(length=0, pad=5, labelcolor=MUTED, labelsize=9)
     axes.grid()
-    axes.set_xlabel(f"change of {measures.inside(plane.loss)} from the baseline\n(left is more accurate)")
+    axes.set_xlabel(f"change of {BY_NAME[plane.loss].inside} from the baseline\n(left is more accurate)")
     axes.set_ylabel("PD (down is more reproducible)")
     _labels(axes, plane, seen, size)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from smooth_recs._files import whole_file
-from smooth_recs.experiments.sweeps import measures, pareto, sweep_charts, sweep_tables, sweep_words
+from smooth_recs.experiments.sweeps import pareto, sweep_charts, sweep_tables, sweep_words
 from smooth_recs.experiments.sweeps.paired import Paired
+from smooth_recs.measures.registry import BY_NAME
 from smooth_recs.reports import page
 from smooth_recs.reports.table import markdown
 
@@ -40,7 +41,7 @@ def write(results: Mapping[str, Any], folder: str, choice: Mapping[str, Any] | N
 
 def _contents(results: Mapping[str, Any], choice: Mapping[str, Any] | None) -> dict[str, Any]:
     paired = Paired(results)
-    axes, variants = measures.plane(paired), results["variants"]
+    axes, variants = paired.axes, results["variants"]
     front = pareto.front(paired, axes)
     plane = sweep_charts.plane(results, axes)
     drawn = len(plane.points) > 1
@@ -50,7 +51,7 @@ def _contents(results: Mapping[str, Any], choice: Mapping[str, Any] | None) -> d
         "variants": len(variants),
         "pairs": len(results["seeds"]),
         "baseline": paired.label(paired.baseline),
-        "loss": measures.inside(axes[1]),
+        "loss": BY_NAME[axes[1]].inside,
         "warnings": sweep_words.warnings(results),
         "lines": plane.lines,
         "colours": [sweep_charts.line_colour(plane, line) for line in plane.lines],

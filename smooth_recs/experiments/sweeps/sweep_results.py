@@ -6,40 +6,24 @@ import csv
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from smooth_recs._files import read_json, whole_file
 from smooth_recs.experiments import over_seeds
 from smooth_recs.experiments.cells import Folder
 from smooth_recs.experiments.sweeps.grid import Grid
-from smooth_recs.experiments.sweeps.serving_cost import BATCHES
 from smooth_recs.experiments.sweeps.sweep import Sweep, Variant
+from smooth_recs.measures import registry
 from smooth_recs.workdir.manifest import command
 
 Serving = Mapping[str, Mapping[str, Any]]
 """By the key of a cell what `serving_cost.measure` found."""
 
 
-def _of_replicas(name: str) -> Callable[[Mapping[str, Any]], float | None]:
-    return lambda metrics: over_seeds.mean([replica.get(name) for replica in metrics["replicas"]])
-
-
-def _inside(section: str, name: str) -> Callable[[Mapping[str, Any]], float | None]:
-    return lambda metrics: (metrics.get(section) or {}).get(name)
-
-
-_OF_METRICS: dict[str, Callable[[Mapping[str, Any]], float | None]] = {
-    "pd": _inside("pd", "relative"),
-    "after_matching_means": _inside("pd", "after_matching_means"),
-    **{name: _of_replicas(name) for name in ("auc_loss", "per_query_auc_loss", "log_loss", "calibration")},
-    "swap_rate": _inside("recommendations", "swap_rate"),
-    "examples_per_second": lambda metrics: metrics.get("examples_per_second"),
-    **{name: _inside("cost", name) for name in ("parameters", "multiply_adds", "lookups")},
-}
-_OF_SERVING = {f"serving_ms_{batch}": str(batch) for batch in BATCHES}
-MEASURES = (*_OF_METRICS, *_OF_SERVING)
-"""Names of all that is measured of a variant; of several replicas the mean."""
+def names() -> list[str]:
+    """All that is measured of a variant, in the order of the CSV's columns; of several replicas the mean."""
+    return [measure.name for measure in registry.swept()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,16 +45,26 @@ class Run:
 def finished_runs(grid: Grid, folder: Folder, serving: Serving) -> list[Run]:
     """Variant by variant."""
     return [
-        Run(variant, seed, cell.key, _measures(folder.metrics(cell), serving.get(cell.key, {})))
+        Run(variant, seed, cell.key, measures_of(folder.metrics(cell), serving.get(cell.key, {})))
         for variant in grid.variants
         for seed in grid.seeds
         if folder.is_finished(cell := grid.cell(variant, seed))
     ]
 
 
-def _measures(metrics: Mapping[str, Any], milliseconds: Mapping[str, Any]) -> dict[str, float | None]:
-    of_serving = {name: milliseconds.get(batch, {}).get("median") for name, batch in _OF_SERVING.items()}
-    return {name: read(metrics) for name, read in _OF_METRICS.items()} | of_serving
+def measures_of(metrics: Mapping[str, Any], milliseconds: Mapping[str, Any]) -> dict[str, float | None]:
+    """The measures of a run, by name.
+
+    Args:
+      metrics: the content of its `metrics.json`.
+      milliseconds: of its export, by the number of rows, as `serving_cost.measure` found them; empty: not measured.
+    """
+    return {
+        measure.name: (measure.within(milliseconds) or {}).get("median")
+        if measure.family == "serving"
+        else measure.read(metrics)
+        for measure in registry.swept()
+    }
 
 
 def table(sweep: Sweep, grid: Grid, folder: Folder, serving: Serving | None = None) -> dict[str, Any]:
@@ -105,8 +99,8 @@ def table(sweep: Sweep, grid: Grid, folder: Folder, serving: Serving | None = No
                 "fields": dict(variant.fields),
                 "line": variant.line or None,
                 "width": variant.width,
-                "measures": {name: _measure(measured[variant.name], name) for name in MEASURES},
-                "changes": {name: _change(measured[variant.name], measured[sweep.baseline], name) for name in MEASURES},
+                "measures": {name: _measure(measured[variant.name], name) for name in names()},
+                "changes": {name: _change(measured[variant.name], measured[sweep.baseline], name) for name in names()},
             }
             for variant in grid.variants
         ],
@@ -124,12 +118,12 @@ def write_csv(grid: Grid, runs: Sequence[Run], path: str) -> None:
     varied = varied_fields(grid)
     with whole_file(path) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(["variant", "label", "line", "width", "seed", "workdir", *varied, *MEASURES])
+        rows.writerow(["variant", "label", "line", "width", "seed", "workdir", *varied, *names()])
         for run in runs:
             variant = run.variant
             about = [variant.name, variant.label, variant.line, variant.width, run.seed, f"cells/{run.key}"]
             fields = [variant.fields.get(field) for field in varied]
-            rows.writerow([*about, *fields, *(run.measures[measure] for measure in MEASURES)])
+            rows.writerow([*about, *fields, *(run.measures[measure] for measure in names())])
 
 
 def varied_fields(grid: Grid) -> list[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from smooth_recs.experiments.sweeps import measures
-from smooth_recs.experiments.sweeps.measures import MEASURES
 from smooth_recs.experiments.sweeps.pareto import Front
 from smooth_recs.experiments.sweeps.sweep_charts import Plane, Point
+from smooth_recs.measures import registry
+from smooth_recs.measures.registry import ACCURACY, BY_NAME
+from smooth_recs.reports import formats
 from smooth_recs.reports.formats import MINUS, percent, setting, signed
 from smooth_recs.reports.table import Cell, Table, measured, number
 from smooth_recs.workdir.finished_runs import flatten, is_number
@@ -24,40 +25,41 @@ def trade_offs(variants: Variants, axes: tuple[str, str], front: Front | None) -
         variant["label"]: [
             _value(variant, pd),
             change(variant, pd),
-            number(_of(variant, "measures", loss, "value"), MEASURES[loss].text),
+            number(_of(variant, "measures", loss, "value"), formats.of(BY_NAME[loss])),
             change(variant, loss),
         ]
         for variant in variants
     }
-    columns = ("Variant", MEASURES[pd].label, "Change", MEASURES[loss].label, "Change")
+    columns = ("Variant", BY_NAME[pd].short, "Change", BY_NAME[loss].short, "Change")
     return Table(columns, rows, notes=_standing(variants, front) if front else {})
 
 
 def others(variants: Variants, axes: tuple[str, str]) -> Table:
     """Means of the other measures of difference and accuracy, each with its mean change from the baseline."""
-    names = [name for name in measures.QUALITIES if name not in axes and _known(variants, name)]
+    measures = registry.swept("difference", "recommendations", *ACCURACY)
+    names = [each.name for each in measures if each.name not in axes and _known(variants, each.name)]
     rows = {
         variant["label"]: [
             cell
             for name in names
             for cell in (
-                number(_of(variant, "measures", name, "value"), MEASURES[name].text),
+                number(_of(variant, "measures", name, "value"), formats.of(BY_NAME[name])),
                 _mean_change(variant, name),
             )
         ]
         for variant in variants
     }
-    return Table(("Variant", *(each for name in names for each in (MEASURES[name].label, "Change"))), measured(rows))
+    return Table(("Variant", *(each for name in names for each in (BY_NAME[name].short, "Change"))), measured(rows))
 
 
 def costs(variants: Variants) -> Table:
     """What the variants cost, as far as that is known."""
-    names = [name for name in measures.COSTS if _known(variants, name)]
+    names = [each.name for each in registry.swept("size", "training", "serving") if _known(variants, each.name)]
     rows = {
-        variant["label"]: [number(_of(variant, "measures", name, "value"), MEASURES[name].text) for name in names]
+        variant["label"]: [number(_of(variant, "measures", name, "value"), formats.of(BY_NAME[name])) for name in names]
         for variant in variants
     }
-    return Table(("Variant", *(MEASURES[name].label for name in names)), measured(rows))
+    return Table(("Variant", *(BY_NAME[name].short for name in names)), measured(rows))
 
 
 def lines(plane: Plane) -> Table:
@@ -77,10 +79,12 @@ def lines(plane: Plane) -> Table:
 
 def every_pair(variants: Variants, seeds: Sequence[int], axes: tuple[str, str]) -> Table:
     """PD and loss of every pair of siblings."""
-    columns = [f"{MEASURES[axis].label}, seed {seed}" for axis in axes for seed in seeds]
+    columns = [f"{BY_NAME[axis].short}, seed {seed}" for axis in axes for seed in seeds]
     rows = {
         variant["label"]: [
-            number(value, MEASURES[axis].text) for axis in axes for value in _of(variant, "measures", axis, "of_seeds")
+            number(value, formats.of(BY_NAME[axis]))
+            for axis in axes
+            for value in _of(variant, "measures", axis, "of_seeds")
         ]
         for variant in variants
     }
@@ -107,7 +111,7 @@ def claims(choice: Mapping[str, Any]) -> Table:
     rows = {}
     for claim in choice["claims"]:
         rows[wanted(claim)] = [
-            with_interval(claim["value"], claim["interval"], MEASURES[claim["measure"]].text),
+            with_interval(claim["value"], claim["interval"], formats.of(BY_NAME[claim["measure"]])),
             with_interval(claim["percent"], claim["percent_interval"], signed_percent),
             number(claim["probability"], probability),
         ]
@@ -116,15 +120,15 @@ def claims(choice: Mapping[str, Any]) -> Table:
 
 def wanted(claim: Mapping[str, Any]) -> str:
     """`PD lower than ReLU's`, `AUC loss at most ReLU's + 0.5%`, `PD at most 8.00%`."""
-    measure = MEASURES[claim["measure"]]
+    measure = BY_NAME[claim["measure"]]
     if not claim["bound"]:
-        return f"{measure.label} {'lower' if claim['sign'] > 0 else 'higher'} than {claim['than_label']}'s"
+        return f"{measure.short} {'lower' if claim['sign'] > 0 else 'higher'} than {claim['than_label']}'s"
     limit = f"at {'most' if claim['sign'] > 0 else 'least'}"
     if not claim["than"]:
-        return f"{measure.label} {limit} {measure.text(claim['limit'])}"
+        return f"{measure.short} {limit} {formats.of(measure)(claim['limit'])}"
     slack = round(100 * (claim["limit"] - 1), 6)
     more = f" {'+' if slack > 0 else MINUS} {abs(slack):g}%" if slack else ""
-    return f"{measure.label} {limit} {claim['than_label']}'s{more}"
+    return f"{measure.short} {limit} {claim['than_label']}'s{more}"
 
 
 def probability(value: float) -> str:
@@ -159,7 +163,7 @@ def signed_percent(value: Any) -> str:
 
 def _value(variant: Mapping[str, Any], measure: str) -> Cell:
     found = variant["measures"].get(measure) or {}
-    return with_interval(found.get("value"), found.get("interval"), MEASURES[measure].text)
+    return with_interval(found.get("value"), found.get("interval"), formats.of(BY_NAME[measure]))
 
 
 def with_interval(value: Any, interval: Any, text: Any) -> Cell:

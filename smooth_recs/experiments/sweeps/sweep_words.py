@@ -6,17 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from smooth_recs.experiments.sweeps import choice as choices
-from smooth_recs.experiments.sweeps import measures
 from smooth_recs.experiments.sweeps.paired import Paired
 from smooth_recs.experiments.sweeps.pareto import Front
 from smooth_recs.experiments.sweeps.sweep_tables import probability, signed_percent, wanted, with_interval
+from smooth_recs.measures.registry import BY_NAME
+from smooth_recs.reports import formats
 from smooth_recs.reports.formats import percent
 
 
 def sentences(results: Mapping[str, Any], front: Front) -> list[str]:
     """Paragraphs on PD, accuracy and the front."""
     paired = Paired(results)
-    axes = measures.plane(paired)
+    axes = paired.axes
     others = [variant for variant in results["variants"] if variant["name"] != results["baseline"]]
     found = [_baseline(results)]
     if not others:
@@ -86,7 +87,7 @@ def _shown(others: Sequence[Mapping[str, Any]], axis: str, words: tuple[str, str
         return said
     best = min(less, key=lambda variant: variant["changes"][axis]["percent"])
     found = best["changes"][axis]
-    return f"{said} The largest improvement of {measures.inside(axis)} is that of {best['label']}: {_change(found)}."
+    return f"{said} The largest improvement of {BY_NAME[axis].inside} is that of {best['label']}: {_change(found)}."
 
 
 def _count(some: Sequence[Any], every: Sequence[Any]) -> str:
@@ -141,7 +142,7 @@ def _not_measured(choice: Mapping[str, Any]) -> str:
 
 
 def _claim(claim: Mapping[str, Any]) -> str:
-    text = measures.MEASURES[claim["measure"]].text
+    text = formats.of(BY_NAME[claim["measure"]])
     value = " ".join(with_interval(claim["value"], claim["interval"], text).texts)
     said = f"{wanted(claim)}, with a probability of {probability(claim['probability'])}: {value}"
     if claim["percent_interval"]:

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import keras_generation
-from smooth_recs.metrics.sums import SumMetric, column, column_like, is_probability, nan_unless, weight_column
+from smooth_recs.metrics._sums import SumMetric, column, column_like, is_probability, nan_unless, weight_column
 
 
 @keras_generation.serializable

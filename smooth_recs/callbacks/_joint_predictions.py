@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,11 +10,13 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from smooth_recs import keras_generation
-from smooth_recs.callbacks import slices as slicing
 from smooth_recs.data.tuning import untuned
 from smooth_recs.errors import InputError
 
 BATCH_SIZE = 1024
+
+SliceFunctions = Mapping[str, Callable[[Any], Any]]
+"""By the name of a slice's title the function of x that gives each row's value."""
 
 
 class Predictions(NamedTuple):
@@ -57,7 +59,7 @@ class JointPredictor:
         models: Sequence[Any],
         dataset: tf.data.Dataset,
         from_logits: bool = False,
-        slices: slicing.SliceFunctions | None = None,
+        slices: SliceFunctions | None = None,
     ) -> None:
         self.models = list(models)
         self.dataset = dataset
@@ -68,7 +70,7 @@ class JointPredictor:
     def _predict(self, x: Any) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         outputs = [_column(i, model(x, training=False)) for i, model in enumerate(self.models)]
         probabilities = [tf.sigmoid(output) if self._from_logits else output for output in outputs]
-        columns = {name: slicing.column(name, of(x)) for name, of in self._slices.items()}
+        columns = {name: _slice_column(name, of(x)) for name, of in self._slices.items()}
         return tf.stack(probabilities, axis=1), columns
 
     def _trace(self) -> Any:
@@ -116,3 +118,11 @@ def _column(number: int, output: Any) -> tf.Tensor:
 
 def _joined(parts: list[Any]) -> npt.NDArray[Any] | None:
     return None if parts[0] is None else np.concatenate([part.numpy().reshape(-1) for part in parts])
+
+
+def _slice_column(name: str, values: Any) -> tf.Tensor:
+    """One value a row, [batch]."""
+    values = tf.convert_to_tensor(values)
+    if not (values.shape.rank == 1 or values.shape[1:] == [1]):
+        raise ValueError(f"slices must have one value a row, [batch] or [batch, 1], got {values.shape} for {name!r}")
+    return tf.reshape(values, [-1])

@@ -8,7 +8,15 @@ import numpy as np
 import tensorflow as tf
 
 from smooth_recs import keras_generation
-from smooth_recs.metrics.sums import SumMetric, column, column_like, is_label, is_probability, nan_unless, weight_column
+from smooth_recs.metrics._sums import (
+    SumMetric,
+    column,
+    column_like,
+    is_label,
+    is_probability,
+    nan_unless,
+    weight_column,
+)
 
 BINS = 8192
 GREATEST_LOGIT = 32.0  # a probability of 1e-14

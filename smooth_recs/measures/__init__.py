@@ -1,0 +1,1 @@
+"""Measures of models and of the difference between them, in NumPy."""
