@@ -22,37 +22,39 @@ from smooth_recs.version import __version__
 
 __all__ = ["__version__"]
 
-_SUBMODULES = (
-    "accuracy",
-    "activations",
-    "callbacks",
-    "cluster",
-    "comparison",
-    "config",
-    "constraints",
-    "data",
-    "distribution",
-    "experiments",
-    "gates",
-    "increases",
-    "layers",
-    "losses",
-    "metrics",
-    "models",
-    "prediction_difference",
-    "recommendations",
-    "reports",
-    "serving",
-    "slices",
-    "testing",
-    "training",
-)
+# The attributes of the package, and the modules that they are.
+_SUBMODULES = {
+    "accuracy": "measures.accuracy",
+    "activations": "activations",
+    "callbacks": "callbacks",
+    "cluster": "cluster",
+    "comparison": "comparison",
+    "config": "config",
+    "constraints": "constraints",
+    "data": "data",
+    "distribution": "distribution",
+    "experiments": "experiments",
+    "gates": "measures.gates",
+    "increases": "measures.increases",
+    "layers": "layers",
+    "losses": "losses",
+    "measures": "measures",
+    "metrics": "metrics",
+    "models": "models",
+    "prediction_difference": "prediction_difference",
+    "recommendations": "measures.recommendations",
+    "reports": "reports",
+    "serving": "serving",
+    "slices": "measures.slices",
+    "testing": "testing",
+    "training": "training",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Loads a submodule on first use: most need no TensorFlow Recommenders, some no TensorFlow."""
     if name in _SUBMODULES:
-        return importlib.import_module(f"{__name__}.{name}")
+        return importlib.import_module(f"{__name__}.{_SUBMODULES[name]}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

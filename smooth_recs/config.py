@@ -230,6 +230,7 @@ class Train:
       anchor: weight of half the squared distance of the dense variables from those of `warm_start`; 0 = none.
       export_steps: also exports every so many steps, as the next version; 0 = at the end only.
       keep_exports: how many versions of a sibling `export_steps` keeps; 0 = all.
+      huge_pages: asks Linux, after the first steps, to move the large tables into pages of 2 MiB.
     """
 
     batch_size: int = 256
@@ -253,6 +254,7 @@ class Train:
     anchor: float = 0.0
     export_steps: int = 0
     keep_exports: int = 3
+    huge_pages: bool = False
 
 
 @dataclasses.dataclass

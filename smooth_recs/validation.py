@@ -132,6 +132,7 @@ RULES: dict[str, Rule] = {
     "train.anchor": _at_least(0),
     "train.export_steps": _at_least(0),
     "train.keep_exports": _at_least(0),
+    "train.huge_pages": _ANYTHING,
     "evaluation.slices": _NAMES,
     "evaluation.k": _at_least(1),
     "evaluation.order_by": _ANYTHING,

@@ -62,8 +62,8 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_every_submodule_that_is_offered_exists():
     import smooth_recs
 
-    for name in smooth_recs._SUBMODULES:
-        path = ROOT / "smooth_recs" / name
+    for name, module in smooth_recs._SUBMODULES.items():
+        path = ROOT.joinpath("smooth_recs", *module.split("."))
         assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file(), name
 
 

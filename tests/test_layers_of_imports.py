@@ -9,7 +9,6 @@ from source_imports import imports, modules
 
 # The longest name that a module's name starts with decides.
 LAYERS = {
-    "smooth_recs.accuracy": 0,
     "smooth_recs.activations.checks": 0,
     "smooth_recs.activations.functions": 0,
     "smooth_recs.activations.gated": 0,
@@ -22,12 +21,8 @@ LAYERS = {
     "smooth_recs.errors": 0,
     "smooth_recs.from_dict": 0,
     "smooth_recs.keras_generation": 0,
-    "smooth_recs.gates": 0,
-    "smooth_recs.increases": 0,
-    "smooth_recs.measurement": 0,
+    "smooth_recs.measures": 0,
     "smooth_recs.prediction_difference": 0,
-    "smooth_recs.recommendations": 0,
-    "smooth_recs.slices": 0,
     "smooth_recs.statistics": 0,
     "smooth_recs.testing": 0,
     "smooth_recs.validation": 0,

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs import accuracy, prediction_difference
+from smooth_recs import prediction_difference
 from smooth_recs.callbacks import slices as slicing
 from smooth_recs.callbacks.joint_predictions import JointPredictor, Predictions, as_dataset, has_label
 from smooth_recs.callbacks.periodic import Periodic
 from smooth_recs.errors import InputError
+from smooth_recs.measures import accuracy
 
 NAN = float("nan")
 

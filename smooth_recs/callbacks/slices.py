@@ -11,7 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from smooth_recs import prediction_difference
-from smooth_recs.slices.grouping import value_name
+from smooth_recs.measures.slices import value_name
 from smooth_recs.statistics import arrays
 
 MOST = 10

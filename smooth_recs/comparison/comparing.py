@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from smooth_recs import gates
 from smooth_recs.comparison import artifacts, gathering, measuring, shards
 from smooth_recs.comparison.matching import match
 from smooth_recs.comparison.settings import Settings, Shard
 from smooth_recs.errors import GateNotMet
-from smooth_recs.gates import Gate
+from smooth_recs.measures import gates
+from smooth_recs.measures.gates import Gate
 from smooth_recs.reports import comparison_report
 from smooth_recs.run import workdir
 

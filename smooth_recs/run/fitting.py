@@ -140,7 +140,7 @@ def fit(
     if best:
         best.replay()
     again = reopen if part.commands else lambda: source
-    others = [HugePages(), speed, *part.callbacks]
+    others = [*([HugePages()] if config.train.huge_pages else []), speed, *part.callbacks]
     for stretch in _stretches(config, source, part, siblings, checkpoints):
         if best and best.stopped:
             break

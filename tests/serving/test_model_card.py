@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from smooth_recs import config, training
 from smooth_recs.activations import layers
-from smooth_recs.gates import Limits
+from smooth_recs.measures.gates import Limits
 from smooth_recs.run import workdir
 from smooth_recs.run.workdir import Finished
 from smooth_recs.serving import model_card, publishing, warm_up

@@ -6,10 +6,8 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from smooth_recs.accuracy.pairs import count_pairs, wrong_share_by_row
-from smooth_recs.accuracy.probability import log_loss_per_example
-from smooth_recs.accuracy.rows import checked
 from smooth_recs.errors import InputError
+from smooth_recs.measures.accuracy import checked, count_pairs, log_loss_per_example, wrong_share_by_row
 from smooth_recs.statistics import arrays
 from smooth_recs.statistics.arrays import Array, Integers
 from smooth_recs.statistics.bootstrap import PoissonBootstrap, request_keys
