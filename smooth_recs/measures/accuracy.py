@@ -231,7 +231,7 @@ def by_query(order: Integers, query: Integers) -> Integers:
 
 
 def _sum_before(values: Array, first: Integers) -> Array:
-    """Of each value, the sum of those before it in its segment; `first`: where the segments start."""
+    """For each value, the sum of those before it in its segment; `first`: where the segments start."""
     total = np.cumsum(values)
     before = np.append(0.0, total[:-1])
     # What each addition rounded away (Knuth's TwoSum): a segment is small beside the sum of all that lie before it.

@@ -6,7 +6,7 @@ Point estimates decide. All values are fractions: `max_pd=0.1` is 10%. A value a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from smooth_recs.errors import InputError
@@ -91,15 +91,13 @@ def judge(limits: Limits, measured: Mapping[str, float | None]) -> list[Gate]:
     judge(Limits(max_pd=0.1), {"pd": 0.125})[0].met  # False
     ```
     """
-    return list(_judged(limits, measured))
-
-
-def _judged(limits: Limits, measured: Mapping[str, float | None]) -> Iterator[Gate]:
+    gates = []
     for name, limit in limits.given().items():
         value = measured[name.removeprefix("max_")]
         if value is None:
             raise InputError(f"{name}={limit:g} cannot be measured: the labels are all alike")
-        yield Gate(name, limit, value)
+        gates.append(Gate(name, limit, value))
+    return gates
 
 
 def failure(gates: Sequence[Gate]) -> str | None:

@@ -1,4 +1,4 @@
-"""By how much a loss is greater for one model than for another, with an interval, in NumPy."""
+"""The increase of a loss from one model to another, with an interval, in NumPy."""
 
 from __future__ import annotations
 
@@ -57,7 +57,10 @@ def increase(
     check = arrays.probabilities if metric == "log_loss" else arrays.scores
     y, first, weight = checked(label, check("a", a), sample_weight)
     arrays.refuse_weightless(metric, weight)
-    ids, query = _requests(query_id, y.size)
+    ids: Any = np.arange(y.size)  # what names each request; every row is its own unless there are any
+    query: Integers | None = None
+    if query_id is not None:
+        ids, query = arrays.numbered("query_id", query_id, y.size)
     terms = _TERMS[metric](_Rows(y, first, check("b", b, y.size), weight, query))
     if terms is None:
         return None
@@ -110,10 +113,3 @@ def _auc_loss(rows: _Rows) -> _Terms | None:
 
 
 _TERMS = {"auc_loss": _auc_loss, "log_loss": _log_loss, "per_query_auc_loss": _per_query_auc_loss}
-
-
-def _requests(query_id: Any, size: int) -> tuple[Any, Integers | None]:
-    """What names each request, and the number of each row's."""
-    if query_id is None:
-        return np.arange(size), None
-    return arrays.numbered("query_id", query_id, size)

@@ -43,7 +43,10 @@ def by_value(values: Any, *, most: int = 20) -> Groups:
     by_value(["at", "de", "de", ""])  # {"de": [1, 2], "at": [0], "missing": [3]}
     ```
     """
-    table = _table(values)
+    array = np.asarray(values)
+    if array.ndim not in (1, 2):
+        raise InputError(f"values must have shape [n] or [n, m], got {list(array.shape)}")
+    table = array.reshape(len(array), -1) if array.size else array.reshape(len(array), 1 if array.ndim == 1 else -1)
     present = ~_is_missing(table)
     row, value = np.nonzero(present)[0], table[present]
     if table.dtype.kind == "f" and len(np.unique(value)) > most:
@@ -121,7 +124,7 @@ def measure(
       query_id: [n], for the intervals (see `prediction_difference.interval`).
 
     Returns:
-      Of each slice its name (`slice`), `rows`, `weight_share`, mean `pd` over pairs with its 95% `interval`, `pd_share`
+      For each slice its name (`slice`), `rows`, `weight_share`, mean `pd` over pairs, its 95% `interval`, `pd_share`
       (the share of the sum of weight times PD that it carries), mean `auc_loss` and `log_loss` of the models,
       `label_mean`, and `small`: fewer than 100 rows.
 
@@ -189,13 +192,6 @@ def _rows(name: str, group: Any, weight: Array) -> Integers:
 def _groups(row: Integers, code: Integers, names: Sequence[str]) -> Groups:
     groups = {name: np.unique(row[code == number]) for number, name in enumerate(names)}
     return {name: rows for name, rows in groups.items() if len(rows)}
-
-
-def _table(values: Any) -> npt.NDArray[Any]:
-    array = np.asarray(values)
-    if array.ndim not in (1, 2):
-        raise InputError(f"values must have shape [n] or [n, m], got {list(array.shape)}")
-    return array.reshape(len(array), -1) if array.size else array.reshape(len(array), 1 if array.ndim == 1 else -1)
 
 
 def _is_missing(table: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

@@ -1,7 +1,7 @@
 """Every measure of difference: of rows that come batch by batch and shard by shard, or all at once.
 
-Sums are plain float64, not exact: what is promised is that merged shards measure what the whole does, which rounding
-changes by about 1e-12 of the value; shards of `bin.compare`, which prints what one process would, are rows, not sums.
+Sums are plain float64: what is promised is that merged shards measure what the whole does, which holds up to rounding,
+about 1e-12 of the value, and `bin.compare`, which promises to print exactly what one process would, merges rows.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FINE_EDGES = np.linspace(0.0, 2.0, _FINE_BINS + 1)
 
 
 class Accumulator:
-    """All of `statistics` but `after_matching_means`, which needs all rows at a time.
+    """The measures of `statistics`, but for `after_matching_means`, which needs all rows at a time.
 
     Any partition of the rows into batches and shards, in any order, gives the same values up to the rounding of
     float64 sums, about 1e-12 relative. Quantiles are the lower edges of bins that are 2 / 6400 wide.
