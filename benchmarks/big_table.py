@@ -7,8 +7,8 @@ since the clock of a shared machine jumps. Ids are drawn by Zipf's law, as in a 
 is: then nearly every lookup misses every cache. The large table is made first, and its peak memory read.
 
 The pages of a large table are more than a processor remembers the places of. Where Linux grants huge pages on request
-(/sys/kernel/mm/transparent_hugepage/enabled), the large table is moved to such pages, as in training; `--huge_pages=0`
-leaves it where it is.
+(/sys/kernel/mm/transparent_hugepage/enabled), the large table is moved to such pages, as in runs with
+`train.huge_pages`; `--huge_pages=0` leaves it where it is.
 """
 
 from __future__ import annotations

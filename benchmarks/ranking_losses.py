@@ -20,8 +20,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import sklearn.metrics
 
-from smooth_recs import accuracy, recommendations
-from smooth_recs.increases import increase
+from smooth_recs.measures import accuracy, recommendations
+from smooth_recs.measures.increases import increase
 
 
 class Rows(NamedTuple):

@@ -36,13 +36,16 @@ PUBLIC: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Differences and accuracy, in NumPy": {
         "prediction_difference": (),
-        "accuracy": (),
-        "recommendations": (
+        "measures.accuracy": (
+            *("log_loss", "normalized_entropy", "calibration", "auc_loss", "per_query_auc_loss"),
+            *("PerQuery", "Weighting"),
+        ),
+        "measures.recommendations": (
             *("swap_rate", "top_k_overlap", "kendall_distance"),
             *("statistics", "statistics_over_pairs"),
         ),
-        "slices": (),
-        "gates": ("Limits", "Gate", "judge", "failure"),
+        "measures.slices": ("Groups", "by_value", "by_decile", "by_position", "by_frequency", "measure"),
+        "measures.gates": ("Limits", "Gate", "judge", "failure"),
         "testing": ("assert_reproducible",),
     },
     "Models": {

@@ -22,9 +22,9 @@ from smooth_recs.version import __version__
 
 __all__ = ["__version__"]
 
-# Attributes of the package and the modules that they stand for.
+# The attributes of the package, and the modules that they are.
 _SUBMODULES = {
-    "accuracy": "accuracy",
+    "accuracy": "measures.accuracy",
     "activations": "activations",
     "callbacks": "callbacks",
     "cluster": "cluster",
@@ -34,18 +34,18 @@ _SUBMODULES = {
     "data": "data",
     "distribution": "cluster",
     "experiments": "experiments",
-    "gates": "gates",
-    "increases": "increases",
+    "gates": "measures.gates",
+    "increases": "measures.increases",
     "layers": "layers",
     "losses": "losses",
     "measures": "measures",
     "metrics": "metrics",
     "models": "models",
     "prediction_difference": "prediction_difference",
-    "recommendations": "recommendations",
+    "recommendations": "measures.recommendations",
     "reports": "reports",
     "serving": "serving",
-    "slices": "slices",
+    "slices": "measures.slices",
     "testing": "testing",
     "training": "training",
 }

@@ -247,6 +247,7 @@ class Train:
       anchor: weight of half the squared distance of the dense variables from those of `warm_start`; 0 = none.
       export_steps: also exports every so many steps, as the next version; 0 = at the end only.
       keep_exports: how many versions of a sibling `export_steps` keeps; 0 = all.
+      huge_pages: asks Linux, after the first steps, to move the large tables into pages of 2 MiB.
     """
 
     batch_size: Positive = 256
@@ -270,6 +271,7 @@ class Train:
     anchor: Amount = 0.0
     export_steps: Count = 0
     keep_exports: Count = 3
+    huge_pages: bool = False
 
 
 @dataclasses.dataclass

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from smooth_recs import accuracy, gates, prediction_difference, recommendations
+from smooth_recs import prediction_difference
 from smooth_recs.errors import InputError
+from smooth_recs.measures import accuracy, gates, recommendations
 from smooth_recs.statistics import arrays
 
 

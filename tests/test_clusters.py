@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from smooth_recs.gates import Limits
+from smooth_recs.measures.gates import Limits
 from smooth_recs.serving import publishing
 from smooth_recs.serving.publishing import Release
 

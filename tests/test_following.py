@@ -21,7 +21,7 @@ from smooth_recs import training
 from smooth_recs.callbacks.checkpoints import Checkpoints
 from smooth_recs.errors import InputError
 from smooth_recs.experiments import sweeps
-from smooth_recs.gates import Limits
+from smooth_recs.measures.gates import Limits
 from smooth_recs.serving import publishing
 from smooth_recs.serving.publishing import Release
 

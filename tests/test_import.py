@@ -63,7 +63,7 @@ def test_every_submodule_that_is_offered_exists():
     import smooth_recs
 
     for name, module in smooth_recs._SUBMODULES.items():
-        path = ROOT / "smooth_recs" / module
+        path = ROOT.joinpath("smooth_recs", *module.split("."))
         assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file(), name
 
 

@@ -10,7 +10,6 @@ from source_imports import imports, modules
 # The longest name that a module's name starts with decides.
 LAYERS = {
     "smooth_recs._files": 0,
-    "smooth_recs.accuracy": 0,
     "smooth_recs.activations._gradients": 0,
     "smooth_recs.activations.functions": 0,
     "smooth_recs.activations.others": 0,
@@ -19,13 +18,8 @@ LAYERS = {
     "smooth_recs.errors": 0,
     "smooth_recs.fields": 0,
     "smooth_recs.keras_generation": 0,
-    "smooth_recs.gates": 0,
-    "smooth_recs.increases": 0,
-    "smooth_recs.measurement": 0,
     "smooth_recs.measures": 0,
     "smooth_recs.prediction_difference": 0,
-    "smooth_recs.recommendations": 0,
-    "smooth_recs.slices": 0,
     "smooth_recs.statistics": 0,
     "smooth_recs.testing": 0,
     "smooth_recs.validation": 0,

@@ -16,11 +16,11 @@ import sweep_cases
 from smooth_recs.reports.runs import Run
 from source_imports import module_name, modules
 
-from smooth_recs import gates, increases, measurement, metrics
 from smooth_recs.config import Config, Evaluation
 from smooth_recs.experiments.sweeps import Variant, choice, goals, sweep_report, sweep_results
 from smooth_recs.experiments.sweeps.grid import Grid
-from smooth_recs.measures import registry
+from smooth_recs.measures import gates, increases, metrics, registry
+from smooth_recs.measures import held_out as measurement
 from smooth_recs.measures.registry import ACCURACY, BY_NAME, MEASURES, Measure
 from smooth_recs.models.progressive import ProgressiveMetrics
 from smooth_recs.prediction_difference import terms
@@ -29,9 +29,9 @@ from smooth_recs.serving import model_card
 
 REGISTRY = "smooth_recs.measures.registry"
 EXCEPTIONS = {
-    "smooth_recs.increases.TERMS": "functions that a bootstrap needs besides; compare takes the measures from here",
+    "smooth_recs.measures.increases.TERMS": "functions that a bootstrap needs; compare takes the measures from here",
     "smooth_recs.prediction_difference.terms.by_name": "functions, which are streamed together; each has its row",
-    "smooth_recs.recommendations._statistics": "computes them together, from lists that are made once",
+    "smooth_recs.measures.recommendations._statistics": "computes them together, from lists that are made once",
     "smooth_recs.models.progressive.result": "metrics with names of their own in checkpoints",
 }
 NAMES = {

@@ -51,10 +51,10 @@ _MERGE = flags.DEFINE_boolean("merge", False, "join the shards that are there, a
 
 
 def main() -> None:
-    from smooth_recs import gates
     from smooth_recs.comparison import comparing
     from smooth_recs.comparison.settings import Settings, Shard
     from smooth_recs.config import Evaluation
+    from smooth_recs.measures import gates
 
     config = _CONFIG.value if _CONFIG.present else None
     chosen = {

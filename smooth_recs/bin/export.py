@@ -33,7 +33,7 @@ _MAX_SWAP_RATE = flags.DEFINE_float(
 
 
 def main() -> None:
-    from smooth_recs.gates import Limits
+    from smooth_recs.measures.gates import Limits
     from smooth_recs.serving import publishing
 
     release = publishing.Release(

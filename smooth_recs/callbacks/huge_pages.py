@@ -1,4 +1,8 @@
-"""Memory in pages of 2 MiB for large tables, which otherwise lie in more pages than a processor remembers."""
+"""Memory in pages of 2 MiB for large tables, which otherwise lie in more pages than a processor remembers.
+
+A run asks for them where `train.huge_pages` is set: the advice is on memory that TensorFlow allocated, of this process
+as a whole, so it is the user's to give.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from smooth_recs import keras_generation
 
 LARGE_BYTES = 64 << 20
 _SETTING = "/sys/kernel/mm/transparent_hugepage/enabled"
-_HUGE, _COLLAPSE = 14, 25  # of madvise(2); the second, since Linux 6.1, moves what lies in small pages
+_HUGE, _COLLAPSE = 14, 25  # advice to madvise(2); the second, since Linux 6.1, moves what lies in small pages
 _PRIVATE_MEMORY = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) rw-p 0+ 00:00 0\s*$", re.MULTILINE)
 
 

@@ -21,7 +21,7 @@ from smooth_recs.callbacks._joint_predictions import (
 from smooth_recs.callbacks.periodic import Periodic
 from smooth_recs.errors import InputError
 from smooth_recs.measures import registry
-from smooth_recs.slices.grouping import value_name
+from smooth_recs.measures.slices import value_name
 from smooth_recs.statistics import arrays
 
 NAN = float("nan")

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from smooth_recs import gates
 from smooth_recs._files import check_output, write_json
 from smooth_recs.comparison import artifacts, gathering, measuring, shards
 from smooth_recs.comparison.matching import match
 from smooth_recs.comparison.settings import Settings, Shard
 from smooth_recs.errors import GateNotMet
-from smooth_recs.gates import Gate
-from smooth_recs.measures import registry
+from smooth_recs.measures import gates, registry
+from smooth_recs.measures.gates import Gate
 from smooth_recs.reports import comparison_report
 
 

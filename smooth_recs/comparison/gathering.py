@@ -7,7 +7,6 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from smooth_recs import measurement
 from smooth_recs.comparison import file_columns, held_out, prediction_files, sides
 from smooth_recs.comparison.artifacts import PREDICTIONS, Artifact
 from smooth_recs.comparison.inputs import Model
@@ -18,6 +17,7 @@ from smooth_recs.comparison.sides import FREQUENCY, KEY, SLICE, Columns, Side
 from smooth_recs.data.presets import open_source
 from smooth_recs.data.source import Source
 from smooth_recs.errors import InputError
+from smooth_recs.measures.held_out import BUILT_IN_SLICES, slice_names
 
 Files = Mapping[str, Columns]
 
@@ -64,7 +64,7 @@ def check(settings: Settings, known: Collection[str], sliceable: Collection[str]
         raise InputError(f"--multiplier must name a column or a numeric feature, got {settings.multiplier!r}")
     with named_as_flags():
         settings.limits.check(known)
-        measurement.slice_names(
+        slice_names(
             settings.evaluation,
             {*sliceable, *(role.removeprefix(SLICE) for role in known if role.startswith(SLICE))},
             label="label" in known,
@@ -121,7 +121,7 @@ def _sliceable(both: Sequence[Artifact], source: Source | None) -> set[str]:
     """The names of all columns of files, but for those of built-in slices, and of all features."""
     names = {name for each in both if each.kind == PREDICTIONS for name in file_columns.names(each.path)}
     features = {feature.name for feature in (source.schema.features if source else ())}
-    return names.difference(measurement.BUILT_IN_SLICES) | features
+    return names.difference(BUILT_IN_SLICES) | features
 
 
 def _predict(

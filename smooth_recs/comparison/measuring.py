@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs import gates, increases, measurement
 from smooth_recs.comparison.matching import Matched
 from smooth_recs.comparison.settings import Settings, named_as_flags
 from smooth_recs.comparison.sides import FREQUENCY, SLICE, Columns, Side
 from smooth_recs.errors import InputError
-from smooth_recs.measures import registry
+from smooth_recs.measures import gates, held_out, increases, registry
 from smooth_recs.workdir import manifest
 
 INCREASES = [measure.name for measure in registry.of() if measure.name in increases.TERMS]
@@ -28,7 +27,7 @@ def measure(settings: Settings, a: Side, b: Side, matched: Matched, data: dict[s
     columns = matched.columns
     if not columns.get("weight", np.ones(1)).any():
         raise InputError("weight must be above 0 in one of the rows that match, got 0 in all")
-    metrics = measurement.metrics(
+    metrics = held_out.metrics(
         {role: columns[role] for role in _MEASURED if role in columns},
         evaluation=settings.evaluation,
         slice_columns=matched.group(SLICE),

@@ -10,12 +10,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from smooth_recs import measurement
 from smooth_recs.comparison import file_columns
 from smooth_recs.comparison.artifacts import Artifact
 from smooth_recs.comparison.settings import DEFAULT_COLUMNS, Settings
 from smooth_recs.comparison.sides import KEY, SLICE, Columns, check_predictions
 from smooth_recs.errors import InputError
+from smooth_recs.measures.held_out import BUILT_IN_SLICES
 
 _RULES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "label": ("0 or 1", lambda values: (values == 0) | (values == 1)),
@@ -64,7 +64,7 @@ def _roles(artifact: Artifact, settings: Settings, there: Sequence[str]) -> dict
         if there.count(name) > 1:
             raise InputError(f"{artifact.flag}: the column {name!r} is twice in {artifact.path}")
     optional = DEFAULT_COLUMNS | {"multiplier": settings.multiplier}
-    sliced = [name for name in settings.evaluation.slices if name not in measurement.BUILT_IN_SLICES]
+    sliced = [name for name in settings.evaluation.slices if name not in BUILT_IN_SLICES]
     optional |= {f"{SLICE}{name}": name for name in sliced}
     return {role: name for role, name in optional.items() if name in there} | chosen
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from smooth_recs.config import Config, Evaluation
 from smooth_recs.errors import InputError
-from smooth_recs.gates import Limits
+from smooth_recs.measures.gates import Limits
 
 DEFAULT_COLUMNS = {"prediction": "prediction", "label": "label", "weight": "weight", "query_id": "query_id"}
 

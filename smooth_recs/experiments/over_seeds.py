@@ -34,7 +34,7 @@ def measured(values: Sequence[float | None]) -> dict[str, Any]:
 
 
 def ratios(values: Sequence[float | None], baseline: Sequence[float | None]) -> list[float | None]:
-    """By which share each value lies above the baseline's of the same seed; None where there is no such share.
+    """The share by which each value lies above the baseline's of the same seed; None where there is no such share.
 
     >>> ratios([0.5, 2.0], [1.0, 1.0])
     [-0.5, 1.0]

@@ -1,1 +1,9 @@
-"""Measures of models and of the difference between them, in NumPy."""
+"""What predictions are measured by, in NumPy and float64, without TensorFlow; the difference itself is in
+`prediction_difference`.
+
+Each module is also an attribute of the package: `sr.accuracy` is `sr.measures.accuracy`.
+"""
+
+from smooth_recs.measures import accuracy, gates, held_out, increases, recommendations, registry, slices
+
+__all__ = ["accuracy", "gates", "held_out", "increases", "recommendations", "registry", "slices"]

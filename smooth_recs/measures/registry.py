@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from smooth_recs import accuracy
+from smooth_recs.measures import accuracy
 from smooth_recs.statistics.arrays import Array
 
 Family = Literal["difference", "ranking", "probability", "recommendations", "training", "size", "serving"]

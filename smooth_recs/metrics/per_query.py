@@ -7,7 +7,7 @@ from typing import Any, get_args
 import tensorflow as tf
 
 from smooth_recs import keras_generation
-from smooth_recs.accuracy import Weighting
+from smooth_recs.measures.accuracy import Weighting
 from smooth_recs.metrics._sums import SumMetric, column, column_like, is_label, nan_unless, weight_column
 
 # A table of the queries that were seen lately finds those whose rows come in several batches. It is direct-mapped: a

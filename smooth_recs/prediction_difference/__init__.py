@@ -5,26 +5,24 @@ raises InputError, a ValueError, in one line for NaN, values outside [0, 1], une
 nothing to average.
 """
 
-from smooth_recs.prediction_difference.accumulator import Accumulator
-from smooth_recs.prediction_difference.intervals import interval, interval_over_replicas, interval_over_seeds
-from smooth_recs.prediction_difference.matched_means import after_matching_means
-from smooth_recs.prediction_difference.several_models import (
-    mean_over_pairs,
-    pairs,
-    relative_norm,
-    standard_deviation,
-)
-from smooth_recs.prediction_difference.spread import histogram, quantiles
-from smooth_recs.prediction_difference.summary import statistics
-from smooth_recs.prediction_difference.two_models import (
+from smooth_recs.prediction_difference.accumulator import Accumulator, statistics
+from smooth_recs.prediction_difference.differences import (
     absolute,
+    after_matching_means,
     flips,
+    histogram,
     jensen_shannon,
     kl,
     logit_difference,
+    mean_over_pairs,
+    pairs,
     per_example,
+    quantiles,
     relative,
+    relative_norm,
+    standard_deviation,
 )
+from smooth_recs.prediction_difference.intervals import interval, interval_over_replicas, interval_over_seeds
 
 __all__ = [
     "Accumulator",

@@ -1,4 +1,4 @@
-"""Intervals of the PD: of these very models, over the models trained together, over independent training runs."""
+"""Intervals of the PD: for these very models, over the models trained together, over independent training runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from smooth_recs.errors import InputError
 from smooth_recs.prediction_difference import terms
-from smooth_recs.prediction_difference.several_models import pairs
+from smooth_recs.prediction_difference.differences import pairs
 from smooth_recs.statistics import arrays
 from smooth_recs.statistics.bootstrap import PoissonBootstrap, row_keys
 
@@ -81,7 +81,7 @@ def jackknife(of_pairs: list[tuple[int, int, float]], confidence: float = 0.95) 
         table[i, j] = table[j, i] = value
     without = (table.sum() / 2 - table.sum(axis=0)) / math.comb(models - 1, 2)
     error = math.sqrt((models - 1) * without.var())
-    low, high = _student(float(table.sum()) / (models * (models - 1)), error, models - 1, confidence)
+    low, high = student_interval(float(table.sum()) / (models * (models - 1)), error, models - 1, confidence)
     return max(low, 0.0), high
 
 
@@ -101,11 +101,14 @@ def interval_over_seeds(values: Any, *, confidence: float = 0.95) -> tuple[float
     runs = arrays.scores("values", values)
     if runs.size < 2:
         raise InputError(f"values must be of at least 2 training runs, got {runs.size}")
-    return _student(float(runs.mean()), float(runs.std(ddof=1)) / math.sqrt(runs.size), runs.size - 1, confidence)
+    error = float(runs.std(ddof=1)) / math.sqrt(runs.size)
+    return student_interval(float(runs.mean()), error, runs.size - 1, confidence)
 
 
-def _student(mean: float, error: float, degrees: int, confidence: float) -> tuple[float, float]:
-    from scipy.special import stdtrit  # Student's quantile function
+def student_interval(mean: float, error: float, degrees: int, confidence: float = 0.95) -> tuple[float, float]:
+    """`mean` plus and minus the quantile of Student's t times the standard error `error`."""
+    # Not scipy.stats.t.interval, which takes a second to import and has no interval where the error is 0.
+    from scipy.special import stdtrit
 
     if not 0 < confidence < 1:
         raise InputError(f"confidence must be between 0 and 1, got {confidence!r}")

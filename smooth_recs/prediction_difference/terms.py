@@ -1,6 +1,7 @@
-"""What one example adds to each measure: arrays in, [n], an array of terms out, [n]; nothing is checked here.
+"""What one example adds to each measure, and the weighted means of such terms.
 
-Logarithms of ratios are taken so that nothing cancels where two predictions are close, as they mostly are.
+The terms of n examples are computed from arrays [n] and are an array [n]; predictions are not checked here. Logarithms
+of ratios are taken so that nothing cancels where two predictions are close, as they mostly are.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from functools import partial
 
 import numpy as np
 
+from smooth_recs.statistics import arrays
 from smooth_recs.statistics.arrays import Array
 
 Term = Callable[[Array, Array], Array]
@@ -93,6 +95,24 @@ def by_name(threshold: float) -> dict[str, Callable[[Array], Array]]:
         "relative_norm_2": partial(relative_norm, p=2),
         "standard_deviation": standard_deviation,
     }
+
+
+def weighted_mean(terms: Array, weight: Array) -> float:
+    """The mean of `terms`, [n]; infinite where a term of positive weight is."""
+    arrays.refuse_weightless("prediction difference", weight)
+    scaled = scaled_weights(weight)
+    return float(weighted_sum(terms, scaled) / np.sum(scaled))
+
+
+def scaled_weights(weight: Array) -> Array:
+    """The weights times 2^500, which rounds none of them."""
+    # The products of the smallest weights and terms would underflow; with weights up to 1e100 no sum overflows.
+    return weight * 2.0**500
+
+
+def weighted_sum(terms: Array, weight: Array) -> float:
+    """The sum of weight times term; a term of weight 0 adds nothing, even if it is infinite."""
+    return float(np.sum(np.multiply(weight, terms, out=np.zeros_like(weight), where=weight > 0)))
 
 
 def _deviations(columns: Array) -> tuple[Array, Array, Array]:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from smooth_recs import gates
-from smooth_recs.measures import registry
+from smooth_recs.measures import gates, registry
 from smooth_recs.reports import charts, formats, page, slice_charts, tables, verdict
 from smooth_recs.reports.formats import count, decimal, percent, points, short, signed_decimal, signed_short
 from smooth_recs.reports.table import Cell, Table, interval, measured, number

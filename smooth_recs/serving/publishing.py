@@ -9,14 +9,14 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from smooth_recs import gates
 from smooth_recs._files import check_output
 from smooth_recs.comparison import artifacts, comparing, gathering, measuring
 from smooth_recs.comparison.artifacts import PREDICTIONS
 from smooth_recs.comparison.matching import match
 from smooth_recs.comparison.settings import Settings, Shard
 from smooth_recs.errors import GateNotMet, InputError
-from smooth_recs.gates import Gate, Limits
+from smooth_recs.measures import gates
+from smooth_recs.measures.gates import Gate, Limits
 from smooth_recs.serving import checks, companions, export, model_card, raw_batches, versions, warm_up
 from smooth_recs.serving.checks import Passed
 from smooth_recs.training import results

@@ -1,1 +1,1 @@
-"""Sums, intervals and regressions over many rows: NumPy, float64, exact or streaming."""
+"""Checked arrays, and intervals, correlations and regressions over many rows, in NumPy and float64."""

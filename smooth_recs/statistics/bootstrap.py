@@ -94,13 +94,12 @@ def request_keys(query_id: Any) -> Keys:
     if array.dtype.kind in "iub":
         return array.astype(np.int64).view(np.uint64) if array.dtype.kind != "u" else array.astype(np.uint64)
     texts = array.tolist()
-    table = {text: _text_key(text) for text in set(texts)}
+    raw = {text: text if isinstance(text, bytes) else str(text).encode() for text in set(texts)}
+    # Not Python's hash, which is another in every process: shards must agree on the keys.
+    table = {
+        text: int.from_bytes(hashlib.blake2b(each, digest_size=8).digest(), "little") for text, each in raw.items()
+    }
     return np.fromiter((table[text] for text in texts), np.uint64, len(texts))
-
-
-def _text_key(text: Any) -> int:
-    raw = text if isinstance(text, bytes) else str(text).encode()
-    return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little")
 
 
 def poisson_draws(keys: Keys, replicates: int, seed: int) -> Array:

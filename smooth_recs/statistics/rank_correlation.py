@@ -46,12 +46,14 @@ def spearman(
     bootstrap = PoissonBootstrap(replicates)
     bootstrap.add(influence, np.ones(a.size), keys)
     value = product / scale
-    return {"value": value, "interval": [_bounded(value + end) for end in bootstrap.interval(confidence)]}
+    # The linearisation can leave [-1, 1] where few rows are almost perfectly correlated.
+    ends = np.clip([value + end for end in bootstrap.interval(confidence)], -1.0, 1.0)
+    return {"value": value, "interval": ends.tolist()}
 
 
 def _centred_ranks(values: Array) -> Array:
     """Ranks as shares of n, ties averaged, minus their mean."""
-    from scipy import stats
+    from scipy import stats  # here, because it takes a second to import
 
     ranks: Array = stats.rankdata(values)
     return (ranks - (values.size + 1) / 2) / values.size
@@ -64,7 +66,3 @@ def _mean_above(values: Array, others: Array) -> Array:
     above = np.cumsum(sums[::-1])[::-1] - sums / 2
     mean: Array = above[group] / values.size
     return mean
-
-
-def _bounded(value: float) -> float:
-    return min(max(value, -1.0), 1.0)

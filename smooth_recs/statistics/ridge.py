@@ -42,7 +42,7 @@ class Moments:
         self._sums += rows.T @ rows
 
     def __add__(self, other: Moments) -> Moments:
-        """Of the rows of both."""
+        """The moments of the rows of both."""
         both = Moments(self._inputs, len(self._sums) - 1 - self._inputs)
         both._sums = self._sums + other._sums
         return both
@@ -56,7 +56,9 @@ class Moments:
         means = self._sums[0] / rows
         covariance = self._sums / rows - np.outer(means, means)
         scale = np.sqrt(np.maximum(np.diag(covariance)[inputs], 0))
+        # What is left of a constant input is the rounding of its mean square: an infinite scale gives it weight 0.
         scale = np.where(scale > 1e-6 * np.sqrt(np.diag(self._sums)[inputs] / rows), scale, np.inf)
+        # Without a penalty, inputs that are copies of each other would make the matrix singular.
         matrix = covariance[inputs, inputs] / np.outer(scale, scale) + max(penalty, 1e-12) * np.eye(self._inputs)
         weights = np.linalg.solve(matrix, covariance[inputs, 1 + self._inputs :] / scale[:, None]) / scale[:, None]
         return Linear(weights, means[1 + self._inputs :] - means[inputs] @ weights)

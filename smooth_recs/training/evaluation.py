@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from smooth_recs import config, measurement
+from smooth_recs import config, measures
 from smooth_recs.data.source import Source, frequencies
 from smooth_recs.errors import InputError
 
@@ -86,8 +86,8 @@ def metrics(held_out: HeldOut, source: Source, evaluation: config.Evaluation) ->
     prediction = held_out.columns["prediction"]
     diverged = [k for k, column in enumerate(prediction.T) if not np.isfinite(column).all()]
     if diverged:
-        return measurement.of_diverged(held_out.columns, diverged)
-    return {"diverged": []} | measurement.metrics(
+        return measures.held_out.of_diverged(held_out.columns, diverged)
+    return {"diverged": []} | measures.held_out.metrics(
         held_out.columns,
         evaluation=evaluation,
         slice_columns={name: held_out.raw[name] for name in evaluation.slices if name in held_out.raw},
@@ -119,7 +119,7 @@ def raw_features(source: Source, evaluation: config.Evaluation) -> list[str]:
         raise InputError(
             f"evaluation.order_by must name a numeric feature of the data ({known}), got {evaluation.order_by!r}"
         )
-    names = measurement.slice_names(
+    names = measures.held_out.slice_names(
         evaluation, features, query_id=bool(source.schema.query_id), frequency=bool(source.schema.categorical)
     )
     return [name for name in dict.fromkeys([*names, evaluation.order_by]) if name in features]

@@ -92,7 +92,7 @@ def fit(batches: Batches, siblings: SiblingModel) -> Fitted:
         steps=-(-batches.steps_per_epoch // CHECKPOINTS_IN_STEP) if role.in_step else None,
         newest_in=checkpoint_reader.folder(workdir),
     )
-    others = [HugePages(), speed, *role.callbacks]
+    others = [*([HugePages()] if config.train.huge_pages else []), speed, *role.callbacks]
     exports: list[Any] = []
     if config.train.export_steps and role.is_chief:
         base, every, keep = os.path.join(workdir, "export"), config.train.export_steps, config.train.keep_exports

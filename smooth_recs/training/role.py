@@ -139,7 +139,7 @@ class Role:
     ) -> None:
         self._watching.close()
         if self.task is not None and self.coordinates and error is None:
-            servers.dismiss(self.task)
+            liveness.dismiss(self.task)
         self._data_service = None  # it stops where it is forgotten
 
     def serve(self) -> None:
@@ -163,4 +163,4 @@ class Role:
             if len(pongs) == len(self.task.peers) and all(pong.state == liveness.IDENTITY for pong in pongs):
                 break
             time.sleep(_POLL_SECONDS)
-        servers.dismiss(self.task)
+        liveness.dismiss(self.task)

@@ -19,7 +19,7 @@ from source_imports import ROOT
 from smooth_recs import config, training
 from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.errors import GateNotMet, InputError
-from smooth_recs.gates import Limits
+from smooth_recs.measures.gates import Limits
 from smooth_recs.serving import checks, export, publishing
 from smooth_recs.serving.publishing import Published, Release
 from smooth_recs.training import results

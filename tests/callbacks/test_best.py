@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smooth_recs import accuracy, prediction_difference
+from smooth_recs import prediction_difference
 from smooth_recs.callbacks import KeepBest, PredictionDifference
 from smooth_recs.callbacks.checkpoints import Checkpoints
 from smooth_recs.errors import InputError
+from smooth_recs.measures import accuracy
 
 pytestmark = pytest.mark.both_generations
 

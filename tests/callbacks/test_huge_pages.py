@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from smooth_recs.callbacks import huge_pages
+from smooth_recs.config import Config, Data, Evaluation, Model, Siblings
 
 SIZE = 96 << 20
 
@@ -55,4 +56,19 @@ def test_asks_once(monkeypatch):
     callback = huge_pages.HugePages()
     for batch in range(3):
         callback.on_train_batch_end(batch)
+    assert asked == [1]
+
+
+@pytest.mark.slow
+def test_a_run_asks_only_where_it_is_told_to(tmp_path, monkeypatch):
+    from smooth_recs import training
+
+    asked = []
+    monkeypatch.setattr(huge_pages, "ask", lambda: asked.append(1))
+    config = Config(data=Data(examples=600, eval_examples=200, shuffle_window=300))
+    config.model, config.siblings = Model(hidden_units=(4,)), Siblings(replicas=1)
+    config.evaluation = Evaluation(slices=(), estimate=False)
+    assert config.train.huge_pages is False
+    config.train.huge_pages = True
+    training.train_and_evaluate(config, str(tmp_path / "run"))
     assert asked == [1]

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smooth_recs import accuracy, keras_generation, prediction_difference
+from smooth_recs import keras_generation, prediction_difference
 from smooth_recs.callbacks import PredictionDifference
+from smooth_recs.measures import accuracy
 
 pytestmark = pytest.mark.both_generations
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smooth_recs import prediction_difference, slices
+from smooth_recs import prediction_difference
 from smooth_recs.callbacks import PredictionDifference
 from smooth_recs.callbacks.prediction_difference import SlicedDifference
+from smooth_recs.measures import slices
 
 pytestmark = pytest.mark.both_generations
 

@@ -13,14 +13,15 @@ import pytest
 import tensorflow as tf
 from comparison_log import ROWS, write_csv
 
-from smooth_recs import increases, prediction_difference, recommendations
+from smooth_recs import prediction_difference
 from smooth_recs.comparison import gathering, held_out
 from smooth_recs.comparison.comparing import compare
 from smooth_recs.comparison.settings import Settings, Shard
 from smooth_recs.config import Config, Data, Evaluation
 from smooth_recs.data.presets import open_source
 from smooth_recs.errors import GateNotMet, InputError
-from smooth_recs.gates import Limits
+from smooth_recs.measures import increases, recommendations
+from smooth_recs.measures.gates import Limits
 
 FEW = Evaluation(slices=("label",))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smooth_recs import accuracy
+from smooth_recs.measures import accuracy
 from smooth_recs.metrics import AUCLoss
 
 pytestmark = pytest.mark.both_generations

@@ -11,7 +11,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smooth_recs import accuracy
+from smooth_recs.measures import accuracy
 from smooth_recs.metrics import PerQueryAUCLoss
 
 pytestmark = pytest.mark.both_generations

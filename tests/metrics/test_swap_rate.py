@@ -11,7 +11,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smooth_recs import recommendations
+from smooth_recs.measures import recommendations
 from smooth_recs.metrics import SwapRate
 
 pytestmark = pytest.mark.both_generations

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smooth_recs import accuracy, prediction_difference
+from smooth_recs import prediction_difference
 from smooth_recs.callbacks import PredictionDifference, ProgressiveValidation
 from smooth_recs.callbacks.checkpoints import Checkpoints
 from smooth_recs.data.windows import shuffled
+from smooth_recs.measures import accuracy
 from smooth_recs.models import SiblingModel
 
 ROWS, WINDOW, BATCH = 150, 40, 16

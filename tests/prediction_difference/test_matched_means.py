@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from smooth_recs import prediction_difference as pd
 from smooth_recs.errors import InputError
-from smooth_recs.prediction_difference.matched_means import shifted_to_mean
+from smooth_recs.prediction_difference.differences import shifted_to_mean
 
 PROBABILITY = st.floats(0, 1)
 ROWS = st.lists(st.tuples(PROBABILITY, PROBABILITY, st.floats(0, 10)), min_size=1, max_size=20)

@@ -13,9 +13,9 @@ import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smooth_recs import accuracy
 from smooth_recs.errors import InputError
-from smooth_recs.increases import increase
+from smooth_recs.measures import accuracy
+from smooth_recs.measures.increases import increase
 
 SCORE = st.one_of(
     st.sampled_from([0.0, 1.0, 5e-324, 1e-300, 0.5, math.nextafter(0.5, 1), math.nextafter(1, 0)]), st.floats(0, 1)

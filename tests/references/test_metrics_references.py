@@ -13,7 +13,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smooth_recs import accuracy, metrics, recommendations
+from smooth_recs import metrics
+from smooth_recs.measures import accuracy, recommendations
 
 pytestmark = pytest.mark.both_generations
 

@@ -13,8 +13,8 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smooth_recs import recommendations
 from smooth_recs.errors import InputError
+from smooth_recs.measures import recommendations
 
 SCORE = st.one_of(st.sampled_from([0.0, 1.0, 5e-324, 0.25, 0.5, math.nextafter(0.5, 1)]), st.floats(0, 1))
 BID = st.sampled_from([0.0, 1.0, 2.0, 0.5, 1e-3, 1e6])

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smooth_recs import accuracy, slices
 from smooth_recs import prediction_difference as pd
 from smooth_recs.errors import InputError
+from smooth_recs.measures import accuracy, slices
 
 
 def rows_of(group: Any, size: int) -> frozenset[int]:

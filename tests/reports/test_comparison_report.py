@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from report_pages import ATTACK, Page, assert_asks_for_nothing, assert_nothing_overflows, needs_chromium
 
-from smooth_recs import increases, measurement
 from smooth_recs.config import Evaluation
+from smooth_recs.measures import held_out, increases
 from smooth_recs.reports import comparison_report
 
 
@@ -28,7 +28,7 @@ def measured(names: tuple[str, ...] = ("at", "de")) -> dict[str, Any]:
     }
     country = np.array(names, object)[np.arange(2000) % len(names)]
     evaluation = Evaluation(slices=("score", "country"))
-    metrics = measurement.metrics(columns, evaluation=evaluation, slice_columns={"country": country})
+    metrics = held_out.metrics(columns, evaluation=evaluation, slice_columns={"country": country})
     a, b = columns["prediction"].T
     given = {"query_id": columns["query_id"]}
     increase = {name: increases.increase(name, columns["label"], a, b, **given) for name in ("auc_loss", "log_loss")}

@@ -14,7 +14,7 @@ import tensorflow as tf
 from smooth_recs import config, training
 from smooth_recs._files import read_json
 from smooth_recs.activations import layers
-from smooth_recs.gates import Limits
+from smooth_recs.measures.gates import Limits
 from smooth_recs.serving import model_card, publishing, warm_up
 from smooth_recs.serving.checks import Passed
 from smooth_recs.serving.publishing import Release

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smooth_recs.accuracy.probability import log_loss_per_example
 from smooth_recs.errors import InputError
+from smooth_recs.measures.accuracy import log_loss_per_example
 from smooth_recs.statistics.arrays import Array
 from smooth_recs.statistics.bootstrap import Keys
 

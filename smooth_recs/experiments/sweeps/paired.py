@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from smooth_recs.errors import InputError
+from smooth_recs.prediction_difference.intervals import student_interval
 from smooth_recs.workdir.finished_runs import is_number
 
 
@@ -132,7 +133,7 @@ def estimate(values: Sequence[float], *, variance_factor: float | None = None) -
     >>> estimate([-2.0, -4.0, -6.0])  # Student's t with 2 degrees of freedom, standard error 2 / sqrt(3)
     Estimate(value=-4.0, interval=(-8.96..., 0.96...), below_zero=0.962..., above_zero=0.037...)
     """
-    from scipy.special import stdtr, stdtrit  # Student's distribution function, and its inverse
+    from scipy.special import stdtr  # the distribution function of Student's t
 
     count = len(values)
     if count < 2:
@@ -141,6 +142,5 @@ def estimate(values: Sequence[float], *, variance_factor: float | None = None) -
     error = statistics.stdev(values) * math.sqrt(1 / count if variance_factor is None else variance_factor)
     if not error:
         return Estimate(mean, (mean, mean), float(mean < 0), float(mean > 0))
-    reach = float(stdtrit(count - 1, 0.975)) * error
     below = float(stdtr(count - 1, -mean / error))
-    return Estimate(mean, (mean - reach, mean + reach), below, 1 - below)
+    return Estimate(mean, student_interval(mean, error, count - 1), below, 1 - below)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smooth_recs import accuracy
 from smooth_recs.errors import InputError
-from smooth_recs.increases import increase
+from smooth_recs.measures import accuracy
+from smooth_recs.measures.increases import increase
 from smooth_recs.statistics.bootstrap import PoissonBootstrap, request_keys
 
 SCORE = st.sampled_from([0.0, 0.2, 0.5, 1.0])

@@ -15,8 +15,8 @@ import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smooth_recs import accuracy
 from smooth_recs.errors import InputError
+from smooth_recs.measures import accuracy
 
 # Few values, so that ties, zeros, ones and weights of zero are the rule.
 ROW = st.tuples(st.integers(0, 1), st.sampled_from([0.0, 0.2, 0.5, 1.0]), st.sampled_from([0.0, 1.0, 2.5]))
@@ -163,7 +163,7 @@ def test_normalized_entropy_compares_with_the_base_rate(rows, scale: float) -> N
 
 @pytest.mark.slow
 def test_the_benchmark_runs_and_agrees() -> None:
-    program = Path(__file__).resolve().parent.parent / "benchmarks" / "ranking_losses.py"
+    program = Path(__file__).resolve().parent.parent.parent / "benchmarks" / "ranking_losses.py"
     command = [sys.executable, str(program), "--rows=2000", "--compared=5000"]
     environment = {**os.environ, "PYTHONPATH": str(program.parent.parent)}
     finished = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from smooth_recs import accuracy, prediction_difference, slices
+from smooth_recs import prediction_difference
 from smooth_recs.errors import InputError
+from smooth_recs.measures import accuracy, slices
 
 PREDICTIONS = np.array([[0.125, 0.375], [0.2, 0.2], [0.5, 0.5], [0.3, 0.1], [0.0, 0.0], [0.25, 0.75]])
 LABEL = np.array([1, 0, 1, 0, 0, 1])

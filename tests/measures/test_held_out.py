@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from smooth_recs import accuracy, measurement, prediction_difference, recommendations, slices
+from smooth_recs import prediction_difference
 from smooth_recs.config import Evaluation
 from smooth_recs.errors import InputError
+from smooth_recs.measures import accuracy, held_out, recommendations, slices
 
 
 def columns(models: int = 2, size: int = 600) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def columns(models: int = 2, size: int = 600) -> dict[str, Any]:
 
 
 def measured(given: dict[str, Any], **options: Any) -> dict[str, Any]:
-    return measurement.metrics(given, evaluation=options.pop("evaluation", Evaluation()), **options)
+    return held_out.metrics(given, evaluation=options.pop("evaluation", Evaluation()), **options)
 
 
 def test_every_part_is_what_its_module_computes() -> None:
@@ -114,11 +115,11 @@ def test_feature_goes_before_what_is_built_in() -> None:
 def test_only_default_slices_are_left_out_silently() -> None:
     given = columns()
     del given["query_id"]
-    assert measurement.slice_names(Evaluation(), [], query_id=False, frequency=False) == ["label", "score"]
+    assert held_out.slice_names(Evaluation(), [], query_id=False, frequency=False) == ["label", "score"]
     with pytest.raises(InputError, match=r"evaluation\.slices must name any of label, score, got 'position'"):
         measured(given, evaluation=Evaluation(slices=("position",)))
     with pytest.raises(InputError, match="must name any of label, score, a, b, got 'frequency'"):
-        measurement.slice_names(Evaluation(slices=("frequency",)), ["b", "a"], query_id=False, frequency=False)
+        held_out.slice_names(Evaluation(slices=("frequency",)), ["b", "a"], query_id=False, frequency=False)
     with pytest.raises(InputError, match="must name any of label, score, position, shop, got 'shpo'"):
         measured(columns(), evaluation=Evaluation(slices=("shop", "shpo")), slice_columns={"shop": np.arange(600)})
 

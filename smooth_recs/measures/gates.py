@@ -6,7 +6,7 @@ Point estimates decide. All values are fractions: `max_pd=0.1` is 10%. A value a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from smooth_recs.errors import InputError
@@ -101,14 +101,20 @@ def judge(limits: Limits, measured: Mapping[str, float | None]) -> list[Gate]:
     judge(Limits(max_pd=0.1), {"pd": 0.125})[0].met  # False
     ```
     """
-    return list(_judged(limits, measured))
+    gates = []
+    for name, limit in limits.given().items():
+        value = measured[name.removeprefix("max_")]
+        if value is None:
+            raise InputError(f"{name}={limit:g} cannot be measured: the labels are all alike")
+        gates.append(Gate(name, limit, value))
+    return gates
 
 
 def measured(metrics: Mapping[str, Any], increase: Mapping[str, Any]) -> dict[str, float | None]:
     """What `judge` needs, of two models; None for what the rows do not tell.
 
     Args:
-      metrics: of `measurement.metrics`.
+      metrics: of `held_out.metrics`.
       increase: of `increases.increase`, by measure.
     """
     found: dict[str, float | None] = {}
@@ -117,14 +123,6 @@ def measured(metrics: Mapping[str, Any], increase: Mapping[str, Any]) -> dict[st
         value = (increase[measure.name] or {}).get("value") if of_increase else measure.read(metrics)
         found[field.name.removeprefix("max_")] = value
     return found
-
-
-def _judged(limits: Limits, measured: Mapping[str, float | None]) -> Iterator[Gate]:
-    for name, limit in limits.given().items():
-        value = measured[name.removeprefix("max_")]
-        if value is None:
-            raise InputError(f"{name}={limit:g} cannot be measured: the labels are all alike")
-        yield Gate(name, limit, value)
 
 
 def failure(gates: Sequence[Gate]) -> str | None:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smooth_recs import accuracy, prediction_difference, recommendations
+from smooth_recs import prediction_difference
 from smooth_recs.errors import InputError
-from smooth_recs.gates import Gate, Limits, failure, judge
+from smooth_recs.measures import accuracy, recommendations
+from smooth_recs.measures.gates import Gate, Limits, failure, judge
 from smooth_recs.testing import assert_reproducible
 
 A = [0.125, 0.2, 0.6, 0.4]

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs import prediction_difference, recommendations, slices
+from smooth_recs import prediction_difference
 from smooth_recs.config import Evaluation
 from smooth_recs.errors import InputError
-from smooth_recs.measures import registry
+from smooth_recs.measures import recommendations, registry, slices
 from smooth_recs.statistics import arrays
 from smooth_recs.statistics.arrays import Array
 

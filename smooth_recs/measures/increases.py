@@ -1,4 +1,4 @@
-"""By how much a loss is greater for one model than for another, with an interval, in NumPy."""
+"""The increase of a loss from one model to another, with an interval, in NumPy."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from smooth_recs.accuracy.pairs import count_pairs, wrong_share_by_row
-from smooth_recs.accuracy.probability import log_loss_per_example
-from smooth_recs.accuracy.rows import checked
 from smooth_recs.errors import InputError
+from smooth_recs.measures.accuracy import checked, count_pairs, log_loss_per_example, wrong_share_by_row
 from smooth_recs.statistics import arrays
 from smooth_recs.statistics.arrays import Array, Integers
 from smooth_recs.statistics.bootstrap import PoissonBootstrap, request_keys
@@ -57,7 +55,10 @@ def increase(
     check = arrays.probabilities if metric == "log_loss" else arrays.scores
     y, first, weight = checked(label, check("a", a), sample_weight)
     arrays.refuse_weightless(metric, weight)
-    ids, query = _requests(query_id, y.size)
+    ids: Any = np.arange(y.size)  # what names each request; every row is its own unless there are any
+    query: Integers | None = None
+    if query_id is not None:
+        ids, query = arrays.numbered("query_id", query_id, y.size)
     terms = TERMS[metric](_Rows(y, first, check("b", b, y.size), weight, query))
     if terms is None:
         return None
@@ -111,10 +112,3 @@ def _auc_loss(rows: _Rows) -> _Terms | None:
 
 TERMS = {"auc_loss": _auc_loss, "log_loss": _log_loss, "per_query_auc_loss": _per_query_auc_loss}
 """By the name of a measure how its increase is a ratio of sums over requests; those without a row here have none."""
-
-
-def _requests(query_id: Any, size: int) -> tuple[Any, Integers | None]:
-    """What names each request, and the number of each row's."""
-    if query_id is None:
-        return np.arange(size), None
-    return arrays.numbered("query_id", query_id, size)

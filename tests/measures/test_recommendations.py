@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smooth_recs import recommendations
 from smooth_recs.errors import InputError
+from smooth_recs.measures import recommendations
 
 SCORE = st.sampled_from([0.0, 0.25, 0.5, 1.0])  # few values: ties are the rule
 ROW = st.tuples(st.integers(-2, 3), SCORE, SCORE, SCORE, st.sampled_from([0.0, 1.0, 2.5]))

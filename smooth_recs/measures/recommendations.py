@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smooth_recs.accuracy.pairs import by_query
 from smooth_recs.errors import InputError
+from smooth_recs.measures.accuracy import by_query
 from smooth_recs.statistics import arrays
 from smooth_recs.statistics.arrays import Array, Integers
 from smooth_recs.statistics.bootstrap import PoissonBootstrap, request_keys
