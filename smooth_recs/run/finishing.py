@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any
 
@@ -13,7 +14,7 @@ from smooth_recs.models.siblings import SiblingModel
 from smooth_recs.run import estimate, evaluation, fitting, monitoring
 from smooth_recs.run import workdir as workdirs
 from smooth_recs.run.fitting import Fitted
-from smooth_recs.serving import companions, export
+from smooth_recs.serving import assets, saved_model
 
 _LARGEST = 1e18  # its square still is a number of float32
 
@@ -92,12 +93,12 @@ def _exported(
     Returns the paths within the workdir.
     """
     manifest = workdirs.read_json(os.path.join(workdir, "manifest.json"))
-    of_replica = companions.all_of_run(source, workdirs.Finished(config.to_dict(), manifest, metrics))
+    write_assets = assets.asset_writer(source, workdirs.Finished(config.to_dict(), manifest, metrics))
     paths = []
     for k, replica in enumerate(siblings.replicas):
         if k in metrics["diverged"]:
             continue
         base = os.path.join(workdir, "export", f"replica_{k}")
-        path = export.save(replica, source.encoder, base, of_replica(replica, k))
+        path = saved_model.save(replica, source.encoder, base, functools.partial(write_assets, replica, k))
         paths.append(os.path.relpath(path, workdir))
     return paths

@@ -25,8 +25,8 @@ from smooth_recs.models.siblings import SiblingModel
 from smooth_recs.run import monitoring, stretches
 from smooth_recs.run.stretches import Stretch
 from smooth_recs.run.taking_part import Part
-from smooth_recs.serving import companions
-from smooth_recs.serving.periodic_exports import PeriodicExports
+from smooth_recs.serving import assets
+from smooth_recs.serving.saved_model import PeriodicExports
 
 keras_generation.require_legacy("training (TensorFlow Recommenders)")
 
@@ -184,8 +184,8 @@ def _stretches(
 def _exports(config: Config, workdir: str, source: Source, part: Part) -> list[PeriodicExports]:
     if not config.train.export_steps or not part.is_chief:
         return []
-    base, requests = os.path.join(workdir, "export"), companions.requests(source)
-    return [PeriodicExports(source.encoder, base, config.train.export_steps, config.train.keep_exports, requests)]
+    base, write = os.path.join(workdir, "export"), assets.request_writer(source)
+    return [PeriodicExports(source.encoder, base, config.train.export_steps, config.train.keep_exports, write)]
 
 
 def restored(config: Config, workdir: str, source: Source) -> SiblingModel:

@@ -24,7 +24,7 @@ from smooth_recs.models.distillation import TEACHER_PROBABILITY
 from smooth_recs.run import fitting, teacher_exports, trained
 from smooth_recs.run import teachers as teaching
 from smooth_recs.run.taking_part import Part
-from smooth_recs.serving import export
+from smooth_recs.serving import saved_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -274,7 +274,7 @@ def exported(
     }
     scaled = Scaled()
     scaled(encoder(raw))
-    return pathlib.Path(export.save(scaled, encoder, str(base)))
+    return pathlib.Path(saved_model.save(scaled, encoder, str(base)))
 
 
 def test_inputs_that_are_no_features_are_all_named(tmp_path: pathlib.Path) -> None:

@@ -15,7 +15,7 @@ from smooth_recs import config
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.schema import Categorical, Schema
 from smooth_recs.models import SiblingModel, from_config
-from smooth_recs.serving.periodic_exports import PeriodicExports
+from smooth_recs.serving.saved_model import PeriodicExports
 from smooth_recs.serving.versions import versions
 
 ENCODER = Encoder(Schema((Categorical("user", "identity", 10, "int64"),)))
