@@ -205,7 +205,7 @@ def _shortened(value: Any) -> str:
 
 
 def other_widths(schema: Schema, batch: Batch) -> Iterator[tuple[str, Batch]]:
-    """For each multi-valued feature the batch with none, one and too many of its values, and in words which."""
+    """The batch with none, one and too many values of each multi-valued feature in turn, and in words which."""
     for feature in schema.categorical:
         if feature.multi_valued:
             for width in (0, 1, feature.max_values + 2):

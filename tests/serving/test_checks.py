@@ -176,7 +176,7 @@ def altered(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Serve:
 
 
 def unguarded(item: Any, words: Any, x: Any) -> dict[str, Any]:
-    """With a shape that is declared and not asserted: a session takes any."""
+    """The good model with a shape that is declared and not asserted: a session takes any."""
     item, words = tf.ensure_shape(item, [None]), tf.ensure_shape(words, [None, None])
     x = tf.reshape(x, [-1])[: tf.size(item)]
     return good(item=item, words=words, x=x)

@@ -43,7 +43,7 @@ def run(ensemble: dict[str, Any], **model: Any) -> config.Config:
 
 
 def trained(settings: config.Config, distillation: Any = None) -> Any:
-    """After some steps that leave no two components alike."""
+    """The model after some steps that leave no two components alike."""
     tf.keras.utils.set_random_seed(1)
     model = from_config.model(settings, ENCODER, distillation=distillation)
     train = config.Train(dense_learning_rate=0.05, embedding_learning_rate=0.3, initial_accumulator=0.1)
