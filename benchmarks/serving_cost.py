@@ -18,7 +18,7 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +31,7 @@ import tensorflow as tf
 from smooth_recs import config
 from smooth_recs.data.presets import open_source
 from smooth_recs.models import from_config
-from smooth_recs.serving import c_tensors, export, raw_batches
+from smooth_recs.serving import requests, saved_model
 from smooth_recs.serving.loader import LoadedModel
 
 SIGNATURE = "serving_default"
@@ -81,7 +81,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = open_source(config.Data(examples=max(CALLS), eval_examples=max(CALLS)), folder)
         paths = {network: exported(network, arguments, source, folder) for network in NETWORKS}
-        rows = raw_batches.held_out(source, max(CALLS))
+        rows = requests.held_out(source, max(CALLS))
         sessions = [session(paths, rows, arguments.rounds) for _ in range(arguments.sessions)]
         loading = {network: np.array([seconds[network] for seconds, _ in sessions]) for network in NETWORKS}
         samples = {key: np.stack([found[key] for _, found in sessions]) for key in sessions[0][1]}
@@ -106,14 +106,14 @@ def exported(network: Network, arguments: argparse.Namespace, source: Any, folde
     model(next(iter(source.holdout()))["features"])
     for seed, variable in enumerate(model.trainable_variables):
         variable.assign_add(tf.random.stateless_normal(variable.shape, (1, seed), stddev=0.05))
-    return export.save(model, source.encoder, os.path.join(folder, *network))
+    return saved_model.save(model, source.encoder, os.path.join(folder, *network))
 
 
 def size(path: str) -> int:
     return sum(file.stat().st_size for file in Path(path).rglob("*") if file.is_file())
 
 
-def session(paths: dict[Network, str], rows: raw_batches.Batch, rounds: int) -> tuple[dict[Network, float], Samples]:
+def session(paths: dict[Network, str], rows: requests.Batch, rounds: int) -> tuple[dict[Network, float], Samples]:
     """Seconds of loading each export, and of its calls in each round."""
     loading, calls = {}, {}
     with contextlib.ExitStack() as stack:
@@ -122,18 +122,9 @@ def session(paths: dict[Network, str], rows: raw_batches.Batch, rounds: int) -> 
             model = stack.enter_context(LoadedModel(paths[network]))
             loading[network] = time.perf_counter() - begun
             for count in CALLS:
-                few = raw_batches.take(rows, slice(count))
-                calls[network, count] = stack.enter_context(request(model, few))
+                few = requests.take(rows, slice(count))
+                calls[network, count] = stack.enter_context(model.prepared(SIGNATURE, few))
         return loading, measured(calls, rounds)
-
-
-@contextlib.contextmanager
-def request(model: LoadedModel, rows: raw_batches.Batch) -> Iterator[Call]:
-    """What makes a request whose rows are in tensors already."""
-    with contextlib.ExitStack() as stack:
-        names = model.signatures[SIGNATURE]["inputs"]
-        fed = [stack.enter_context(c_tensors.feed(name, rows[name])) for name in names]
-        yield lambda: model._run(SIGNATURE, fed)
 
 
 def measured(calls: dict[tuple[Network, int], Call], rounds: int) -> Samples:

@@ -81,9 +81,9 @@ PUBLIC: dict[str, dict[str, tuple[str, ...]]] = {
         "comparison.settings": ("Settings",),
         "serving.publishing": ("publish", "Release", "Published"),
         "serving.predicting": ("predict", "Wish"),
-        "serving.client_requests": ("predict", "classify", "regress", "rest_body"),
+        "serving.requests": ("predict", "classify", "regress", "rest_body"),
         "serving.loader": ("LoadedModel",),
-        "serving.periodic_exports": ("PeriodicExports",),
+        "serving.saved_model": ("PeriodicExports",),
     },
     "Experiments": {
         "experiments.sweeps": ("Sweep", "Variant", "activation", "config_of"),

@@ -15,13 +15,13 @@ LEGACY_VARIABLE = "TF_USE_LEGACY_KERAS"
 PACKAGE = "smooth_recs"
 
 
-_PROGRAMS = (f"{PACKAGE}.bin.", f"{PACKAGE}.serving.check_process")
+_PROGRAMS = (f"{PACKAGE}.bin.", f"{PACKAGE}.serving.loader_process")
 
 
 def started_as_binary() -> bool:
     """True in `python -m smooth_recs.bin.X`, and in `bin/X.py` run as a file (Bazel does).
 
-    And in the process that checks exports, which has no Python TensorFlow.
+    It is true in the process that asks exports as well, which has no Python TensorFlow.
     """
     if sys.argv[:1] == ["-m"]:  # the package is imported before the module that -m names
         return any(argument.startswith(_PROGRAMS) for argument in sys.orig_argv)

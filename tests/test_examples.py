@@ -17,7 +17,7 @@ from source_imports import ROOT
 
 from smooth_recs import config, prediction_difference
 from smooth_recs.data.presets import open_source
-from smooth_recs.serving import raw_batches
+from smooth_recs.serving import requests
 from smooth_recs.serving.loader import LoadedModel
 
 FOLDER = ROOT / "examples"
@@ -43,7 +43,7 @@ def metrics(workdir: Path) -> dict[str, Any]:
     return found
 
 
-def probabilities(export: Path, rows: raw_batches.Batch) -> Any:
+def probabilities(export: Path, rows: requests.Batch) -> Any:
     with LoadedModel(str(export)) as model:
         return model.run("serving_default", rows)["probability"]
 
@@ -176,7 +176,7 @@ def test_a_release(tmp_path: Path) -> None:
     comparison = json.loads((runs / "comparison.json").read_text())
     settings = config.Config.from_dict(json.loads((runs / "second" / "config.json").read_text()))
     source = open_source(settings.data, str(tmp_path / "cache"))
-    rows = raw_batches.held_out(source, source.eval_rows)
+    rows = requests.held_out(source, source.eval_rows)
     live, new = (probabilities(ranker / version, rows) for version in "12")
     assert prediction_difference.relative(live, new) == pytest.approx(comparison["pd"]["relative"], rel=1e-5)
     assert 0.01 < comparison["pd"]["relative"] <= 0.3

@@ -44,7 +44,8 @@ LAYERS = {
 }
 WITHOUT_TENSORFLOW = (
     *("smooth_recs.config", "smooth_recs.data.schema", "smooth_recs.fields", "smooth_recs.validation"),
-    *("smooth_recs.bin", "smooth_recs.serving.check_process", "smooth_recs.serving.loader"),
+    *("smooth_recs.bin", "smooth_recs.serving.loader", "smooth_recs.serving.loader_process"),
+    "smooth_recs.serving.saved_signatures",
 )
 TENSORFLOW = {"tensorflow", "tf_keras", "keras", "tensorflow_recommenders"}
 

@@ -40,7 +40,7 @@ NOT_HERE = {
     "serving.publishing.publish": "exports a trained run: tests/serving/",
     "serving.predicting.predict": "needs a trained export: tests/bin/test_predict.py",
     "serving.loader.LoadedModel": "needs a trained export: tests/serving/test_loader.py",
-    "serving.periodic_exports.PeriodicExports": "trains: tests/serving/test_periodic_exports.py",
+    "serving.saved_model.PeriodicExports": "trains: tests/serving/test_periodic_exports.py",
     "experiments.sweeps.choosing.run": "trains many pairs: tests/bin/test_sweep.py",
     "experiments.cells.Folder": "trains three pairs: tests/bin/test_sweep.py",
     "experiments.landscape.looking.at_runs": "needs trained runs: tests/experiments/",

@@ -15,15 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from smooth_recs.data.schema import Schema
-from smooth_recs.serving import asking, declared, raw_batches
-from smooth_recs.serving.asking import Answer, Answers, Request
-from smooth_recs.serving.c_api import LoaderError
-from smooth_recs.serving.declared import CLASSIFY, LOGITS, OF_EXAMPLES, RAW, REGRESS, CheckFailed
-from smooth_recs.serving.raw_batches import Batch
+from smooth_recs.serving import loader_process, requests, saved_signatures
+from smooth_recs.serving.loader import LoaderError
+from smooth_recs.serving.loader_process import Answer, Request
+from smooth_recs.serving.requests import Batch
+from smooth_recs.serving.saved_signatures import CLASSIFY, LOGITS, OF_EXAMPLES, RAW, REGRESS, CheckFailed
 
 ROWS = 1_000
 TOLERANCE = 1e-6
-TOLERANCES = {"float32": TOLERANCE, "bfloat16": 0.02}  # by the precision of the stacks: batches round in other ways
+# By the precision of the stacks: a kernel for another batch size adds in another order, and so rounds in another way.
+TOLERANCES = {"float32": TOLERANCE, "bfloat16": 0.02}
 
 _OTHER_TYPES = {"int64": np.int32, "float32": np.float64, "string": np.int64}
 
@@ -64,12 +65,16 @@ def check(export: str, schema: Schema, rows: Batch, predict: Predict, tolerance:
     """
     planned = list(_planned(schema, rows, predict))
     try:
-        answers = asking.ask(export, [each.request for each in planned])
+        answers = loader_process.ask(export, [each.request for each in planned])
     except LoaderError as error:
         raise CheckFailed(f"check failed: loading the export: {_line(str(error))}") from error
-    declared.check_compilation(export)
-    declared.check_signatures(schema, answers.signatures)
-    known = [(each, answer) for each, answer in zip(planned, answers.answers, strict=True) if _applies(each, answers)]
+    saved_signatures.check_compilation(export)
+    saved_signatures.check_signatures(schema, answers.signatures)
+    known = [
+        (each, answer)
+        for each, answer in zip(planned, answers.answers, strict=True)
+        if each.request.signature in answers.signatures
+    ]
     differences = [_judged(each, answer, tolerance) for each, answer in known]
     return Passed(len(known) + len(answers.signatures) + 1, max(differences), answers.seconds)
 
@@ -79,10 +84,10 @@ def _planned(schema: Schema, rows: Batch, predict: Predict) -> Iterator[_Check]:
         expected = np.asarray(predict(batch), np.float64).reshape(-1)
         yield _Check(name, Request(RAW, batch), expected, words)
         yield _Check(name, Request(LOGITS, batch), expected, words)
-        serialized = raw_batches.examples(schema, batch)
+        serialized = requests.serialized_examples(schema, batch)
         for signature, taken in OF_EXAMPLES.items():
             yield _Check(name, Request(signature, {taken: serialized}), expected, words)
-    three = raw_batches.take(rows, np.arange(3) % raw_batches.size(rows))
+    three = requests.take(rows, np.arange(3) % requests.row_count(rows))
     for name, batch in _wrong(three):
         for signature in (RAW, LOGITS):
             yield _Check(name, Request(signature, batch), None)
@@ -92,12 +97,12 @@ def _planned(schema: Schema, rows: Batch, predict: Predict) -> Iterator[_Check]:
 
 
 def _batches(schema: Schema, rows: Batch) -> Iterator[tuple[str, Batch, list[str] | None]]:
-    count = raw_batches.size(rows)
+    count = requests.row_count(rows)
     for number in (1, 2, count):
-        yield f"a batch of {number:,}", raw_batches.take(rows, np.arange(number) % count), None
-    yield "permuted rows", raw_batches.take(rows, np.random.default_rng(1).permutation(count)), None
-    yield "hard values", *raw_batches.hard(schema, raw_batches.take(rows, np.zeros(1, int)))
-    for words, batch in raw_batches.other_widths(schema, raw_batches.take(rows, np.arange(2) % count)):
+        yield f"a batch of {number:,}", requests.take(rows, np.arange(number) % count), None
+    yield "permuted rows", requests.take(rows, np.random.default_rng(1).permutation(count)), None
+    yield "hard values", *requests.hard_rows(schema, requests.take(rows, np.zeros(1, int)))
+    for words, batch in requests.other_widths(schema, requests.take(rows, np.arange(2) % count)):
         yield words, batch, None
 
 
@@ -140,7 +145,7 @@ def _judged(check: _Check, answer: Answer, tolerance: float) -> float:
 
 
 def _probabilities(signature: str, answer: Answer) -> Numbers:
-    """Of an answer's outputs, as the signature gives them."""
+    """The probabilities in an answer's outputs, which each signature gives in its own way."""
     outputs = {name: np.asarray(values, np.float64) for name, values in answer.outputs.items() if name != "classes"}
     if signature == LOGITS:
         with np.errstate(over="ignore"):  # of exp: the probability is 0
@@ -149,10 +154,6 @@ def _probabilities(signature: str, answer: Answer) -> Numbers:
         scores = outputs["scores"]
         return np.where(np.abs(scores.sum(axis=1) - 1) <= TOLERANCE, scores[:, 1], np.nan)
     return outputs["outputs"].reshape(-1) if signature == REGRESS else outputs["probability"]
-
-
-def _applies(check: _Check, answers: Answers) -> bool:
-    return check.request.signature in answers.signatures
 
 
 def _line(text: str) -> str:

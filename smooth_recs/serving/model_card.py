@@ -77,12 +77,12 @@ def write(export: str, card: Card) -> None:
 
 
 def signatures(export: str) -> dict[str, Any]:
-    """Of each signature the method, and dtype and shape of its inputs and outputs; a free size is None."""
+    """Method, and dtype and shape of the inputs and outputs, for each signature; a free size is None."""
     return {
         name: {
             "method": found.method_name.rpartition("/")[2],
             **{
-                side: {tensor: {"dtype": t.dtype, "shape": t.shape} for tensor, t in sorted(tensors.items())}
+                side: {tensor: {"dtype": t.dtype, "shape": t.shape} for tensor, t in tensors.items()}
                 for side, tensors in (("inputs", found.inputs), ("outputs", found.outputs))
             },
         }
@@ -91,7 +91,7 @@ def signatures(export: str) -> dict[str, Any]:
 
 
 def activations(model: Any) -> list[dict[str, Any]]:
-    """Of each layer with an activation its name and hyperparameters, as they are in the export.
+    """Name and hyperparameters of the activation, for each layer that has one, as they are in the export.
 
     A hyperparameter that is one number a unit is given as the least, the mean and the greatest of them.
     """

@@ -17,7 +17,7 @@ from smooth_recs.comparison.settings import Settings, Shard
 from smooth_recs.errors import GateNotMet, InputError
 from smooth_recs.measures import gates
 from smooth_recs.measures.gates import Gate, Limits
-from smooth_recs.serving import checks, companions, export, model_card, raw_batches, versions, warm_up
+from smooth_recs.serving import assets, checks, model_card, requests, saved_model, versions
 from smooth_recs.serving.checks import Passed
 from smooth_recs.training import results
 from smooth_recs.training.results import Trained
@@ -94,8 +94,8 @@ def publish(release: Release) -> Published:
         raise InputError(f"--replica must be below the run's {len(run.siblings.replicas)}, got {release.replica}")
     model = run.siblings.replicas[release.replica]
     with _beside(release.output) as folder:
-        path = export.save(model, run.source.encoder, folder)
-        companions.requests(run.source)(path)
+        path = saved_model.save(model, run.source.encoder, folder)
+        assets.request_writer(run.source)(path)
         passed = check(path, run, model)
         comparisons = {
             flag: _compared(flag, side, path, limits, run, release.workdir) for flag, (side, limits) in sides.items()
@@ -110,10 +110,10 @@ def publish(release: Release) -> Published:
 def check(path: str, run: Trained, model: Any) -> Passed:
     """All checks of `checks.check` and the warm-up, on held-out rows; `model` is what the export was made of."""
     encoder = run.source.encoder
-    rows = raw_batches.held_out(run.source, checks.ROWS)
+    rows = requests.held_out(run.source, checks.ROWS)
     tolerance = checks.TOLERANCES[run.config.model.precision]
     passed = checks.check(path, encoder.schema, rows, lambda raw: model(encoder(raw), training=False), tolerance)
-    return dataclasses.replace(passed, checks=passed.checks + warm_up.check(path))
+    return dataclasses.replace(passed, checks=passed.checks + assets.check_warm_up(path))
 
 
 def _compared(flag: str, side: str, path: str, limits: Limits, run: Trained, folder: str) -> dict[str, Any]:

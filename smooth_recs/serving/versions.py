@@ -8,7 +8,7 @@ SAVED_MODEL = "saved_model.pb"
 
 
 def versions(base: str) -> list[int]:
-    """Of the exports under `base`, oldest first; none where there is no such folder."""
+    """Numbers of the exports under `base`, oldest first; none where there is no such folder."""
     return sorted(int(name) for name in (os.listdir(base) if os.path.isdir(base) else ()) if name.isdecimal())
 
 

@@ -18,8 +18,8 @@ from smooth_recs.errors import InputError
 from smooth_recs.models import from_config
 from smooth_recs.models.distillation import Distillation
 from smooth_recs.models.siblings import SiblingModel
-from smooth_recs.serving import companions
-from smooth_recs.serving.periodic_exports import PeriodicExports
+from smooth_recs.serving import assets
+from smooth_recs.serving.saved_model import PeriodicExports
 from smooth_recs.training import monitoring
 from smooth_recs.training.batches import Batches, comes_with_new_rows, example
 from smooth_recs.training.role import Role
@@ -96,7 +96,7 @@ def fit(batches: Batches, siblings: SiblingModel) -> Fitted:
     exports: list[Any] = []
     if config.train.export_steps and role.is_chief:
         base, every, keep = os.path.join(workdir, "export"), config.train.export_steps, config.train.keep_exports
-        exports = [PeriodicExports(source.encoder, base, every, keep, companions.requests(source))]
+        exports = [PeriodicExports(source.encoder, base, every, keep, assets.request_writer(source))]
 
     curve.restore(checkpoints.restore())
     if best:

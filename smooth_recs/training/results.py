@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from typing import Any
 
@@ -14,7 +15,7 @@ from smooth_recs.data.source import Source
 from smooth_recs.errors import InputError
 from smooth_recs.models import cost
 from smooth_recs.models.siblings import SiblingModel
-from smooth_recs.serving import companions, export
+from smooth_recs.serving import assets, saved_model
 from smooth_recs.training import evaluation, loop, monitoring, pd_estimate
 from smooth_recs.training.loop import Fitted
 from smooth_recs.workdir import manifest
@@ -72,13 +73,13 @@ def export_all(
     Returns the paths within the workdir.
     """
     begun = read_json(os.path.join(workdir, "manifest.json"))
-    of_replica = companions.all_of_run(source, manifest.Finished(config.to_dict(), begun, metrics))
+    write_assets = assets.asset_writer(source, manifest.Finished(config.to_dict(), begun, metrics))
     paths = []
     for k, replica in enumerate(siblings.replicas):
         if k in metrics["diverged"]:
             continue
         base = os.path.join(workdir, "export", f"replica_{k}")
-        path = export.save(replica, source.encoder, base, of_replica(replica, k))
+        path = saved_model.save(replica, source.encoder, base, functools.partial(write_assets, replica, k))
         paths.append(os.path.relpath(path, workdir))
     return paths
 

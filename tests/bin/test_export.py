@@ -20,7 +20,7 @@ from smooth_recs import config, training
 from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.errors import GateNotMet, InputError
 from smooth_recs.measures.gates import Limits
-from smooth_recs.serving import checks, export, publishing
+from smooth_recs.serving import checks, publishing, saved_model
 from smooth_recs.serving.publishing import Published, Release
 from smooth_recs.training import results
 
@@ -163,7 +163,7 @@ def test_an_export_that_fails_a_check_leaves_what_was_there(
     base = str(tmp_path)
     published(Release(run, base))
     before = sorted(tmp_path.rglob("*"))
-    save = export.save
+    save = saved_model.save
 
     def of_another_model(model: Any, encoder: Any, folder: str) -> str:
         table = next(variable for variable in model.variables if "embedding" in variable.name)
@@ -174,7 +174,7 @@ def test_an_export_that_fails_a_check_leaves_what_was_there(
         finally:
             table.assign(kept)
 
-    monkeypatch.setattr(export, "save", of_another_model)
+    monkeypatch.setattr(saved_model, "save", of_another_model)
     with pytest.raises(
         checks.CheckFailed, match=r"serving_default, a batch of 1: for row 0 the export predicts .* apart"
     ):

@@ -24,7 +24,7 @@ from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.errors import InputError
 from smooth_recs.models import from_config
-from smooth_recs.serving import export
+from smooth_recs.serving import saved_model
 
 SCHEMA = Schema((
     Categorical("zone", "identity", 20, "int64"),
@@ -64,7 +64,7 @@ def test_our_export_predicts_what_the_model_does(tmp_path):
     model = from_config.ranking_model(config.Model(hidden_units=(8,), embedding_dim=4), encoder)
     expected = model(encoder({name: tf.constant(values) for name, values in features().items()}), training=False)
     for _ in range(2):
-        export.save(model, encoder, str(tmp_path / "base"))
+        saved_model.save(model, encoder, str(tmp_path / "base"))
     artifact = artifacts.identify("--a", str(tmp_path / "base"))
     assert artifact == ("--a", str(tmp_path / "base/2"), "export")
     loaded = SavedModel(*artifact[:2])

@@ -33,7 +33,7 @@ class Exported(NamedTuple):
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     from smooth_recs.models import from_config  # not before: this file is read under Keras 3 too
-    from smooth_recs.serving import export
+    from smooth_recs.serving import saved_model
 
     random = np.random.default_rng(3)
     rows = {
@@ -47,5 +47,5 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     settings = config.Model(hidden_units=(8, 4), embedding_dim=4, beta=(0.5, 0.25))
     model = from_config.ranking_model(settings, encoder)
     model(encoder(rows))
-    path = export.save(model, encoder, str(tmp_path_factory.mktemp("exported")))
+    path = saved_model.save(model, encoder, str(tmp_path_factory.mktemp("exported")))
     return Exported(path, model, encoder, rows)

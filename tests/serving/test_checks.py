@@ -17,9 +17,9 @@ from smooth_recs.data import statistics
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.models import from_config
-from smooth_recs.serving import asking, check_process, checks, export, raw_batches
+from smooth_recs.serving import checks, loader_process, requests, saved_model
 from smooth_recs.serving.checks import Passed
-from smooth_recs.serving.declared import CheckFailed
+from smooth_recs.serving.saved_signatures import CheckFailed
 
 WIDE = Schema((
     Categorical("user", "identity", 20, "int64"),
@@ -55,8 +55,8 @@ def test_an_export_of_every_kind_of_feature_passes_in_a_process_of_its_own(norma
     model = from_config.ranking_model(
         config.Model(hidden_units=(8, 4), embedding_dim=4, normalization=normalization), encoder
     )
-    model(encoder(raw_batches.take(rows, slice(2))))  # makes the variables
-    path = export.save(model, encoder, str(tmp_path))
+    model(encoder(requests.take(rows, slice(2))))  # makes the variables
+    path = saved_model.save(model, encoder, str(tmp_path))
     passed = checks.check(path, WIDE, rows, lambda raw: model(encoder(raw), training=False))
     assert passed.checks >= 34
     assert 0 <= passed.largest_difference <= 1e-6
@@ -137,11 +137,11 @@ def of_examples(serve: Serve) -> tuple[Serve, dict[str, Any]]:
 @pytest.fixture(autouse=True)
 def in_this_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(command: list[str], **_: Any) -> Any:
-        check_process.main(*command[3:])
+        loader_process.main(*command[3:])
         return subprocess.CompletedProcess(command, 0, b"", b"")
 
     if "slow" not in request.keywords:
-        monkeypatch.setattr(asking.subprocess, "run", run)
+        monkeypatch.setattr(loader_process.subprocess, "run", run)
 
 
 def checked(path: str) -> Passed:
@@ -176,7 +176,7 @@ def altered(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Serve:
 
 
 def unguarded(item: Any, words: Any, x: Any) -> dict[str, Any]:
-    """With a shape that is declared and not asserted: a session takes any."""
+    """The good model with a shape that is declared and not asserted: a session takes any."""
     item, words = tf.ensure_shape(item, [None]), tf.ensure_shape(words, [None, None])
     x = tf.reshape(x, [-1])[: tf.size(item)]
     return good(item=item, words=words, x=x)
@@ -330,33 +330,3 @@ def test_a_model_that_needs_python_fails_where_there_is_none(tmp_path: Path) -> 
         return {"probability": tf.ensure_shape(probability, [None])}
 
     assert failing(save(tmp_path / "1", serve)).startswith("serving_default, a batch of 1: refused: ")
-
-
-def test_hard_rows_change_one_feature_and_then_all() -> None:
-    row = {name: values[:1] for name, values in rows().items()}
-    row["item"][0] = 3
-    hard = raw_batches.hard(NARROW, row)
-    assert len(hard.words) == raw_batches.size(hard.batch)
-    number = hard.words.index("item=2147483653")
-    assert hard.batch["item"][number] == 2**31 + 5
-    assert hard.batch["x"][number] == row["x"][0]
-    number = hard.words.index(r"words=b'\xff\xfe\x80'")
-    assert hard.batch["words"][number].tolist() == [b"\xff\xfe\x80", b""]
-    assert hard.words[-1].count("=") == 3
-    assert row["item"].tolist() == [3]
-
-
-def test_examples_hold_what_is_there() -> None:
-    batch = {
-        "item": np.array([2**40, -1]),
-        "words": np.array([[b"", b"\xff"], [b"", b""]], object),
-        "x": np.array([np.inf, np.nan], np.float32),
-    }
-    first, second = (tf.train.Example.FromString(each).features.feature for each in raw_batches.examples(NARROW, batch))
-    assert first["item"].int64_list.value == [2**40]
-    assert first["words"].bytes_list.value == [b"", b"\xff"]
-    assert first["x"].float_list.value == [np.inf]
-    shops = Schema((Categorical("shop", "hash", 9),))
-    serialized = raw_batches.examples(shops, {"shop": np.array([b"ends in zero\x00"], object)})[0]
-    assert tf.train.Example.FromString(serialized).features.feature["shop"].bytes_list.value == [b"ends in zero\x00"]
-    assert not second

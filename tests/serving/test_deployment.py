@@ -22,9 +22,9 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from tensorflow_serving.config import model_server_config_pb2
 
 from smooth_recs.data.presets import open_source
-from smooth_recs.serving import client_requests, raw_batches, sample_requests
-from smooth_recs.serving.asking import Request
+from smooth_recs.serving import assets, requests
 from smooth_recs.serving.loader import LoadedModel, LoaderError
+from smooth_recs.serving.loader_process import Request
 
 FOLDER = ROOT / "examples" / "serving"
 GRPC, REST = 8500, 8501
@@ -68,7 +68,7 @@ def test_compose_mounts_what_the_configuration_names(model: Any) -> None:
     output = flags([word for word in said(path, "python -m") if word.startswith("--")])["output"]
     assert mounted[str(base.parent)] / base.name == ROOT / output
     request, url = said(path, "curl")[-2:]
-    assert request == f"@{output}/1/{sample_requests.REST}"
+    assert request == f"@{output}/1/{assets.SAMPLE_REST}"
     assert url == f"http://localhost:{REST}/v1/models/{model.name}:predict"
 
 
@@ -95,8 +95,8 @@ def test_kubernetes_runs_the_same_configuration(model: Any) -> None:
 def test_the_sample_body_is_of_the_demo(tmp_path: Path) -> None:
     """Numbers may differ in their last digits from machine to machine."""
     demo = runpy.run_path(str(ROOT / "configs" / "demo.py"))["get_config"]()
-    rows = raw_batches.held_out(open_source(demo.data, str(tmp_path)), sample_requests.ROWS)
-    made = json.loads(client_requests.rest_body(Request("serving_default", rows)))["instances"]
+    rows = requests.held_out(open_source(demo.data, str(tmp_path)), assets.SAMPLE_ROWS)
+    made = json.loads(requests.rest_body(Request("serving_default", rows)))["instances"]
     kept = json.loads((FOLDER / "request.json").read_text("utf-8"))["instances"]
     assert [list(row) for row in kept] == [list(row) for row in made]
     for one, other in zip(kept, made, strict=True):
@@ -115,7 +115,7 @@ class Server(prediction_service_pb2_grpc.PredictionServiceServicer):
     def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.models.append(request.model_spec.name)
         try:
-            outputs = self.model.run(request.model_spec.signature_name, client_requests.inputs_of(request))
+            outputs = self.model.run(request.model_spec.signature_name, requests.inputs_of(request))
         except LoaderError as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         response = predict_pb2.PredictResponse()
@@ -126,8 +126,8 @@ class Server(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 @pytest.mark.slow
 def test_the_client_gets_the_models_probabilities(exported: Any, tmp_path: Path) -> None:
-    rows = raw_batches.take(exported.rows, np.arange(40))
-    (tmp_path / "request.json").write_text(client_requests.rest_body(Request("serving_default", rows)), "utf-8")
+    rows = requests.take(exported.rows, np.arange(40))
+    (tmp_path / "request.json").write_text(requests.rest_body(Request("serving_default", rows)), "utf-8")
     answering, server = Server(exported.path), grpc.server(futures.ThreadPoolExecutor(1))
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(answering, server)
     port = server.add_insecure_port("localhost:0")

@@ -17,7 +17,7 @@ from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.models import from_config
 from smooth_recs.models.cost import cost, narrowed, single
 from smooth_recs.models.distillation import TEACHER_PROBABILITY, Distillation
-from smooth_recs.serving import export
+from smooth_recs.serving import saved_model
 
 ROWS = 5_000
 SCHEMA = Schema((
@@ -43,7 +43,7 @@ def run(ensemble: dict[str, Any], **model: Any) -> config.Config:
 
 
 def trained(settings: config.Config, distillation: Any = None) -> Any:
-    """After some steps that leave no two components alike."""
+    """The model after some steps that leave no two components alike."""
     tf.keras.utils.set_random_seed(1)
     model = from_config.model(settings, ENCODER, distillation=distillation)
     train = config.Train(dense_learning_rate=0.05, embedding_learning_rate=0.3, initial_accumulator=0.1)
@@ -82,7 +82,7 @@ ENSEMBLES: dict[str, dict[str, Any]] = {
 def test_an_ensemble_predicts_as_it_was_trained(kind: str, tmp_path: Path) -> None:
     settings = run({"components": 3} | ENSEMBLES[kind], linear=kind == "logit")
     model, raw = trained(settings), raw_rows(300, seed=5)
-    exported = loaded(export.save(model, ENCODER, str(tmp_path)))
+    exported = loaded(saved_model.save(model, ENCODER, str(tmp_path)))
     predictions = served(exported, raw)
     np.testing.assert_allclose(predictions, model(ENCODER(raw)), rtol=0, atol=1e-6)
 
@@ -101,7 +101,7 @@ def test_an_ensemble_predicts_as_it_was_trained(kind: str, tmp_path: Path) -> No
 def test_the_first_component_is_exported_alone(tables: str, equal_cost: str, tmp_path: Path) -> None:
     settings = run({"components": 3, "deployed": "first", "tables": tables, "equal_cost": equal_cost})
     model, raw = trained(settings), raw_rows(300, seed=5)
-    path = export.save(model, ENCODER, str(tmp_path))
+    path = saved_model.save(model, ENCODER, str(tmp_path))
     np.testing.assert_allclose(served(loaded(path), raw), model(ENCODER(raw)), rtol=0, atol=1e-6)
     one = cost(single(narrowed(settings, ENCODER)), ENCODER)
     assert stored_parameters(loaded(path)) == one.parameters
@@ -110,7 +110,7 @@ def test_the_first_component_is_exported_alone(tables: str, equal_cost: str, tmp
 
 
 def test_one_row_and_none_are_served(tmp_path: Path) -> None:
-    exported = loaded(export.save(trained(run({"components": 2})), ENCODER, str(tmp_path)))
+    exported = loaded(saved_model.save(trained(run({"components": 2})), ENCODER, str(tmp_path)))
     rows = raw_rows(5, seed=7)
     together = served(exported, rows)
     np.testing.assert_allclose(served(exported, {n: x[3:4] for n, x in rows.items()}), together[3:4], atol=1e-6)
@@ -121,7 +121,7 @@ def test_learned_activations_of_components_become_constants(tmp_path: Path) -> N
     learned = {"class_name": "GSmeLU", "config": {"t": -0.1, "learn": "all", "per": "unit"}}
     settings = run({"components": 2, "deployed": "first"}, activation=learned)
     model, raw = trained(settings), raw_rows(50, seed=5)
-    exported = loaded(export.save(model, ENCODER, str(tmp_path)))
+    exported = loaded(saved_model.save(model, ENCODER, str(tmp_path)))
     before = model(ENCODER(raw)).numpy()
     for variable in model.trainable_variables:
         variable.assign_add(tf.ones_like(variable))
@@ -131,7 +131,7 @@ def test_learned_activations_of_components_become_constants(tmp_path: Path) -> N
 @pytest.mark.parametrize("components", [1, 2])
 def test_a_distilled_student_needs_no_teacher(components: int, tmp_path: Path) -> None:
     student = trained(run({"components": components}), Distillation("soft_label", weight=0.7))
-    exported = loaded(export.save(student, ENCODER, str(tmp_path)))
+    exported = loaded(saved_model.save(student, ENCODER, str(tmp_path)))
     inputs = exported.signatures["serving_default"].structured_input_signature[1]
     assert set(inputs) == {feature.name for feature in SCHEMA.features}
     raw = raw_rows(300, seed=5)

@@ -13,7 +13,7 @@ from smooth_recs import config
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.models import from_config
-from smooth_recs.serving import declared, export, raw_batches
+from smooth_recs.serving import requests, saved_model, saved_signatures
 from smooth_recs.serving.loader import LoadedModel, LoaderError
 
 SCHEMA = Schema((
@@ -50,8 +50,13 @@ def model() -> Any:
 
 
 @pytest.fixture(scope="module")
-def loaded(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedModel]:
-    with LoadedModel(export.save(model, ENCODER, str(tmp_path_factory.mktemp("export")))) as loaded:
+def path(model: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return saved_model.save(model, ENCODER, str(tmp_path_factory.mktemp("export")))
+
+
+@pytest.fixture(scope="module")
+def loaded(path: str) -> Iterator[LoadedModel]:
+    with LoadedModel(path) as loaded:
         yield loaded
 
 
@@ -74,16 +79,10 @@ def example(**values: list[Any]) -> bytes:
     return message.SerializeToString()
 
 
-def test_every_signature_is_there_with_its_method(loaded: LoadedModel) -> None:
-    def listed(tensors: dict[str, Any]) -> dict[str, Any]:
-        return {name: (dtype, list(shape)) for name, (dtype, shape) in tensors.items()}
-
-    found = {
-        name: s | {"inputs": listed(s["inputs"]), "outputs": listed(s["outputs"])}
-        for name, s in loaded.signatures.items()
-    }
-    declared.check_signatures(SCHEMA, found)
-    assert {name: s["method_name"] for name, s in loaded.signatures.items()} == {
+def test_every_signature_is_there_with_its_method(path: str) -> None:
+    found = saved_signatures.read(path)
+    saved_signatures.check_signatures(SCHEMA, found)
+    assert {name: signature.method_name for name, signature in found.items()} == {
         "serving_default": "tensorflow/serving/predict",
         "serving_examples": "tensorflow/serving/predict",
         "logits": "tensorflow/serving/predict",
@@ -99,7 +98,7 @@ def test_raw_features(loaded: LoadedModel, expected: Any) -> None:
 
 
 def test_examples(loaded: LoadedModel, expected: Any) -> None:
-    examples = raw_batches.examples(SCHEMA, RAW)
+    examples = requests.serialized_examples(SCHEMA, RAW)
     found = loaded.run("serving_examples", {"examples": examples})["probability"]
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
     np.testing.assert_array_equal(loaded.run("regress", {"inputs": examples})["outputs"], found)
@@ -135,7 +134,7 @@ def test_an_example_of_another_type_or_width_is_refused(
 ) -> None:
     examples = [example(**FULL), example(**FULL | change)]
     with pytest.raises(LoaderError):
-        loaded.run(signature, {declared.OF_EXAMPLES[signature]: examples})
+        loaded.run(signature, {saved_signatures.OF_EXAMPLES[signature]: examples})
 
 
 @pytest.mark.parametrize("signature", ["serving_default", "logits"])
@@ -160,7 +159,7 @@ def test_a_model_without_logits_has_no_such_signature(tmp_path: Any) -> None:
         def call(self, features: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
             return tf.sigmoid(features["x"][:, 0])
 
-    path = export.save(Tiny(), Encoder(Schema((Numeric("x", "identity", "zero"),))), str(tmp_path))
+    path = saved_model.save(Tiny(), Encoder(Schema((Numeric("x", "identity", "zero"),))), str(tmp_path))
     with LoadedModel(path) as loaded:
         assert sorted(loaded.signatures) == ["classify", "regress", "serving_default", "serving_examples"]
         assert loaded.run("regress", {"inputs": [example(x=[0.0])]})["outputs"].tolist() == [0.5]

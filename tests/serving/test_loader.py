@@ -1,4 +1,4 @@
-"""The C++ loader called through ctypes, and what surrounds it: signatures, the file between processes, the process."""
+"""The C++ loader called through ctypes, the process that runs it, and the files between that process and this one."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from smooth_recs.serving.asking import Request
 from source_imports import ROOT
-from tensorflow.core.protobuf import meta_graph_pb2
 
 from smooth_recs._files import read_arrays, write_arrays
-from smooth_recs.serving import asking, meta_graph
-from smooth_recs.serving.asking import Request
+from smooth_recs.serving import loader_process, saved_signatures
 from smooth_recs.serving.loader import LoadedModel, LoaderError
+from smooth_recs.serving.loader_process import Request
 
 TEXTS = [b"", b"a", b"\xff\xfe", b"zero \x00 inside", b"ends in zero\x00", b"x" * 22, b"y" * 23, b"z" * 10_000]
 
@@ -140,6 +140,18 @@ def test_what_is_wrong_is_refused_and_does_no_harm(saved: str, case: str) -> Non
         assert model.run("serving_default", inputs([b"a"], [4]))["twice"].tolist() == [8]
 
 
+def test_a_prepared_call_may_be_made_again(saved: str) -> None:
+    given = inputs([b"red", b"x"], [1, 2])
+    with LoadedModel(saved) as model:
+        with model.prepared("serving_default", given) as call:
+            answers = [call() for _ in range(3)]
+        expected = model.run("serving_default", given)
+    for answer in answers:
+        assert {name: values.tolist() for name, values in answer.items()} == {
+            name: values.tolist() for name, values in expected.items()
+        }
+
+
 def test_an_unknown_signature_names_those_that_are_there(saved: str) -> None:
     with LoadedModel(saved) as model, pytest.raises(LoaderError, match="are any_rank, serving_default, got logits"):
         model.run("logits", {})
@@ -156,41 +168,6 @@ def test_what_is_no_whole_export_is_refused(saved: str, tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes(whole)
     with LoadedModel(str(tmp_path)) as model, pytest.raises(LoaderError, match="uninitialized"):
         model.run("serving_default", inputs([b""], [1]))  # without its variables it loads all the same
-
-
-NAMES = st.text(min_size=1, max_size=8)
-DTYPES = st.sampled_from(list(meta_graph.DTYPES))
-SHAPES = st.none() | st.lists(st.none() | st.integers(0, 2**40), max_size=4).map(tuple)
-TENSORS = st.dictionaries(NAMES, st.tuples(NAMES, DTYPES, SHAPES), max_size=3)
-SIGNATURES = st.dictionaries(NAMES, st.tuples(TENSORS, TENSORS, st.text(max_size=5)), max_size=3)
-
-
-def fill(tensors: Any, wanted: dict[str, Any]) -> None:
-    for name, (place, dtype, shape) in wanted.items():
-        info = tensors[name]
-        info.name, info.dtype = place, dtype
-        info.tensor_shape.unknown_rank = shape is None
-        for size in shape or ():
-            info.tensor_shape.dim.add(size=-1 if size is None else size)
-
-
-@given(SIGNATURES)
-@settings(max_examples=60, deadline=None)
-def test_signatures_are_read_as_protocol_buffers_write_them(wanted: dict[str, Any]) -> None:
-    graph = meta_graph_pb2.MetaGraphDef()
-    graph.meta_info_def.tensorflow_version = "2"
-    graph.graph_def.node.add(name="node", op="NoOp")
-    graph.saver_def.keep_checkpoint_every_n_hours = 1.5
-    for name, (given_in, given_out, method) in wanted.items():
-        fill(graph.signature_def[name].inputs, given_in)
-        fill(graph.signature_def[name].outputs, given_out)
-        graph.signature_def[name].method_name = method
-    read = meta_graph.signatures(memoryview(graph.SerializeToString()))
-    assert read.keys() == wanted.keys()
-    for name, (given_in, given_out, method) in wanted.items():
-        assert read[name].method_name == method
-        for found, tensors in ((read[name].inputs, given_in), (read[name].outputs, given_out)):
-            assert found == {tensor: (p, meta_graph.DTYPES[d], shape) for tensor, (p, d, shape) in tensors.items()}
 
 
 TEXT_ARRAYS = arrays.arrays(object, arrays.array_shapes(min_side=0, max_dims=3), elements=st.binary(max_size=5))
@@ -221,8 +198,8 @@ def test_the_process_answers_request_by_request(saved: str) -> None:
         Request("any_rank", {"x": np.array(3.0)}),
         Request("missing", {}),
     ]
-    answers = asking.ask(saved, requests)
-    assert answers.signatures["any_rank"]["inputs"] == {"x": ["float64", None]}
+    answers = loader_process.ask(saved, requests)
+    assert answers.signatures == saved_signatures.read(saved)
     assert answers.seconds > 0
     assert answers.answers[0].outputs["same"].tolist() == [b"b\x00", b"\xff"]
     assert answers.answers[0].outputs["twice"].tolist() == [2, 2**41]
@@ -232,8 +209,9 @@ def test_the_process_answers_request_by_request(saved: str) -> None:
 
 
 def test_the_process_that_loads_exports_has_no_python_tensorflow(saved: str, tmp_path: Path) -> None:
-    write_arrays(str(tmp_path / "in.npz"), ["any_rank"], [{"x": np.zeros(2)}])
-    command = [sys.executable, "-X", "importtime", "-m", "smooth_recs.serving.check_process"]
+    about = {"signatures": saved_signatures.to_json(saved_signatures.read(saved)), "requests": ["any_rank"]}
+    write_arrays(str(tmp_path / "in.npz"), about, [{"x": np.zeros(2)}])
+    command = [sys.executable, "-X", "importtime", "-m", "smooth_recs.serving.loader_process"]
     command += [saved, str(tmp_path / "in.npz"), str(tmp_path / "out.npz")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -249,7 +227,7 @@ def test_an_export_that_cannot_be_loaded_and_a_process_that_dies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(LoaderError, match="Could not find SavedModel"):
-        asking.ask(str(tmp_path), [])
-    monkeypatch.setattr(asking, "_PROCESS", "smooth_recs.serving.no_such_process")
+        loader_process.ask(str(tmp_path), [])
+    monkeypatch.setattr(loader_process, "_MODULE", "smooth_recs.serving.no_such_process")
     with pytest.raises(LoaderError, match=r"ended with status 1: .*no_such_process"):
-        asking.ask(str(tmp_path), [])
+        loader_process.ask(str(tmp_path), [])

@@ -15,7 +15,7 @@ from smooth_recs import config, training
 from smooth_recs._files import read_json
 from smooth_recs.activations import layers
 from smooth_recs.measures.gates import Limits
-from smooth_recs.serving import model_card, publishing, warm_up
+from smooth_recs.serving import assets, model_card, publishing
 from smooth_recs.serving.checks import Passed
 from smooth_recs.serving.publishing import Release
 from smooth_recs.workdir.manifest import Finished
@@ -159,7 +159,7 @@ def test_training_and_publishing_leave_cards_and_warm_ups(tmp_path: Path) -> Non
     assert card["metrics"]["auc_loss"] == metrics["replicas"][0]["auc_loss"]
     assert card["prediction_difference"][0]["relative"] == metrics["pd"]["relative"]
     assert card["checks"] is None
-    assert warm_up.check(second) == 7
+    assert assets.check_warm_up(second) == 7
 
     release = Release(folder, str(tmp_path / "models"), against=second, live=first, live_limits=Limits(max_pd=1.0))
     published = publishing.publish(release)
@@ -170,4 +170,4 @@ def test_training_and_publishing_leave_cards_and_warm_ups(tmp_path: Path) -> Non
     assert sibling["relative"] == pytest.approx(metrics["pd"]["relative"], abs=1e-6)
     assert (live["against"], live["gates"][0]["limit"]) == (first, 1.0)
     assert live["relative"] == pytest.approx(0.0, abs=1e-6)  # the same model
-    assert len(warm_up.read(published.path)) == 7
+    assert len(assets.read_warm_up(published.path)) == 7

@@ -15,7 +15,7 @@ from smooth_recs import config
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.schema import Categorical, Schema
 from smooth_recs.models import SiblingModel, from_config
-from smooth_recs.serving.periodic_exports import PeriodicExports
+from smooth_recs.serving.saved_model import PeriodicExports
 from smooth_recs.serving.versions import versions
 
 ENCODER = Encoder(Schema((Categorical("user", "identity", 10, "int64"),)))
@@ -75,7 +75,7 @@ def test_the_newest_are_kept_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_set_is_taken_back(tmp_path: Path) -> None:
-    """As after a kill between the two: without it versions of one number would be of different steps ever after."""
+    """A kill between the two leaves this: versions of one number would be of different steps ever after."""
     siblings = made()
     exports = PeriodicExports(ENCODER, str(tmp_path), every=5, keep=3)
     siblings.fit(DATA, verbose=0, callbacks=[exports])
@@ -98,7 +98,7 @@ def test_what_somebody_took_away_takes_nothing_with_it(tmp_path: Path) -> None:
 
 
 def test_exports_go_on_where_a_resumed_run_does(tmp_path: Path) -> None:
-    """After 8 steps and a restore, the next export is due at step 10, not at 5 after the restore."""
+    """The next export after 8 steps and a restore is due at step 10, not at 5 after the restore."""
     siblings = made()
     siblings.fit(DATA.take(8), verbose=0)
     exports = PeriodicExports(ENCODER, str(tmp_path), every=5)

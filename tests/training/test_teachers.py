@@ -21,7 +21,7 @@ from smooth_recs.data.statistics import Statistics
 from smooth_recs.errors import InputError
 from smooth_recs.models import from_config
 from smooth_recs.models.distillation import TEACHER_PROBABILITY
-from smooth_recs.serving import export
+from smooth_recs.serving import saved_model
 from smooth_recs.training import loop, results
 from smooth_recs.training import teachers as teaching
 from smooth_recs.training.batches import Batches
@@ -274,7 +274,7 @@ def exported(
     }
     scaled = Scaled()
     scaled(encoder(raw))
-    return pathlib.Path(export.save(scaled, encoder, str(base)))
+    return pathlib.Path(saved_model.save(scaled, encoder, str(base)))
 
 
 def test_inputs_that_are_no_features_are_all_named(tmp_path: pathlib.Path) -> None:

@@ -15,7 +15,7 @@ from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.layers import Tower
 from smooth_recs.models import from_config
-from smooth_recs.serving import cheap_activations, export, folding
+from smooth_recs.serving import folding, saved_model
 from smooth_recs.serving.loader import LoadedModel
 
 ENCODER = Encoder(Schema((Categorical("user", "identity", 30, "int64"), Numeric("x", "identity"), Numeric("z", "log"))))
@@ -66,7 +66,7 @@ def test_a_rewritten_activation_has_the_same_values(name: str, clip: float | Non
     activation = (CHEAP | AS_THEY_ARE)[name]
     expected = activation(tf.constant(X)).numpy()
     expected = expected if clip is None else np.clip(expected, -clip, clip)
-    r = cheap_activations.rewritten(activation, clip)
+    r = folding.rewritten(activation, clip)
     with np.errstate(invalid="ignore"):
         inner = np.asarray(r.function(tf.constant(((X + r.in_shift) * r.in_scale).astype(np.float32))), np.float64)
         found = r.out_scale * inner + r.out_shift
@@ -75,7 +75,7 @@ def test_a_rewritten_activation_has_the_same_values(name: str, clip: float | Non
 
 @pytest.mark.parametrize("name", CHEAP)
 def test_cheap_forms_take_few_operations(name: str) -> None:
-    r = cheap_activations.rewritten(CHEAP[name], 6.0 if "relu" in name else None)
+    r = folding.rewritten(CHEAP[name], 6.0 if "relu" in name else None)
     assert r.function is not CHEAP[name]
     graph = tf.function(r.function).get_concrete_function(tf.TensorSpec([None, 3], tf.float32)).graph
     kinds = [node.op for node in graph.as_graph_def().node if node.op not in ("Const", "Placeholder", "Identity")]
@@ -84,7 +84,7 @@ def test_cheap_forms_take_few_operations(name: str) -> None:
 
 def test_units_may_have_widths_of_their_own() -> None:
     betas = np.array([0.05, 0.5, 1.5])
-    r = cheap_activations.rewritten(sr.layers.SmeLU(betas), 1.0)
+    r = folding.rewritten(sr.layers.SmeLU(betas), 1.0)
     x = np.linspace(-2, 2, 50)[:, np.newaxis].repeat(3, axis=1)
     found = r.out_scale * np.asarray(r.function(tf.constant(x * r.in_scale, tf.float32))) + r.out_shift
     parabola = (x + betas) ** 2 / (4 * betas)
@@ -158,7 +158,7 @@ def test_other_models_stay_as_they_are() -> None:
 @pytest.mark.parametrize("name", ["smelu, weight, 0.7", "relu, batch, 0.7", "smelu, layer, 0.0"])
 def test_the_runtime_predicts_as_the_model(name: str, tmp_path: Path) -> None:
     model, rows = model_of(**MODELS[name]), raw_rows(100)
-    with LoadedModel(export.save(model, ENCODER, str(tmp_path))) as loaded:
+    with LoadedModel(saved_model.save(model, ENCODER, str(tmp_path))) as loaded:
         predictions = loaded.run("serving_default", rows)["probability"]
     np.testing.assert_allclose(predictions, model(ENCODER(rows), training=False), rtol=0, atol=1e-6)
 
@@ -167,7 +167,9 @@ def test_the_runtime_predicts_as_the_model(name: str, tmp_path: Path) -> None:
 def test_a_normalised_export_has_the_operations_of_a_plain_one(normalization: str, tmp_path: Path) -> None:
     def operations(kind: str) -> list[str]:
         model = model_of(normalization=kind, dropout=0.0 if kind == "none" else 0.3)
-        serve = tf.saved_model.load(export.save(model, ENCODER, str(tmp_path / kind))).signatures["serving_default"]
+        serve = tf.saved_model.load(saved_model.save(model, ENCODER, str(tmp_path / kind))).signatures[
+            "serving_default"
+        ]
         functions = serve.graph.as_graph_def().library.function
         return sorted(node.op for function in functions for node in function.node_def)
 

@@ -16,7 +16,7 @@ from smooth_recs.data import statistics
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.models import from_config
-from smooth_recs.serving import export
+from smooth_recs.serving import saved_model
 
 SCHEMA = Schema((
     Categorical("user", "identity", 20, "int64"),
@@ -91,7 +91,7 @@ json.dump(outputs, open(sys.argv[3], "w"))
 def test_predicts_the_same_in_a_process_that_knows_only_tensorflow(
     model: Any, encoder: Encoder, tmp_path: Path
 ) -> None:
-    path = export.save(model, encoder, str(tmp_path / "export"))
+    path = saved_model.save(model, encoder, str(tmp_path / "export"))
     parts = [raw_rows(1), raw_rows(1000, seed=5)]
     (tmp_path / "rows.json").write_text(json.dumps(parts), encoding="utf-8")
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "TF_USE_LEGACY_KERAS")}
@@ -114,7 +114,7 @@ def signature_of(path: str) -> Any:
 
 @pytest.fixture(scope="module")
 def exported(model: Any, encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return export.save(model, encoder, str(tmp_path_factory.mktemp("export")))
+    return saved_model.save(model, encoder, str(tmp_path_factory.mktemp("export")))
 
 
 def test_signature_is_the_raw_features_by_name(exported: str) -> None:
@@ -163,7 +163,7 @@ def test_holds_nothing_of_keras(exported: str) -> None:
 
 def test_a_later_step_of_training_does_not_reach_an_export(encoder: Encoder, tmp_path: Path) -> None:
     model = small_model(encoder)
-    path = export.save(model, encoder, str(tmp_path))
+    path = saved_model.save(model, encoder, str(tmp_path))
     rows = tensors(raw_rows(3))
     before = model(encoder(rows)).numpy()
     for variable in model.trainable_variables:
@@ -194,7 +194,7 @@ TINY = Encoder(Schema((Numeric("x", "identity", "zero"),)))
 
 def test_versions_count_up(tmp_path: Path) -> None:
     base = str(tmp_path / "deep" / "export")
-    paths = [export.save(Tiny(), TINY, base) for _ in range(3)]
+    paths = [saved_model.save(Tiny(), TINY, base) for _ in range(3)]
     assert paths == [os.path.join(base, version) for version in ("1", "2", "3")]
     assert sorted(os.listdir(base)) == ["1", "2", "3"]
 
@@ -202,14 +202,14 @@ def test_versions_count_up(tmp_path: Path) -> None:
 def test_the_next_version_is_above_the_highest(tmp_path: Path) -> None:
     for name in ("9", "10", "2", "notes", ".writing-left-by-a-kill", "11.old"):
         (tmp_path / name).mkdir()
-    assert export.save(Tiny(), TINY, str(tmp_path)) == str(tmp_path / "11")
+    assert saved_model.save(Tiny(), TINY, str(tmp_path)) == str(tmp_path / "11")
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
 def test_a_failure_in_the_middle_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: type[BaseException]
 ) -> None:
-    first = export.save(Tiny(), TINY, str(tmp_path))
+    first = saved_model.save(Tiny(), TINY, str(tmp_path))
     files = sorted(path for path in tmp_path.rglob("*"))
     write = tf.saved_model.save
 
@@ -221,11 +221,11 @@ def test_a_failure_in_the_middle_leaves_nothing(
 
     monkeypatch.setattr(tf.saved_model, "save", half)
     with pytest.raises(error):
-        export.save(Tiny(), TINY, str(tmp_path))
+        saved_model.save(Tiny(), TINY, str(tmp_path))
     assert sorted(path for path in tmp_path.rglob("*")) == files
     monkeypatch.undo()
     assert signature_of(first)(x=tf.constant([0.0]))["probability"].numpy() == [0.5]
-    assert export.save(Tiny(), TINY, str(tmp_path)) == str(tmp_path / "2")
+    assert saved_model.save(Tiny(), TINY, str(tmp_path)) == str(tmp_path / "2")
 
 
 def test_a_model_that_cannot_be_traced_leaves_nothing(tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_a_model_that_cannot_be_traced_leaves_nothing(tmp_path: Path) -> None:
             raise ValueError("no such feature")
 
     with pytest.raises(ValueError, match="no such feature"):
-        export.save(Broken(), TINY, str(tmp_path))
+        saved_model.save(Broken(), TINY, str(tmp_path))
     assert os.listdir(tmp_path) == []
 
 
@@ -248,6 +248,6 @@ def test_a_version_that_appears_meanwhile_is_not_overwritten(monkeypatch: pytest
 
     monkeypatch.setattr(tf.saved_model, "save", slow)
     with pytest.raises(OSError, match="not empty"):
-        export.save(Tiny(), TINY, str(tmp_path))
+        saved_model.save(Tiny(), TINY, str(tmp_path))
     assert os.listdir(tmp_path) == ["1"]
     assert (tmp_path / "1" / "saved_model.pb").read_text() == "of another process"

@@ -1,0 +1,131 @@
+"""What lies beside the graph of an export: warm-up requests, sample requests, the model card.
+
+The first request of a signature is slow, because the session then prepares that part of the graph. So TensorFlow
+Serving first runs what is in `assets.extra/tf_serving_warmup_requests`, a TFRecord file of `PredictionLog` messages.
+Where one of them is refused, the server does not serve the version at all: `check_warm_up` runs them before it comes to
+that. The sample requests are for whoever wants to ask a server for the first time.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from smooth_recs.data.schema import Schema
+from smooth_recs.data.source import Source
+from smooth_recs.serving import loader_process, model_card, requests, saved_signatures
+from smooth_recs.serving.loader_process import Request
+from smooth_recs.serving.requests import Batch
+from smooth_recs.serving.saved_signatures import CLASSIFY, OF_EXAMPLES, RAW, REGRESS, CheckFailed
+from smooth_recs.workdir.manifest import Finished
+
+FOLDER = "assets.extra"  # which the server looks for by this name, as it does for the file of warm-up requests
+WARM_UP = f"{FOLDER}/tf_serving_warmup_requests"
+BATCH_SIZES = (1, 32, 256)  # of `serving_default`; each other signature is warmed up by one row
+SAMPLE_REST, SAMPLE_GRPC = f"{FOLDER}/request.json", f"{FOLDER}/request.pb"
+SAMPLE_ROWS = 3
+
+
+def request_writer(source: Source) -> Callable[[str], None]:
+    """A function that writes warm-up and sample requests into an export; it reads the held-out rows only once."""
+
+    @functools.cache
+    def rows() -> Batch:
+        return requests.held_out(source, max(BATCH_SIZES))
+
+    def write(export: str) -> None:
+        write_warm_up(export, source.encoder.schema, rows())
+        write_samples(export, rows())
+
+    return write
+
+
+def asset_writer(source: Source, run: Finished) -> Callable[[Any, int, str], None]:
+    """The same for the models of a run, with their cards: a function of model, number of the replica, and export."""
+    write_requests = request_writer(source)
+
+    def write(model: Any, replica: int, export: str) -> None:
+        write_requests(export)
+        model_card.write(export, model_card.build(run, model, replica))
+
+    return write
+
+
+def write_warm_up(export: str, schema: Schema, rows: Batch) -> None:
+    """Writes the warm-up: `serving_default` in three batch sizes, one row for every other signature.
+
+    Args:
+      export: the folder with `saved_model.pb`.
+      schema: of its features.
+      rows: raw rows of the log, by feature; used from the beginning again where they are fewer than 256.
+    """
+    path = os.path.join(export, WARM_UP)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with tf.io.TFRecordWriter(path) as writer:
+        for signature in saved_signatures.read(export):
+            for size in BATCH_SIZES if signature == RAW else (1,):
+                batch = requests.take(rows, np.arange(size) % requests.row_count(rows))
+                if signature in OF_EXAMPLES:
+                    batch = {OF_EXAMPLES[signature]: requests.serialized_examples(schema, batch)}
+                writer.write(_log(Request(signature, batch)).SerializeToString())
+
+
+def read_warm_up(export: str) -> list[Request]:
+    """The requests as the server runs them; none where the export has no such file."""
+    path = os.path.join(export, WARM_UP)
+    if not os.path.exists(path):
+        return []
+    records = tf.data.TFRecordDataset(path).as_numpy_iterator()
+    return [_request(prediction_log_pb2.PredictionLog.FromString(record)) for record in records]
+
+
+def check_warm_up(export: str) -> int:
+    """Runs all requests in a process without Python TensorFlow; returns how many.
+
+    Raises:
+      CheckFailed: one is refused: the server would not serve the export.
+      LoaderError: the export cannot be loaded.
+    """
+    warm_up = read_warm_up(export)
+    for request, answer in zip(warm_up, loader_process.ask(export, warm_up).answers, strict=True):
+        if answer.error is not None:
+            raise CheckFailed(f"check failed: a warm-up request of {request.signature}: refused: {answer.error[:300]}")
+    return len(warm_up)
+
+
+def _log(request: Request) -> Any:
+    """The message that the server replays as this request: each of its calls has a kind of its own."""
+    log = prediction_log_pb2.PredictionLog()
+    if request.signature == CLASSIFY:
+        log.classify_log.request.CopyFrom(requests.classify(request))
+    elif request.signature == REGRESS:
+        log.regress_log.request.CopyFrom(requests.regress(request))
+    else:
+        log.predict_log.request.CopyFrom(requests.predict(request))
+    return log
+
+
+def _request(log: Any) -> Request:
+    """What `_log` was given."""
+    message = getattr(log, log.WhichOneof("log_type")).request
+    signature = message.model_spec.signature_name
+    if log.HasField("predict_log"):
+        return Request(signature, requests.inputs_of(message))
+    examples = [each.SerializeToString() for each in message.input.example_list.examples]
+    return Request(signature, {OF_EXAMPLES[signature]: np.array(examples, object)})
+
+
+def write_samples(export: str, rows: Batch) -> None:
+    """Writes `assets.extra/request.json`, a REST body, and `request.pb`, a `PredictRequest`: three raw rows each."""
+    request = Request(RAW, requests.take(rows, np.arange(SAMPLE_ROWS) % requests.row_count(rows)))
+    os.makedirs(os.path.join(export, FOLDER), exist_ok=True)
+    with open(os.path.join(export, SAMPLE_REST), "w", encoding="utf-8") as text:
+        text.write(requests.rest_body(request))
+    with open(os.path.join(export, SAMPLE_GRPC), "wb") as message:
+        message.write(requests.predict(request).SerializeToString(deterministic=True))

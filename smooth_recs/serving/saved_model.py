@@ -1,0 +1,242 @@
+"""Exports: SavedModels that take the raw features by name, written once a run has trained or while it trains."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
+from typing import Any
+
+import tensorflow as tf
+
+from smooth_recs import activations
+from smooth_recs.callbacks.periodic import Periodic
+from smooth_recs.data.encoding import Encoder
+from smooth_recs.data.schema import Categorical, Numeric, Schema
+from smooth_recs.errors import InputError
+from smooth_recs.models.ranker import Features, Ranker
+from smooth_recs.serving import folding, versions
+from smooth_recs.serving.saved_signatures import CLASSIFY, EXAMPLES, LOGITS, OF_EXAMPLES, RAW, REGRESS
+
+CLASSES = ("0", "1")  # labels; the score of the second is the probability of engagement
+
+Predict = Callable[[Mapping[str, Any]], Any]
+
+
+class ServingModule(tf.Module):
+    """What is saved: variables, vocabularies and a function a signature (`signature_functions`), nothing of Keras.
+
+    The signature `logits` is there for the ranking models of this package.
+    """
+
+    def __init__(self, model: Any, encoder: Encoder) -> None:
+        super().__init__(name="smooth_recs_export")
+        self.encoder = encoder
+        served = folding.folded(model)
+        # Without the metrics': nobody serves them, and to save them several processes would have to sum them up.
+        metrics = {variable.ref() for metric in served.metrics for variable in metric.variables}
+
+        def probability(features: Features) -> tf.Tensor:
+            return tf.cast(served(features, training=False), tf.float32)
+
+        def logit(features: Features) -> tf.Tensor:
+            return tf.squeeze(served.logits(features), axis=1)
+
+        has_logit = isinstance(served, Ranker) and served.outputs == 1
+        with activations.frozen(model):
+            self.functions = signature_functions(encoder, probability, logit if has_logit else None)
+        # tf.saved_model.save finds variables through attributes, and the model itself, of Keras, is none (TF 2.21).
+        self.model_variables = [variable for variable in served.variables if variable.ref() not in metrics]
+
+
+def save(model: Any, encoder: Encoder, base: str, complete: Callable[[str], None] = lambda _: None) -> str:
+    """Writes a SavedModel as the next version under `base`, whole or not at all.
+
+    Args:
+      model: a Keras model that maps encoded features to probabilities; learned activations become constants. Of a
+        model that has one, its `deployed_model()` is saved: of an ensemble whose first component predicts, that alone.
+      encoder: maps raw features to encoded ones.
+      base: folder of versions: the export is `base/VERSION`, with VERSION one above the highest that is there.
+      complete: adds files to the export, whose path it is given, before that is a version.
+
+    Returns:
+      The path of the export.
+    """
+    os.makedirs(base, exist_ok=True)
+    target = versions.following(base)
+    beside = tempfile.mkdtemp(prefix=".writing-", dir=base)
+    try:
+        deployed = getattr(model, "deployed_model", lambda: model)()
+        module = ServingModule(deployed, encoder)
+        tf.saved_model.save(module, beside, signatures=dict(module.functions))
+        # tf.saved_model.save (TF 2.21) calls every method `predict`, and TensorFlow Serving answers Classify and
+        # Regress only through signatures that name these calls: so saved_model.pb is written once more.
+        updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(beside)
+        updater.replace_method_name(CLASSIFY, tf.saved_model.CLASSIFY_METHOD_NAME, tags="serve")
+        updater.replace_method_name(REGRESS, tf.saved_model.REGRESS_METHOD_NAME, tags="serve")
+        updater.save()
+        complete(beside)
+        os.chmod(beside, 0o755)  # mkdtemp keeps everybody else out, and a server may run as another user
+        os.rename(beside, target)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    return target
+
+
+def signature_functions(encoder: Encoder, probability: Predict, logit: Predict | None) -> dict[str, Any]:
+    """One traced function a signature.
+
+    | signature          | inputs                                    | outputs                               |
+    | ------------------ | ----------------------------------------- | ------------------------------------- |
+    | `serving_default`  | the raw features (`raw_signature`)        | `probability`, float32 [batch]        |
+    | `logits`           | the raw features                          | `logit`, float32 [batch]              |
+    | `serving_examples` | `examples`: tf.Examples, string [batch]   | `probability`                         |
+    | `classify`         | `inputs`: tf.Examples                     | `classes`, `scores`, [batch, 2]       |
+    | `regress`          | `inputs`: tf.Examples                     | `outputs`, float32 [batch]            |
+
+    All refuse inputs of another shape than they declare, which TensorFlow's runtime (2.21) does not do by itself. In a
+    tf.Example a feature that is absent or empty is missing; a single-valued one with several values is refused.
+
+    Args:
+      encoder: maps raw features to encoded ones.
+      probability: maps encoded features to probabilities [batch].
+      logit: maps them to log-odds [batch]; None leaves the signature `logits` out.
+    """
+    raw = {name: tf.TensorSpec(s.shape, s.dtype, name=name) for name, s in encoder.raw_signature().items()}
+
+    def of_raw(output: str, predict: Predict) -> Any:
+        return _traced(lambda **given: {output: predict(encoder(_ensured(given, raw)))}, raw)
+
+    default = of_raw("probability", probability)
+
+    def of_examples(signature: str, outputs: Callable[[Any], dict[str, Any]]) -> Any:
+        name = OF_EXAMPLES[signature]
+        spec = {name: tf.TensorSpec([None], tf.string, name=name)}
+
+        def answer(**given: Any) -> dict[str, Any]:
+            features = parse_examples(encoder.schema, _ensured(given, spec)[name])
+            return outputs(default(**features)["probability"])  # one trace of the network less
+
+        return _traced(answer, spec)
+
+    def classified(probability: Any) -> dict[str, Any]:
+        classes = tf.repeat(tf.constant([CLASSES]), tf.shape(probability)[0], axis=0)
+        return {"classes": classes, "scores": tf.stack([1 - probability, probability], axis=1)}
+
+    return {
+        RAW: default,
+        EXAMPLES: of_examples(EXAMPLES, lambda p: {"probability": p}),
+        CLASSIFY: of_examples(CLASSIFY, classified),
+        REGRESS: of_examples(REGRESS, lambda p: {"outputs": p}),
+        **({} if logit is None else {LOGITS: of_raw("logit", logit)}),
+    }
+
+
+def parse_examples(schema: Schema, examples: Any) -> dict[str, Any]:
+    """The raw features of serialized tf.Examples [batch], with the marks of what is missing."""
+
+    def spec(feature: Numeric | Categorical) -> Any:
+        # A FixedLenFeature refuses a feature that is there and empty (TF 2.21), which here is missing like an absent
+        # one; a sequence takes it, and one value too many is refused below.
+        if isinstance(feature, Numeric):
+            return tf.io.FixedLenSequenceFeature([], tf.float32, allow_missing=True, default_value=float("nan"))
+        missing = "" if feature.dtype == "string" else -1
+        return tf.io.FixedLenSequenceFeature([], tf.as_dtype(feature.dtype), allow_missing=True, default_value=missing)
+
+    def one_value(column: Any, missing: Any) -> Any:
+        """[batch, 0 or 1] to [batch]; more columns are an error."""
+        width = tf.maximum(tf.shape(column)[1], 1)
+        widened = tf.pad(column, [[0, 0], [0, 1]], constant_values=tf.constant(missing, column.dtype))[:, :width]
+        return tf.ensure_shape(widened, [None, 1])[:, 0]
+
+    specs = {feature.name: spec(feature) for feature in schema.features}
+    columns = tf.io.parse_example(examples, specs)
+    several = {feature.name for feature in schema.categorical if feature.multi_valued}
+    return {
+        name: column if name in several else one_value(column, specs[name].default_value)
+        for name, column in ((feature.name, columns[feature.name]) for feature in schema.features)
+    }
+
+
+def _ensured(given: Mapping[str, Any], specs: Mapping[str, tf.TensorSpec]) -> dict[str, Any]:
+    """The inputs, with assertions of their shapes: a session takes any shape, whatever a signature declares."""
+    return {name: tf.ensure_shape(given[name], spec.shape) for name, spec in specs.items()}
+
+
+def _traced(function: Callable[..., dict[str, Any]], specs: Mapping[str, tf.TensorSpec]) -> Any:
+    return tf.function(function, autograph=False).get_concrete_function(**specs)
+
+
+class PeriodicExports(Periodic):
+    """Exports every sibling each so many steps, as the next version under `base/replica_K`, and keeps the newest ones.
+
+    For a log that does not end. Versions of the same number are of the same step. Where a process was killed between
+    one sibling's export and the next one's, the beginning of the next `fit` takes back those that lack a counterpart:
+    the newest of a sibling, if it is one above another sibling's.
+
+    Args:
+      encoder: maps raw features to encoded ones.
+      base: folder of the exports: `base/replica_K/VERSION/saved_model.pb`.
+      every: a number of training steps; with `steps_per_execution` above 1, after the execution that passes a multiple.
+      keep: how many versions of a sibling are kept, those included that were there before; 0 = all.
+      complete: adds files to each export, whose path it is given, before that is a version.
+
+    Raises:
+      ValueError: every below 1, keep below 0.
+      InputError: training on parameter servers, whose tables cannot be exported from the cluster.
+
+    ```python
+    siblings.fit(batches, callbacks=[PeriodicExports(source.encoder, "runs/stream/export", every=10_000, keep=3)])
+    ```
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        base: str,
+        every: int,
+        keep: int = 3,
+        complete: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        if not isinstance(every, int):
+            raise ValueError(f"every must be a number of steps, got {every!r}")
+        if keep < 0:
+            raise ValueError(f"keep must be at least 0, got {keep!r}")
+        super().__init__(every, log_dir=None)
+        self._encoder, self._base, self._keep, self._complete = encoder, base, keep, complete
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if getattr(self.model, "_cluster_coordinator", None) is not None:
+            raise InputError("train.export_steps must be 0 under parameter_server, which exports at the end only")
+        super().on_train_begin(logs)
+        newest = {folder: max(versions.versions(folder), default=0) for folder in self._folders()}
+        for folder, version in newest.items():
+            if version == 1 + min(newest.values()):
+                _remove(folder, version)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Nothing: an epoch may end at any step."""
+
+    def report(self, logs: dict[str, Any] | None) -> None:
+        # In a thread of its own: Keras runs callbacks inside the strategy's scope, which is a thread's, and a variable
+        # made in it (the folded kernels) would be one of all processes (tf_keras 2.21).
+        with futures.ThreadPoolExecutor(1) as thread:
+            thread.submit(self._export).result()
+
+    def _export(self) -> None:
+        for replica, folder in zip(self.model.replicas, self._folders(), strict=True):
+            save(replica, self._encoder, folder, self._complete)
+            for version in versions.versions(folder)[: -self._keep] if self._keep else ():
+                _remove(folder, version)
+
+    def _folders(self) -> Sequence[str]:
+        return [os.path.join(self._base, f"replica_{k}") for k in range(len(self.model.replicas))]
+
+
+def _remove(folder: str, version: int) -> None:
+    """Removes a version at once for whoever looks for versions, as a server of models does."""
+    with tempfile.TemporaryDirectory(prefix=".removing-", dir=folder) as beside:
+        os.rename(os.path.join(folder, str(version)), os.path.join(beside, str(version)))
