@@ -7,12 +7,15 @@ import signal
 from pathlib import Path
 
 import pytest
+import warm_processes
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 # A suite that was started in the background ignores Ctrl-C, and so would the processes that its tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+warm_processes.install()
 
 KERAS_3 = os.environ["TF_USE_LEGACY_KERAS"].lower() not in ("1", "true")
 
