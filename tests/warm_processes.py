@@ -1,10 +1,10 @@
 """Processes of Python that begin with TensorFlow imported: each is a fork of one that waits, and saves 5 to 8 seconds.
 
-`subprocess.Popen` becomes `Warm` for the tests (conftest.py) and for all that a warm process starts itself, such as the
-cells of a sweep. It takes over `python -m smooth_recs...`, the files of this repository, and `python -X warm -c`; anything else, above all
-`python -X importtime` and a plain `python -c`, is started as ever. A warm process is a real one: arguments, environment, files,
-working directory, process group, signals and status are its own. What differs: its modules are there already, its parent
-is the process that waits, and a session of its own is a process group only.
+`subprocess.Popen` becomes `Warm` for the tests (conftest.py) and for all that a warm process starts itself, such as
+the cells of a sweep. It takes over `python -m smooth_recs...`, the files of this repository, and `python -X warm -c`;
+anything else, above all `python -X importtime` and a plain `python -c`, is started as ever. A warm process is a real
+one: arguments, environment, files, working directory, process group, signals and status are its own. What differs: its
+modules are there already, its parent is the process that waits, and a session of its own is a process group only.
 """
 
 from __future__ import annotations
@@ -143,6 +143,7 @@ def _wait(address: str, owner: socket.socket) -> None:
     assert tf.keras
     assert training
     gc.collect()
+    gc.set_threshold(50_000, 10, 10)
     gc.freeze()  # what is there stays, and is not looked through again in every fork
     warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12, of forks where there are threads: OpenBLAS's
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
