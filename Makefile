@@ -9,10 +9,15 @@ PYTEST := $(RUN) -m pytest
 SPREAD := -n auto --maxprocesses=4 --dist=worksteal --durations=30 --durations-min=5
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet --quiet
 
-.PHONY: demo test soak lint coverage docs wheel clean
+.PHONY: demo check test soak lint coverage docs wheel clean
 
 demo: $(INSTALLED)
 	@$(RUN) examples/demo.py
+
+# For daily work: of the sources, and without what takes long or several processes.
+check: lint
+	@echo 'pytest under tf_keras, but for what is slow'
+	@TF_USE_LEGACY_KERAS=1 $(PYTEST) -q $(SPREAD) -m 'not slow'
 
 # Against the installed wheel, in a copy of the repository without the sources of the package. The closing line is that
 # of the whole suite: what runs in both generations of Keras runs under Keras 3 first.

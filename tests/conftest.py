@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from pathlib import Path
 
 import pytest
+import warm_processes
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 # A suite that was started in the background ignores Ctrl-C, and so would the processes that its tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+warm_processes.install()
 
 KERAS_3 = os.environ["TF_USE_LEGACY_KERAS"].lower() not in ("1", "true")
 
@@ -25,8 +29,19 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Under Keras 3 only what is marked runs."""
+    """Under Keras 3 only what is marked runs, but for what is marked as an exception."""
     if KERAS_3:
-        unmarked = [item for item in items if not item.get_closest_marker("both_generations")]
-        config.hook.pytest_deselected(items=unmarked)
-        items[:] = [item for item in items if item.get_closest_marker("both_generations")]
+        left_out = [item for item in items if not _is_of_both_generations(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if _is_of_both_generations(item)]
+
+
+def _is_of_both_generations(item: pytest.Item) -> bool:
+    return bool(item.get_closest_marker("both_generations")) and not item.get_closest_marker("one_generation")
+
+
+def pytest_collection_finish() -> None:
+    """Looking for garbage among all that TensorFlow and the tests are takes a third of the time: it stays for good."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 10, 10)

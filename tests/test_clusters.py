@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 import pytest
+import shared_runs
 
 from smooth_recs.measures.gates import Limits
 from smooth_recs.serving import publishing
@@ -38,7 +39,7 @@ command.run(train.main)
 
 
 def trained(workdir: pathlib.Path, *launcher: str, strategy: str, settings: Sequence[str] = ()) -> dict:
-    program = ["-c", TWO_DEVICES] if strategy == "mirrored" else ["-m", "smooth_recs.bin.train"]
+    program = ["-X", "warm", "-c", TWO_DEVICES] if strategy == "mirrored" else ["-m", "smooth_recs.bin.train"]
     command = [
         *(sys.executable, *program, f"--config={ROOT}/configs/demo.py", f"--workdir={workdir}"),
         *(*SETTINGS, *settings, f"--config.distribution.strategy={strategy}"),
@@ -60,7 +61,10 @@ def check_published(workdir: pathlib.Path) -> None:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("alone") / "run", strategy="one_device")
+    def make(folder):
+        trained(folder / "run", strategy="one_device")
+
+    return json.loads((shared_runs.once(tmp_path_factory, "alone", make) / "run" / "metrics.json").read_text())
 
 
 def test_two_workers_in_step_are_one_process(tmp_path, alone):

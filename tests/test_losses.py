@@ -18,8 +18,6 @@ from hypothesis.extra import numpy as arrays
 
 from smooth_recs.losses import Ramp, decorrelation, logit, soft_label
 
-pytestmark = pytest.mark.both_generations
-
 GRID = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])  # two uncorrelated components
 SUM = np.column_stack([GRID, GRID.sum(axis=1)])  # the third correlates with both: r^2 = 1/2
 
@@ -166,7 +164,9 @@ print(json.dumps({"alone": float(alone), "values": [float(v) for v in values],
 
 def test_two_devices_are_one_on_the_same_batch() -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
-    done = subprocess.run([sys.executable, "-c", DEVICES], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-X", "warm", "-c", DEVICES], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["values"] == pytest.approx([found["alone"]] * 2, rel=1e-12)

@@ -2,8 +2,8 @@
 
 `ask` starts `python -m smooth_recs.serving.loader_process EXPORT REQUESTS ANSWERS`, which runs `main`. An export that
 needs any Python fails there, as it would in TensorFlow Serving, and one that ends its process leaves this one alone.
-The two files hold arrays (`_files.write_arrays`). Only Python TensorFlow can read signatures: so the process that asks reads
-them, and sends them along.
+The two files hold arrays (`_files.write_arrays`). Only Python TensorFlow can read signatures: so the process that asks
+reads them, and sends them along.
 """
 
 from __future__ import annotations

@@ -13,8 +13,6 @@ import tensorflow as tf
 from smooth_recs import activations as act
 from smooth_recs.errors import InputError
 
-pytestmark = pytest.mark.both_generations
-
 X = tf.constant([0.5])
 
 BAD = [
@@ -70,11 +68,13 @@ def test_only_floating_point_types(function: Any, x: Any) -> None:
         function(x)
 
 
+@pytest.mark.both_generations
 def test_integer_inputs_when_a_model_is_built() -> None:
     with pytest.raises(TypeError, match="x must be of a floating-point type, got int32"):
         tf.keras.Sequential([tf.keras.Input([3], dtype="int32"), act.SmeLU()])
 
 
+@pytest.mark.both_generations
 def test_symbolic_inputs_of_a_model() -> None:
     with pytest.raises(TypeError, match=r"x must be a tensor, got .*: between the layers of a model use Activation"):
         act.smelu(tf.keras.Input([3]))

@@ -15,8 +15,6 @@ from activation_cases import CASES, GSMELU, MODES, Case, points, second_derivati
 from smooth_recs import activations as act
 from smooth_recs.activations import _gradients as gradients_module
 
-pytestmark = pytest.mark.both_generations
-
 STEP = 1e-5
 
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import doctest
 import importlib
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -193,13 +190,6 @@ def test_a_keras_without_its_private_table_is_no_error(monkeypatch: pytest.Monke
     assert act.get("smelu") is functions.smelu
 
 
-def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A process of its own."""
-    root = str(Path(act.__file__).parents[2])
-    variables = {**os.environ, "PYTHONPATH": root, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
-    return subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, timeout=200)
-
-
 @pytest.mark.skipif(keras_generation.is_legacy(), reason="Keras 2 has TensorFlow only")
 def test_another_backend_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tf.keras.backend, "backend", lambda: "jax")
@@ -207,18 +197,3 @@ def test_another_backend_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         act.register()
     message = "smooth_recs must have Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow, got jax"
     assert str(raised.value) == message
-
-
-@pytest.mark.slow
-def test_a_plain_process() -> None:
-    """As a user would write it."""
-    code = """
-import tensorflow as tf
-import smooth_recs
-model = tf.keras.Sequential([tf.keras.layers.Dense(8, activation="smelu"), tf.keras.layers.Dense(1)])
-model.compile("sgd", "mse")
-model.fit(tf.ones([8, 3]), tf.ones([8, 1]), verbose=0)
-print("trained", tf.keras.layers.Layer.__module__.partition(".")[0])
-"""
-    done = run(code)
-    assert done.stdout.split() == ["trained", "tf_keras" if keras_generation.is_legacy() else "keras"], done.stderr

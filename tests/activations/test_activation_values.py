@@ -18,8 +18,6 @@ from hypothesis import strategies as st
 
 from smooth_recs import activations as act
 
-pytestmark = pytest.mark.both_generations
-
 EPSILON = np.finfo(np.float64).eps
 
 

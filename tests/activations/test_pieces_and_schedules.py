@@ -13,8 +13,6 @@ from activation_cases import second_derivative, value_and_gradients
 from smooth_recs import activations as act
 from smooth_recs.errors import InputError
 
-pytestmark = pytest.mark.both_generations
-
 INFINITY = math.inf
 
 
@@ -61,6 +59,7 @@ def test_one_piece_is_a_function() -> None:
     assert float(act.join([(tf.sin, (-INFINITY, INFINITY))])(1.0)) == pytest.approx(math.sin(1))
 
 
+@pytest.mark.both_generations
 def test_it_is_an_activation_of_a_layer() -> None:
     layer = tf.keras.layers.Dense(3, activation=act.join(SMELU), kernel_initializer="identity")
     x = tf.constant([[-0.2, 0.3, 4.0]])

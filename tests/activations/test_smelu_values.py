@@ -16,8 +16,6 @@ from hypothesis import strategies as st
 
 from smooth_recs.activations import gsmelu, relu, rescu, smelu
 
-pytestmark = pytest.mark.both_generations
-
 
 def exact(x: float, beta: float) -> Fraction:
     """Eq. 7 in rational numbers."""

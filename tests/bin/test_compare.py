@@ -8,10 +8,8 @@ import subprocess
 import sys
 
 import pytest
+import shared_runs
 from source_imports import ROOT
-
-from smooth_recs import training
-from smooth_recs.experiments import sweeps
 
 COMMAND = [sys.executable, "-m", "smooth_recs.bin.compare"]
 
@@ -86,13 +84,7 @@ def test_wrong_input_is_one_line(tmp_path, monkeypatch, arguments, words):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """The workdir of a finished run of the demo, with few rows."""
-    workdir = tmp_path_factory.mktemp("run")
-    run = sweeps.config_of(ROOT / "configs" / "demo.py")
-    run.data.examples, run.data.eval_examples = 20_000, 9_000
-    run.model.hidden_units = (32, 16)
-    run.train.evaluations, run.evaluation.estimate = 0, False
-    training.train_and_evaluate(run, str(workdir))
-    return workdir
+    return shared_runs.trained(tmp_path_factory, shared_runs.small_demo())
 
 
 @pytest.mark.slow
@@ -105,7 +97,7 @@ def test_the_exports_of_a_run_differ_by_what_training_reported(trained, tmp_path
     assert (whole.returncode, whole.stderr) == (0, "")
     comparison = json.loads((tmp_path / "whole.json").read_text())
     assert comparison["pd"]["relative"] == pytest.approx(reported["pd"]["relative"], abs=1e-6)
-    assert comparison["rows"] == 9000
+    assert comparison["rows"] == 8000
     for replica in (0, 1):
         for name in ("log_loss", "auc_loss", "per_query_auc_loss"):
             assert comparison["replicas"][replica][name] == pytest.approx(reported["replicas"][replica][name], abs=1e-5)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import subprocess
 import sys
 
 import pytest
+import shared_runs
 from source_imports import ROOT
 
 from smooth_recs import training
 from smooth_recs.errors import InputError
-from smooth_recs.experiments import estimate_runs, sweeps
+from smooth_recs.experiments import estimate_runs
 
 pytestmark = pytest.mark.slow
-
-DEMO = sweeps.config_of(ROOT / "configs" / "demo.py")
 
 
 def binary(*arguments):
@@ -24,15 +22,11 @@ def binary(*arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=ROOT, check=False)
 
 
-def train(workdir, *, seed=1, examples=20_000, data_seed=1, hidden_units=(16, 8), replicas=2):
-    run = dataclasses.replace(
-        DEMO,
-        seed=seed,
-        data=dataclasses.replace(DEMO.data, examples=examples, eval_examples=8000, seed=data_seed),
-        model=dataclasses.replace(DEMO.model, hidden_units=hidden_units),
-        siblings=dataclasses.replace(DEMO.siblings, replicas=replicas),
-        evaluation=dataclasses.replace(DEMO.evaluation, estimate=False),
-    )
+def train(workdir, *, data_seed=1, hidden_units=(16, 8), replicas=2):
+    """A short run, which differs from those of `runs`."""
+    run = shared_runs.small_demo()
+    run.data.examples, run.data.seed = 1000, data_seed
+    run.model.hidden_units, run.siblings.replicas = hidden_units, replicas
     training.train_and_evaluate(run, str(workdir))
     return str(workdir)
 
@@ -40,8 +34,7 @@ def train(workdir, *, seed=1, examples=20_000, data_seed=1, hidden_units=(16, 8)
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Two seeds of one configuration."""
-    folder = tmp_path_factory.mktemp("runs")
-    return [train(folder / f"seed_{seed}", seed=seed) for seed in (1, 2)]
+    return [str(shared_runs.trained(tmp_path_factory, shared_runs.small_demo(seed))) for seed in (1, 2)]
 
 
 def refused(*workdirs):
@@ -79,9 +72,9 @@ def test_a_network_of_another_shape_is_ranked_by_the_prediction_alone(runs, tmp_
 
 def test_wrong_workdirs_are_one_line(runs, tmp_path):
     assert refused(str(tmp_path)).endswith("must hold a finished run, got no config.json there")
-    single = train(tmp_path / "single", examples=1000, replicas=1)
+    single = train(tmp_path / "single", replicas=1)
     assert refused(single).endswith("at least 2 siblings and 500 held-out rows, got 1 and 8000")
-    other = train(tmp_path / "other", examples=1000, data_seed=9)
+    other = train(tmp_path / "other", data_seed=9)
     assert refused(runs[0], other).startswith("workdirs must hold runs with the same held-out rows, got ")
     done = binary("--workdirs=,", f"--output={tmp_path}/found.json")
     assert (done.returncode, done.stdout) == (2, "")

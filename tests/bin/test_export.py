@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import shared_runs
 import tensorflow as tf
 from source_imports import ROOT
 
@@ -43,7 +44,11 @@ def binary(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The workdir of a finished run of two siblings on a small CSV file."""
-    folder, chance = tmp_path_factory.mktemp("run"), random.Random(1)
+    return str(shared_runs.once(tmp_path_factory, "of_csv", train) / "run")
+
+
+def train(folder: Path) -> None:
+    chance = random.Random(1)
     rows = [
         f"{chance.choice(['ann', 'bob', ''])},{chance.choice(['one|two', 'two', ''])},{chance.randrange(25)},"
         f"{chance.choice(['', 0.5, 3, 700])},{n // 4},{int(chance.random() < 0.3)}"
@@ -57,7 +62,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> str:
         evaluation=config.Evaluation(estimate=False),
     )
     training.train_and_evaluate(settings, str(folder / "run"))
-    return str(folder / "run")
 
 
 def sibling(run: str) -> str:

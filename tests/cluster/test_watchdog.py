@@ -20,8 +20,6 @@ from smooth_recs.cluster.local import free_ports
 from smooth_recs.cluster.task import Task
 from smooth_recs.cluster.watchdog import Watchdog
 
-pytestmark = pytest.mark.both_generations
-
 WARN = 1.0
 LONG = 1000.0
 SINCE = r"has not answered since \d\d:\d\d:\d\d"
@@ -169,6 +167,7 @@ def test_a_process_whose_threads_cannot_run_ends_too():
     assert "Timeout (0:00:02)!" in done.stderr
 
 
+@pytest.mark.both_generations
 @pytest.mark.slow
 def test_in_fit_it_is_a_callback_like_any_other(room):
     model = tf.keras.Sequential([tf.keras.layers.Dense(1)])

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+import shared_runs
 from source_imports import ROOT
 
 from smooth_recs import config, training
@@ -31,8 +32,8 @@ LINES = Plan(line_steps=4, directions=0, surface_steps=0)
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The workdir of a run of three siblings, and its metrics."""
-    folder = tmp_path_factory.mktemp("landscape_runs")
-    return folder / "run", training.train_and_evaluate(CONFIG, str(folder / "run"))
+    workdir = shared_runs.trained(tmp_path_factory, CONFIG)
+    return workdir, json.loads((workdir / "metrics.json").read_text())
 
 
 def test_the_ends_of_the_lines_are_the_siblings(finished):

@@ -30,6 +30,7 @@ def test_values_and_gradients_inside_at_and_beyond_the_limits() -> None:
     np.testing.assert_array_equal(gradient, [0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0])
 
 
+@pytest.mark.one_generation
 @given(st.lists(st.floats(-10, 10, width=32), min_size=1, max_size=20), st.sampled_from([0.5, 1.0, 6.0]))
 @settings(max_examples=50, deadline=None)
 def test_agrees_with_tensorflow(values: list[float], limit: float) -> None:

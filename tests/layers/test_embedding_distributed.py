@@ -153,7 +153,7 @@ os._exit(0)  # servers in this process are not stopped otherwise
 def printed(program: str) -> dict[str, Any]:
     """The last line of the output of a process of its own, whose logical devices and servers nobody else sees."""
     finished = subprocess.run(
-        [sys.executable, "-c", TRAINING + program],
+        [sys.executable, "-X", "warm", "-c", TRAINING + program],
         capture_output=True,
         text=True,
         timeout=200,

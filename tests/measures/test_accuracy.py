@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -159,20 +154,6 @@ def test_normalized_entropy_compares_with_the_base_rate(rows, scale: float) -> N
     base = accuracy.log_loss(label, np.full(label.size, rate), weight)
     assert found == pytest.approx(accuracy.log_loss(label, prediction, weight) / base, rel=1e-12)
     assert accuracy.normalized_entropy(label, prediction, scale * weight) == pytest.approx(found, rel=1e-12)
-
-
-@pytest.mark.slow
-def test_the_benchmark_runs_and_agrees() -> None:
-    program = Path(__file__).resolve().parent.parent.parent / "benchmarks" / "ranking_losses.py"
-    command = [sys.executable, str(program), "--rows=2000", "--compared=5000"]
-    environment = {**os.environ, "PYTHONPATH": str(program.parent.parent)}
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
-    assert finished.returncode == 0, finished.stderr[-2000:]
-    apart = dict(re.findall(r"\| ([^|]+) \| [\d.]+ \| (\S+) \|", finished.stdout))
-    assert {name: float(difference) < 1e-12 for name, difference in apart.items()} == {
-        "log loss": True,
-        "AUC loss": True,
-    }
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,12 @@ assert numbers("split_queries")[0] == 0.0
 
 def test_two_devices_give_what_one_gives() -> None:
     finished = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120, env={**os.environ}, check=False
+        [sys.executable, "-X", "warm", "-c", PROGRAM],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ},
+        check=False,
     )
     assert finished.returncode == 0, finished.stderr[-2000:]
     printed = json.loads(finished.stdout.splitlines()[-1])

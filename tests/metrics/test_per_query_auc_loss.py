@@ -34,6 +34,7 @@ def test_by_hand() -> None:
         assert float(metric.one_class_queries) == 1
 
 
+@pytest.mark.one_generation
 @settings(max_examples=40, deadline=None)
 @given(st.lists(ROW, min_size=1, max_size=20))
 def test_a_batch_is_exact(rows: list[tuple[int, float, float, int]]) -> None:
@@ -108,6 +109,7 @@ def test_split_queries_by_hand() -> None:
 IDS = st.one_of(st.integers(-3, 12), st.sampled_from([2**62, -(2**63), 2**63 - 1, 2**15, 2**49]))
 
 
+@pytest.mark.one_generation
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.lists(IDS, min_size=1, max_size=8), min_size=1, max_size=6), st.integers(0, 6))
 def test_split_queries_are_counted_and_merged(batches: list[list[int]], cut: int) -> None:
@@ -121,6 +123,7 @@ def test_split_queries_are_counted_and_merged(batches: list[list[int]], cut: int
     assert float(merged.split_queries) == split_count(batches) + 1  # the tables were merged too
 
 
+@pytest.mark.one_generation
 def test_no_false_alarm_and_a_long_memory() -> None:
     # Far more queries than cells, none of them split: nothing is found. Then the latest 20,000 once more.
     for ids in (np.arange(200_000), np.random.default_rng(0).permutation(10**7)[:200_000] * 2**15):

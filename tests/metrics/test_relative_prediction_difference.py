@@ -64,6 +64,7 @@ def test_a_logit_or_nan_shows_as_nan(wrong: float) -> None:
     assert float(metric.result()) == pytest.approx(2 / 3)
 
 
+@pytest.mark.one_generation
 def test_small_terms_survive_a_large_sum() -> None:
     # A sum that 2^30 examples leave, then a hundred more: float32 would lose them.
     metric = RelativePredictionDifference()

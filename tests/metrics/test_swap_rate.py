@@ -19,6 +19,7 @@ SCORE = st.sampled_from([0.0, 0.25, 0.5, 1.0])
 ROW = st.tuples(st.integers(-2, 2), SCORE, SCORE, st.sampled_from([0.0, 1.0, 2.5]))
 
 
+@pytest.mark.one_generation
 @settings(max_examples=40, deadline=None)
 @given(st.lists(ROW, min_size=1, max_size=20), st.integers(1, 5))
 def test_a_batch_is_exact(rows: list[Any], k: int) -> None:

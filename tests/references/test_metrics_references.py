@@ -16,8 +16,6 @@ from hypothesis import strategies as st
 from smooth_recs import metrics
 from smooth_recs.measures import accuracy, recommendations
 
-pytestmark = pytest.mark.both_generations
-
 SCORE = st.sampled_from([0.0, 1.0, 1e-30, 0.25, 0.5, 0.75, math.nextafter(1, 0)])
 ROWS = st.lists(st.tuples(st.integers(0, 1), SCORE, st.sampled_from([0.0, 1.0, 2.5])), min_size=1, max_size=15)
 
@@ -62,6 +60,7 @@ def test_batches_add_up_to_the_exact_value(metric: Any, exact: Any, rows: list[A
     agrees(shards[0].result(), expected, 1e-9)
 
 
+@pytest.mark.both_generations
 @pytest.mark.parametrize(
     ("metric", "exact"),
     [(metrics.Calibration, accuracy.calibration), (metrics.NormalizedEntropy, accuracy.normalized_entropy)],
@@ -299,6 +298,7 @@ def test_random_shards_in_any_order(name: str) -> None:
     assert results[name][0] > 0
 
 
+@pytest.mark.both_generations
 @pytest.mark.parametrize("name", ALL)
 def test_serialisation(name: str) -> None:
     metric = ALL[name][0]()
@@ -317,6 +317,7 @@ def test_settings_are_checked_and_others_do_not_merge() -> None:
         metrics.Calibration().merge_state([metrics.NormalizedEntropy()])
 
 
+@pytest.mark.both_generations
 def test_calibration_and_entropy_in_evaluate() -> None:
     label, prediction = click_log(500, 0, 2)
     model = tf.keras.Sequential([tf.keras.layers.Activation("linear")])

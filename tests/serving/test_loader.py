@@ -15,7 +15,6 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from smooth_recs.serving.asking import Request
 from source_imports import ROOT
 
 from smooth_recs._files import read_arrays, write_arrays

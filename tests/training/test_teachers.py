@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import shared_runs
 import tensorflow as tf
 
 from smooth_recs import config, training
@@ -53,9 +54,7 @@ def student_of(*teachers: pathlib.Path, seed: int = 2, **settings: Any) -> confi
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The workdir of a finished run of two siblings."""
-    workdir = tmp_path_factory.mktemp("teacher") / "run"
-    training.train_and_evaluate(run_of(), str(workdir))
-    return workdir
+    return shared_runs.trained(tmp_path_factory, run_of())
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 import pytest
+import shared_runs
 
 from smooth_recs import training
 from smooth_recs.config import Config, Data
@@ -48,8 +49,8 @@ def small_demo(**data: int) -> Config:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("demo") / "run"
-    return workdir, train("demo", workdir, *SMALL)
+    folder = shared_runs.once(tmp_path_factory, "demo_of_the_command", lambda made: train("demo", made / "run", *SMALL))
+    return folder / "run", json.loads((folder / "run" / "metrics.json").read_text())
 
 
 def test_every_key_of_the_metrics_is_documented(demo):

@@ -312,7 +312,16 @@ def test_several_devices_and_sharded_tables_begin_alike(
 ) -> None:
     _, workdir = trained
     program = BEGINNING + strategy + ENDING
-    command = [sys.executable, "-c", program, str(Path(__file__).parent), workdir, str(tmp_path / "there")]
+    command = [
+        sys.executable,
+        "-X",
+        "warm",
+        "-c",
+        program,
+        str(Path(__file__).parent),
+        workdir,
+        str(tmp_path / "there"),
+    ]
     root = str(Path(__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *sys.path])}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=250, check=False)

@@ -18,6 +18,11 @@ import pytest
 def test_marked():
     assert os.environ["TF_USE_LEGACY_KERAS"] == "{choice}"
 
+@pytest.mark.both_generations
+@pytest.mark.one_generation
+def test_exception():
+    pass
+
 def test_unmarked():
     pass
 """
@@ -35,15 +40,17 @@ def test_other():
 @pytest.mark.parametrize(
     ("variable", "choice", "passed"),
     [
-        ({}, "1", "3 passed"),
-        ({"TF_USE_LEGACY_KERAS": "1"}, "1", "3 passed"),
-        ({"TF_USE_LEGACY_KERAS": "0"}, "0", "1 passed, 1 deselected"),
+        ({}, "1", "4 passed"),
+        ({"TF_USE_LEGACY_KERAS": "1"}, "1", "4 passed"),
+        ({"TF_USE_LEGACY_KERAS": "0"}, "0", "1 passed, 2 deselected"),
     ],
 )
 def test_keras_3_runs_what_is_marked_and_imports_nothing_else(tmp_path, variable, choice, passed):
     (tmp_path / "test_marked.py").write_text(MARKED.format(choice=choice))
     (tmp_path / "test_unmarked.py").write_text(UNMARKED)
     shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
+    (tmp_path / "tests").mkdir()  # where pyproject.toml has modules looked for
+    shutil.copy(ROOT / "tests" / "warm_processes.py", tmp_path / "tests")
     environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"} | variable
     command = [sys.executable, "-m", "pytest", "-q", "-c", ROOT / "pyproject.toml", "--rootdir", tmp_path, tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)

@@ -85,23 +85,6 @@ def test_importing_adds_little_to_tensorflow(generation):
     assert seconds[f"import tensorflow, {generation}"].processor > 10 * seconds[name].processor
 
 
-STRINGS = """
-import json
-import tensorflow as tf
-import smooth_recs
-layer = tf.keras.layers.Dense(2, activation="smelu", kernel_initializer="ones")
-print(json.dumps([layer(tf.constant([[-9.0], [9.0]])).numpy().tolist(), tf.keras.layers.Layer.__module__]))
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("keras_3", [False, True])
-def test_keras_knows_the_strings(keras_3):
-    values, module = answer(STRINGS, keras_3=keras_3)
-    assert values == [[0.0, 0.0], [9.0, 9.0]]
-    assert module.startswith("tf_keras.") is not keras_3
-
-
 @pytest.mark.slow
 def test_the_ranking_stack_under_keras_3_names_the_remedy():
     done = python("-c", "import smooth_recs as sr; sr.models.RankingModel", keras_3=True)

@@ -63,7 +63,7 @@ def test_its_cells_run_one_after_the_other(tmp_path: Path) -> None:
     assert sum(ROWS in source for source in sources()) == 1
     small = [source.replace(ROWS, "rows = 2_000") for source in sources()]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
-    command = [sys.executable, "-W", "ignore", "-c", PROGRAM]
+    command = [sys.executable, "-X", "warm", "-c", PROGRAM]
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, input=json.dumps(small), capture_output=True, text=True, check=False
     )

@@ -26,7 +26,7 @@ from smooth_recs.experiments.figures import objectives
 from smooth_recs.models import from_config, interactions
 from smooth_recs.models.distillation import Distillation
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "equations.md").read_text("utf-8")
 X = np.array([-7.0, -2.5, -1.0, -0.4, -0.1, 0.0, 0.05, 0.3, 0.9, 1.0, 2.5, 8.0])
 GSMELU = {"alpha": 0.75, "beta": 1.5, "g_minus": -0.125, "g_plus": 1.25, "t": -0.25}

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 from source_imports import PACKAGE, ROOT, imports, module_name
 
 # Where the name that is imported is not the name of the distribution.
@@ -112,28 +111,31 @@ def test_every_test_file_is_a_test():
     assert all(TARGETS[OWNER[source]].get("main") == source for source in tests)
 
 
-@pytest.mark.parametrize("name", TARGETS)
-def test_every_file_of_a_target_exists(name):
-    files = [*TARGETS[name]["srcs"], *(f for f in TARGETS[name].get("data", []) if not f.startswith(":"))]
-    assert not [file for file in files if not (ROOT / file).is_file()]
+def test_every_file_of_a_target_exists():
+    files = [file for target in TARGETS.values() for file in (*target["srcs"], *target.get("data", []))]
+    assert not [file for file in files if not file.startswith(":") and not (ROOT / file).is_file()]
 
 
-@pytest.mark.parametrize("name", TARGETS)
-def test_every_dependency_exists(name):
+def test_every_dependency_exists():
     locked = {
         line.partition("==")[0].lower().replace("-", "_")
         for line in (ROOT / "requirements.lock").read_text("utf-8").splitlines()
     }
-    labels = [*TARGETS[name].get("deps", []), *(f for f in TARGETS[name].get("data", []) if f.startswith(":"))]
-    assert len(set(labels)) == len(labels)
-    for label in labels:
-        hub, _, distribution = label.partition("//")
-        assert label[1:] in TARGETS if label.startswith(":") else hub == "@pypi" and distribution in locked, label
+    for name, target in TARGETS.items():
+        labels = [*target.get("deps", []), *(file for file in target.get("data", []) if file.startswith(":"))]
+        assert len(set(labels)) == len(labels), name
+        for label in labels:
+            hub, _, distribution = label.partition("//")
+            known = label[1:] in TARGETS if label.startswith(":") else hub == "@pypi" and distribution in locked
+            assert known, f"{name}: {label}"
 
 
-@pytest.mark.parametrize("name", TARGETS)
-def test_dependencies_cover_what_the_files_import(name):
-    missing = {s: needed(s) - set(TARGETS[name].get("deps", [])) - {f":{name}"} for s in TARGETS[name]["srcs"]}
+def test_dependencies_cover_what_the_files_import():
+    missing = {
+        source: needed(source) - set(target.get("deps", [])) - {f":{name}"}
+        for name, target in TARGETS.items()
+        for source in target["srcs"]
+    }
     assert not {source: labels for source, labels in missing.items() if labels}
 
 
