@@ -31,7 +31,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 GENERATION = "TF_USE_LEGACY_KERAS"  # what it is when TensorFlow is imported counts
-COLD = ("smooth_recs.serving.check_process",)  # has no Python TensorFlow, which is the point of it
+COLD = ("smooth_recs.serving.loader_process",)  # has no Python TensorFlow, which is the point of it
 _MOST_BYTES = 1 << 20
 _FREE = 500  # descriptors from here on belong to nobody
 
