@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from smooth_recs.config import Config, Ensemble
 from smooth_recs.data.presets import open_source
-from smooth_recs.data.source import Source
+from smooth_recs.data.sources import Source
 from smooth_recs.models import from_config
 from smooth_recs.models.cost import cost
 from smooth_recs.training.batches import example

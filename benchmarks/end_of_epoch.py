@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tensorflow as tf
 
-from smooth_recs.data.tuning import untuned
+from smooth_recs.data.files import untuned
 
 
 def main() -> None:

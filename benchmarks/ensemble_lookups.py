@@ -25,9 +25,9 @@ import tensorflow as tf
 
 from smooth_recs import config
 from smooth_recs.data.encoding import Encoder
-from smooth_recs.data.schema import Categorical, Schema
 from smooth_recs.models import from_config
 from smooth_recs.models.cost import cost
+from smooth_recs.schema import Categorical, Schema
 
 GOAL = 1.2
 Turn = Callable[

@@ -93,13 +93,13 @@ def draw(rows: Sequence[Mapping[str, Any]], path: str) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
-    from smooth_recs.reports import chart_style
+    from smooth_recs.reports import charts
 
     short = EngFormatter(sep="")
     curves = list(dict.fromkeys(row["varied"] for row in rows))
     figure = Figure(figsize=(2.6 * len(curves), 4.6), layout="constrained")
     axes = figure.subplots(2, len(curves), sharey="row", squeeze=False)
-    grey, blue = (light for light, _ in chart_style.SERIES[:2])
+    grey, blue = (light for light, _ in charts.SERIES[:2])
     for column, curve in enumerate(curves):
         points = [row for row in rows if row["varied"] == curve]
         values, (speed, memory) = [point["value"] for point in points], axes[:, column]
@@ -111,7 +111,7 @@ def draw(rows: Sequence[Mapping[str, Any]], path: str) -> None:
             axis.set_xscale("log")
             axis.set_xticks(values, [f"{value:,}" if value < 1e4 else short(value) for value in values])
             axis.minorticks_off()
-            axis.grid(axis="y", color=chart_style.LINE)
+            axis.grid(axis="y", color=charts.LINE)
     axes[0][0].set_ylabel("examples a second")
     axes[0][0].yaxis.set_major_formatter(EngFormatter(sep=""))
     axes[1][0].set_ylabel("memory, GiB")

@@ -31,12 +31,12 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from smooth_recs import config
-from smooth_recs.data import criteo, presets, splits, windows
-from smooth_recs.data.chunking import read_chunks
+from smooth_recs.data import criteo, presets, shuffling, splits
 from smooth_recs.data.encoding import Encoder
-from smooth_recs.data.file_source import encoded, part_of
-from smooth_recs.data.parquet_to_tfrecord import parquet_to_tfrecord
-from smooth_recs.data.statistics import Statistics
+from smooth_recs.data.feature_statistics import Statistics
+from smooth_recs.data.raw_rows import read_chunks
+from smooth_recs.data.readers.parquet import parquet_to_tfrecord
+from smooth_recs.data.sources import encoded, part_of
 from smooth_recs.data.survey import survey
 
 GOAL = 100_000  # rows a second of processor time, all stages together
@@ -157,7 +157,7 @@ def stages(name: str, file: str, arguments: argparse.Namespace) -> dict[str, Any
     if name.startswith("csv"):
         datasets["yardstick"] = datasets["read"].map(yardstick, num_parallel_calls=tf.data.AUTOTUNE)
     seeds = range(arguments.siblings)
-    batches = windows.shuffled(rows, window=arguments.window, batch_size=arguments.batch_size, seeds=seeds)
+    batches = shuffling.shuffled(rows, window=arguments.window, batch_size=arguments.batch_size, seeds=seeds)
     return datasets | {
         "parse and check": reader.read(),
         "number and select": part_of(reader, found, everything),

@@ -22,13 +22,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from absl import flags
 
 from smooth_recs import prediction_difference
-from smooth_recs.bin import command, config_flag
+from smooth_recs.bin import _command, _flags
 from smooth_recs.errors import InputError
 from smooth_recs.experiments import variants
 from smooth_recs.experiments.cells import Cell, Folder
 
-_CONFIG = config_flag.define()
-_WORKDIR = command.required_string("workdir", "folder that receives the runs")
+_CONFIG = _flags.define()
+_WORKDIR = _command.required_string("workdir", "folder that receives the runs")
 _SEEDS = flags.DEFINE_string("seeds", "6-10", "FIRST-LAST, at least two")
 _ACTIVATIONS = flags.DEFINE_string("activations", "relu,smelu", "with commas, the baseline first")
 
@@ -128,4 +128,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    _command.run(main)

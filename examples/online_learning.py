@@ -17,7 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 
 from smooth_recs import config, training
-from smooth_recs.data.schema import Categorical, Numeric, Schema
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 SCHEMA = Schema((Categorical("item", "identity", 200, "int64"), Numeric("price", "log")))
 

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from smooth_recs import fields
-from smooth_recs.data.schema import Schema
 from smooth_recs.fields import above, at_least, between
+from smooth_recs.schema import Schema
 
 # No `from __future__ import annotations` here: ml_collections reads the types of the fields, and would read texts.
 

@@ -1,4 +1,11 @@
-"""The ways a run ends that are not a fault of the program."""
+"""The ways a run ends that are not a fault of the program.
+
+What an exception says, in one line.
+"""
+
+from __future__ import annotations
+
+import re
 
 
 class InputError(ValueError):
@@ -14,3 +21,22 @@ class GateNotMet(Exception):
 
 class Diverged(Exception):
     """A trained model predicts what is no number: exit status 4. What the run measured is written."""
+
+
+# TensorFlow wraps the reason in where the graph was built.
+_NOISE = re.compile(
+    r'Graph execution error|Detected at node|File "|Node: |<stack traces|\[\[|\d+ root error|in user code'
+)
+_PREFIX = re.compile(r"^\{\{function_node .*?\}\} ")
+
+
+def one_line(error: BaseException) -> str:
+    r"""The type of `error` and the first line of its message that says something, cut at 300 characters.
+
+    >>> one_line(ValueError("Graph execution error:\n\nNode: 'a'\nno such row: 7"))
+    'ValueError: no such row: 7'
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = next((line for line in lines if not _NOISE.match(line)), lines[0] if lines else "")
+    text = ": ".join(filter(None, (type(error).__name__, _PREFIX.sub("", telling))))
+    return text if len(text) <= 300 else f"{text[:297]}..."

@@ -208,7 +208,7 @@ def from_dict(kind: type[Any], values: Any, path: str = "") -> Any:
     Raises:
       InputError: a name is unknown or missing, or a value is not of its field's type.
 
-    >>> from smooth_recs.data.schema import Numeric
+    >>> from smooth_recs.schema import Numeric
     >>> from_dict(Numeric, {"name": "price", "missing": "mean"})
     Numeric(name='price', transform='standardize', missing='mean')
     """

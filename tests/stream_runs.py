@@ -10,7 +10,7 @@ import numpy as np
 ROWS = 700  # of a file
 CONFIG = """
 from smooth_recs.config import Config, Data, Evaluation, Model, Train
-from smooth_recs.data.schema import Categorical, Numeric, Schema
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 SCHEMA = Schema((Categorical("shop", "vocabulary"), Numeric("price", "standardize")))
 

@@ -12,8 +12,8 @@ import pytest
 import shared_runs
 
 from smooth_recs.measures.gates import Limits
-from smooth_recs.serving import publishing
-from smooth_recs.serving.publishing import Release
+from smooth_recs.release import publishing
+from smooth_recs.release.publishing import Release
 
 ROOT = pathlib.Path(__file__).parents[1]
 SETTINGS = (

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from source_imports import ROOT
 
 from smooth_recs import fields, validation
-from smooth_recs.bin import config_flag
+from smooth_recs.bin import _flags
 from smooth_recs.config import Config, Data, Model, SyntheticLog, Train
-from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.errors import InputError
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 SCHEMA = Schema(
     (
@@ -126,7 +126,7 @@ def test_the_flag_takes_the_configuration_of_a_run(tmp_path):
     config = Config(seed=5, data=Data(source="csv", path="log.csv", schema=SCHEMA), model=Model(activation=LAYER))
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config.to_dict()))
-    assert config_flag.load(str(path)) == config
+    assert _flags.load(str(path)) == config
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_file_that_is_no_configuration(tmp_path, text, words):
     path = tmp_path / "config.json"
     path.write_text(text)
     with pytest.raises(InputError) as raised:
-        config_flag.load(str(path))
+        _flags.load(str(path))
     assert str(raised.value).startswith(words)
 
 

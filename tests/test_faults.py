@@ -17,7 +17,7 @@ ROWS = 1600  # of each of two files, the last fifth held out
 EPOCHS = 12
 CONFIG = """
 from smooth_recs.config import Config, Data, Model, Train
-from smooth_recs.data.schema import Categorical, Numeric, Schema
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 SCHEMA = Schema((Categorical("shop", "hash", size=500), Numeric("price", "identity")))
 

@@ -12,14 +12,14 @@ from typing import Annotated, Any, Literal
 import pytest
 from source_imports import modules
 
-from smooth_recs import fields
+from smooth_recs import fields, losses
 from smooth_recs.cluster import strategies
 from smooth_recs.config import Config, FileFormat, Model
 from smooth_recs.data import presets
-from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.errors import InputError
-from smooth_recs.models import distillation, from_config, interactions
+from smooth_recs.models import from_config, interactions
 from smooth_recs.reports import verdict
+from smooth_recs.schema import Categorical, Numeric, Schema
 from smooth_recs.serving import checks
 from smooth_recs.training import capacity
 
@@ -35,7 +35,7 @@ CHOICES = {
 # What the code looks up by a choice: the table, and the choices that are answered before the look-up.
 TABLES: dict[tuple[str, str], tuple[Any, set[str]]] = {
     ("data.source", "smooth_recs.data.presets"): ({**presets.PRESETS, **presets.FORMATS}, {"synthetic"}),
-    ("distillation.loss", "smooth_recs.models.distillation"): (distillation.LOSSES, set()),
+    ("distillation.loss", "smooth_recs.losses"): (losses.LOSSES, set()),
     ("distribution.strategy", "smooth_recs.cluster.strategies"): (strategies.TABLE, {"auto"}),
     ("model.interaction", "smooth_recs.models.interactions"): (interactions.KINDS, set()),
     ("model.precision", "smooth_recs.models.from_config"): (from_config.POLICIES, set()),
@@ -76,7 +76,7 @@ def repeated(module: str, path: Path) -> list[str]:
     ]
 
 
-DECLARED = ("smooth_recs.config", "smooth_recs.data.schema")
+DECLARED = ("smooth_recs.config", "smooth_recs.schema")
 
 
 @pytest.mark.parametrize("module", [module for module in modules() if module not in DECLARED])

@@ -22,8 +22,8 @@ from smooth_recs.callbacks.checkpoints import Checkpoints
 from smooth_recs.errors import InputError
 from smooth_recs.experiments import sweeps
 from smooth_recs.measures.gates import Limits
-from smooth_recs.serving import publishing
-from smooth_recs.serving.publishing import Release
+from smooth_recs.release import publishing
+from smooth_recs.release.publishing import Release
 
 FILES = 5
 SEED = int(os.environ.get("SMOOTH_RECS_SEED", random.SystemRandom().randrange(10**6)))

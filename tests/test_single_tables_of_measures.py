@@ -18,21 +18,21 @@ from source_imports import module_name, modules
 
 from smooth_recs.config import Config, Evaluation
 from smooth_recs.experiments.sweeps import Variant, choice, goals, sweep_report, sweep_results
-from smooth_recs.experiments.sweeps.grid import Grid
-from smooth_recs.measures import gates, increases, metrics, registry
+from smooth_recs.experiments.sweeps.sweep_runs import Grid
+from smooth_recs.measures import catalogue, gates, increases, metrics
 from smooth_recs.measures import held_out as measurement
-from smooth_recs.measures.registry import ACCURACY, BY_NAME, MEASURES, Measure
-from smooth_recs.models.progressive import ProgressiveMetrics
+from smooth_recs.measures.catalogue import ACCURACY, BY_NAME, MEASURES, Measure
+from smooth_recs.models.siblings import ProgressiveMetrics
 from smooth_recs.prediction_difference import terms
-from smooth_recs.reports import comparison_report, difference_tables, formats, tables
+from smooth_recs.reports import comparison_report, formats, tables
 from smooth_recs.serving import model_card
 
-REGISTRY = "smooth_recs.measures.registry"
+REGISTRY = "smooth_recs.measures.catalogue"
 EXCEPTIONS = {
     "smooth_recs.measures.increases.TERMS": "functions that a bootstrap needs; compare takes the measures from here",
     "smooth_recs.prediction_difference.terms.by_name": "functions, which are streamed together; each has its row",
     "smooth_recs.measures.recommendations._statistics": "computes them together, from lists that are made once",
-    "smooth_recs.models.progressive.result": "metrics with names of their own in checkpoints",
+    "smooth_recs.models.siblings.result": "metrics with names of their own in checkpoints",
 }
 NAMES = {
     text: measure.name for measure in MEASURES for text in (measure.name, measure.label, measure.short, measure.inside)
@@ -42,7 +42,7 @@ NAMES = {
 def named(literal: ast.expr) -> Iterator[str]:
     """The measures that a literal names, inner tuples, lists and dictionaries included."""
     if isinstance(literal, ast.Constant) and isinstance(literal.value, str):
-        name = literal.value.removeprefix(registry.PROGRESSIVE)
+        name = literal.value.removeprefix(catalogue.PROGRESSIVE)
         if name in NAMES:
             yield NAMES[name]
     elif isinstance(literal, ast.Tuple | ast.List | ast.Set):
@@ -84,7 +84,7 @@ LISTED = {
 
 def test_measures_are_listed_in_the_registry_alone() -> None:
     again = {place: names for place, names in LISTED.items() if place not in EXCEPTIONS}
-    assert not again, "read these from smooth_recs.measures.registry"
+    assert not again, "read these from smooth_recs.measures.catalogue"
 
 
 def test_every_exception_is_one() -> None:
@@ -95,16 +95,16 @@ def test_a_row_is_said_once_and_can_be_written() -> None:
     assert len(BY_NAME) == len(MEASURES)
     for texts in ([measure.name for measure in MEASURES], [measure.label for measure in MEASURES]):
         assert len(set(texts)) == len(texts)
-    assert {measure.family for measure in MEASURES} == set(get_args(registry.Family))
+    assert {measure.family for measure in MEASURES} == set(get_args(catalogue.Family))
     assert all(formats.of(measure)(0.25) != formats.MISSING for measure in MEASURES)
     assert all(len(measure.terminal or measure.inside) <= 11 for measure in MEASURES if measure.name in increases.TERMS)
     assert all(measure.function is None for measure in MEASURES if measure.family not in ACCURACY)
 
 
 def test_functions_that_stand_elsewhere_have_their_rows() -> None:
-    assert set(terms.by_name(0.5)) <= {measure.name for measure in registry.of("difference")}
-    assert set(increases.TERMS) <= {measure.name for measure in registry.of(*ACCURACY)}
-    assert registry.BY_NAME["auc_loss"] in registry.leading()
+    assert set(terms.by_name(0.5)) <= {measure.name for measure in catalogue.of("difference")}
+    assert set(increases.TERMS) <= {measure.name for measure in catalogue.of(*ACCURACY)}
+    assert catalogue.BY_NAME["auc_loss"] in catalogue.leading()
     for field in dataclasses.fields(gates.Limits):
         measure, _ = gates.limited(field.name)
         assert measure.bounds is not None
@@ -114,15 +114,15 @@ def test_metrics_of_keras_are_called_as_their_rows() -> None:
     streamed = {measure.keras: measure.name for measure in MEASURES if measure.keras}
     assert set(streamed) == set(metrics.__all__)
     assert {each: getattr(metrics, each)().name for each in streamed} == streamed
-    watched = {registry.PROGRESSIVE + measure.name for measure in registry.progressive()}
+    watched = {catalogue.PROGRESSIVE + measure.name for measure in catalogue.progressive()}
     assert set(ProgressiveMetrics(2).result()) == watched
 
 
 def test_examples_in_docstrings() -> None:
-    assert doctest.testmod(registry).failed == 0
+    assert doctest.testmod(catalogue).failed == 0
 
 
-def brier(rows: registry.Rows) -> float:
+def brier(rows: catalogue.Rows) -> float:
     return float(np.average((rows.prediction - rows.label) ** 2, weights=rows.weight))
 
 
@@ -141,9 +141,9 @@ BRIER = Measure(
 def rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[Measure, ...]:
     """The table, and once more with a row that is nowhere else: what a new measure needs."""
     if request.param == "a row more":
-        monkeypatch.setattr(registry, "MEASURES", (*MEASURES, BRIER))
+        monkeypatch.setattr(catalogue, "MEASURES", (*MEASURES, BRIER))
         monkeypatch.setitem(BY_NAME, "brier", BRIER)
-    return registry.MEASURES
+    return catalogue.MEASURES
 
 
 def measured() -> dict[str, Any]:
@@ -157,8 +157,8 @@ def measured() -> dict[str, Any]:
         "true_probability": probability,
     }
     found = measurement.metrics(columns, evaluation=Evaluation())
-    cost = {measure.name: 7 for measure in registry.of("size")}
-    speed = {measure.name: 9e4 for measure in registry.of("training")}
+    cost = {measure.name: 7 for measure in catalogue.of("size")}
+    speed = {measure.name: 9e4 for measure in catalogue.of("training")}
     return {**found, "cost": cost, "examples": 1000, **speed}
 
 
@@ -176,7 +176,7 @@ def test_every_row_is_in_the_reports(rows: tuple[Measure, ...], tmp_path: Path) 
     found = measured()
     run = Run("runs/one", "SmeLU", {}, {}, found)
     shown = {*tables.overview([run]).rows, *tables.replicas([run]).rows}
-    shown |= {*difference_tables.differences([run]).rows, *difference_tables.recommendations([run]).rows}
+    shown |= {*tables.differences([run]).rows, *tables.recommendations([run]).rows}
     missing = [each.name for each in rows if not {each.row or each.label, each.label} & shown]
     assert missing == [each.name for each in rows if each.family in ("size", "serving")]  # a sweep shows what costs
     assert {each.label for each in rows if each.meaning} == set(tables.words())
@@ -213,7 +213,7 @@ def test_every_row_is_in_a_sweep(rows: tuple[Measure, ...], tmp_path: Path) -> N
 
 def test_what_is_measured_of_a_run_reaches_the_sweep(rows: tuple[Measure, ...]) -> None:
     found = measured()
-    serving = {measure.key: {"median": 2.0} for measure in registry.of("serving")}
+    serving = {measure.key: {"median": 2.0} for measure in catalogue.of("serving")}
     values = sweep_results.measures_of(found, serving)
     assert list(values) == sweep_results.names()
     assert [name for name, value in values.items() if value is None] == []

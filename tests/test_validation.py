@@ -9,8 +9,8 @@ import pytest
 
 from smooth_recs import fields, validation
 from smooth_recs.config import Config, Data, Distillation, Ensemble, Model, Train
-from smooth_recs.data.schema import Categorical, Schema
 from smooth_recs.errors import InputError
+from smooth_recs.schema import Categorical, Schema
 
 SCHEMA = Schema(features=(Categorical("item", size=10),))
 

@@ -14,7 +14,7 @@ from train_runs import ROOT
 
 CONFIG = """
 from smooth_recs.config import Config, Data, Evaluation, Model, Siblings, Train
-from smooth_recs.data.schema import Categorical, Numeric, Schema
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 SCHEMA = Schema((Categorical("shop", "vocabulary"), Numeric("price", "standardize")))
 

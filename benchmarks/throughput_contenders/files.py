@@ -13,11 +13,11 @@ import numpy as np
 import tensorflow as tf
 
 from smooth_recs import config
-from smooth_recs.data import criteo, windows
+from smooth_recs.data import criteo, shuffling
 from smooth_recs.data.presets import open_source
-from smooth_recs.data.schema import Categorical, Schema
-from smooth_recs.data.source import Source
+from smooth_recs.data.sources import Source
 from smooth_recs.models import from_config
+from smooth_recs.schema import Categorical, Schema
 from smooth_recs.training.batches import example
 from throughput_contenders import ours
 from throughput_contenders.fitting import Turn
@@ -51,7 +51,7 @@ def _turn(work: Work, source: Source, open_rows: Any) -> Turn:
     optimizer = from_config.optimizer(model, ours.TRAIN, total_steps=1)
     model.compile(optimizer=optimizer, steps_per_execution=work.per_execution)
     window = WINDOW_BATCHES * work.batch_size
-    batches = windows.shuffled(open_rows, window=window, batch_size=work.batch_size, seeds=[1])
+    batches = shuffling.shuffled(open_rows, window=window, batch_size=work.batch_size, seeds=[1])
 
     def turn(steps: int) -> int:
         model.fit(batches, steps_per_epoch=source.train_rows // work.batch_size, verbose=0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs.data.tuning import untuned
+from smooth_recs.data.files import untuned
 from throughput_contenders.work import Rows, Work, rows
 
 Turn = Callable[[int], int]  # trains for so many steps; returns of how many examples

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from smooth_recs import config
 from smooth_recs.callbacks import PredictionDifference
-from smooth_recs.data.windows import SiblingBatches
+from smooth_recs.data.shuffling import SiblingBatches
 from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower
 from smooth_recs.models import RankingModel, SiblingModel, from_config, interactions
 from throughput_contenders import work as works

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from absl import flags
 
-from smooth_recs.bin import command, config_flag
+from smooth_recs.bin import _command, _flags
 
-_CONFIG = config_flag.define()
-_WORKDIR = command.required_string("workdir", "folder that receives the runs and the results")
+_CONFIG = _flags.define()
+_WORKDIR = _command.required_string("workdir", "folder that receives the runs and the results")
 _PAIRS = flags.DEFINE_integer("pairs", 3, "pairs of siblings for each cause and activation, a seed each", lower_bound=1)
 _ACTIVATIONS = flags.DEFINE_string(
     "activations", "relu,smelu", "with commas: names, name:beta or dictionaries of a layer; the first is the baseline"
@@ -26,16 +26,16 @@ _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "list the runs and the time th
 
 
 def main() -> None:
-    from smooth_recs.experiments import causes, causes_report, cells, variants
+    from smooth_recs.experiments import attribution, cells, variants
 
-    plan = causes.Plan(_CONFIG.value, variants.listed(str(_ACTIVATIONS.value)), _PAIRS.value)
+    plan = attribution.Plan(_CONFIG.value, variants.listed(str(_ACTIVATIONS.value)), _PAIRS.value)
     folder = cells.Folder(str(_WORKDIR.value))
     if _DRY_RUN.value:
         print(folder.outline(plan.cells()))
         return
     folder.run(plan.cells())
-    print(causes_report.write(causes.table(plan, folder), str(_WORKDIR.value)))
+    print(attribution.write(attribution.table(plan, folder), str(_WORKDIR.value)))
 
 
 if __name__ == "__main__":
-    command.run(main)
+    _command.run(main)

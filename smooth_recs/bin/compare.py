@@ -17,12 +17,12 @@ import dataclasses
 
 from absl import flags
 
-from smooth_recs.bin import command, config_flag
+from smooth_recs.bin import _command, _flags
 
-_A = command.required_string("a", "the baseline")
-_B = command.required_string("b", "the new model")
-_OUTPUT = command.required_string("output", "the JSON file to write")
-_CONFIG = config_flag.define(required=False)
+_A = _command.required_string("a", "the baseline")
+_B = _command.required_string("b", "the new model")
+_OUTPUT = _command.required_string("output", "the JSON file to write")
+_CONFIG = _flags.define(required=False)
 _KEY = flags.DEFINE_list("key", [], "columns of files, or features, that match rows; else rows are in the same order")
 _COLUMNS = {
     name: flags.DEFINE_string(name, None, text)
@@ -51,7 +51,7 @@ _MERGE = flags.DEFINE_boolean("merge", False, "join the shards that are there, a
 
 
 def main() -> None:
-    from smooth_recs.comparison import comparing
+    from smooth_recs.comparison import comparison
     from smooth_recs.comparison.settings import Settings, Shard
     from smooth_recs.config import Evaluation
     from smooth_recs.measures import gates
@@ -66,7 +66,7 @@ def main() -> None:
         config.evaluation if config else Evaluation(),
         **{name: value for name, value in chosen.items() if value is not None},
     )
-    comparing.compare(
+    comparison.compare(
         Settings(
             a=str(_A.value),
             b=str(_B.value),
@@ -83,4 +83,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    _command.run(main)

@@ -9,22 +9,22 @@ units stand summaries of the layers, which do not depend on the order of the uni
 
 from __future__ import annotations
 
-from smooth_recs.bin import command
+from smooth_recs.bin import _command
 
-_WORKDIRS = command.required_string("workdirs", "folders of finished runs, with commas; the first is fitted on")
-_OUTPUT = command.required_string("output", "the JSON file to write")
+_WORKDIRS = _command.required_string("workdirs", "folders of finished runs, with commas; the first is fitted on")
+_OUTPUT = _command.required_string("output", "the JSON file to write")
 
 
 def main() -> None:
     from smooth_recs._files import check_output, write_json
-    from smooth_recs.experiments import estimate_runs
+    from smooth_recs.experiments import estimates
 
     output = str(_OUTPUT.value)
     check_output("--output", output)
-    found = estimate_runs.across([name for name in str(_WORKDIRS.value).split(",") if name])
+    found = estimates.across([name for name in str(_WORKDIRS.value).split(",") if name])
     write_json(output, found)
-    print(estimate_runs.table(found))
+    print(estimates.table(found))
 
 
 if __name__ == "__main__":
-    command.run(main)
+    _command.run(main)

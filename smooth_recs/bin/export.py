@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from absl import flags
 
-from smooth_recs.bin import command
+from smooth_recs.bin import _command
 
-_WORKDIR = command.required_string("workdir", "folder of a finished run")
-_OUTPUT = command.required_string("output", "folder of versions that receives the export")
+_WORKDIR = _command.required_string("workdir", "folder of a finished run")
+_OUTPUT = _command.required_string("output", "folder of versions that receives the export")
 _REPLICA = flags.DEFINE_integer("replica", 0, "which sibling of the run, counted from 0")
 _AGAINST = flags.DEFINE_string("against", None, "export of a sibling, or a folder of its versions")
 _LIVE = flags.DEFINE_string("live", None, "the export that is served now, or a folder of its versions")
@@ -34,7 +34,7 @@ _MAX_SWAP_RATE = flags.DEFINE_float(
 
 def main() -> None:
     from smooth_recs.measures.gates import Limits
-    from smooth_recs.serving import publishing
+    from smooth_recs.release import publishing
 
     release = publishing.Release(
         workdir=str(_WORKDIR.value),
@@ -49,4 +49,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    _command.run(main)

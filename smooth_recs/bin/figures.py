@@ -16,19 +16,19 @@ from __future__ import annotations
 
 from absl import flags
 
-from smooth_recs.bin import command, config_flag, setting_flags
+from smooth_recs.bin import _command, _flags
 from smooth_recs.errors import InputError
-from smooth_recs.experiments.figures.settings import NAMES, Settings
-from smooth_recs.experiments.landscape.plan import Plan
+from smooth_recs.experiments.figures.panels import NAMES, Settings
+from smooth_recs.experiments.landscape.weight_losses import Plan
 
-_WORKDIR = command.required_string("workdir", "folder that receives the figures")
+_WORKDIR = _command.required_string("workdir", "folder that receives the figures")
 _ONLY = flags.DEFINE_list("only", ",".join(NAMES), "with commas: which figures")
-_SETTINGS = setting_flags.define(Settings)
+_SETTINGS = _flags.define_settings(Settings)
 _RUNS = flags.DEFINE_list("runs", [], "landscape: folders of finished runs, with commas")
 _EXPORT_A = flags.DEFINE_string("export_a", None, "landscape: a SavedModel, or a folder of versions")
 _EXPORT_B = flags.DEFINE_string("export_b", None, "landscape: another one of the same network")
-_CONFIG = config_flag.define(required=False)
-_PLAN = setting_flags.define(Plan)
+_CONFIG = _flags.define(required=False)
+_PLAN = _flags.define_settings(Plan)
 
 
 def main() -> None:
@@ -38,24 +38,24 @@ def main() -> None:
     if _RUNS.value or _EXPORT_A.value or _EXPORT_B.value:
         print(_landscape(plan))
         return
-    from smooth_recs.experiments.figures import making  # here, so that wrong flags do not wait for matplotlib
+    from smooth_recs.experiments.figures import figure_page  # here, so that wrong flags do not wait for matplotlib
 
-    names = making.checked(_ONLY.value)
-    folder = making.opened(str(_WORKDIR.value))
-    sections = making.sections(names, settings, folder)
-    print(f"page         {making.write_page(sections, settings, folder)}")
+    names = figure_page.checked(_ONLY.value)
+    folder = figure_page.opened(str(_WORKDIR.value))
+    sections = figure_page.sections(names, settings, folder)
+    print(f"page         {figure_page.write_page(sections, settings, folder)}")
 
 
 def _landscape(plan: Plan) -> str:
     exports = [export for export in (_EXPORT_A.value, _EXPORT_B.value) if export]
     if exports and (_RUNS.value or len(exports) < 2 or not _CONFIG.present):
         raise InputError("--export_a, --export_b and the --config of their data must be given together, without --runs")
-    from smooth_recs.experiments.landscape import looking
+    from smooth_recs.experiments.landscape import landscape_runs
 
     if exports:
-        return looking.at_exports(exports[0], exports[1], _CONFIG.value, str(_WORKDIR.value), plan)
-    return looking.at_runs(_RUNS.value, str(_WORKDIR.value), plan)
+        return landscape_runs.at_exports(exports[0], exports[1], _CONFIG.value, str(_WORKDIR.value), plan)
+    return landscape_runs.at_runs(_RUNS.value, str(_WORKDIR.value), plan)
 
 
 if __name__ == "__main__":
-    command.run(main)
+    _command.run(main)

@@ -16,7 +16,7 @@ from typing import Any
 
 from absl import flags
 
-from smooth_recs.bin import command
+from smooth_recs.bin import _command as _command_lib
 from smooth_recs.cluster.local import LocalCluster
 from smooth_recs.errors import InputError
 
@@ -58,4 +58,4 @@ _command: list[str] = []
 
 if __name__ == "__main__":
     sys.argv, _command = _split(sys.argv)
-    command.run(main, tensorflow=False)
+    _command_lib.run(main, tensorflow=False)

@@ -15,17 +15,17 @@ from __future__ import annotations
 
 from absl import flags
 
-from smooth_recs.bin import command, config_flag
+from smooth_recs.bin import _command, _flags
 
-_EXPORT = command.required_string("export", "a SavedModel, or a folder of its versions")
-_CONFIG = config_flag.define()
-_OUTPUT = command.required_string("output", "the file to write")
+_EXPORT = _command.required_string("export", "a SavedModel, or a folder of its versions")
+_CONFIG = _flags.define()
+_OUTPUT = _command.required_string("output", "the file to write")
 _DATA = flags.DEFINE_string("data", None, "files in place of those of --config: a path, a folder or a glob")
 _KEY = flags.DEFINE_list("key", [], "single-valued features that are written beside each prediction")
 
 
 def main() -> None:
-    from smooth_recs.serving import predicting
+    from smooth_recs.release import predicting
 
     wish = predicting.Wish(str(_EXPORT.value), _CONFIG.value, str(_OUTPUT.value), _DATA.value, tuple(_KEY.value))
     rows = predicting.predict(wish)
@@ -33,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    _command.run(main)

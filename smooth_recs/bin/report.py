@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from absl import flags
 
-from smooth_recs.bin import command
+from smooth_recs.bin import _command
 
-_WORKDIRS = command.required_string("workdirs", "folders of finished runs, with commas")
-_OUTPUT = command.required_string("output", "the HTML file to write")
+_WORKDIRS = _command.required_string("workdirs", "folders of finished runs, with commas")
+_OUTPUT = _command.required_string("output", "the HTML file to write")
 _PICTURE = flags.DEFINE_string("picture", None, "a PNG file to draw PD and AUC into as well")
 
 
@@ -33,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    _command.run(main)

@@ -1,7 +1,9 @@
-"""Trains several pairs of siblings for each variant of a configuration, and shows what each trades for what.
+"""What a sweep is on the command line: a file with a `get_sweep()`, or a configuration and what is varied in it.
+
+Trains several pairs of siblings for each variant of a configuration, and shows what each trades for what.
 
   python -m smooth_recs.bin.sweep --config=configs/sweeps/figure4.py --workdir=runs/figure4
-  python -m smooth_recs.bin.sweep --config=configs/demo.py --workdir=runs/sweep --pairs=5 \\
+  python -m smooth_recs.bin.sweep --config=configs/demo.py --workdir=runs/sweep --pairs=5 \
       --activations=relu,smelu:0.1:0.2:0.4,swish:10:5 --grid=model.norm_value=1.0,1.4 --dry_run
 
 The first variant is the baseline, which for figure 4 is ReLU. Every pair is a run of its own under WORKDIR/cells/, so
@@ -16,13 +18,79 @@ and with a goal choice.json and chosen.py, a configuration for --config.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
-from smooth_recs.bin import command, config_flag, sweep_flags
+from smooth_recs import fields
+from smooth_recs.bin import _command, _flags
+from smooth_recs.bin._flags import FieldParser
+from smooth_recs.config import Config
+from smooth_recs.errors import InputError
+from smooth_recs.experiments.sweeps import Sweep
 
-_CONFIG = config_flag.define(read=sweep_flags.read)
-_WORKDIR = command.required_string("workdir", "folder that receives the runs and the results")
+flags.disclaim_key_flags()
+
+_DEFAULT_PAIRS = 3
+_of_file: list[Sweep] = []
+
+
+def read(path: str) -> Config:
+    """The configuration that all variants of a sweep's file have in common, or the configuration of another file."""
+    if not path.endswith(".json"):
+        module = _flags.execute(path)
+        if hasattr(module, "get_sweep"):
+            _of_file[:] = [_flags.call(module, "get_sweep", Sweep)]
+            return _of_file[0].config
+    return _flags.load(path)
+
+
+def read_sweep(config: Config, activations: str, grid: Sequence[str], pairs: int | None) -> Sweep:
+    """The sweep of the file, with overrides in `config`; of a configuration, that of the two flags.
+
+    Raises:
+      InputError: flags that contradict the file, name what there is not, or are missing.
+    """
+    from smooth_recs.experiments import variants
+    from smooth_recs.experiments.sweeps import sweep_plan  # here, so that --help does not wait for TensorFlow
+
+    if _of_file:
+        if activations or grid:
+            raise InputError(
+                "--activations and --grid must not be given where get_sweep() of --config has the variants"
+            )
+        (found,) = _of_file
+        return dataclasses.replace(found, config=config, pairs=pairs or found.pairs)
+    if not activations and not grid:
+        raise InputError("--activations or --grid must be given where the file of --config has no get_sweep()")
+    texts = variants.listed(activations)
+    if activations and not texts:
+        raise InputError(f"--activations must be one or more, got {activations!r}")
+    values = dict(_values(text) for text in grid)
+    if len(values) < len(grid):
+        raise InputError(f"--grid must be given once a field, got {', '.join(grid)}")
+    found_variants = sweep_plan.crossed(config, texts, values)
+    return Sweep(config, found_variants, found_variants[0].name, pairs or _DEFAULT_PAIRS)
+
+
+def _values(text: str) -> tuple[str, list[Any]]:
+    """`model.norm_value=1.0,1.4` as the field and its values."""
+    from smooth_recs.experiments import variants
+
+    path, equals, values = text.partition("=")
+    if not equals or not variants.listed(values):
+        raise InputError(f"--grid must be FIELD=VALUE,VALUE,..., got {text!r}")
+    _flags.check_field(path)
+    (kind,) = (kind for name, kind, _ in fields.walk(Config()) if name == path)
+    try:
+        return path, [FieldParser(kind).parse(value) for value in variants.listed(values)]
+    except ValueError as error:
+        raise InputError(f"--grid: every value of {path} {error}, got {values!r}") from error
+
+
+_CONFIG = _flags.define(read=read)
+_WORKDIR = _command.required_string("workdir", "folder that receives the runs and the results")
 _ACTIVATIONS = flags.DEFINE_string(
     "activations", "", "with commas: names, name:beta:beta:... or dictionaries of a layer; the first is the baseline"
 )
@@ -50,21 +118,21 @@ _DRY_RUN = flags.DEFINE_boolean(
 
 
 def main() -> None:
-    from smooth_recs.experiments.sweeps import choosing, halving, sweeping
+    from smooth_recs.experiments.sweeps import sweep_runs, workflow
 
-    sweep = sweep_flags.sweep(_CONFIG.value, str(_ACTIVATIONS.value), _GRID.value, _PAIRS.value)
+    sweep = read_sweep(_CONFIG.value, str(_ACTIVATIONS.value), _GRID.value, _PAIRS.value)
     sweep = dataclasses.replace(sweep, choose=sweep.choose if _CHOOSE.value is None else _CHOOSE.value)
-    workdir, way = str(_WORKDIR.value), choosing.Way(_CONFIRM.value, bool(_HALVING.value))
+    workdir, way = str(_WORKDIR.value), workflow.Way(_CONFIRM.value, bool(_HALVING.value))
     if not _DRY_RUN.value:
-        print(choosing.run(sweep, workdir, way))
+        print(workflow.run(sweep, workdir, way))
         return
-    choosing.parsed(sweep, way)
-    print(sweeping.outline(sweep, workdir))
+    workflow.parsed(sweep, way)
+    print(sweep_runs.outline(sweep, workdir))
     if way.halve:
-        print(f"--halving trains {halving.outline(len(sweep.variants), len(sweep.seeds))} of these")
+        print(f"--halving trains {workflow.outline(len(sweep.variants), len(sweep.seeds))} of these")
     if way.confirm:
         print(f"--confirm trains {way.confirm} more of the chosen variant and of each that it is compared with")
 
 
 if __name__ == "__main__":
-    command.run(main)
+    _command.run(main)

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from absl import flags
 
-from smooth_recs.bin import command, config_flag
+from smooth_recs.bin import _command, _flags
 
-_CONFIG = config_flag.define()
-_WORKDIR = command.required_string("workdir", "folder that receives the results")
+_CONFIG = _flags.define()
+_WORKDIR = _command.required_string("workdir", "folder that receives the results")
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "print parameters, memory and bytes per step, train nothing")
 
 
@@ -29,4 +29,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    _command.run(main)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from smooth_recs import keras_generation
-from smooth_recs.data.tuning import untuned
+from smooth_recs.data.files import untuned
 from smooth_recs.errors import InputError
 
 BATCH_SIZE = 1024

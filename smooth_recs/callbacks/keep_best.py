@@ -12,7 +12,7 @@ import tensorflow as tf
 from smooth_recs import keras_generation
 from smooth_recs.callbacks.prediction_difference import PredictionDifference
 from smooth_recs.errors import InputError
-from smooth_recs.measures import registry
+from smooth_recs.measures import catalogue
 
 ENDING = ".weights.h5"
 
@@ -171,7 +171,7 @@ class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
 def _check(
     measured: PredictionDifference, minimize: str, subject_to: Mapping[str, float], patience: Any, filepath: Any
 ) -> None:
-    losses = [name for name in measured.names if registry.BY_NAME[name].better == "lower"]
+    losses = [name for name in measured.names if catalogue.BY_NAME[name].better == "lower"]
     for argument, name in (("minimize", minimize), *(("subject_to", name) for name in subject_to)):
         if name not in losses and not name.startswith("pd/"):
             raise InputError(f"{argument} must name one of {', '.join(losses)} or a slice pd/NAME=VALUE, got {name!r}")

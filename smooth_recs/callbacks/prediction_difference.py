@@ -11,16 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from smooth_recs import prediction_difference
-from smooth_recs.callbacks._joint_predictions import (
-    JointPredictor,
-    Predictions,
-    SliceFunctions,
-    as_dataset,
-    has_label,
-)
+from smooth_recs.callbacks._joint_predictions import JointPredictor, Predictions, SliceFunctions, as_dataset, has_label
 from smooth_recs.callbacks.periodic import Periodic
 from smooth_recs.errors import InputError
-from smooth_recs.measures import registry
+from smooth_recs.measures import catalogue
 from smooth_recs.measures.slices import value_name
 from smooth_recs.statistics import arrays
 
@@ -101,7 +95,9 @@ class PredictionDifference(Periodic):
     @property
     def names(self) -> list[str]:
         """What is measured, slices apart."""
-        return [measure.name for measure in registry.held_out() if "label" not in measure.needs or has_label(self.data)]
+        return [
+            measure.name for measure in catalogue.held_out() if "label" not in measure.needs or has_label(self.data)
+        ]
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
@@ -149,9 +145,9 @@ class PredictionDifference(Periodic):
             )
         values = {"pd": prediction_difference.mean_over_pairs(predictions, weight)}
         if label is not None:
-            models = [registry.Rows(label, column, weight) for column in predictions.T]
-            for measure in registry.held_out():
-                if measure.family in registry.ACCURACY:
+            models = [catalogue.Rows(label, column, weight) for column in predictions.T]
+            for measure in catalogue.held_out():
+                if measure.family in catalogue.ACCURACY:
                     found = [measure.of(rows) for rows in models]
                     values[measure.name] = float(np.mean([NAN if value is None else value for value in found]))
         return values | (self._sliced.measure(slices, predictions, weight) if slices else {})

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from smooth_recs.cluster import guard
+from smooth_recs.cluster import _guard as _guard_lib
 from smooth_recs.cluster.task import PORTS, Task
 
 _POLL_SECONDS = 0.1
@@ -189,7 +189,7 @@ class LocalCluster:
 @contextlib.contextmanager
 def _guard() -> Iterator[IO[bytes]]:
     """The input of a process that kills what this one leaves behind."""
-    command = [sys.executable, "-I", "-S", str(guard.__file__)]
+    command = [sys.executable, "-I", "-S", str(_guard_lib.__file__)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdin is not None
         yield process.stdin

@@ -1,4 +1,7 @@
-"""What a comparison is asked to do."""
+"""What a comparison is asked to do.
+
+The two sides of a comparison: rows with predictions, and what is known of each row.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,10 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from smooth_recs.artifacts.models import Artifact
 from smooth_recs.config import Config, Evaluation
 from smooth_recs.errors import InputError
 from smooth_recs.measures.gates import Limits
@@ -107,3 +114,46 @@ def named_as_flags() -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"--{str(error).removeprefix('evaluation.')}") from error
+
+
+Columns = dict[str, npt.NDArray[Any]]
+
+BATCH_SIZE = 4096
+KEY, SLICE, FREQUENCY = "key/", "slice/", "frequency/"
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """Rows of one artifact.
+
+    Attributes:
+      artifact: where they come from.
+      total: how many rows there are, those of other shards included.
+      row: [m] the number of each row, ascending.
+      columns: [m] each, by role: `prediction`; as far as they are known `label`, `weight`, `query_id`, `multiplier`,
+        `true_probability`; `key/0` ...; `slice/NAME`, also [m, values]; `frequency/NAME`.
+    """
+
+    artifact: Artifact
+    total: int
+    row: npt.NDArray[np.int64]
+    columns: Columns
+
+    @property
+    def keys(self) -> list[npt.NDArray[Any]]:
+        return [column for role, column in self.columns.items() if role.startswith(KEY)]
+
+
+def rows_of(shard: Shard, total: int) -> npt.NDArray[np.int64]:
+    """The numbers of the rows of a shard: of every `count`-th batch."""
+    rows = np.arange(total)
+    return rows[rows // BATCH_SIZE % shard.count == shard.number - 1]
+
+
+def check_predictions(flag: str, prediction: npt.NDArray[Any], row: npt.NDArray[np.int64]) -> None:
+    """Raises InputError for a prediction that is no probability; `row`: the rows' numbers."""
+    wrong = ~((prediction >= 0) & (prediction <= 1))  # NaN too
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        hint = "" if np.isnan(prediction[first]) else "; are these logits?"
+        raise InputError(f"{flag}: predictions must be in [0, 1], got {prediction[first]:g} in row {row[first]}{hint}")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from smooth_recs import config
-from smooth_recs.data.csv import CsvReader
 from smooth_recs.data.files import expand, in_folder
-from smooth_recs.data.opening import Origin
-from smooth_recs.data.schema import Categorical, Numeric, Schema
+from smooth_recs.data.first_pass import Origin
+from smooth_recs.data.readers.csv import CsvReader
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 _LARGEST_TABLE = 100_000
 # Distinct values of C1 to C26 in the Kaggle training file.

@@ -1,17 +1,44 @@
-"""Which files a path stands for, and what they contain, as a fingerprint."""
+"""One line on stderr for passes that take long.
+
+tf.data without the tuner that keeps finished data sets waiting.
+
+Which files a path stands for, and what they contain, as a fingerprint.
+"""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import re
+import sys
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
+import tqdm
 
-from smooth_recs.data.progress import progress
 from smooth_recs.errors import InputError
+
+
+def progress(what: str, unit: str) -> tqdm.tqdm:
+    """A counter that shows itself after two seconds and disappears when done; silent where stderr is no terminal."""
+    return tqdm.tqdm(
+        desc=what, unit=unit, unit_scale=True, delay=2.0, leave=False, disable=None, file=sys.stderr, mininterval=0.5
+    )
+
+
+def untuned(dataset: Any) -> Any:
+    """`dataset`, and all that is made of it, with the parallelism it starts with: as many calls as cores, at most 16.
+
+    tf.data's tuner looks at a running iterator 10, 20, 40, ... ms after the last time, up to a minute, and an iterator
+    that is deleted often waits for the next time (TensorFlow 2.21; benchmarks/end_of_epoch.py measures it): an epoch of
+    three seconds ends after five.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
 
 _BLOCK = 1 << 22
 

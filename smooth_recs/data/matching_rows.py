@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from smooth_recs.data.encoder_file import Encoding
-from smooth_recs.data.schema import Categorical
+from smooth_recs.data.encoding import Encoding
+from smooth_recs.schema import Categorical
 
 Index = npt.NDArray[np.int64]
 

@@ -14,11 +14,10 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from smooth_recs import config
-from smooth_recs.data.csv import CsvReader
 from smooth_recs.data.files import expand, in_folder
-from smooth_recs.data.opening import Origin
-from smooth_recs.data.schema import Categorical, Numeric, Schema
-from smooth_recs.data.side_table import SideTable, read_fields
+from smooth_recs.data.first_pass import Origin
+from smooth_recs.data.readers.csv import CsvReader, SideTable, read_fields
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 _COLUMNS = ("user_id", "item_id", "rating", "timestamp")
 _GENRES = (

@@ -6,12 +6,11 @@ import os
 from collections.abc import Sequence
 
 from smooth_recs import config
-from smooth_recs.data.csv import CsvReader, header_names
 from smooth_recs.data.files import expand
-from smooth_recs.data.opening import Origin
-from smooth_recs.data.schema import Categorical, Numeric, Schema
-from smooth_recs.data.side_table import SideTable, read_fields
+from smooth_recs.data.first_pass import Origin
+from smooth_recs.data.readers.csv import CsvReader, SideTable, header_names, read_fields
 from smooth_recs.errors import InputError
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 _ITEM_FILE = "item_context.csv"
 _ITEM_COLUMNS = ("item_feature_0", "item_feature_1", "item_feature_2", "item_feature_3")

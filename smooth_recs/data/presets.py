@@ -1,20 +1,26 @@
-"""The sources that `data.source` names: presets, which know their files, and formats, which take a schema."""
+"""The sources that `data.source` names: presets, which know their files, and formats, which take a schema.
+
+All good rows of some files, as the log holds them: neither split nor encoded.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from smooth_recs import config
-from smooth_recs.data import criteo, movielens, open_bandit
-from smooth_recs.data.csv import CsvReader
+from smooth_recs.data import criteo, files, movielens, open_bandit, splits
 from smooth_recs.data.files import expand
-from smooth_recs.data.opening import Origin, open_origin
-from smooth_recs.data.readers import Reader
-from smooth_recs.data.schema import Schema
-from smooth_recs.data.source import Source
-from smooth_recs.data.tfrecord import TFRecordReader
+from smooth_recs.data.first_pass import Origin, kept_survey, open_origin, read_as
+from smooth_recs.data.raw_rows import Reader
+from smooth_recs.data.readers.csv import CsvReader
+from smooth_recs.data.readers.tfrecord import TFRecordReader
+from smooth_recs.data.sources import Source, part_of
+from smooth_recs.data.survey import Survey
 from smooth_recs.errors import InputError
+from smooth_recs.schema import Schema
 
 
 def open_source(data: config.Data, cache_dir: str) -> Source:
@@ -68,7 +74,7 @@ def _csv(data: config.Data, files: Sequence[str], schema: Schema) -> Reader:
 
 
 def _parquet(data: config.Data, files: Sequence[str], schema: Schema) -> Reader:
-    from smooth_recs.data.parquet import ParquetReader  # loads pyarrow
+    from smooth_recs.data.readers.parquet import ParquetReader  # loads pyarrow
 
     return ParquetReader(files, schema)
 
@@ -105,3 +111,30 @@ FORMATS: dict[str, Callable[[config.Data, Sequence[str], Schema], Reader]] = {
     "tfrecord": lambda _, files, schema: TFRecordReader(files, schema),
     "parquet": _parquet,
 }
+
+
+class AllRows(NamedTuple):
+    """`chunks`: a dataset of chunks of raw rows (see `raw_rows`); `survey`: how many rows there are."""
+
+    schema: Schema
+    survey: Survey
+    chunks: Any
+
+
+def open_rows(data: config.Data, path: str, cache_dir: str) -> AllRows:
+    """The rows of the files under `path`, which are read as `data` says.
+
+    Args:
+      data: of a source that reads files; its own files are not looked at.
+      path: a file, a folder or a glob, several separated by commas.
+      cache_dir: keeps what the first pass over the files finds.
+
+    Raises:
+      InputError: the files are not what the schema says, or hold no row.
+    """
+    data = dataclasses.replace(data, path=path, eval_path="")
+    reader = origin(data).training
+    name = files.fingerprint(reader.files, "all rows", *read_as(data, reader.schema))
+    survey = kept_survey(os.path.join(cache_dir, f"{name}-survey-all.npz"), reader, data.max_malformed)
+    everything, _ = splits.tail(survey.good, 1.0, 0, 0)
+    return AllRows(reader.schema, survey, part_of(reader, survey, everything))

@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs.data.files import check_complete
-from smooth_recs.data.progress import progress
-from smooth_recs.data.raw_rows import GOOD, describe
-from smooth_recs.data.readers import Reader, chunks
+from smooth_recs.data.files import check_complete, progress
+from smooth_recs.data.raw_rows import GOOD, Reader, chunks, describe
 from smooth_recs.errors import InputError
 
 HEAD_ROWS = 1000

@@ -25,9 +25,9 @@ import tensorflow as tf
 
 from smooth_recs import config as config_lib
 from smooth_recs.data.encoding import Encoder
-from smooth_recs.data.schema import Categorical, Numeric, Schema
-from smooth_recs.data.statistics import Statistics
-from smooth_recs.data.tuning import untuned
+from smooth_recs.data.feature_statistics import Statistics
+from smooth_recs.data.files import untuned
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 DEFAULT_TRAIN_ROWS = 1_000_000
 DEFAULT_EVAL_ROWS = 100_000

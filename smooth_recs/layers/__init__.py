@@ -7,9 +7,8 @@ from typing import Any
 
 from smooth_recs.activations import registry
 from smooth_recs.layers.admission import embedding_report
-from smooth_recs.layers.clipping import Clip, clip
 from smooth_recs.layers.embedding import EmbeddedFeature, StackedEmbedding
-from smooth_recs.layers.normalized_dense import NormalizedDense
+from smooth_recs.layers.normalized_dense import Clip, NormalizedDense, clip
 from smooth_recs.layers.tower import Tower
 
 __all__ = [

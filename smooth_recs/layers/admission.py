@@ -1,17 +1,56 @@
-"""Frequency admission: an id has a row of its own once training has seen it often enough."""
+"""Variables that hold one row an id: made without a second copy, read by rows, whole or sharded.
+
+Frequency admission: an id has a row of its own once training has seen it often enough.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from smooth_recs import keras_generation
-from smooth_recs.layers import tables
+
+
+def local(weight: Any) -> Any:
+    """The variable that a weight is on this device: Keras 3 wraps it, and so does a strategy with several devices.
+
+    The wrappers read all of a variable before they take rows of it, and after they update some.
+    """
+    stored = weight if keras_generation.is_legacy() else weight.value
+    return stored._get() if isinstance(stored, tf.distribute.DistributedValues) else stored
+
+
+def lookup(table: Any, ids: tf.Tensor) -> tf.Tensor:
+    """Rows `ids` [n] of a weight, [n, ...]; a table that is sharded over parameter servers takes flat ids only."""
+    stored = local(table)
+    shards = getattr(stored, "variables", None)
+    return tf.gather(stored, ids) if shards is None else tf.nn.embedding_lookup(shards, ids)
+
+
+def in_place(initializer: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
+    """An initializer of the same values that takes the memory of its result only, where Keras' own take three times it.
+
+    Run op by op, scaling random numbers keeps them, their product and the sum; in one graph each op writes over its
+    input. Constant folding would compute all of it once more, beside the run.
+    """
+
+    def initialize(shape: Any, dtype: Any = None, **kwargs: Any) -> tf.Tensor:
+        options = tf.config.optimizer.get_experimental_options()
+        tf.config.optimizer.set_experimental_options({"constant_folding": False})
+        try:
+            graph = tf.function(lambda: initializer(shape, dtype=dtype, **kwargs), autograph=False)
+            return graph.get_concrete_function()()
+        finally:
+            folding = options.get("constant_folding", True)
+            tf.config.optimizer.set_experimental_options({"constant_folding": folding})
+
+    return initialize
+
 
 SPECIAL_ROWS = 2  # of every feature, the last ones: out of vocabulary and missing (`data.encoding.Encoder`)
 _ENOUGH = 2**30  # sightings at which counting ends, so that an int32 never overflows in a stream that goes on
@@ -52,7 +91,7 @@ class Admission(keras_generation.keras().layers.Layer):  # type: ignore[misc]
     def call(self, ids: tf.Tensor, training: bool = False) -> tf.Tensor:
         rows = tf.maximum(ids, 0)
         out_of_vocabulary = self._out_of_vocabulary(self._feature(rows))
-        enough = tables.lookup(self.counts, rows) >= self.sightings
+        enough = lookup(self.counts, rows) >= self.sightings
         used = tf.where(enough | (ids < 0) | (ids >= out_of_vocabulary), ids, out_of_vocabulary)
         if training:
             pairs = _of_all_devices(tf.stack([ids, used], axis=1))
@@ -67,13 +106,13 @@ class Admission(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         rows, present = tf.maximum(ids, 0), tf.cast(ids >= 0, tf.int32)
         feature = self._feature(rows)
         step = tf.convert_to_tensor(self.steps) + 1
-        more = present * tf.cast(tables.lookup(self.counts, rows) < _ENOUGH, tf.int32)
+        more = present * tf.cast(lookup(self.counts, rows) < _ENOUGH, tf.int32)
         replaced = present * tf.cast(tf.equal(used, self._out_of_vocabulary(feature)), tf.int32)
         lookups = tf.math.unsorted_segment_sum(tf.stack([present, replaced], axis=1), feature, len(self.rows))
-        tables.local(self.counts).scatter_add(tf.IndexedSlices(more, rows))
-        tables.local(self.last_seen).scatter_max(tf.IndexedSlices(present * step, rows))
-        tables.local(self.lookups).assign_add(tf.cast(lookups, tf.int64))
-        tables.local(self.steps).assign_add(1)
+        local(self.counts).scatter_add(tf.IndexedSlices(more, rows))
+        local(self.last_seen).scatter_max(tf.IndexedSlices(present * step, rows))
+        local(self.lookups).assign_add(tf.cast(lookups, tf.int64))
+        local(self.steps).assign_add(1)
 
     def _feature(self, rows: tf.Tensor) -> tf.Tensor:
         """The number of the feature that each row belongs to, int32 [n]."""

@@ -1,4 +1,7 @@
-"""Embeddings of all features in one table: one lookup and one sparse update a batch."""
+"""Embeddings of all features in one table: one lookup and one sparse update a batch.
+
+A component's part of the rows in which the embeddings of all components of an ensemble lie side by side.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import fields, keras_generation
-from smooth_recs.data.schema import Combiner
-from smooth_recs.layers import tables
+from smooth_recs.layers import admission as admission_lib
 from smooth_recs.layers.admission import SPECIAL_ROWS, Admission
+from smooth_recs.schema import Combiner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +87,7 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
         self.embeddings = self.add_weight(
             name="embeddings",
             shape=(sum(feature.rows for feature in self.features), self.dim),
-            initializer=tables.in_place(self.embeddings_initializer),
+            initializer=admission_lib.in_place(self.embeddings_initializer),
             **keras_generation.keeping_dtype(),  # to cast the rows of a batch is cheaper than to cast the table
         )
         if self.admitted is not None:
@@ -97,7 +100,7 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
         flat = tf.reshape(rows, [-1])
         if self.admitted is not None:
             flat = self.admitted(flat, training=training)
-        vectors = tf.cast(tables.lookup(self.embeddings, tf.maximum(flat, 0)), self.compute_dtype)
+        vectors = tf.cast(admission_lib.lookup(self.embeddings, tf.maximum(flat, 0)), self.compute_dtype)
         vectors = tf.reshape(vectors, tf.concat([tf.shape(rows), [self.dim]], axis=0))
         if self.multiple:
             vectors = self._combined(vectors, parts)
@@ -173,3 +176,60 @@ def _combine(vectors: tf.Tensor, ids: tf.Tensor, combiner: str) -> tf.Tensor:
         return total
     count = tf.maximum(tf.reduce_sum(present, axis=1, keepdims=True), 1.0)
     return total / (count if combiner == "mean" else tf.sqrt(count))
+
+
+class Columns(keras_generation.keras().layers.Layer):  # type: ignore[misc]
+    """Part k of M equal parts of the embeddings that a wider layer looks up.
+
+    Components that share the wider layer cost one lookup: who trains them together looks up once, and gives each its
+    `part`.
+
+    Args:
+      shared: a `StackedEmbedding` (or `TPUStackedEmbedding`) of M d columns.
+      index: k, from 0.
+      of: M.
+
+    Inputs: those of `shared`. Output: [batch, features, d].
+
+    Raises:
+      ValueError: `shared` cannot be divided into M parts, or has no part k.
+
+    ```python
+    shared = StackedEmbedding([EmbeddedFeature("user", 100)], dim=6)
+    Columns(shared, index=2, of=3)({"user": tf.constant([5])})  # [1, 1, 2]: the last two of its six columns
+    ```
+    """
+
+    def __init__(self, shared: Any, index: int, of: int, **kwargs: Any) -> None:
+        if of < 1 or shared.dim % of:
+            raise ValueError(f"of must divide the {shared.dim} columns of shared, got {of!r}")
+        if not 0 <= index < of:
+            raise ValueError(f"index must be at least 0 and below {of}, got {index!r}")
+        super().__init__(**kwargs)
+        self.shared = shared
+        self.index = int(index)
+        self.of = int(of)
+        self.dim = shared.dim // self.of
+
+    def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        return self.part(self.shared(inputs, training=training))
+
+    def part(self, vectors: tf.Tensor) -> tf.Tensor:
+        """The columns of this part, of vectors [..., M d]."""
+        return vectors[..., self.index * self.dim : (self.index + 1) * self.dim]
+
+    def alone(self) -> StackedEmbedding:
+        """A layer of its own with the values that these columns have now; ids are counted by `shared` still."""
+        features = self.shared.features
+        layer = StackedEmbedding(features, self.dim, "zeros", name=self.shared.name)
+        layer.build(None)
+        layer.embeddings.assign(self.part(_table(self.shared)))
+        layer.admission, layer.admitted = getattr(self.shared, "admission", 0), getattr(self.shared, "admitted", None)
+        return layer
+
+
+def _table(layer: Any) -> tf.Tensor:
+    """[rows of all features, dim] of an embedding layer with one table, or with one a feature."""
+    if isinstance(layer, StackedEmbedding):
+        return tf.convert_to_tensor(layer.embeddings)
+    return tf.concat([tf.convert_to_tensor(layer.tables[feature.name]) for feature in layer.features], axis=0)

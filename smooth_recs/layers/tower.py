@@ -9,8 +9,7 @@ import tensorflow as tf
 
 from smooth_recs import activations, fields, keras_generation
 from smooth_recs.config import Normalization
-from smooth_recs.layers.clipping import Clip, validate_limit
-from smooth_recs.layers.normalized_dense import NormalizedDense
+from smooth_recs.layers.normalized_dense import Clip, NormalizedDense, validate_limit
 
 
 @keras_generation.serializable

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import keras_generation
-from smooth_recs.layers import tables
+from smooth_recs.layers import admission
 from smooth_recs.layers.embedding import EmbeddedFeature, by_kind, checked_features
 
 keras_generation.require_legacy("TPUStackedEmbedding (TensorFlow Recommenders)")
@@ -94,7 +94,7 @@ class TPUStackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignor
         table = tf.tpu.experimental.embedding.TableConfig(
             vocabulary_size=feature.rows,
             dim=self.dim,
-            initializer=tables.in_place(own),
+            initializer=admission.in_place(own),
             combiner=feature.combiner,
             name=feature.name,
         )

@@ -10,15 +10,15 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from smooth_recs.errors import InputError
-from smooth_recs.measures import registry
-from smooth_recs.measures.registry import Measure
+from smooth_recs.measures import catalogue
+from smooth_recs.measures.catalogue import Measure
 
 _WORDS = {"label": "labels", "query_id": "query ids"}
 
 
 def limited(name: str) -> tuple[Measure, bool]:
     """The measure that a field of `Limits` is a limit on, and whether on its increase."""
-    return registry.BY_NAME[name.removeprefix("max_").removesuffix("_increase")], name.endswith("_increase")
+    return catalogue.BY_NAME[name.removeprefix("max_").removesuffix("_increase")], name.endswith("_increase")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from smooth_recs import prediction_difference
 from smooth_recs.config import Evaluation
 from smooth_recs.errors import InputError
-from smooth_recs.measures import recommendations, registry, slices
+from smooth_recs.measures import catalogue, recommendations, slices
 from smooth_recs.statistics import arrays
 from smooth_recs.statistics.arrays import Array
 
@@ -77,7 +77,7 @@ def of_diverged(columns: Columns, diverged: Collection[int]) -> dict[str, Any]:
       diverged: the numbers of those replicas, which `diverged` names in what is returned.
     """
     prediction = np.asarray(columns["prediction"], np.float64)
-    nothing = dict.fromkeys(measure.name for measure in registry.MEASURES if measure.family in registry.ACCURACY)
+    nothing = dict.fromkeys(measure.name for measure in catalogue.MEASURES if measure.family in catalogue.ACCURACY)
     return {
         "diverged": list(diverged),
         "replicas": [nothing if k in diverged else _accuracy(columns, each) for k, each in enumerate(prediction.T)],
@@ -103,7 +103,7 @@ def _differences(
 
 def _accuracy(columns: Columns, prediction: Array) -> dict[str, float | None]:
     label, weight, query = (columns.get(name) for name in ("label", "weight", "query_id"))
-    return registry.accuracies(registry.Rows(label, prediction, weight, query))
+    return catalogue.accuracies(catalogue.Rows(label, prediction, weight, query))
 
 
 def slice_names(

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from smooth_recs import prediction_difference
 from smooth_recs.errors import InputError
-from smooth_recs.measures import registry
+from smooth_recs.measures import catalogue
 from smooth_recs.statistics import arrays
 from smooth_recs.statistics.arrays import Array, Integers
 
@@ -164,9 +164,9 @@ def measure(
 
 def _accuracy(predictions: Array, weight: Array, label: Array | None) -> dict[str, float | None]:
     """Means over the models; None without labels, the AUC loss also where the labels are all alike."""
-    models = [registry.Rows(label, prediction, weight) for prediction in predictions.T]
+    models = [catalogue.Rows(label, prediction, weight) for prediction in predictions.T]
     found: dict[str, float | None] = {}
-    for measure in registry.leading():
+    for measure in catalogue.leading():
         defined = [value for rows in models if (value := measure.of(rows)) is not None]
         found[measure.name] = float(np.mean(defined)) if defined else None
     return found | {"label_mean": None if label is None else float(np.average(label, weights=weight))}

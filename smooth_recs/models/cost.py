@@ -60,7 +60,7 @@ def cost(config: config_lib.Config, encoder: Encoder) -> Cost:
     ```python
     from smooth_recs import config
     from smooth_recs.data.encoding import Encoder
-    from smooth_recs.data.schema import Categorical, Schema
+    from smooth_recs.schema import Categorical, Schema
     from smooth_recs.models.cost import cost
 
     encoder = Encoder(Schema((Categorical("user", "hash", 98),)))

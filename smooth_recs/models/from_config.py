@@ -13,21 +13,20 @@ from smooth_recs import config as config_lib
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.errors import InputError
 from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower
-from smooth_recs.layers.columns import Columns
+from smooth_recs.layers.embedding import Columns
+from smooth_recs.layers.tpu_embedding import TPUStackedEmbedding
 from smooth_recs.losses import Ramp
+from smooth_recs.models import interactions
+from smooth_recs.models.cost import narrowed
+from smooth_recs.models.ensemble import EnsembleModel
+from smooth_recs.models.interactions import Linear
+from smooth_recs.models.ranking import RankingModel
 
 POLICIES = {"float32": None, "bfloat16": "mixed_bfloat16"}  # None: Keras' global one
 
 keras_generation.require_legacy("a ranking model (TensorFlow Recommenders)")
 
 import tensorflow_recommenders as tfrs  # noqa: E402  needs the check above
-
-from smooth_recs.layers.tpu_embedding import TPUStackedEmbedding  # noqa: E402
-from smooth_recs.models import interactions  # noqa: E402
-from smooth_recs.models.cost import narrowed  # noqa: E402
-from smooth_recs.models.ensemble import EnsembleModel  # noqa: E402
-from smooth_recs.models.linear import Linear  # noqa: E402
-from smooth_recs.models.ranking import RankingModel  # noqa: E402
 
 
 def resolved(config: config_lib.Config) -> config_lib.Config:

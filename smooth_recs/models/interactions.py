@@ -1,19 +1,22 @@
 """How embeddings and numeric inputs meet: concatenation, DLRM's dot products, DCN-v2's crosses.
 
 Each is called with (embeddings [batch, features, dim] or None, dense [batch, m] or None) and returns [batch, inputs].
+
+The wide part: a linear model over the same features (section 1.2 mentions such components).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
+import tensorflow_recommenders as tfrs
 
 from smooth_recs import keras_generation
+from smooth_recs.layers import EmbeddedFeature, StackedEmbedding
 
 keras_generation.require_legacy("interactions (TensorFlow Recommenders)")
-
-import tensorflow_recommenders as tfrs  # noqa: E402  needs the check above
 
 
 def concatenated(embedded: tf.Tensor | None, dense: tf.Tensor | None) -> tf.Tensor:
@@ -81,3 +84,26 @@ def by_name(name: str) -> Any:
     if name not in KINDS:
         raise ValueError(f"interaction must be one of {', '.join(KINDS)}, got {name!r}")
     return KINDS[name]()
+
+
+class Linear(tf.keras.layers.Layer):
+    """Logits [batch, 1]: the sum of one weight a categorical value, and of numeric values times weights.
+
+    Args:
+      features: the categorical ones.
+      numeric: names of the numeric ones, float [batch, width] each.
+    """
+
+    def __init__(self, features: Sequence[EmbeddedFeature], numeric: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._numeric = tuple(numeric)
+        self.table = StackedEmbedding(features, 1, "zeros", name="weights") if features else None
+        self._slopes = tf.keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros", name="slopes")
+
+    def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        terms = []
+        if self.table is not None:
+            terms.append(tf.reduce_sum(self.table(inputs), axis=1))
+        if self._numeric:
+            terms.append(self._slopes(tf.concat([inputs[name] for name in self._numeric], axis=1)))
+        return tf.add_n(terms)

@@ -1,7 +1,11 @@
-"""Sibling replicas: the same model trained side by side, so that its irreproducibility can be measured."""
+"""Sibling replicas: the same model trained side by side, so that its irreproducibility can be measured.
+
+Progressive validation: every example is predicted before any replica trains on it (section 2, [8]).
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,8 +13,9 @@ import tensorflow as tf
 
 from smooth_recs import fields, keras_generation
 from smooth_recs.config import Differ
-from smooth_recs.data.windows import SiblingBatches
-from smooth_recs.models.progressive import ProgressiveMetrics, new_rows
+from smooth_recs.data.shuffling import SiblingBatches
+from smooth_recs.metrics import AUCLoss, LogLoss, RelativePredictionDifference
+from smooth_recs.metrics._sums import column
 
 
 class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
@@ -139,3 +144,57 @@ def _one_row(spec: tf.TensorSpec) -> tf.Tensor:
     """A batch of one row of zeros or empty strings."""
     shape = [1, *(size or 1 for size in spec.shape[1:])]
     return tf.fill(shape, "") if spec.dtype == tf.string else tf.zeros(shape, spec.dtype)
+
+
+class ProgressiveMetrics(tf.Module):
+    """Streaming metrics of what R replicas predict for rows that are new to all of them.
+
+    `progressive_pd` is the mean over the pairs of replicas, and absent where there is only one;
+    `progressive_log_loss` and `progressive_auc_loss` are means over the replicas.
+    """
+
+    def __init__(self, replicas: int) -> None:
+        super().__init__()
+        self.pairs = list(itertools.combinations(range(replicas), 2))
+        self.difference = RelativePredictionDifference()
+        self.log_loss = LogLoss()
+        self.auc_losses = [AUCLoss() for _ in range(replicas)]
+
+    def update(self, predictions: tf.Tensor, label: Any, weight: Any) -> None:
+        """predictions: [batch, R]; label and weight: [batch] or [batch, 1]."""
+        columns = tf.unstack(predictions, num=len(self.auc_losses), axis=1)
+        for one, other in self.pairs:
+            self.difference.update_state(columns[one], columns[other], weight)
+        for prediction, auc_loss in zip(columns, self.auc_losses, strict=True):
+            self.log_loss.update_state(label, prediction, weight)
+            auc_loss.update_state(label, prediction, weight)
+
+    def result(self) -> dict[str, tf.Tensor]:
+        pd = {"progressive_pd": self.difference.result()} if self.pairs else {}
+        auc_loss = tf.add_n([metric.result() for metric in self.auc_losses]) / len(self.auc_losses)
+        return pd | {"progressive_log_loss": self.log_loss.result(), "progressive_auc_loss": auc_loss}
+
+    @property
+    def rows(self) -> float:
+        """Weight of the rows so far, in one replica."""
+        return float(tf.convert_to_tensor(self.log_loss.weight)) / len(self.auc_losses)
+
+    def reset(self) -> None:
+        for metric in (self.difference, self.log_loss, *self.auc_losses):
+            metric.reset_state()
+
+
+def new_rows(data: Any) -> tuple[Any, Any, Any] | None:
+    """(x, y, weight) of a step's rows that no replica has trained on; None where the step has none.
+
+    Of plain batches, which all replicas share, it is the batch itself. Rows that only fill up weigh 0.
+    """
+    unpack = keras_generation.keras().utils.unpack_x_y_sample_weight
+    if not isinstance(data, SiblingBatches):
+        x, y, weight = unpack(data)
+        return x, y, weight
+    if not tf.nest.flatten(data.ahead):
+        return None
+    x, y, weight = unpack(data.ahead)
+    counts = tf.cast(data.is_ahead, tf.float64)
+    return x, y, counts if weight is None else counts * column(weight)

@@ -6,10 +6,22 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from smooth_recs.measures import gates, registry
-from smooth_recs.reports import charts, formats, page, slice_charts, tables, verdict
-from smooth_recs.reports.formats import count, decimal, percent, points, short, signed_decimal, signed_short
-from smooth_recs.reports.table import Cell, Table, interval, measured, number
+from smooth_recs.measures import catalogue, gates
+from smooth_recs.reports import charts, formats, page, slice_tables, tables, verdict
+from smooth_recs.reports.formats import (
+    Table,
+    TableCell,
+    count,
+    decimal,
+    interval,
+    measured,
+    number,
+    percent,
+    points,
+    short,
+    signed_decimal,
+    signed_short,
+)
 from smooth_recs.workdir.finished_runs import Run, is_number
 
 Comparison = Mapping[str, Any]
@@ -42,7 +54,7 @@ def _contents(comparison: Comparison) -> dict[str, Any]:
         "accuracy": _accuracy(comparison),
         "models": _models(comparison),
         "histogram": charts.pd_histogram(runs) if tables.histogram(runs) else "",
-        "slice_charts": slice_charts.draw(runs),
+        "slice_charts": slice_tables.draw(runs),
         "where_sentences": verdict.where(runs),
         "recommendation_sentences": verdict.recommendations(runs),
     }
@@ -82,7 +94,7 @@ def _cards(comparison: Comparison) -> list[tuple[str, str, str]]:
     lists, increases = comparison.get("recommendations") or {}, comparison.get("increase") or {}
     cards = [
         (f"{each.label}, B − A", signed_decimal(increases[each.name]["value"]), "lower is better")
-        for each in registry.leading()
+        for each in catalogue.leading()
         if increases.get(each.name)
     ]
     if lists:
@@ -126,7 +138,7 @@ def _accuracy(comparison: Comparison) -> Table:
     a, b = (replica or {} for replica in comparison["replicas"])
     increases = comparison.get("increase") or {}
     rows = {}
-    for measure in registry.of(*registry.ACCURACY):
+    for measure in catalogue.of(*catalogue.ACCURACY):
         values = a.get(measure.name), b.get(measure.name)
         change = values[1] - values[0] if is_number(values[0]) and is_number(values[1]) else None
         of_change = (increases.get(measure.name) or {}).get("interval")
@@ -137,5 +149,5 @@ def _accuracy(comparison: Comparison) -> Table:
 
 def _models(comparison: Comparison) -> Table:
     both = [comparison["a"], comparison["b"]]
-    rows = {key: [Cell((str(each.get(key)),)) for each in both] for key in ("path", "kind")}
+    rows = {key: [TableCell((str(each.get(key)),)) for each in both] for key in ("path", "kind")}
     return Table(("", "A", "B"), rows | {"rows": [number(each.get("rows"), count) for each in both]}, numeric=False)

@@ -1,12 +1,16 @@
-"""How a report writes numbers and settings for people."""
+"""How a report writes numbers and settings for people.
+
+What a table of a report is made of. A cell keeps the exact number beside the text that a reader sees.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from smooth_recs.measures.registry import Form, Measure
+from smooth_recs.measures.catalogue import Form, Measure
 from smooth_recs.workdir.finished_runs import is_number
 
 MISSING, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
@@ -83,3 +87,57 @@ def setting(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(setting(item) for item in value) or "none"
     return str(value) if value != "" else "(empty)"
+
+
+Format = Callable[[Any], str]
+
+
+@dataclasses.dataclass(frozen=True)
+class TableCell:
+    """`values` are what `texts` say, exactly; None where a text is no number."""
+
+    texts: Sequence[str] = (MISSING,)
+    values: Sequence[Any] = (None,)
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """`rows` maps the first column to the cells of the others; `notes` explains some of its names in smaller print."""
+
+    columns: Sequence[str]
+    rows: Mapping[str, Sequence[TableCell]]
+    title: str = ""
+    numeric: bool = True
+    notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def number(value: Any, text: Format) -> TableCell:
+    """A number as `text` formats it; a dash where there is none."""
+    return TableCell((text(value),), (value if is_number(value) else None,))
+
+
+def interval(ends: Any, text: Format = percent) -> TableCell:
+    """Both ends of an interval; a dash for none."""
+    return (
+        TableCell([text(end) for end in ends], [end if is_number(end) else None for end in ends])
+        if ends
+        else TableCell()
+    )
+
+
+def measured(rows: Mapping[str, Sequence[TableCell]]) -> dict[str, Sequence[TableCell]]:
+    """Without the rows that say nothing."""
+    return {
+        name: cells
+        for name, cells in rows.items()
+        if any(text not in (MISSING, "") for cell in cells for text in cell.texts)
+    }
+
+
+def markdown(table: Table) -> str:
+    """A table as Markdown, a note in brackets; numbers to the right."""
+    lines = [table.columns, ["---", *["---:"] * (len(table.columns) - 1)]]
+    names = {name: f"{name} ({table.notes[name]})" if name in table.notes else name for name in table.rows}
+    lines += [[names[name], *(" ".join(cell.texts) for cell in cells)] for name, cells in table.rows.items()]
+    rows = [[text.replace("|", r"\|") for text in line] for line in lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

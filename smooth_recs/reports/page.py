@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from smooth_recs._files import whole_file
-from smooth_recs.reports import chart_style, difference_tables, formats, origin, slice_tables, tables
+from smooth_recs.reports import charts, formats, provenance, slice_tables, tables
 
 
 def write(template: str, contents: Mapping[str, Any], output: str) -> None:
@@ -39,10 +39,10 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update(percent=formats.percent, decimal=formats.decimal, count=formats.count)
     environment.globals.update(
-        series=chart_style.SERIES,
+        series=charts.SERIES,
         tables=tables,
-        difference_tables=difference_tables,
+        difference_tables=tables,
         slice_tables=slice_tables,
-        origin=origin,
+        origin=provenance,
     )
     return environment

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from smooth_recs._files import whole_file
-from smooth_recs.measures import registry
-from smooth_recs.measures.registry import Measure
-from smooth_recs.reports import chart_style, charts, formats, page, slice_charts, tables, verdict
+from smooth_recs.measures import catalogue
+from smooth_recs.measures.catalogue import Measure
+from smooth_recs.reports import charts, formats, page, slice_tables, tables, verdict
 from smooth_recs.workdir import finished_runs
 
 
@@ -47,16 +47,16 @@ def picture(workdirs: Sequence[str], output_png: str) -> None:
 def _contents(loaded: Sequence[finished_runs.Run]) -> dict[str, Any]:
     return {
         "runs": loaded,
-        "colours": [chart_style.colour_index(position, len(loaded)) for position in range(len(loaded))],
+        "colours": [charts.colour_index(position, len(loaded)) for position in range(len(loaded))],
         "charts": _charts(loaded),
-        "held_out_curves": _curves(loaded, registry.held_out()),
-        "progressive_curves": _curves(loaded, registry.progressive(), registry.PROGRESSIVE),
+        "held_out_curves": _curves(loaded, catalogue.held_out()),
+        "progressive_curves": _curves(loaded, catalogue.progressive(), catalogue.PROGRESSIVE),
         "cards": [
             (measure.label, formats.of(measure)(loaded[0].mean(measure.name)), measure.card)
-            for measure in registry.of(*registry.ACCURACY)
+            for measure in catalogue.of(*catalogue.ACCURACY)
             if measure.card
         ],
-        "slice_charts": slice_charts.draw(loaded),
+        "slice_charts": slice_tables.draw(loaded),
         "sentences": verdict.sentences(loaded),
         "where_sentences": verdict.where(loaded),
         "recommendation_sentences": verdict.recommendations(loaded),

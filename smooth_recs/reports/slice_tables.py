@@ -1,4 +1,7 @@
-"""Where the difference is: the slices with the highest PD, and what share of the whole difference each carries."""
+"""Where the difference is: the slices with the highest PD, and what share of the whole difference each carries.
+
+Bars of what slices carry, as SVG inside a page.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from smooth_recs.measures import registry
+from matplotlib.axes import Axes
+
+from smooth_recs.measures import catalogue
 from smooth_recs.reports import formats
-from smooth_recs.reports.formats import count, decimal, percent
-from smooth_recs.reports.table import Cell, Table, interval, number
+from smooth_recs.reports.charts import SERIES, colour_index, percent_ticks, row_names, svg
+from smooth_recs.reports.formats import Table, TableCell, count, decimal, interval, number, percent
 from smooth_recs.workdir.finished_runs import Run, is_number
 
 Slice = Mapping[str, Any]
@@ -83,18 +88,18 @@ def table(dimension: Dimension, runs: Sequence[Run]) -> Table:
         }
         return Table((dimension.title, *(f"PD of {run.label}" for run in runs)), rows)
     columns = (dimension.title, "PD", "of the examples", "of the difference", "95% interval", "Rows")
-    accuracies = [*(measure.label for measure in registry.leading()), "Mean label"]
+    accuracies = [*(measure.label for measure in catalogue.leading()), "Mean label"]
     return Table((*columns, *accuracies), {name: _cells(each) for name, each in dimension.slices[0].items()})
 
 
-def _cells(each: Slice) -> list[Cell]:
+def _cells(each: Slice) -> list[TableCell]:
     return [
         number(each.get("pd"), percent),
         number(each.get("weight_share"), percent),
         number(each.get("pd_share"), percent),
         interval(each.get("interval")),
         number(each.get("rows"), count),
-        *(number(each.get(measure.name), formats.of(measure)) for measure in registry.leading()),
+        *(number(each.get(measure.name), formats.of(measure)) for measure in catalogue.leading()),
         number(each.get("label_mean"), decimal),
     ]
 
@@ -108,3 +113,46 @@ def _ordered(slices: Sequence[Slice], title: str) -> Sequence[Slice]:
 def _natural(name: str) -> list[tuple[int, str]]:
     """`decile 10` after `decile 9`."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
+
+
+MOST = 12  # slices of a chart: the others are in its table
+_WIDTH = 4.2
+
+
+def draw(runs: Sequence[Run]) -> list[str]:
+    """A chart a title, in the order of `dimensions`: what slices carry in one run, or the PDs of several runs."""
+    of_one_or_all = _shares if len(runs) == 1 else _pds
+    return [of_one_or_all(dimension, f"slices-{number}") for number, dimension in enumerate(dimensions(runs))]
+
+
+def _shares(dimension: Dimension, name: str) -> str:
+    """Each slice's share of the examples beside its share of the difference."""
+    names = dimension.names[:MOST]
+    bars = [[dimension.slices[0][each].get(key) for each in names] for key in ("weight_share", "pd_share")]
+    description = f"Share of the examples and of the difference by {dimension.title}"
+    return _svg(name, description, [without_range(each) for each in names], bars, [SERIES[0][0], SERIES[1][0]])
+
+
+def _pds(dimension: Dimension, name: str) -> str:
+    """PD of each slice, a bar a run."""
+    names = dimension.names[:MOST]
+    bars = [[of_run.get(each, {}).get("pd") for each in names] for of_run in dimension.slices]
+    colours = [SERIES[colour_index(row, len(bars))][0] for row in range(len(bars))]
+    return _svg(name, f"PD by {dimension.title}", names, bars, colours)
+
+
+def _svg(
+    name: str, description: str, names: Sequence[str], bars: Sequence[Sequence[float | None]], colours: Sequence[str]
+) -> str:
+    height = 0.55 + len(names) * (0.1 + 0.14 * len(bars))
+
+    def draw(axes: Axes) -> None:
+        row_names(axes, names)
+        thickness = 0.76 / len(bars)
+        for place, (values, colour) in enumerate(zip(bars, colours, strict=True)):
+            rows = [row - 0.38 + (place + 0.5) * thickness for row in range(len(names))]
+            axes.barh(rows, [value or 0.0 for value in values], height=0.92 * thickness, color=colour)
+        axes.set_xlim(left=0)
+        percent_ticks(axes.xaxis, 5)
+
+    return svg(name, description, (_WIDTH, height), draw)

@@ -1,15 +1,30 @@
-"""What was measured, as the tables of a report."""
+"""What was measured, as the tables of a report.
+
+All measures of difference, recommendations and the estimate from one model, as tables that say what each means.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from smooth_recs.measures import registry
-from smooth_recs.measures.registry import ACCURACY, PD, PROGRESSIVE
+from smooth_recs.measures import catalogue
+from smooth_recs.measures.catalogue import ACCURACY, PD, PROGRESSIVE
 from smooth_recs.reports import formats
-from smooth_recs.reports.formats import count, decimal, percent, short, signed
-from smooth_recs.reports.table import Cell, Format, Table, interval, measured, number
+from smooth_recs.reports.formats import (
+    Format,
+    Table,
+    TableCell,
+    count,
+    decimal,
+    interval,
+    measured,
+    number,
+    percent,
+    short,
+    signed,
+)
 from smooth_recs.workdir.finished_runs import Run, is_number
 
 Change = Callable[[float, float], str]
@@ -33,22 +48,22 @@ def overview(runs: Sequence[Run]) -> Table:
         "PD, 95% interval over replicas": _beside([interval(run.pd.get("interval_over_replicas")) for run in runs]),
         **{
             each.label: _compared([each.read(run.metrics) for run in runs], formats.of(each), _relative_change)
-            for each in registry.swept("difference")
+            for each in catalogue.swept("difference")
             if each is not PD
         },
         **{
             each.label: _compared([run.mean(each.name) for run in runs], formats.of(each), _absolute_change)
-            for each in registry.of(*ACCURACY)
+            for each in catalogue.of(*ACCURACY)
         },
         **{
             f"{each.label} of the true probabilities": _compared([found.get(each.name) for found in best], decimal)
-            for each in registry.held_out()
+            for each in catalogue.held_out()
             if each.family in ACCURACY
         },
         "Training examples": _compared([run.metrics.get("examples") for run in runs], count),
         **{
             each.label: _compared([each.read(run.metrics) for run in runs], formats.of(each))
-            for each in registry.of("training")
+            for each in catalogue.of("training")
         },
     }
     names = [name for run in runs for name in (run.label, "Change")]
@@ -60,9 +75,9 @@ def replicas(runs: Sequence[Run]) -> Table:
     every = [replica for run in runs for replica in run.replicas]
     rows = {
         each.label: [number(replica.get(each.name), formats.of(each)) for replica in every]
-        for each in registry.of(*ACCURACY)
+        for each in catalogue.of(*ACCURACY)
     }
-    others = [key for key in dict.fromkeys(key for replica in every for key in replica) if key not in registry.BY_NAME]
+    others = [key for key in dict.fromkeys(key for replica in every for key in replica) if key not in catalogue.BY_NAME]
     rows |= {key: [number(replica.get(key), decimal) for replica in every] for key in others}
     names = [
         f"{run.label}, {replica}" if len(runs) > 1 else f"Replica {replica}"
@@ -103,18 +118,18 @@ def histogram(runs: Sequence[Run]) -> list[Table]:
 
 def history(runs: Sequence[Run]) -> list[Table]:
     """What was measured on held-out rows while training, a row a step."""
-    return _curves(runs, {each.name: (each.short, formats.of(each)) for each in registry.held_out()})
+    return _curves(runs, {each.name: (each.short, formats.of(each)) for each in catalogue.held_out()})
 
 
 def progressive(runs: Sequence[Run]) -> list[Table]:
     """What was measured on rows that no replica had trained on yet, a row a step."""
-    watched = registry.progressive()
+    watched = catalogue.progressive()
     return _curves(runs, {PROGRESSIVE + each.name: (each.short, formats.of(each)) for each in watched})
 
 
 def words() -> dict[str, str]:
     """What a page explains, by the label of each measure: accuracies first, then differences."""
-    measures = registry.of(*ACCURACY, "difference", "recommendations")
+    measures = catalogue.of(*ACCURACY, "difference", "recommendations")
     return {each.label: each.meaning for each in measures if each.meaning}
 
 
@@ -151,16 +166,16 @@ def _records(
     return Table((head, *(name for name, _ in known.values())), rows, title)
 
 
-def _compared(values: Sequence[Any], text: Format, change: Change | None = None) -> list[Cell]:
+def _compared(values: Sequence[Any], text: Format, change: Change | None = None) -> list[TableCell]:
     first, comparable = values[0], change is not None and is_number(values[0])
     changes = [change(value, first) if change and comparable and is_number(value) else "" for value in values[1:]]
     return _beside([number(value, text) for value in values], changes)
 
 
-def _beside(cells: Sequence[Cell], changes: Sequence[str] = ()) -> list[Cell]:
+def _beside(cells: Sequence[TableCell], changes: Sequence[str] = ()) -> list[TableCell]:
     """Each cell but the first with its change from the first."""
     said = [*changes, *[""] * (len(cells) - 1 - len(changes))]
-    pairs = zip(cells[1:], (Cell((text,)) for text in said), strict=True)
+    pairs = zip(cells[1:], (TableCell((text,)) for text in said), strict=True)
     return [cells[0], *(cell for pair in pairs for cell in pair)]
 
 
@@ -174,3 +189,71 @@ def _absolute_change(value: float, baseline: float) -> str:
 
 def _title(run: Run, runs: Sequence[Run]) -> str:
     return run.label if len(runs) > 1 else ""
+
+
+_COUNTS = {"requests": ("Requests", ""), "single_row_requests": ("of a single row", "which cannot change")}
+_ESTIMATES = {
+    "units": ("Every unit", "only for the model it is fitted on"),
+    "summaries": ("Summaries of each layer", "do not depend on the order of the units"),
+    "prediction_only": ("The prediction alone", "what one knows without looking inside"),
+}
+
+
+def differences(runs: Sequence[Run]) -> Table:
+    """Every statistic of `prediction_difference.statistics` that is one number, a column a run."""
+    rows, notes = _family("difference", [run.pd for run in runs])
+    return Table(("", *_columns(runs)), measured(rows), notes=notes)
+
+
+def recommendations(runs: Sequence[Run]) -> Table:
+    """How much lists of recommendations differ, a column a run; no rows where no run has requests."""
+    lists = [run.metrics.get("recommendations") or {} for run in runs]
+    rows, notes = _family("recommendations", lists)
+    length = {"Length of the lists (k)": [number(each.get("k"), count) for each in lists]}
+    counts = {name: [number(each.get(key), count) for each in lists] for key, (name, _) in _COUNTS.items()}
+    notes |= {name: note for name, note in _COUNTS.values() if note}
+    return Table(("", *_columns(runs)), measured({**length, **rows, **counts}), notes=notes)
+
+
+def estimates(runs: Sequence[Run]) -> list[Table]:
+    """How well each example's PD is foreseen from one model, a table a run that tried."""
+    tables = []
+    for run in runs:
+        found = (run.metrics.get("pd_estimate") or {}).get("rank_correlation") or {}
+        names = {key: _ESTIMATES.get(key, (key, "")) for key in found}
+        rows = {
+            names[key][0]: [number(each.get("value"), short), interval(each.get("interval"), short)]
+            for key, each in found.items()
+            if each
+        }
+        if measured(rows):
+            notes = {name: meaning for name, meaning in names.values() if meaning}
+            title = run.label if len(runs) > 1 else ""
+            tables.append(Table(("Estimated from", "Rank correlation", "95% interval"), rows, title, notes=notes))
+    return tables
+
+
+def _columns(runs: Sequence[Run]) -> list[str]:
+    return [run.label for run in runs] if len(runs) > 1 else ["Value"]
+
+
+def _family(
+    family: catalogue.Family, sections: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str, list[TableCell]], dict[str, str]]:
+    """The measures of a family, each followed by its interval where it has one of its own, and notes on them."""
+    rows, notes = {}, {}
+    for measure in catalogue.of(family):
+        name, text = measure.row or measure.label, formats.of(measure)
+        rows[name], notes[name] = [_cell(measure, section, text) for section in sections], measure.note
+        ends = [section.get(f"{measure.name}_interval") for section in sections]
+        if any(ends):
+            rows[f"{name}, 95% interval"] = [interval(each, text) for each in ends]
+            notes[f"{name}, 95% interval"] = "over held-out requests, for these very models"
+    return rows, notes
+
+
+def _cell(measure: catalogue.Measure, section: Mapping[str, Any], text: Format) -> TableCell:
+    value = measure.within(section)
+    if value is None and measure.form == "unbounded" and measure.name in section:
+        value = math.inf  # metrics.json has null for it
+    return number(value, text)

@@ -17,8 +17,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from smooth_recs.data.schema import Schema
-from smooth_recs.data.source import Source
+from smooth_recs.data.sources import Source
+from smooth_recs.schema import Schema
 from smooth_recs.serving import loader_process, model_card, requests, saved_signatures
 from smooth_recs.serving.loader_process import Request
 from smooth_recs.serving.requests import Batch

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from smooth_recs.data.schema import Schema
+from smooth_recs.schema import Schema
 from smooth_recs.serving import loader_process, requests, saved_signatures
 from smooth_recs.serving.loader import LoaderError
 from smooth_recs.serving.loader_process import Answer, Request

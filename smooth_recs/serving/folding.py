@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from smooth_recs.activations import registry
 from smooth_recs.activations.registry import Served
-from smooth_recs.layers import Clip, NormalizedDense, Tower, clipping
+from smooth_recs.layers import Clip, NormalizedDense, Tower, normalized_dense
 from smooth_recs.models import EnsembleModel, RankingModel
 
 Numbers = npt.NDArray[np.float64]
@@ -173,7 +173,7 @@ def plain(activation: Any, clip: float | None) -> Rewritten:
     one, zero = np.ones(()), np.zeros(())
     if clip is None:
         return Rewritten(activation, one, zero, one, zero)
-    return Rewritten(lambda x: clipping.clip(activation(x), limit=clip), one, zero, one, zero)
+    return Rewritten(lambda x: normalized_dense.clip(activation(x), limit=clip), one, zero, one, zero)
 
 
 def rewritten(activation: Any, clip: float | None) -> Rewritten:

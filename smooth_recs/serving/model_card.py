@@ -14,7 +14,7 @@ import numpy as np
 from smooth_recs import keras_generation
 from smooth_recs._files import whole_file, write_json
 from smooth_recs.activations import registry as activation_registry
-from smooth_recs.measures import registry
+from smooth_recs.measures import catalogue
 from smooth_recs.reports import formats, slice_tables
 from smooth_recs.serving import saved_signatures
 from smooth_recs.serving.checks import Passed
@@ -177,7 +177,7 @@ def _readable(card: Card) -> str:
 
 def _accuracy_table(metrics: Mapping[str, Any]) -> str:
     """The measures of accuracy that tell different things, as a table of one row."""
-    measures = [each for each in registry.MEASURES if each.family in registry.ACCURACY and each.swept]
+    measures = [each for each in catalogue.MEASURES if each.family in catalogue.ACCURACY and each.swept]
     values = [formats.of(each)(metrics.get(each.name)) for each in measures]
     lines = [[each.inside for each in measures], ["---:"] * len(measures), values]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -18,8 +18,8 @@ import numpy.typing as npt
 import tensorflow as tf
 from tensorflow_serving.apis import classification_pb2, predict_pb2, regression_pb2
 
-from smooth_recs.data.schema import Categorical, Numeric, Schema
-from smooth_recs.data.source import Source
+from smooth_recs.data.sources import Source
+from smooth_recs.schema import Categorical, Numeric, Schema
 from smooth_recs.serving.loader_process import Request
 from smooth_recs.serving.saved_signatures import RAW
 

@@ -11,8 +11,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from smooth_recs.data.schema import Schema
 from smooth_recs.errors import GateNotMet
+from smooth_recs.schema import Schema
 
 RAW, EXAMPLES, LOGITS, CLASSIFY, REGRESS = "serving_default", "serving_examples", "logits", "classify", "regress"
 OF_EXAMPLES = {EXAMPLES: "examples", CLASSIFY: "inputs", REGRESS: "inputs"}

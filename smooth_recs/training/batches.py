@@ -10,9 +10,9 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs.config import Config
-from smooth_recs.data import following, windows
-from smooth_recs.data.following import FollowedSource
-from smooth_recs.data.source import Source
+from smooth_recs.data import shuffling, stream
+from smooth_recs.data.sources import Source
+from smooth_recs.data.stream import FollowedSource
 from smooth_recs.errors import InputError
 from smooth_recs.training.role import Role
 from smooth_recs.training.teachers import Teachers
@@ -106,7 +106,7 @@ class Batches:
         one has to be whole as well.
         """
         batch_size, executed = self.config.train.batch_size, self.steps_per_execution
-        size = windows.rows_in_window(self.config.data.shuffle_window, batch_size)
+        size = shuffling.rows_in_window(self.config.data.shuffle_window, batch_size)
         while True:
             stop = self.steps_per_epoch
             if not source.ended:
@@ -134,13 +134,13 @@ class Batches:
     def _shuffled(self, source: Source, segment: Segment) -> tf.data.Dataset:
         """From the segment's first step on, as far as the source goes."""
         window, batch_size = self.config.data.shuffle_window, self.config.train.batch_size
-        return windows.shuffled(
+        return shuffling.shuffled(
             lambda row: source.train(row).map(example),
             window=window,
             batch_size=batch_size,
             seeds=_order_seeds(self.config),
             start=segment.start * batch_size,
-            first_window=segment.epoch * windows.windows_in(source.train_rows, window=window, batch_size=batch_size),
+            first_window=segment.epoch * shuffling.windows_in(source.train_rows, window=window, batch_size=batch_size),
             ahead=self.config.train.progressive and segment.epoch == 0,
         )
 
@@ -155,7 +155,7 @@ class Batches:
 
         def opened(_: Any) -> tf.data.Dataset:
             with tf.init_scope():  # files are looked into; only the reading of rows goes to the workers
-                source = self._with_teachers(following.open_run(self.config.data, self.workdir))
+                source = self._with_teachers(stream.open_run(self.config.data, self.workdir))
             # It repeats itself, because each worker prefetches some batches that it does not come to train on.
             return self._shuffled(source, segment).apply(shared).repeat()
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from smooth_recs import config, measures
-from smooth_recs.data.source import Source, frequencies
+from smooth_recs.data.sources import Source, frequencies
 from smooth_recs.errors import InputError
 
 Columns = dict[str, npt.NDArray[Any]]

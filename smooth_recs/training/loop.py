@@ -13,10 +13,10 @@ from smooth_recs import losses
 from smooth_recs.callbacks.checkpoints import Checkpoints, restore_newest
 from smooth_recs.callbacks.huge_pages import HugePages
 from smooth_recs.config import Config
-from smooth_recs.data.source import Source
+from smooth_recs.data.sources import Source
 from smooth_recs.errors import InputError
+from smooth_recs.losses import Distillation
 from smooth_recs.models import from_config
-from smooth_recs.models.distillation import Distillation
 from smooth_recs.models.siblings import SiblingModel
 from smooth_recs.serving import assets
 from smooth_recs.serving.saved_model import PeriodicExports
@@ -50,7 +50,7 @@ def check(config: Config, source: Source, role: Role) -> None:
     if role.coordinates and config.data.source == "parquet":
         raise InputError(
             "data.source must not be parquet under parameter_server, whose workers cannot read it: convert the files "
-            "with smooth_recs.data.parquet_to_tfrecord"
+            "with smooth_recs.data.readers.parquet"
         )
     measured = monitoring.measured_rows(config)
     if config.train.patience and source.eval_rows <= measured:

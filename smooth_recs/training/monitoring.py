@@ -11,17 +11,17 @@ import tensorflow as tf
 from smooth_recs._files import read_json, write_json
 from smooth_recs.callbacks import KeepBest, LearnedActivations, PredictionDifference, ProgressiveValidation
 from smooth_recs.config import Config
-from smooth_recs.measures import registry
+from smooth_recs.measures import catalogue
 from smooth_recs.training.batches import Batches, example
 
 EVALUATION_BATCH = 2_000
 STREAM_ROWS = 50  # trained on for each that is measured: it takes 1% longer
-PREFIX = registry.PROGRESSIVE
+PREFIX = catalogue.PROGRESSIVE
 NAN = float("nan")
 SHOWN = [
     "loss",
-    *(measure.name for measure in registry.held_out()),
-    *(PREFIX + measure.name for measure in registry.progressive()),
+    *(measure.name for measure in catalogue.held_out()),
+    *(PREFIX + measure.name for measure in catalogue.progressive()),
 ]
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from smooth_recs import activations
 from smooth_recs._files import read_json
 from smooth_recs.config import Config
-from smooth_recs.data import following
-from smooth_recs.data.source import Source
+from smooth_recs.data import stream
+from smooth_recs.data.sources import Source
 from smooth_recs.errors import InputError
 from smooth_recs.models import cost
 from smooth_recs.models.siblings import SiblingModel
@@ -109,7 +109,7 @@ def load(workdir: str) -> Trained:
         config = Config.from_dict(found.config)
     except InputError as error:
         raise InputError(f"workdir {workdir} is of another version: {error}") from error
-    source = following.open_run(config.data, workdir)
+    source = stream.open_run(config.data, workdir)
     if source.fingerprint != found.manifest["data"]["fingerprint"]:
         data = config.data
         place = f"data.path {data.path!r}" if data.path else f"data.source {data.source!r}"

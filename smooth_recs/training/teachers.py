@@ -9,14 +9,13 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework import convert_to_constants  # has no public name
 
-from smooth_recs.comparison.saved_models import SavedModel
+from smooth_recs.artifacts.models import SavedModel
 from smooth_recs.config import Config
-from smooth_recs.data import encoder_file
-from smooth_recs.data.added_feature import AddedFeature
+from smooth_recs.data import encoding as encoding_lib
 from smooth_recs.data.encoding import Encoder
-from smooth_recs.data.source import Source
+from smooth_recs.data.sources import AddedFeature, Source
 from smooth_recs.errors import InputError
-from smooth_recs.models.distillation import TEACHER_PROBABILITY
+from smooth_recs.losses import TEACHER_PROBABILITY
 from smooth_recs.training import teacher_files
 from smooth_recs.training.teacher_files import FIELD, TeacherFiles
 from smooth_recs.workdir import manifest
@@ -93,8 +92,8 @@ def open_teachers(config: Config, workdir: str, source: Source) -> Teachers:
 
 def _check_encoding(path: str, encoder: Encoder) -> None:
     """Raises InputError, which names the features that the run in `path` does not encode as `encoder` does."""
-    there = encoder_file.load(f"{path}/{encoder_file.NAME}")
-    here = encoder_file.Encoding.of(encoder)
+    there = encoding_lib.load(f"{path}/{encoding_lib.NAME}")
+    here = encoding_lib.Encoding.of(encoder)
     known = [_encodings(encoding) for encoding in (there, here)]
     others = sorted(name for name in known[0].keys() | known[1].keys() if known[0].get(name) != known[1].get(name))
     if others or list(known[0]) != list(known[1]):
@@ -105,7 +104,7 @@ def _check_encoding(path: str, encoder: Encoder) -> None:
         )
 
 
-def _encodings(encoding: encoder_file.Encoding) -> dict[str, Any]:
+def _encodings(encoding: encoding_lib.Encoding) -> dict[str, Any]:
     """By feature name, in the features' order, everything that tells how it is encoded."""
     vocabularies, moments = encoding.statistics.vocabularies, encoding.statistics.moments
     return {f.name: (f, vocabularies.get(f.name), moments.get(f.name)) for f in encoding.schema.features}

@@ -11,12 +11,12 @@ import tensorflow as tf
 from smooth_recs import validation
 from smooth_recs._files import write_json
 from smooth_recs.config import Config
-from smooth_recs.data import encoder_file, following
-from smooth_recs.data.following import FollowedSource
+from smooth_recs.data import encoding, stream
 from smooth_recs.data.presets import open_source
-from smooth_recs.data.source import Source
+from smooth_recs.data.sources import Source
+from smooth_recs.data.stream import FollowedSource
 from smooth_recs.errors import Diverged
-from smooth_recs.measures import registry
+from smooth_recs.measures import catalogue
 from smooth_recs.models import cost, from_config
 from smooth_recs.reports import run_report
 from smooth_recs.training import capacity, evaluation, loop, results, warm_start
@@ -65,7 +65,7 @@ def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
 
     _seed(config)
     with role:  # from here on the other processes are there, and watched
-        source = following.open_run(config.data, workdir)
+        source = stream.open_run(config.data, workdir)
         _check(config, workdir, source, role)
         teachers = open_teachers(config, workdir, source)
         batches = Batches(config, workdir, source, role, teachers)
@@ -114,7 +114,7 @@ def summary(metrics: dict[str, Any], workdir: str) -> str:
     if difference:
         low, high = difference["interval"]
         lines.append(f"relative PD  {difference['relative']:.2%} (95% over held-out requests: {low:.2%} to {high:.2%})")
-    for name, label in ((measure.name, measure.inside) for measure in registry.leading()):
+    for name, label in ((measure.name, measure.inside) for measure in catalogue.leading()):
         values = "  ".join("undefined" if r[name] is None else f"{r[name]:.4f}" for r in replicas)
         best = metrics["best_possible"]
         known = best is not None and best[name] is not None
@@ -166,7 +166,7 @@ def _claim(config: Config, workdir: str, source: Source) -> None:
 
 def _record(config: Config, workdir: str, source: Source, teachers: Teachers, begun: WarmStart | None) -> None:
     """Leaves, and says, what the run begins with."""
-    encoder_file.save(source.encoder, os.path.join(workdir, encoder_file.NAME))
+    encoding.save(source.encoder, os.path.join(workdir, encoding.NAME))
     teachers.save(workdir)
     if begun:
         print(begun.summary())

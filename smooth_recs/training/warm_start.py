@@ -13,8 +13,7 @@ import tensorflow as tf
 from smooth_recs import keras_generation
 from smooth_recs.callbacks.checkpoints import newest_first
 from smooth_recs.config import Config
-from smooth_recs.data.encoder_file import Encoding
-from smooth_recs.data.encoding import Encoder
+from smooth_recs.data.encoding import Encoder, Encoding
 from smooth_recs.data.matching_rows import Matching, Pairs, matching
 from smooth_recs.errors import InputError
 from smooth_recs.layers import StackedEmbedding

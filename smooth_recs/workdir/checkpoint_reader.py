@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from smooth_recs.callbacks.checkpoints import newest_first
-from smooth_recs.data import encoder_file
+from smooth_recs.data import encoding
 from smooth_recs.errors import InputError
 
 _GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -49,10 +49,10 @@ class CheckpointReader:
         }
 
     @property
-    def encoding(self) -> encoder_file.Encoding | None:
+    def encoding(self) -> encoding.Encoding | None:
         """What the rows of the embedding tables stand for, as the run's workdir says; None where it does not."""
-        path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(self.path))), encoder_file.NAME)
-        return encoder_file.load(path) if os.path.exists(path) else None
+        path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(self.path))), encoding.NAME)
+        return encoding.load(path) if os.path.exists(path) else None
 
     @property
     def steps(self) -> int:

@@ -9,7 +9,7 @@ import textwrap
 import pytest
 from source_imports import ROOT
 
-from smooth_recs.bin.one_line import one_line
+from smooth_recs.errors import one_line
 
 BINARY = """
 '''A binary of a test.'''

@@ -12,7 +12,7 @@ from source_imports import ROOT
 
 from smooth_recs import training
 from smooth_recs.errors import InputError
-from smooth_recs.experiments import estimate_runs
+from smooth_recs.experiments import estimates
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ def runs(tmp_path_factory):
 
 def refused(*workdirs):
     with pytest.raises(InputError) as error:
-        estimate_runs.across(workdirs)
+        estimates.across(workdirs)
     return str(error.value)
 
 
@@ -47,7 +47,7 @@ def test_a_table_and_a_file(runs, tmp_path):
     done = binary(f"--workdirs={','.join(runs)}", f"--output={tmp_path}/new/found.json")
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads((tmp_path / "new" / "found.json").read_text())
-    assert done.stdout == estimate_runs.table(found) + "\n"
+    assert done.stdout == estimates.table(found) + "\n"
     assert found["fitted_on"] == runs[0]
     assert found["rows_fitted"] + found["rows_tested"] == 8000
     first, second = found["runs"]
@@ -64,7 +64,7 @@ def test_a_table_and_a_file(runs, tmp_path):
 
 def test_a_network_of_another_shape_is_ranked_by_the_prediction_alone(runs, tmp_path):
     wider = train(tmp_path / "wider", hidden_units=(24, 8))
-    found = estimate_runs.across([runs[0], wider])["runs"][1]["rank_correlation"]
+    found = estimates.across([runs[0], wider])["runs"][1]["rank_correlation"]
     assert found["units"] is None
     assert found["prediction_only"] is not None
     assert found["summaries"] is not None  # of as many layers

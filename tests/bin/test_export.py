@@ -18,11 +18,12 @@ import tensorflow as tf
 from source_imports import ROOT
 
 from smooth_recs import config, training
-from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.errors import GateNotMet, InputError
 from smooth_recs.measures.gates import Limits
-from smooth_recs.serving import checks, publishing, saved_model
-from smooth_recs.serving.publishing import Published, Release
+from smooth_recs.release import publishing
+from smooth_recs.release.publishing import Published, Release
+from smooth_recs.schema import Categorical, Numeric, Schema
+from smooth_recs.serving import checks, saved_model
 from smooth_recs.training import results
 
 COMMAND = [sys.executable, "-m", "smooth_recs.bin.export"]

@@ -19,13 +19,14 @@ from comparison_log import DATA, ROWS, save
 from source_imports import ROOT
 
 from smooth_recs import config
-from smooth_recs.comparison import artifacts, gathering, prediction_files, prediction_writer
+from smooth_recs.artifacts import models, prediction_columns
+from smooth_recs.comparison import prediction_file, predictions
 from smooth_recs.comparison.settings import Settings, Shard
 from smooth_recs.data.presets import open_source
-from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.errors import InputError
-from smooth_recs.serving import predicting
-from smooth_recs.serving.predicting import Wish
+from smooth_recs.release import predicting
+from smooth_recs.release.predicting import Wish
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 COMMAND = [sys.executable, "-m", "smooth_recs.bin.predict"]
 FORMATS = ["p.csv", "p.csv.gz", "p.tfrecord", "p.tfrecord.gz", "p.parquet"]
@@ -60,15 +61,13 @@ def test_every_format_is_read_back_as_it_was_predicted(
     output = str(tmp_path / name)
     assert predicting.predict(Wish(export, SYNTHETIC, output, key=("user", "price"))) == ROWS
     settings = Settings(output, output, "out.json", key=("row", "user"))
-    read = prediction_files.read(artifacts.identify("--a", output), settings)
+    read = prediction_file.read(models.identify("--a", output), settings)
     np.testing.assert_array_equal(read["key/0"], np.arange(ROWS))
     np.testing.assert_array_equal(read["key/1"], expected["user"])
     np.testing.assert_array_equal(read["query_id"], expected["query_id"])
     np.testing.assert_array_equal(read["label"], expected["label"])
     np.testing.assert_array_equal(read["prediction"], expected["prediction"])
-    prices = prediction_files.read(
-        artifacts.identify("--a", output), Settings(output, output, "o.json", key=("price",))
-    )
+    prices = prediction_file.read(models.identify("--a", output), Settings(output, output, "o.json", key=("price",)))
     np.testing.assert_array_equal(prices["key/0"].astype(np.float64), expected["price"])
 
 
@@ -76,8 +75,8 @@ def test_a_comparison_finds_no_difference_between_export_and_file(export: str, t
     output = str(tmp_path / "p.csv")
     predicting.predict(Wish(export, SYNTHETIC, output))
     settings = Settings(export, output, str(tmp_path / "out.json"), config=SYNTHETIC)
-    both = [artifacts.identify(flag, path) for flag, path in (("--a", export), ("--b", output))]
-    a, b, _ = gathering.gather(settings, both, Shard())
+    both = [models.identify(flag, path) for flag, path in (("--a", export), ("--b", output))]
+    a, b, _ = predictions.gather(settings, both, Shard())
     np.testing.assert_array_equal(a.columns["prediction"], b.columns["prediction"])
     assert a.columns["prediction"].std() > 0.01
 
@@ -132,7 +131,7 @@ def test_all_rows_of_other_files(shop: tuple[str, config.Config], tmp_path: Path
 
 
 def test_texts_in_tfrecords_are_the_bytes_of_the_log(tmp_path: Path) -> None:
-    with prediction_writer.writing(str(tmp_path / "p.tfrecord")) as write:
+    with prediction_columns.writing(str(tmp_path / "p.tfrecord")) as write:
         write({"shop": np.array([b"\xff\x00", b""], object), "prediction": np.array([0.25, 0.5])})
     records = [
         tf.train.Example.FromString(r)
@@ -142,7 +141,7 @@ def test_texts_in_tfrecords_are_the_bytes_of_the_log(tmp_path: Path) -> None:
 
 
 def write_half(path: str) -> None:
-    with prediction_writer.writing(path) as write:
+    with prediction_columns.writing(path) as write:
         write({"prediction": np.array([0.5])})
         raise RuntimeError("the disk is full")
 
@@ -159,7 +158,7 @@ def test_a_failure_in_the_middle_leaves_the_file_of_before(tmp_path: Path, name:
 
 def test_batches_follow_each_other(tmp_path: Path) -> None:
     for name in ("p.csv.gz", "p.parquet"):
-        with prediction_writer.writing(str(tmp_path / name)) as write:
+        with prediction_columns.writing(str(tmp_path / name)) as write:
             for first in (0, 2):
                 write({"row": np.arange(first, first + 2), "prediction": np.full(2, 0.1, np.float32)})
     with gzip.open(tmp_path / "p.csv.gz", "rt") as file:

@@ -16,7 +16,7 @@ COMMAND = [sys.executable, "-m", "smooth_recs.bin.train"]
 CONFIG = "from smooth_recs import config\n\ndef get_config():\n    return config.Config()\n"
 CUSTOM = """
 from smooth_recs.config import Config, Data
-from smooth_recs.data.schema import Numeric, Schema
+from smooth_recs.schema import Numeric, Schema
 
 def get_config():
     return Config(data=Data(source="csv", path="log.csv", schema=Schema(features=(Numeric("price"),))))

@@ -14,8 +14,8 @@ import tensorflow as tf
 from comparison_log import ROWS, write_csv
 
 from smooth_recs import prediction_difference
-from smooth_recs.comparison import gathering, held_out
-from smooth_recs.comparison.comparing import compare
+from smooth_recs.comparison import predictions
+from smooth_recs.comparison.comparison import compare
 from smooth_recs.comparison.settings import Settings, Shard
 from smooth_recs.config import Config, Data, Evaluation
 from smooth_recs.data.presets import open_source
@@ -315,9 +315,9 @@ def test_one_class_has_no_auc_loss(run, refused, tmp_path):
 
 
 def test_nothing_is_predicted_where_a_gate_cannot_be_measured(refused, log, tmp_path, monkeypatch):
-    monkeypatch.setattr(gathering, "_opened", None)
+    monkeypatch.setattr(predictions, "_opened", None)
     path = write_csv(tmp_path / "p.csv", {"prediction": log.rows["a"]})
-    monkeypatch.setattr(held_out, "read", None)
+    monkeypatch.setattr(predictions, "read", None)
     assert refused(b=path, evaluation=Evaluation(slices=("nonsense",))).startswith("--slices must name")
     assert not (tmp_path / "out.json").exists()
 
@@ -352,8 +352,8 @@ def test_a_multiplier_is_checked_before_anything_is_predicted(refused, log, monk
         price = rows["raw"]["price"]
         return rows | {"raw": rows["raw"] | {"price": tf.where(tf.range(tf.size(price)) == 3, value, price)}}
 
-    monkeypatch.setattr(gathering, "open_source", opened)
-    monkeypatch.setattr(held_out, "read", None)
+    monkeypatch.setattr(predictions, "open_source", opened)
+    monkeypatch.setattr(predictions, "read", None)
     said = refused(columns={"multiplier": "price"})
     assert said == f"--multiplier: price must be {words} in row 3"
 

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from smooth_recs.comparison import artifacts, prediction_files
+from smooth_recs.artifacts import models
+from smooth_recs.comparison import prediction_file
 from smooth_recs.comparison.settings import Settings
 from smooth_recs.config import Evaluation
 from smooth_recs.errors import InputError
@@ -64,9 +65,9 @@ WRITERS[".tfrecord.gz"] = write_tfrecord
 
 
 def read(path, **settings):
-    artifact = artifacts.identify("--b", str(path))
-    assert artifact.kind == artifacts.PREDICTIONS
-    return prediction_files.read(artifact, Settings("a", "b", "out.json", **settings))
+    artifact = models.identify("--b", str(path))
+    assert artifact.kind == models.PREDICTIONS
+    return prediction_file.read(artifact, Settings("a", "b", "out.json", **settings))
 
 
 def refused(path, **settings):
@@ -226,4 +227,4 @@ def test_a_file_of_another_kind(tmp_path, name):
     with pytest.raises(
         InputError, match=rf"^--a must be a SavedModel, a \.keras file or predictions \({kinds}\), got "
     ):
-        artifacts.identify("--a", str(tmp_path / name))
+        models.identify("--a", str(tmp_path / name))

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from smooth_recs import config
-from smooth_recs.data import added_feature
+from smooth_recs.data import sources
 from smooth_recs.data.synthetic import SyntheticSource
 
 ROWS = 1000
@@ -17,7 +17,7 @@ ROWS = 1000
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(added_feature, "BATCH", 64)
+    monkeypatch.setattr(sources, "BATCH", 64)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def mean_of_batch(raw: Any) -> tf.Tensor:
 
 
 def test_training_rows_are_those_of_the_source_and_the_feature(log: SyntheticSource) -> None:
-    source = added_feature.AddedFeature(log, "twice", lambda raw: 2.0 * tf.cast(raw["user"], tf.float32))
+    source = sources.AddedFeature(log, "twice", lambda raw: 2.0 * tf.cast(raw["user"], tf.float32))
     rows, raw = gathered(source.train()), gathered(log.train(raw=True))["raw"]
     np.testing.assert_array_equal(rows["features"].pop("twice"), 2.0 * raw["user"])
     tf.nest.map_structure(np.testing.assert_array_equal, rows, gathered(log.train()))
@@ -44,7 +44,7 @@ def test_training_rows_are_those_of_the_source_and_the_feature(log: SyntheticSou
 
 
 def test_held_out_rows_do_not_have_it(log: SyntheticSource) -> None:
-    source = added_feature.AddedFeature(log, "twice", lambda raw: raw["user"])
+    source = sources.AddedFeature(log, "twice", lambda raw: raw["user"])
     for raw in (False, True):
         assert source.holdout(raw=raw).element_spec == log.holdout(raw=raw).element_spec
     assert (source.train_rows, source.eval_rows, source.fingerprint) == (ROWS, 50, log.fingerprint)
@@ -53,7 +53,7 @@ def test_held_out_rows_do_not_have_it(log: SyntheticSource) -> None:
 
 @pytest.mark.parametrize("start", [1, 63, 64, 65, 500, 999, 1000, 1030])
 def test_from_any_row_on_it_is_the_same_to_the_bit(log: SyntheticSource, start: int) -> None:
-    source = added_feature.AddedFeature(log, "mean", mean_of_batch)
+    source = sources.AddedFeature(log, "mean", mean_of_batch)
     whole, rest = gathered(source.train()), list(source.train(start).as_numpy_iterator())
     assert sum(len(chunk["label"]) for chunk in rest) == max(ROWS - start, 0)
     if start < ROWS:
@@ -71,6 +71,6 @@ def test_every_row_is_computed_once(log: SyntheticSource) -> None:
 
         return tf.numpy_function(count, [raw["user"]], tf.int64)
 
-    for _ in added_feature.AddedFeature(log, "user_again", counting).train():
+    for _ in sources.AddedFeature(log, "user_again", counting).train():
         pass
     assert sorted(asked) == [ROWS % 64, *[64] * (ROWS // 64)]

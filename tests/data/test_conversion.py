@@ -10,7 +10,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smooth_recs.data.conversion import to_float, to_int64, to_string, to_time
+from smooth_recs.data.raw_rows import to_float, to_int64, to_string, to_time
 
 INT64 = st.integers(-(2**63) + 1, 2**63 - 1)
 

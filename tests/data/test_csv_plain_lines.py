@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smooth_recs.data import conversion
-from smooth_recs.data.csv import CsvReader
+from smooth_recs.data import raw_rows
 from smooth_recs.data.raw_rows import FIRST_COLUMN, GOOD, WRONG_FIELDS
-from smooth_recs.data.schema import Categorical, Numeric, Schema
+from smooth_recs.data.readers.csv import CsvReader
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 SCHEMA = Schema(
     (
@@ -83,7 +83,7 @@ def expected_fields(line: bytes, delimiter: bytes) -> list[bytes] | None:
 
 
 def number(text: bytes) -> float:
-    return float(text) if re.fullmatch(conversion.NUMBER.encode(), text) else np.nan
+    return float(text) if re.fullmatch(raw_rows.NUMBER.encode(), text) else np.nan
 
 
 def integer(text: bytes) -> int | None:

@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 from smooth_recs.data.encoding import Encoder
-from smooth_recs.data.schema import Categorical, Numeric, Schema
-from smooth_recs.data.statistics import Statistics
+from smooth_recs.data.feature_statistics import Statistics
 from smooth_recs.errors import InputError
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 LARGEST = float(np.float32(1e12))
 SCHEMA = Schema(

@@ -14,11 +14,11 @@ import pytest
 import tensorflow as tf
 
 from smooth_recs import config
-from smooth_recs.data import opening
-from smooth_recs.data.parquet_to_tfrecord import parquet_to_tfrecord
+from smooth_recs.data import first_pass
 from smooth_recs.data.presets import open_source
-from smooth_recs.data.schema import Categorical, Numeric, Schema
+from smooth_recs.data.readers.parquet import parquet_to_tfrecord
 from smooth_recs.errors import InputError
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 ROWS = 120
 SCHEMA = Schema(
@@ -228,8 +228,8 @@ def test_a_second_run_takes_survey_and_statistics_from_the_cache(opened, gather,
     def refuse(*arguments, **more):
         raise AssertionError("the files were read again")
 
-    monkeypatch.setattr(opening, "survey", refuse)
-    monkeypatch.setattr(opening.statistics, "collect", refuse)
+    monkeypatch.setattr(first_pass, "survey", refuse)
+    monkeypatch.setattr(first_pass.statistics, "collect", refuse)
     second = opened(**settings)
     assert second.summary == first.summary
     assert second.encoder.statistics == first.encoder.statistics

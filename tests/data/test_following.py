@@ -12,21 +12,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from smooth_recs import config
-from smooth_recs.data import arrivals, following
-from smooth_recs.data.arrivals import Arrivals
-from smooth_recs.data.following import FollowedSource
+from smooth_recs.data import stream, stream_files
 from smooth_recs.data.presets import open_source
-from smooth_recs.data.schema import Categorical, Numeric, Schema
+from smooth_recs.data.stream import FollowedSource
+from smooth_recs.data.stream_files import Arrivals
 from smooth_recs.errors import InputError
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 SCHEMA = Schema((Categorical("word", "vocabulary"), Numeric("row", "identity")))
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(arrivals, "SETTLED_SECONDS", 0.1)
-    monkeypatch.setattr(following, "_POLL_SECONDS", 0.02)
-    monkeypatch.setattr(following, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(stream_files, "SETTLED_SECONDS", 0.1)
+    monkeypatch.setattr(stream, "_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(stream, "IDLE_SECONDS", 0.2)
 
 
 def write(path, first, rows, *, word="w{}", bad=()):

@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smooth_recs.data import encoder_file
-from smooth_recs.data.encoder_file import Encoding
-from smooth_recs.data.encoding import Encoder
+from smooth_recs.data import encoding as encoding_lib
+from smooth_recs.data.encoding import Encoder, Encoding
+from smooth_recs.data.feature_statistics import Statistics
 from smooth_recs.data.matching_rows import matching
-from smooth_recs.data.schema import Categorical, Numeric, Schema
-from smooth_recs.data.statistics import Statistics
 from smooth_recs.errors import InputError
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 VALUES = st.lists(st.sampled_from([b"a", b"b", b"c", b"d", b"\xff"]), unique=True, max_size=5).map(tuple)
 
@@ -88,8 +87,8 @@ def test_an_encoder_comes_back_from_its_file(tmp_path) -> None:
     )
     made = Encoder(schema, Statistics({"site": (b"\xff\xfe", "schön".encode())}, {"price": (0.25, 1.5)}))
     path = str(tmp_path / "new" / "encoder.json")
-    encoder_file.save(made, path)
-    loaded = encoder_file.load(path)
+    encoding_lib.save(made, path)
+    loaded = encoding_lib.load(path)
     assert loaded == Encoding.of(made)
     assert [loaded.table_rows(f) for f in schema.categorical] == [made.table_rows(f) for f in schema.categorical] == [4]
 
@@ -105,4 +104,4 @@ def test_a_file_without_an_encoder_is_refused(tmp_path, content) -> None:
     path = tmp_path / "encoder.json"
     path.write_text(content)
     with pytest.raises(InputError, match=r"encoder\.json must hold the encoder of a run"):
-        encoder_file.load(str(path))
+        encoding_lib.load(str(path))

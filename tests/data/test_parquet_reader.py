@@ -11,12 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from smooth_recs.data.parquet import ParquetReader
-from smooth_recs.data.parquet_to_tfrecord import parquet_to_tfrecord
 from smooth_recs.data.raw_rows import GOOD
-from smooth_recs.data.schema import Categorical, Numeric, Schema
-from smooth_recs.data.tfrecord import TFRecordReader
+from smooth_recs.data.readers.parquet import ParquetReader, parquet_to_tfrecord
+from smooth_recs.data.readers.tfrecord import TFRecordReader
 from smooth_recs.errors import InputError
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 SCHEMA = Schema(
     (

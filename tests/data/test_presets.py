@@ -11,8 +11,8 @@ import pytest
 from smooth_recs import config
 from smooth_recs.data import criteo, movielens
 from smooth_recs.data.presets import open_source
-from smooth_recs.data.schema import Categorical, Schema
 from smooth_recs.errors import InputError
+from smooth_recs.schema import Categorical, Schema
 
 RATINGS = [(196, 242, 3, 300), (186, 302, 4, 100), (22, 302, 5, 500), (196, 302, 1, 200), (186, 242, 4, 400)]
 USERS = [(196, 49, "M", "writer", "55105"), (186, 39, "F", "executive", "00000"), (22, 25, "M", "writer", "T8H1N")]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smooth_recs.data.schema import Categorical, Numeric, Schema
-from smooth_recs.data.statistics import Moments, Statistics, collect, needed
+from smooth_recs.data.feature_statistics import Moments, Statistics, collect, needed
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 
 def words(*texts):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smooth_recs.data.csv import CsvReader
-from smooth_recs.data.schema import Categorical, Numeric, Schema
+from smooth_recs.data.readers.csv import CsvReader
 from smooth_recs.data.survey import Survey, survey
 from smooth_recs.errors import InputError
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 SCHEMA = Schema((Categorical("shop", "hash", size=10), Numeric("price")), query_id="shop", timestamp="price")
 

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 
 from smooth_recs.data.raw_rows import GOOD, describe
-from smooth_recs.data.schema import Categorical, Numeric, Schema
-from smooth_recs.data.tfrecord import TFRecordReader
+from smooth_recs.data.readers.tfrecord import TFRecordReader
 from smooth_recs.errors import InputError
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 SCHEMA = Schema(
     (

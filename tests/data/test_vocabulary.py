@@ -8,8 +8,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smooth_recs.data import vocabulary
-from smooth_recs.data.vocabulary import Vocabulary
+from smooth_recs.data import feature_statistics
+from smooth_recs.data.feature_statistics import Vocabulary
 from smooth_recs.errors import InputError
 
 
@@ -56,6 +56,6 @@ def test_other_processes_can_have_a_dataset_with_it():
 
 
 def test_equal_hashes_are_a_line(monkeypatch):
-    monkeypatch.setattr(vocabulary, "_BUCKETS", 1)
+    monkeypatch.setattr(feature_statistics, "_BUCKETS", 1)
     with pytest.raises(InputError, match="a vocabulary must hold values of different hashes, got b'b' and b'a'"):
         Vocabulary([b"b", b"a"], "string")

@@ -9,7 +9,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smooth_recs.data.windows import SiblingBatches, shuffled, windows_in
+from smooth_recs.data.shuffling import SiblingBatches, shuffled, windows_in
 
 
 def reader(rows: int, chunk: int = 7) -> Callable[[int], tf.data.Dataset]:

@@ -11,7 +11,7 @@ import pytest
 
 from smooth_recs.config import Config, Data, Model, Siblings, Train
 from smooth_recs.errors import InputError
-from smooth_recs.experiments import causes, causes_report
+from smooth_recs.experiments import attribution
 from smooth_recs.experiments.cells import Folder
 
 ATTACK = "<script>alert(1)</script>"
@@ -20,7 +20,7 @@ MANIFEST = {"data": {"fingerprint": "abc", "rows": 1010}, "versions": {"smooth_r
 
 
 def plan(config=CONFIG, activations=("relu", "smelu"), pairs=3):
-    return causes.Plan(config, activations, pairs)
+    return attribution.Plan(config, activations, pairs)
 
 
 def varying(config):
@@ -29,7 +29,7 @@ def varying(config):
 
 
 def page_of(table, folder):
-    causes_report.write(table, str(folder))
+    attribution.write(table, str(folder))
     return (folder / "causes.html").read_text()
 
 
@@ -51,7 +51,7 @@ def table(tmp_path):
             for seed, pd in zip(three.seeds, (0.10, 0.12, 0.14), strict=True):
                 chance = cause.name.startswith("hardware")
                 finish(tmp_path, three.cell(cause, activation, seed), 0.0 if chance else share * pd)
-    return causes.table(three, Folder(str(tmp_path)))
+    return attribution.table(three, Folder(str(tmp_path)))
 
 
 def test_every_cause_sets_what_differs_and_nothing_else():
@@ -148,7 +148,7 @@ def test_the_interval_of_a_pd_does_not_reach_below_zero(tmp_path):
     two = plan(pairs=2)
     for cell in two.cells():
         finish(tmp_path, cell, 0.1 * (cell.config.seed - 3.5))  # 5 and 15%: Student's t with one degree is 12.7062
-    pd = causes.table(two, Folder(str(tmp_path)))["causes"][0]["pairs"][0]["pd"]
+    pd = attribution.table(two, Folder(str(tmp_path)))["causes"][0]["pairs"][0]["pd"]
     assert pd["value"] == pytest.approx(0.1)
     assert pd["interval"] == [0.0, pytest.approx(0.1 + 12.7062 * 0.05, abs=1e-5)]
 
@@ -157,10 +157,10 @@ def test_one_pair_has_no_interval(tmp_path):
     one = plan(pairs=1)
     for cell in one.cells():
         finish(tmp_path, cell, 0.1)
-    found = causes.table(one, Folder(str(tmp_path)))
+    found = attribution.table(one, Folder(str(tmp_path)))
     assert found["causes"][0]["pairs"][0]["pd"] == {"value": 0.1, "interval": None}
     assert found["causes"][0]["changes"] == [{"activation": "SmeLU 0.15", "value": 0.0, "interval": None}]
-    assert causes_report.sentences(found)[-1] == "One pair of each is no ground to conclude on: take several."
+    assert attribution.sentences(found)[-1] == "One pair of each is no ground to conclude on: take several."
     assert "95%" not in re.sub(r"<style>.*</style>", "", page_of(found, tmp_path), flags=re.DOTALL)
 
 
@@ -170,13 +170,13 @@ def test_a_metric_that_is_not_defined_stays_undefined(tmp_path):
         finish(tmp_path, cell, 0.1)
         path = tmp_path / "cells" / cell.key / "metrics.json"
         path.write_text(path.read_text().replace('"auc_loss": 0.35', '"auc_loss": null'))
-    found = causes.table(one, Folder(str(tmp_path)))
+    found = attribution.table(one, Folder(str(tmp_path)))
     assert found["causes"][0]["pairs"][0]["auc_loss"] is None
-    assert "–" in causes_report.markdown(causes_report.accuracy(found))
+    assert "–" in attribution.markdown(attribution.accuracy(found))
 
 
 def test_markdown(table):
-    lines = causes_report.markdown(causes_report.difference(table)).splitlines()
+    lines = attribution.markdown(attribution.difference(table)).splitlines()
     assert lines[:2] == [
         "| What differs | ReLU | SmeLU 0.15 | SmeLU 0.15 against ReLU |",
         "| --- | ---: | ---: | ---: |",
@@ -188,7 +188,7 @@ def test_markdown(table):
 
 
 def test_sentences(table):
-    assert causes_report.sentences(table) == [
+    assert attribution.sentences(table) == [
         "ReLU: the largest single cause is initialisation, with a PD of 12.0%. Causes do not add up: each alone can "
         "send two trainings apart.",
         "SmeLU 0.15 differs less than ReLU under: everything (windows of 200 rows) (−50%); initialisation (−50%); "
@@ -201,14 +201,14 @@ def test_sentences(table):
 def test_a_change_whose_interval_holds_zero_is_not_claimed(table):
     table["causes"][1]["changes"][0]["interval"] = [-0.9, 0.1]
     table["causes"][2]["changes"][0] = {"activation": "SmeLU 0.15", "value": 0.3, "interval": [0.1, 0.5]}
-    _, less, more, none, _ = causes_report.sentences(table)
+    _, less, more, none, _ = attribution.sentences(table)
     assert "initialisation" not in less
     assert more == "SmeLU 0.15 differs more than ReLU under: example order (windows of 200 rows) (+30%)."
     assert none == "3 pairs show no change of SmeLU 0.15 from ReLU for: initialisation."
 
 
 def test_everything_is_written(table, tmp_path):
-    said = causes_report.write(table, str(tmp_path))
+    said = attribution.write(table, str(tmp_path))
     assert json.loads((tmp_path / "causes.json").read_text()) == json.loads(json.dumps(table))
     written = (tmp_path / "causes.md").read_text()
     assert said.split("\n\nreport ")[0] in written
@@ -216,7 +216,7 @@ def test_everything_is_written(table, tmp_path):
     picture = matplotlib.image.imread(tmp_path / "causes.png")
     assert picture.shape[0] > 500
     assert picture.shape[1] > 1000
-    assert causes_report.write(table, str(tmp_path)) == said  # over files of its own
+    assert attribution.write(table, str(tmp_path)) == said  # over files of its own
 
 
 def test_a_page_shows_the_numbers_and_needs_nothing_else(table, tmp_path):

@@ -17,7 +17,7 @@ from source_imports import ROOT
 
 from smooth_recs.config import Config, Data, Model, Train
 from smooth_recs.errors import InputError
-from smooth_recs.experiments import cell_progress, cells, variants
+from smooth_recs.experiments import cells, variants
 from smooth_recs.experiments.cells import Cell, Folder
 
 STEPS = 6
@@ -75,7 +75,7 @@ def program(tmp_path, monkeypatch):
     path = tmp_path / "train.py"
     path.write_text(TRAIN)
     monkeypatch.setattr(cells, "PROGRAM", (str(path),))
-    monkeypatch.setattr(cell_progress, "_TICK_SECONDS", 0.02)
+    monkeypatch.setattr(cells, "_TICK_SECONDS", 0.02)
     return path
 
 

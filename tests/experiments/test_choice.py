@@ -9,7 +9,7 @@ import pytest
 from sweep_cases import results
 
 from smooth_recs.errors import InputError
-from smooth_recs.experiments.sweeps import choice, goals, halving, paired, pareto, sweep_tables
+from smooth_recs.experiments.sweeps import choice, goals, paired, sweep_tables, workflow
 from smooth_recs.experiments.sweeps.paired import Paired, estimate
 
 MEASURES = ("pd", "auc_loss", "examples_per_second")
@@ -91,7 +91,7 @@ def test_estimate_by_hand():
     assert wider.interval == pytest.approx((-4 - 2 * half, -4 + 2 * half), abs=1e-5)
 
 
-@pytest.mark.parametrize("module", [goals, halving, paired, pareto, sweep_tables])
+@pytest.mark.parametrize("module", [goals, workflow, paired, paired, sweep_tables])
 def test_examples_in_docstrings(module):
     done = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
     assert done.failed == 0
@@ -214,7 +214,7 @@ def test_a_variant_that_diverged_once_is_never_chosen():
     chosen = choice.choose(found, goal("min pd subject to auc_loss <= relu"))
     assert (chosen["chosen"], [fold["chosen"] for fold in chosen["folds"]]) == ("smelu:0.1", ["smelu:0.1"] * 3)
     assert Paired(found).change("swish", "pd") is None
-    assert pareto.front(Paired(found), ("pd", "auc_loss")).names == ["smelu:0.1"]
+    assert paired.front(Paired(found), ("pd", "auc_loss")).names == ["smelu:0.1"]
 
 
 def test_pairs_whose_baseline_diverged_choose_and_measure_nothing():

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from source_imports import ROOT
 
-from smooth_recs.bin import config_flag
+from smooth_recs.bin import _flags
 from smooth_recs.config import Config, Data, Distillation, Model, SyntheticLog, Train
-from smooth_recs.data.schema import Categorical, Numeric, Schema
-from smooth_recs.experiments.sweeps import chosen_config
+from smooth_recs.experiments.sweeps import workflow
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 LAYER = {
     "class_name": "GSmeLU",
@@ -22,7 +22,7 @@ LAYER = {
 SCHEMA = Schema((Numeric("price", missing="mean"), Categorical("user", size=1000)), label="click", query_id="request")
 CONFIGS = {
     "defaults": Config(),
-    "demo": config_flag.load(str(ROOT / "configs/demo.py")),
+    "demo": _flags.load(str(ROOT / "configs/demo.py")),
     "layer": Config(model=Model(activation=LAYER, hidden_units=(8,))),
     "schema": Config(data=Data(source="csv", path='C:\\logs\\it\'s "here"', schema=SCHEMA)),
     "nested": Config(
@@ -36,8 +36,8 @@ CONFIGS = {
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_read_back_it_is_the_same(config, tmp_path):
     path = tmp_path / "chosen.py"
-    chosen_config.write(config, "What it is.", str(path))
-    assert config_flag.load(str(path)) == config
+    workflow.write(config, "What it is.", str(path))
+    assert _flags.load(str(path)) == config
     ruff = [sys.executable, "-m", "ruff"]
     for command in (["check", "--select=E,F,I,W"], ["format", "--check"]):
         done = subprocess.run(
@@ -48,7 +48,7 @@ def test_read_back_it_is_the_same(config, tmp_path):
 
 def test_it_states_only_what_differs():
     config = dataclasses.replace(CONFIGS["demo"], seed=3)
-    lines = chosen_config.source(config, "Demo.").splitlines()
+    lines = workflow.source(config, "Demo.").splitlines()
     assert lines[:2] == ['"""Demo."""', ""]
     assert lines[2] == "from smooth_recs import config"
     assert "    return config.Config(" in lines
@@ -60,8 +60,8 @@ def test_it_states_only_what_differs():
 def test_no_docstring_breaks_it(tmp_path):
     text = 'It says """ and \\n,\n\nand ends with a quote"'
     path = tmp_path / "chosen.py"
-    chosen_config.write(Config(), text, str(path))
-    assert config_flag.load(str(path)) == Config()
+    workflow.write(Config(), text, str(path))
+    assert _flags.load(str(path)) == Config()
     namespace: dict[str, object] = {}
     exec(Path(path).read_text(), namespace)
     assert namespace["__doc__"] == text

@@ -19,16 +19,15 @@ from report_pages import Page, assert_asks_for_nothing, assert_nothing_overflows
 
 from smooth_recs.errors import InputError
 from smooth_recs.experiments.figures import (
-    activations,
-    curves,
-    making,
-    minima,
-    networks,
-    objectives,
-    section,
-    surfaces,
+    activation_curves,
+    figure_page,
+    local_minima,
+    loss_curves,
+    loss_surfaces,
+    panels,
+    random_networks,
 )
-from smooth_recs.experiments.figures.settings import NAMES, Settings
+from smooth_recs.experiments.figures.panels import NAMES, Settings
 
 SMALL = Settings(points=401, surface_points=21, networks=6, norm_values=(1.0, 2.0), betas=(1.0, 0.1))
 
@@ -36,9 +35,9 @@ SMALL = Settings(points=401, surface_points=21, networks=6, norm_values=(1.0, 2.
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """All figures, small, and the page."""
-    folder = making.opened(str(tmp_path_factory.mktemp("figures") / "new"))
-    sections = making.sections(NAMES, SMALL, folder)
-    return folder, sections, making.write_page(sections, SMALL, folder)
+    folder = figure_page.opened(str(tmp_path_factory.mktemp("figures") / "new"))
+    sections = figure_page.sections(NAMES, SMALL, folder)
+    return folder, sections, figure_page.write_page(sections, SMALL, folder)
 
 
 def columns(path):
@@ -71,19 +70,22 @@ def scores_by_the_formulas(kind, inputs, seed, x, beta):
 @pytest.mark.parametrize(
     "kind",
     [
-        networks.Kind("weight", 25.0, 0.25),
-        networks.Kind("weight", 1.0, 1.0, norm_value=2.0, clip=4.0, normalize_output=True),
-        networks.Kind("layer", 1.0, 1.0),
+        random_networks.Kind("weight", 25.0, 0.25),
+        random_networks.Kind("weight", 1.0, 1.0, norm_value=2.0, clip=4.0, normalize_output=True),
+        random_networks.Kind("layer", 1.0, 1.0),
     ],
 )
 def test_scores_follow_the_formulas(kind, inputs, beta):
     x = np.random.default_rng(0).uniform(-3, 3, (7, inputs))
-    scores = networks.RandomNetwork(kind, inputs, seed=3).scores(x, networks.activation(beta))
+    scores = random_networks.RandomNetwork(kind, inputs, seed=3).scores(x, random_networks.activation(beta))
     np.testing.assert_allclose(scores, scores_by_the_formulas(kind, inputs, 3, x, beta), rtol=1e-10, atol=1e-10)
 
 
 def test_networks_of_one_seed_differ_in_nothing_but_the_norm():
-    one, two = (networks.RandomNetwork(networks.Kind("weight", 25.0, 0.25, v), 1, seed=4).layers for v in (1.0, 2.0))
+    one, two = (
+        random_networks.RandomNetwork(random_networks.Kind("weight", 25.0, 0.25, v), 1, seed=4).layers
+        for v in (1.0, 2.0)
+    )
     *hidden, output = zip(one, two, strict=True)
     for (kernel, bias), (doubled, same) in hidden:
         np.testing.assert_allclose(2 * kernel, doubled)
@@ -92,14 +94,16 @@ def test_networks_of_one_seed_differ_in_nothing_but_the_norm():
 
 
 def test_the_losses_by_hand():
-    assert objectives.logistic(np.array([0.0]), 0.3) == pytest.approx(np.log(2))
-    assert objectives.logistic(np.array([np.log(3)]), 0.25) == pytest.approx(0.25 * np.log(4 / 3) + 0.75 * np.log(4))
-    at = objectives.logit(0.1)
+    assert random_networks.logistic(np.array([0.0]), 0.3) == pytest.approx(np.log(2))
+    assert random_networks.logistic(np.array([np.log(3)]), 0.25) == pytest.approx(
+        0.25 * np.log(4 / 3) + 0.75 * np.log(4)
+    )
+    at = random_networks.logit(0.1)
     assert at == pytest.approx(-np.log(9))
-    near = objectives.logistic(np.array([at - 1e-3, at, at + 1e-3]), 0.1)
+    near = random_networks.logistic(np.array([at - 1e-3, at, at + 1e-3]), 0.1)
     assert near.argmin() == 1
-    assert objectives.squared(np.array([1.0, -2.0]), -2.0).tolist() == [9.0, 0.0]
-    assert np.isfinite(objectives.logistic(np.array([-1e4, 1e4]), 0.1)).all()
+    assert random_networks.squared(np.array([1.0, -2.0]), -2.0).tolist() == [9.0, 0.0]
+    assert np.isfinite(random_networks.logistic(np.array([-1e4, 1e4]), 0.1)).all()
 
 
 @pytest.mark.parametrize(
@@ -115,7 +119,7 @@ def test_the_losses_by_hand():
     ],
 )
 def test_minima_by_hand(values, expected):
-    assert objectives.minima(np.array(values, float)) == expected
+    assert random_networks.minima(np.array(values, float)) == expected
 
 
 @settings(max_examples=60, deadline=None)
@@ -123,8 +127,8 @@ def test_minima_by_hand(values, expected):
 def test_minima_are_the_valleys_of_a_walk(values):
     heights = [height for height, _ in itertools.groupby(values)]
     valleys = sum(left > middle < right for left, middle, right in zip(heights, heights[1:], heights[2:], strict=False))
-    assert objectives.minima(np.array(values, float)) == valleys
-    assert objectives.minima(7.5 - 3 * np.array(values, float)) == sum(
+    assert random_networks.minima(np.array(values, float)) == valleys
+    assert random_networks.minima(7.5 - 3 * np.array(values, float)) == sum(
         left < middle > right for left, middle, right in zip(heights, heights[1:], heights[2:], strict=False)
     )
 
@@ -132,25 +136,25 @@ def test_minima_are_the_valleys_of_a_walk(values):
 def test_minima_off_target_leave_out_the_curve_where_the_score_is_the_best_one():
     x, y = np.meshgrid(*[np.linspace(-1, 1, 41)] * 2, indexing="ij")
     bowl, two = x**2 + y**2, (x**2 - 0.25) ** 2 + y**2
-    assert objectives.minima_off_target(bowl, -1.0) == 1
-    assert objectives.minima_off_target(-bowl, 1.0) == 1  # the score is highest where the loss is lowest
-    assert objectives.minima_off_target(bowl, 0.3) == 0  # a circle of global minima around a maximum
-    assert objectives.minima_off_target(-bowl, -3.0) == 0
-    assert objectives.minima_off_target(two, -0.1) == 2
-    assert objectives.minima_off_target(x + y, -3.0) == 0
+    assert random_networks.minima_off_target(bowl, -1.0) == 1
+    assert random_networks.minima_off_target(-bowl, 1.0) == 1  # the score is highest where the loss is lowest
+    assert random_networks.minima_off_target(bowl, 0.3) == 0  # a circle of global minima around a maximum
+    assert random_networks.minima_off_target(-bowl, -3.0) == 0
+    assert random_networks.minima_off_target(two, -0.1) == 2
+    assert random_networks.minima_off_target(x + y, -3.0) == 0
 
 
 def test_gradients_of_figure_1_are_the_slopes_of_its_values():
     x = np.linspace(-3, 3, 2001)
-    family = activations.family()
+    family = activation_curves.family()
     assert list(family) == ["SoftPlus", "Swish", "GELU", "SmeLU", "gSmeLU"]
     for functions in family.values():
         assert len(functions) == 4
         for function in functions.values():
-            values, slopes = activations.value_and_slope(function, x)
+            values, slopes = activation_curves.value_and_slope(function, x)
             assert values.dtype == slopes.dtype == np.float64
             np.testing.assert_allclose(np.gradient(values, x)[1:-1], slopes[1:-1], atol=0.02)
-    smelu, slope = activations.value_and_slope(family["SmeLU"]["β = 0.5"], np.array([-0.5, 0.0, 0.5]))
+    smelu, slope = activation_curves.value_and_slope(family["SmeLU"]["β = 0.5"], np.array([-0.5, 0.0, 0.5]))
     assert smelu.tolist() == [0.0, 0.125, 0.5]
     assert slope.tolist() == [0.0, 0.5, 1.0]
 
@@ -164,22 +168,22 @@ def test_figure_1_tells_the_least_values_and_slopes(made):
 
 
 def test_figure_2_shares_one_scale_a_row_and_p1():
-    found = curves.losses(SMALL)
-    shown = curves.scaled(found)
-    assert set(found) == set(itertools.product(("weight norm", "layer norm"), curves.BETAS, SMALL.p1))
-    for row, p1 in itertools.product(curves.kinds(SMALL), SMALL.p1):
-        together = np.stack([shown[row, beta, p1] for beta in curves.BETAS])
+    found = loss_curves.losses(SMALL)
+    shown = loss_curves.scaled(found)
+    assert set(found) == set(itertools.product(("weight norm", "layer norm"), loss_curves.BETAS, SMALL.p1))
+    for row, p1 in itertools.product(loss_curves.kinds(SMALL), SMALL.p1):
+        together = np.stack([shown[row, beta, p1] for beta in loss_curves.BETAS])
         assert (together.min(), together.max()) == (0.0, 1.0)
-        original = np.stack([found[row, beta, p1] for beta in curves.BETAS])
+        original = np.stack([found[row, beta, p1] for beta in loss_curves.BETAS])
         ratio = np.ptp(together, axis=1) / np.ptp(original, axis=1)
         np.testing.assert_allclose(ratio, ratio[0])
 
 
 def test_figure_2_has_the_networks_of_its_caption():
-    kinds = curves.kinds(Settings(norm_value=1.4))
-    assert kinds["weight norm"] == networks.Kind("weight", 25.0, 0.25, norm_value=1.4, clip=6.0)
+    kinds = loss_curves.kinds(Settings(norm_value=1.4))
+    assert kinds["weight norm"] == random_networks.Kind("weight", 25.0, 0.25, norm_value=1.4, clip=6.0)
     assert dataclasses.astuple(kinds["layer norm"])[:3] == ("layer", 1.0, 1.0)
-    assert curves.BETAS == (0.0, 0.1, 0.5, 1.0)
+    assert loss_curves.BETAS == (0.0, 0.1, 0.5, 1.0)
 
 
 def test_figure_2_has_fewer_minima_the_wider_the_activation(made):
@@ -190,10 +194,10 @@ def test_figure_2_has_fewer_minima_the_wider_the_activation(made):
         assert (counts[:, 1] >= counts[:, 3]).all()
 
 
-@pytest.mark.parametrize(("row", "clip"), [(surfaces.ROWS[0], 6.0), (surfaces.ROWS[1], 4.0)])
+@pytest.mark.parametrize(("row", "clip"), [(loss_surfaces.ROWS[0], 6.0), (loss_surfaces.ROWS[1], 4.0)])
 def test_figure_3_at_its_default_seed_is_what_the_paper_describes(row, clip):
     """A hill inside a closed curve of global minima gets lower with beta, and leaves a single minimum."""
-    found = surfaces.scores(dataclasses.replace(SMALL, surface_points=41), row)
+    found = loss_surfaces.scores(dataclasses.replace(SMALL, surface_points=41), row)
     assert row.clip == clip
     hills = []
     for score in found[:3]:
@@ -203,7 +207,7 @@ def test_figure_3_at_its_default_seed_is_what_the_paper_describes(row, clip):
         hills.append(row.loss(score)[inside].max() - row.loss(row.target))
     assert hills[0] > hills[1] > hills[2] > 0
     assert found[3].min() > row.target
-    assert objectives.minima_off_target(found[3], row.target) == 1
+    assert random_networks.minima_off_target(found[3], row.target) == 1
 
 
 def test_counts_are_those_of_the_formulas(made):
@@ -211,10 +215,10 @@ def test_counts_are_those_of_the_formulas(made):
     rows = list(zip(*table.values(), strict=True))
     assert len(rows) == 3 * 3 * 3 * 6  # kinds, p1, widths, networks
     x = np.linspace(-3, 3, SMALL.points)[:, np.newaxis]
-    for name, kind in (("weight norm, v = 2", networks.Kind("weight", 25.0, 0.25, 2.0)), ("layer norm", None)):
-        kind = kind or networks.Kind("layer", 1.0, 1.0)
+    for name, kind in (("weight norm, v = 2", random_networks.Kind("weight", 25.0, 0.25, 2.0)), ("layer norm", None)):
+        kind = kind or random_networks.Kind("layer", 1.0, 1.0)
         score = scores_by_the_formulas(kind, 1, 3, x, 0.1)
-        expected = objectives.minima(objectives.logistic(score, 0.9))
+        expected = random_networks.minima(random_networks.logistic(score, 0.9))
         assert (name, "3", "0.9", "0.1", str(expected)) in rows
 
 
@@ -232,7 +236,7 @@ def test_means_and_intervals_are_over_networks(made):
 
 
 def test_smelu_has_fewer_minima_than_relu_in_the_same_networks():
-    found = minima.counted(dataclasses.replace(SMALL, norm_values=(1.0,), p1=(0.1,), networks=12, points=2001))
+    found = local_minima.counted(dataclasses.replace(SMALL, norm_values=(1.0,), p1=(0.1,), networks=12, points=2001))
     for counts in found.values():
         relu, narrow, wide = counts[0]
         assert (scipy.stats.ttest_rel(relu, narrow).pvalue, relu.mean() > narrow.mean()) < (0.01, True)
@@ -242,15 +246,15 @@ def test_smelu_has_fewer_minima_than_relu_in_the_same_networks():
 def test_sentences_say_what_was_counted():
     settings = Settings(networks=4, norm_values=(1.0,), betas=(0.1, 1.0), p1=(0.5,))
     falling = {"layer norm": np.array([[[8, 9, 7, 8], [3, 4, 2, 3], [1, 0, 1, 0]]])}
-    (said,) = minima.sentences(settings, falling)
+    (said,) = local_minima.sentences(settings, falling)
     assert said.startswith("layer norm: 8.00 (6.70 to 9.30) minima with ReLU, 0.500 (")
     assert said.endswith("beyond chance at every width; the mean falls, or stays, with every step of β.")
     mixed = {"layer norm": np.array([[[8, 9, 7, 8], [3, 4, 2, 3], [4, 5, 3, 4]]])}
-    assert minima.sentences(settings, mixed)[0].endswith("the mean does not fall with every step of β.")
+    assert local_minima.sentences(settings, mixed)[0].endswith("the mean does not fall with every step of β.")
     rising = {"layer norm": np.array([[[3, 4, 2, 3], [8, 9, 7, 8], [3, 5, 2, 3]]])}
-    assert minima.sentences(settings, rising)[0].endswith("No width has fewer minima than ReLU beyond chance.")
+    assert local_minima.sentences(settings, rising)[0].endswith("No width has fewer minima than ReLU beyond chance.")
     partly = {"layer norm": np.array([[[8, 9, 7, 8], [8, 9, 8, 7], [1, 0, 1, 0]]])}
-    assert "beyond chance at β = 1; " in minima.sentences(settings, partly)[0]
+    assert "beyond chance at β = 1; " in local_minima.sentences(settings, partly)[0]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -268,7 +272,7 @@ def test_every_figure_is_a_png_an_svg_and_a_csv(made, name):
 
 
 def test_csv_files_hold_the_curves(made):
-    found = curves.losses(SMALL)
+    found = loss_curves.losses(SMALL)
     read = columns(made[0] / "curves.csv")
     assert len(read) == 1 + len(found)
     np.testing.assert_allclose(np.array(read["x"], float), np.linspace(-3, 3, 401), atol=1e-8)
@@ -276,14 +280,14 @@ def test_csv_files_hold_the_curves(made):
     np.testing.assert_allclose(column, found["layer norm", 0.5, 0.9], rtol=1e-8)
     plane = columns(made[0] / "surfaces.csv")
     assert len(plane["x1"]) == 21 * 21
-    score = surfaces.scores(SMALL, surfaces.ROWS[1])[3]
+    score = loss_surfaces.scores(SMALL, loss_surfaces.ROWS[1])[3]
     row = [float(column[21 * 4 + 7]) for column in plane.values()]
     assert row[:2] == pytest.approx([-1.8, -0.9])
     assert row[-1] == pytest.approx(float((score[4, 7] + 2) ** 2))
 
 
 def test_pictures_are_the_same_every_time(made, tmp_path):
-    for name in curves.make(SMALL, tmp_path).files:
+    for name in loss_curves.make(SMALL, tmp_path).files:
         assert (tmp_path / name).read_bytes() == (made[0] / name).read_bytes()
 
 
@@ -311,8 +315,8 @@ def test_the_page_holds_every_figure_and_asks_for_nothing(made, tmp_path):
 
 def test_the_page_escapes_what_it_is_given(tmp_path):
     attack = "<script>alert(1)</script>"
-    odd = section.Section(attack, [attack], [section.Panel(attack, png="AAAA")], [], [(attack, 1)], files=[attack])
-    page = Page(tmp_path / making.write_page([odd], SMALL, tmp_path).rsplit("/", 1)[1])
+    odd = panels.Section(attack, [attack], [panels.Panel(attack, png="AAAA")], [], [(attack, 1)], files=[attack])
+    page = Page(tmp_path / figure_page.write_page([odd], SMALL, tmp_path).rsplit("/", 1)[1])
     assert "script" not in {tag for tag, _ in page.tags}
     assert page.text.count(attack) == 5
 
@@ -348,4 +352,4 @@ def test_settings_that_break_a_rule(changes, words):
 @pytest.mark.parametrize(("names", "got"), [(["curve"], "'curve'"), ([], "nothing")])
 def test_an_unknown_figure_and_none(names, got):
     with pytest.raises(InputError, match=f"--only must be of activations, curves, surfaces, minima, got {got}"):
-        making.checked(names)
+        figure_page.checked(names)

@@ -9,8 +9,8 @@ from smooth_recs.errors import InputError
 from smooth_recs.experiments import sweeps
 from smooth_recs.experiments.cells import distinct
 from smooth_recs.experiments.sweeps import Sweep, Variant
-from smooth_recs.experiments.sweeps.crossed import crossed
-from smooth_recs.experiments.sweeps.grid import Grid
+from smooth_recs.experiments.sweeps.sweep_plan import crossed
+from smooth_recs.experiments.sweeps.sweep_runs import Grid
 
 TEACHER = Variant("teacher", "Teacher", {"model.activation": "relu", "ensemble.components": 3})
 STUDENT = Variant("student", "Student", {"distillation.teachers": ("@teacher", "elsewhere/export")})

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from report_pages import ATTACK, Page, assert_asks_for_nothing, assert_nothing_overflows, needs_chromium
 
 from smooth_recs.errors import InputError
-from smooth_recs.experiments.landscape import curves, directions, measuring, report, tables
-from smooth_recs.experiments.landscape.network import Network, Rows, Sibling
-from smooth_recs.experiments.landscape.plan import Plan
+from smooth_recs.experiments.landscape import landscape_report, movable_network, weight_losses
+from smooth_recs.experiments.landscape.movable_network import Network, Rows, Sibling
+from smooth_recs.experiments.landscape.weight_losses import Plan
 
 FLAT = Plan(line_steps=20, directions=0, surface_steps=0)
 
@@ -45,17 +45,17 @@ def network_of(logit, *siblings, label=(1.0,), weight=None, is_table=None, name=
 def test_barrier_by_hand():
     at = np.array([-0.5, 0.0, 0.25, 0.5, 1.0, 1.5])
     loss = np.array([9.0, 0.25, 0.75, 0.25, 0.5, 9.0])
-    assert curves.barrier(at, loss) == (0.75 - (0.75 * 0.25 + 0.25 * 0.5), 0.25, 0.25 - 0.375)
+    assert weight_losses.find_barrier(at, loss) == (0.75 - (0.75 * 0.25 + 0.25 * 0.5), 0.25, 0.25 - 0.375)
 
 
 @given(st.lists(st.floats(0, 10), min_size=5, max_size=5), st.floats(-3, 3), st.floats(-3, 3))
 def test_a_barrier_is_never_negative_and_a_tilt_is_no_barrier(loss, level, slope):
     at = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
-    plain = curves.barrier(at, np.array(loss))
-    tilted = curves.barrier(at, np.array(loss) + level + slope * at)
+    plain = weight_losses.find_barrier(at, np.array(loss))
+    tilted = weight_losses.find_barrier(at, np.array(loss) + level + slope * at)
     assert plain.height >= 0
     assert tilted.height == pytest.approx(plain.height, abs=1e-12)
-    assert curves.barrier(at, (at - 0.4) ** 2).height == 0  # convex
+    assert weight_losses.find_barrier(at, (at - 0.4) ** 2).height == 0  # convex
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_barrier_is_never_negative_and_a_tilt_is_no_barrier(loss, level, slope
     ],
 )
 def test_minima_by_hand(curve, count):
-    assert curves.minima(np.array(curve, float), least=0.75) == count
+    assert weight_losses.minima(np.array(curve, float), least=0.75) == count
 
 
 def deep_minima(curve, least):
@@ -90,23 +90,23 @@ def deep_minima(curve, least):
 @given(st.lists(st.lists(st.integers(0, 6), min_size=9, max_size=9), min_size=1, max_size=4), st.integers(1, 4))
 def test_minima_are_those_of_the_definition_curve_by_curve(found, least):
     values = np.array(found, float).T
-    assert curves.minima(values, least).tolist() == [deep_minima(curve, least) for curve in found]
-    assert curves.minima(values[::-1], least).tolist() == curves.minima(values, least).tolist()
+    assert weight_losses.minima(values, least).tolist() == [deep_minima(curve, least) for curve in found]
+    assert weight_losses.minima(values[::-1], least).tolist() == weight_losses.minima(values, least).tolist()
 
 
 def test_random_directions_are_as_long_as_the_weights_unit_by_unit():
     rng = np.random.default_rng(3)
     kernel, bias, table = rng.normal(size=(5, 4)), rng.normal(size=4), rng.normal(size=(9, 3))
     stacked = rng.normal(size=(2, 5, 4))
-    found = directions.filter_normalised([kernel, bias, table, stacked], [False, False, True, False], seed=1)
+    found = movable_network.filter_normalised([kernel, bias, table, stacked], [False, False, True, False], seed=1)
     assert np.linalg.norm(found[0], axis=0) == pytest.approx(np.linalg.norm(kernel, axis=0))
     assert np.linalg.norm(found[3], axis=1) == pytest.approx(np.linalg.norm(stacked, axis=1))
     assert not found[1].any()
     assert not found[2].any()
     assert [each.shape for each in found] == [(5, 4), (4,), (9, 3), (2, 5, 4)]
-    longer = directions.filter_normalised([kernel * [1, 2, 3, 4]], [False], seed=1)
+    longer = movable_network.filter_normalised([kernel * [1, 2, 3, 4]], [False], seed=1)
     assert longer[0] == pytest.approx(found[0] * [1, 2, 3, 4])  # the same draw
-    other = directions.filter_normalised([kernel], [False], seed=2)
+    other = movable_network.filter_normalised([kernel], [False], seed=2)
     assert np.abs(other[0] - found[0]).max() > 0.1
 
 
@@ -114,16 +114,16 @@ def test_lines_between_weights_end_at_them_exactly():
     rng = np.random.default_rng(1)
     a, b = ([rng.normal(size=(3, 2)).astype(np.float32), np.float32([k])] for k in (1, 5))
     for t, end in ((0.0, a), (1.0, b)):
-        assert all(map(np.array_equal, directions.between(a, b, t, [True, True]), end))
-    halfway = directions.between(a, b, 0.5, [False, True])
+        assert all(map(np.array_equal, movable_network.between(a, b, t, [True, True]), end))
+    halfway = movable_network.between(a, b, 0.5, [False, True])
     assert np.array_equal(halfway[0], a[0])
     assert halfway[1] == 3
-    assert directions.moved(a, (2.0, b), (-1.0, a))[1] == 1 + 10 - 1
+    assert movable_network.moved(a, (2.0, b), (-1.0, a))[1] == 1 + 10 - 1
 
 
 def test_a_hill_between_two_siblings():
     network = network_of(lambda w: w**2, [-1.0], [1.0])
-    found = measuring.measure(network, FLAT)
+    found = weight_losses.measure(network, FLAT)
     line = found["lines"][0]
     height = math.log(2) - math.log1p(math.exp(-1))
     assert line["barrier"]["height"] == pytest.approx(height)
@@ -143,7 +143,7 @@ def test_a_hill_between_two_siblings():
 def test_minima_of_the_mean_and_of_the_rows():
     # Log-odds -(w^2 - 1)^2: for a click the loss has its minima at the siblings, otherwise one halfway.
     def line(**rows):
-        return measuring.measure(network_of(lambda w: -((w**2 - 1) ** 2), [-1.0], [1.0], **rows), FLAT)["lines"][0]
+        return weight_losses.measure(network_of(lambda w: -((w**2 - 1) ** 2), [-1.0], [1.0], **rows), FLAT)["lines"][0]
 
     clicks = line(label=(1, 1, 1, 0))
     assert clicks["minima"] == 2
@@ -157,7 +157,7 @@ def test_dense_only_leaves_the_embeddings():
     def found(dense_only):
         network = network_of(lambda table, w: table + w, [0.0, 0.0], [2.0, 1.0], is_table=[True, False])
         plan = Plan(line_steps=2, directions=0, surface_steps=0, dense_only=dense_only)
-        return measuring.measure(network, plan)["lines"][0]["loss"]
+        return weight_losses.measure(network, plan)["lines"][0]["loss"]
 
     at = np.array([-0.5, 0, 0.5, 1, 1.5])
     assert found(False) == pytest.approx(np.log1p(np.exp(-3 * at)), rel=1e-6)
@@ -167,10 +167,10 @@ def test_dense_only_leaves_the_embeddings():
 def test_random_directions_and_the_plane_of_the_first_two():
     kernel, bias = np.array([[3.0], [4.0]]), np.array([0.5])
     network = network_of(lambda k, b: k.sum() + b, [kernel, bias])
-    found = measuring.measure(network, Plan(directions=3, direction_steps=2, surface_steps=2))
+    found = weight_losses.measure(network, Plan(directions=3, direction_steps=2, surface_steps=2))
     assert found["lines"] == []
     assert found["barrier"] is None
-    steps = [directions.filter_normalised([kernel, bias], [False, False], 1000 + k)[0].sum() for k in range(3)]
+    steps = [movable_network.filter_normalised([kernel, bias], [False, False], 1000 + k)[0].sum() for k in range(3)]
     at = [-1.0, -0.5, 0.0, 0.5, 1.0]
     for step, direction in zip(steps, found["directions"], strict=True):
         assert direction["at"] == at
@@ -181,7 +181,7 @@ def test_random_directions_and_the_plane_of_the_first_two():
 
 def test_several_siblings_have_an_interval_of_the_mean_barrier():
     network = network_of(lambda w: w**2, [-1.0], [1.0], [3.0])
-    found = measuring.measure(network, FLAT)
+    found = weight_losses.measure(network, FLAT)
     assert [line["siblings"] for line in found["lines"]] == [[0, 1], [0, 2], [1, 2]]
     heights = [line["barrier"]["height"] for line in found["lines"]]
     assert found["barrier"]["value"] == pytest.approx(np.mean(heights))
@@ -241,7 +241,7 @@ def content():
     bumpy = network_of(lambda k: k.sum() ** 2, [-kernel], [kernel], name=ATTACK)
     convex = network_of(lambda k: k.sum(), [-kernel], [kernel], [2 * kernel], name="convex")
     return {
-        "networks": [measuring.measure(network, plan) for network in (bumpy, convex)],
+        "networks": [weight_losses.measure(network, plan) for network in (bumpy, convex)],
         "settings": {"runs": ["one", ATTACK], "dense_only": False},
         "versions": {"smooth_recs": "1"},
         "command": f"python {ATTACK}",
@@ -251,7 +251,7 @@ def content():
 @pytest.fixture(scope="module")
 def written(content, tmp_path_factory):
     folder = tmp_path_factory.mktemp("landscape")
-    return folder, report.write(content, folder)
+    return folder, landscape_report.write(content, folder)
 
 
 def test_the_page_tells_the_numbers_and_asks_for_nothing(written, content):
@@ -294,15 +294,17 @@ def test_the_files_hold_every_number(written, content):
 
 def test_what_was_not_measured_is_not_shown(tmp_path):
     network = network_of(lambda k: k.sum(), [[[1.0]]])
-    found = measuring.measure(network, Plan(directions=1, direction_steps=2, surface_steps=0))
+    found = weight_losses.measure(network, Plan(directions=1, direction_steps=2, surface_steps=0))
     settings = {"dense_only": False}
-    said = report.write({"networks": [found], "settings": settings, "versions": {}, "command": ""}, tmp_path)
+    said = landscape_report.write({"networks": [found], "settings": settings, "versions": {}, "command": ""}, tmp_path)
     assert said.startswith("With one sibling there is no line between siblings.")
     page = Page(tmp_path / "landscape.html")
     assert "Over a plane" not in page.text
     assert "network, direction 1" in page.text
     assert sorted(path.name for path in tmp_path.glob("*.csv")) == ["landscape_directions.csv"]
-    assert tables.sentences([found], dense_only=True) == ["With one sibling there is no line between siblings."]
+    assert landscape_report.sentences([found], dense_only=True) == [
+        "With one sibling there is no line between siblings."
+    ]
 
 
 @needs_chromium

@@ -14,8 +14,8 @@ from source_imports import ROOT
 
 from smooth_recs import config, training
 from smooth_recs.errors import InputError
-from smooth_recs.experiments.landscape import looking, measuring, opening
-from smooth_recs.experiments.landscape.plan import Plan
+from smooth_recs.experiments.landscape import landscape_runs, weight_losses
+from smooth_recs.experiments.landscape.weight_losses import Plan
 
 pytestmark = pytest.mark.slow
 
@@ -38,11 +38,11 @@ def finished(tmp_path_factory):
 
 def test_the_ends_of_the_lines_are_the_siblings(finished):
     workdir, metrics = finished
-    network = opening.of_run(str(workdir), "SmeLU", 10_000)
+    network = landscape_runs.of_run(str(workdir), "SmeLU", 10_000)
     assert network.rows.label.size == 400
     tables = [each.shape for each, table in zip(network.weights[0], network.is_table, strict=True) if table]
     assert [shape[1] for shape in tables] == [16, 1]  # the embeddings, and the weights of the linear part
-    found = measuring.measure(network, LINES)
+    found = weight_losses.measure(network, LINES)
     log_losses = [replica["log_loss"] for replica in metrics["replicas"]]
     assert found["loss"] == pytest.approx(log_losses, abs=1e-6)
     for line, (a, b, pd) in zip(found["lines"], metrics["pd"]["pairs"], strict=True):
@@ -53,21 +53,21 @@ def test_the_ends_of_the_lines_are_the_siblings(finished):
         assert line["pd_to_b"][ends[0]] == pytest.approx(pd, abs=1e-6)
         assert line["pd_to_a"][ends[0]] == line["pd_to_b"][ends[1]] == 0
         assert 0 < line["pd_to_a"][ends[0] + 1] < pd
-    dense = measuring.measure(network, dataclasses.replace(LINES, dense_only=True))["lines"][0]
+    dense = weight_losses.measure(network, dataclasses.replace(LINES, dense_only=True))["lines"][0]
     assert dense["loss"][ends[0]] == pytest.approx(log_losses[0], abs=1e-6)
     assert abs(dense["loss"][ends[1]] - log_losses[1]) > 1e-5
-    few = opening.of_run(str(workdir), "SmeLU", 100).rows
+    few = landscape_runs.of_run(str(workdir), "SmeLU", 100).rows
     assert np.array_equal(few.label, network.rows.label[:100])
 
 
 def test_exports_have_the_landscape_of_their_run(finished, tmp_path):
     workdir, _ = finished
-    run = opening.of_run(str(workdir), "SmeLU", 300)
+    run = landscape_runs.of_run(str(workdir), "SmeLU", 300)
     exports = [str(workdir / "export" / f"replica_{k}") for k in (0, 2)]
-    network = opening.of_exports(*exports, CONFIG, 300, str(tmp_path))
+    network = landscape_runs.of_exports(*exports, CONFIG, 300, str(tmp_path))
     assert network.names == ["--export_a", "--export_b"]
     assert sum(network.is_table) == 2
-    of_run, of_exports = (measuring.measure(each, LINES)["lines"] for each in (run, network))
+    of_run, of_exports = (weight_losses.measure(each, LINES)["lines"] for each in (run, network))
     ends = [of_exports[0]["at"].index(end) for end in (0.0, 1.0)]
     for key in ("loss", "pd_to_a", "pd_to_b"):
         found, wanted = of_exports[0][key], of_run[1][key]
@@ -86,9 +86,9 @@ def test_networks_that_are_not_alike_are_refused(finished, tmp_path):
     training.train_and_evaluate(other, str(tmp_path / "relu"))
     a, b = str(finished[0] / "export" / "replica_0"), str(tmp_path / "relu" / "export" / "replica_0")
     with pytest.raises(InputError, match=r"siblings must differ in their weights only, but with those of --export_b "):
-        opening.of_exports(a, b, CONFIG, 300, str(tmp_path))
+        landscape_runs.of_exports(a, b, CONFIG, 300, str(tmp_path))
     with pytest.raises(InputError, match=r"^runs must have the same held-out rows, got "):
-        looking.at_runs([str(finished[0]), str(tmp_path / "relu")], str(tmp_path / "landscape"), LINES)
+        landscape_runs.at_runs([str(finished[0]), str(tmp_path / "relu")], str(tmp_path / "landscape"), LINES)
     assert not (tmp_path / "landscape" / "landscape.json").exists()
 
 

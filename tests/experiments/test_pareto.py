@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sweep_cases import results
 
 from smooth_recs.errors import InputError
-from smooth_recs.experiments.sweeps import halving, pareto
+from smooth_recs.experiments.sweeps import paired as paired_lib
+from smooth_recs.experiments.sweeps import workflow
 from smooth_recs.experiments.sweeps.paired import Paired
 
 AXES = ("pd", "auc_loss")
@@ -30,7 +31,7 @@ def paired(points):
 
 
 def test_a_front_by_hand():
-    found = pareto.front(
+    found = paired_lib.front(
         paired(
             {
                 "base": [(0.12, 0.25)],
@@ -50,7 +51,9 @@ def test_what_the_pairs_do_not_tell_from_the_front():
     front = [(0.080, 0.240), (0.082, 0.241), (0.078, 0.239)]
     noisy = [(0.095, 0.238), (0.070, 0.245), (0.085, 0.240)]  # differences of both signs
     beaten = [(0.100, 0.242), (0.102, 0.243), (0.098, 0.241)]
-    found = pareto.front(paired({"base": [(0.12, 0.25)] * 3, "front": front, "noisy": noisy, "beaten": beaten}), AXES)
+    found = paired_lib.front(
+        paired({"base": [(0.12, 0.25)] * 3, "front": front, "noisy": noisy, "beaten": beaten}), AXES
+    )
     assert found.names == ["front"]
     assert found.near == {"noisy": "front"}
 
@@ -72,13 +75,13 @@ def test_the_front_is_what_brute_force_finds(of_variant):
         for name, (x, y) in every.items()
         if not any(a <= x and b <= y and (a < x or b < y) for a, b in every.values())
     }
-    assert set(pareto.front(table, AXES).names) == expected
+    assert set(paired_lib.front(table, AXES).names) == expected
 
 
 @settings(max_examples=60, deadline=None)
 @given(points)
 def test_who_is_beaten_comes_after_the_front(of_variant):
-    ranked = pareto.nearest_first(of_variant)
+    ranked = paired_lib.nearest_first(of_variant)
     assert sorted(ranked) == sorted(of_variant)
     for a, b in itertools.combinations(ranked, 2):
         strictly = all(y < x for x, y in zip(of_variant[a], of_variant[b], strict=True))
@@ -88,9 +91,9 @@ def test_who_is_beaten_comes_after_the_front(of_variant):
 def test_distance_is_in_units_of_each_measure():
     """A PD that is lower by much counts no less than a loss that is lower by as many of its own quartiles."""
     of_variant = {"base": (0.0, 0.0), "a": (-0.04, 0.001), "b": (-0.02, -0.001), "c": (-0.01, 0.004)}
-    assert pareto.nearest_first(of_variant)[-1] == "c"
+    assert paired_lib.nearest_first(of_variant)[-1] == "c"
     scaled = {name: (1000 * x, y) for name, (x, y) in of_variant.items()}
-    assert pareto.nearest_first(scaled) == pareto.nearest_first(of_variant)
+    assert paired_lib.nearest_first(scaled) == paired_lib.nearest_first(of_variant)
 
 
 def test_survivors_are_the_nearest_half_and_the_baseline():
@@ -103,9 +106,9 @@ def test_survivors_are_the_nearest_half_and_the_baseline():
             "beaten": [(0.10, 0.256)],
         }
     )
-    assert halving.survivors(table, ["base", "low", "far", "middle", "beaten"]) == ["base", "low", "middle"]
-    assert halving.survivors(table, ["base", "far", "beaten"]) == ["base", "beaten"]
-    assert halving.survivors(table, ["base"]) == ["base"]
+    assert workflow.survivors(table, ["base", "low", "far", "middle", "beaten"]) == ["base", "low", "middle"]
+    assert workflow.survivors(table, ["base", "far", "beaten"]) == ["base", "beaten"]
+    assert workflow.survivors(table, ["base"]) == ["base"]
 
 
 def test_survivors_serve_the_goal_too():
@@ -113,21 +116,21 @@ def test_survivors_serve_the_goal_too():
     on_front = [(0.10, 0.240), (0.08, 0.246), (0.079, 0.2461), (0.07, 0.250), (0.05, 0.262)]
     table = paired({"base": [(0.12, 0.25)]} | {f"v{k}": [point] for k, point in enumerate(on_front)})
     names = ["base", *(f"v{k}" for k in range(5))]
-    assert "v2" not in halving.survivors(table, names)
-    kept = halving.survivors(table, names, ["v2", "v1", "base"])
+    assert "v2" not in workflow.survivors(table, names)
+    kept = workflow.survivors(table, names, ["v2", "v1", "base"])
     assert "v2" in kept
     assert len(kept) == 4
 
 
 def test_a_variant_without_measures_goes_first():
     table = paired({"base": [(0.12, 0.25)], "diverged": [(None, None)], "bad": [(0.3, 0.3)]})
-    assert halving.survivors(table, ["base", "diverged", "bad"]) == ["base", "bad"]
+    assert workflow.survivors(table, ["base", "diverged", "bad"]) == ["base", "bad"]
 
 
 def test_a_baseline_without_measures_is_told():
     table = paired({"base": [(None, 0.25)], "bad": [(0.3, 0.3)]})
     with pytest.raises(InputError, match=r"measure pd must be one that was measured \(auc_loss\), got none of base"):
-        halving.survivors(table, ["base", "bad"])
+        workflow.survivors(table, ["base", "bad"])
 
 
 def test_a_search_finds_the_front_with_less_than_half_the_pairs():
@@ -151,11 +154,11 @@ def test_a_search_finds_the_front_with_less_than_half_the_pairs():
             seeds=seeds,
         )
 
-    halving.search(train, list(truth), [1, 2, 3])
-    assert [sum(seed == each for _, seed in trained) for each in (1, 2, 3)] == halving.sizes(17, 3) == [17, 9, 5]
+    workflow.search(train, list(truth), [1, 2, 3])
+    assert [sum(seed == each for _, seed in trained) for each in (1, 2, 3)] == workflow.sizes(17, 3) == [17, 9, 5]
     assert {name for name, seed in trained if seed == 3} == {"base", *(f"front {k}" for k in range(4))}
 
 
 @pytest.mark.parametrize(("variants", "rounds", "expected"), [(1, 3, [1, 1, 1]), (2, 3, [2, 2, 2]), (6, 2, [6, 4])])
 def test_sizes_of_rounds(variants, rounds, expected):
-    assert halving.sizes(variants, rounds) == expected
+    assert workflow.sizes(variants, rounds) == expected

@@ -12,12 +12,12 @@ from source_imports import ROOT
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from smooth_recs.bin import sweep_flags
+from smooth_recs.bin import sweep as sweep_lib
 from smooth_recs.config import Config, Data, Model
 from smooth_recs.errors import InputError
 from smooth_recs.experiments import sweeps
 from smooth_recs.experiments.cells import Folder
-from smooth_recs.experiments.sweeps import Sweep, Variant, serving_cost, sweeping
+from smooth_recs.experiments.sweeps import Sweep, Variant, sweep_results, sweep_runs
 
 MANIFEST = {"data": {"fingerprint": "abc", "rows": 1010}, "versions": {"smooth_recs": "1"}}
 PDS = {"relu": (0.10, 0.12, 0.14), "smelu:0.1": (0.05, 0.06, 0.07), "smelu:0.2": (0.04, 0.06, 0.05)}
@@ -48,12 +48,12 @@ def results(tmp_path):
 
 
 def written(of_sweep, path, left_out=(), **more):
-    grid = sweeping.grid_of(of_sweep)
+    grid = sweep_runs.grid_of(of_sweep)
     for variant in of_sweep.variants:
         for seed, pd in zip(of_sweep.seeds, PDS[variant.name], strict=False):
             if (variant.name, seed) not in left_out:
                 finish(path, grid.cell(variant, seed), pd, **more)
-    return sweeping.write(of_sweep, grid, Folder(str(path)), str(path))
+    return sweep_runs.write(of_sweep, grid, Folder(str(path)), str(path))
 
 
 def of(results, name):
@@ -148,8 +148,8 @@ def test_the_file_holds_what_is_returned_and_the_csv_every_run(results, tmp_path
 
 
 def test_tensorboard_gets_every_run_once(results, tmp_path):
-    grid = sweeping.grid_of(sweep())
-    sweeping.write(sweep(), grid, Folder(str(tmp_path)), str(tmp_path))  # again, over files of its own
+    grid = sweep_runs.grid_of(sweep())
+    sweep_runs.write(sweep(), grid, Folder(str(tmp_path)), str(tmp_path))  # again, over files of its own
     folder = tmp_path / "tensorboard"
     runs = [path for path in folder.iterdir() if path.is_dir()]
     assert len(runs) == 9
@@ -185,10 +185,10 @@ def export(path, work):
 
 
 def test_exports_take_turns_and_the_slower_one_takes_longer(tmp_path, monkeypatch):
-    monkeypatch.setattr(serving_cost, "_ROUNDS", 8)
+    monkeypatch.setattr(sweep_results, "_ROUNDS", 8)
     exports = {name: export(tmp_path / name, work) for name, work in (("quick", 0), ("slow", 100))}
     x = tf.random.stateless_uniform([1000], (1, 2))
-    found = serving_cost.measure(exports, {"quick": {"x": x, "unused": tf.zeros(1000)}, "slow": {"x": x}})
+    found = sweep_results.measure(exports, {"quick": {"x": x, "unused": tf.zeros(1000)}, "slow": {"x": x}})
     assert set(found) == {"quick", "slow"}
     for times in (*found["quick"].values(), *found["slow"].values()):
         assert 0 < times["low"] <= times["median"] <= times["high"]
@@ -204,10 +204,10 @@ def test_exports_are_timed_once_a_seed_and_are_in_the_results(tmp_path, monkeypa
         timed.append((list(exports), rows))
         return {key: {"1": {"median": 0.5 * len(timed)}, "1000": {"median": 2.0}} for key in exports}
 
-    monkeypatch.setattr(serving_cost, "measure", measure)
-    monkeypatch.setattr(serving_cost, "some_rows", lambda data, cache: data.eval_examples)
+    monkeypatch.setattr(sweep_results, "measure", measure)
+    monkeypatch.setattr(sweep_results, "some_rows", lambda data, cache: data.eval_examples)
     (tmp_path / "cells").mkdir()
-    grid = sweeping.grid_of(two)
+    grid = sweep_runs.grid_of(two)
     for cell in grid.cells():
         (tmp_path / "cells" / cell.key / "export").mkdir(parents=True)
     found = written(two, tmp_path, exports=["export"])
@@ -215,12 +215,12 @@ def test_exports_are_timed_once_a_seed_and_are_in_the_results(tmp_path, monkeypa
     assert timed == [(of_seed, dict.fromkeys(of_seed, 10)) for of_seed in keys]
     assert of(found, "smelu:0.1")["measures"]["serving_ms_1"]["of_seeds"] == [0.5, 1.0]
     assert of(found, "smelu:0.1")["measures"]["serving_ms_1000"]["value"] == 2.0
-    assert sweeping.write(two, grid, Folder(str(tmp_path)), str(tmp_path)) == found
+    assert sweep_runs.write(two, grid, Folder(str(tmp_path)), str(tmp_path)) == found
     assert len(timed) == 2
 
 
 def test_an_outline_tells_costs_and_trains_nothing(tmp_path):
-    said = sweeping.outline(sweep(pairs=1), str(tmp_path / "w")).splitlines()
+    said = sweep_runs.outline(sweep(pairs=1), str(tmp_path / "w")).splitlines()
     rows = 20_000 + 5_000 + 1_000 + 200 + 50 + 100 + 6 * 2  # each feature has two for what is missing or unknown
     inputs = 6 * 16 + 2 + 1  # embeddings, price with its indicator, hour
     assert said[1].split() == ["ReLU", f"{rows * 16 + (inputs + 1) * 8 + 9:,}", f"{inputs * 8 + 8:,}", "8"]
@@ -232,7 +232,7 @@ def test_what_cannot_be_narrowed_is_an_error_before_all_training(tmp_path):
     fields = {"ensemble.components": 20, "ensemble.equal_cost": "parameters"}
     variants = [*sweeps.activation("relu"), Variant("wide", "Wide", fields)]
     with pytest.raises(InputError, match=r"model.embedding_dim must be at least ensemble.components"):
-        sweeping.run(Sweep(sweep().config, variants, "relu"), str(tmp_path))
+        sweep_runs.run(Sweep(sweep().config, variants, "relu"), str(tmp_path))
     assert not (tmp_path / "cells").exists()
 
 
@@ -241,20 +241,20 @@ SWEEPS = sorted((ROOT / "configs" / "sweeps").glob("*.py"))
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_the_ready_sweeps_can_be_trained(path):
-    config = sweep_flags.read(str(path))
+    config = sweep_lib.read(str(path))
     if config.data.source != "synthetic":  # their files are named by --config.data.path
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, path="log"))
-    found = sweep_flags.sweep(config, "", [], None)
-    cells = sweeping.grid_of(found).cells()
+    found = sweep_lib.read_sweep(config, "", [], None)
+    cells = sweep_runs.grid_of(found).cells()
     assert len(cells) == 3 * len(found.variants)
     assert len({cell.key for cell in cells}) == len({cell.label for cell in cells}) == len(cells)
     assert found.config == config
 
 
 def test_figure_4_has_lines_from_narrow_to_wide():
-    config = sweep_flags.read(str(ROOT / "configs" / "sweeps" / "figure4.py"))
+    config = sweep_lib.read(str(ROOT / "configs" / "sweeps" / "figure4.py"))
     lines = {}
-    for variant in sweep_flags.sweep(config, "", [], None).variants:
+    for variant in sweep_lib.read_sweep(config, "", [], None).variants:
         lines.setdefault(variant.line, []).append(variant.width)
     assert lines.pop("") == [None]  # ReLU
     assert len(lines) == 5
@@ -265,11 +265,13 @@ def test_figure_4_has_lines_from_narrow_to_wide():
 
 @pytest.fixture(autouse=True)
 def no_sweep_of_a_file_read_before(monkeypatch):
-    monkeypatch.setattr(sweep_flags, "_of_file", [])
+    monkeypatch.setattr(sweep_lib, "_of_file", [])
 
 
 def test_flags_make_a_sweep_of_a_configuration():
-    found = sweep_flags.sweep(Config(), "relu,smelu:0.1:0.2", ["model.hidden_units=(8,4),(16,)", "train.epochs=2"], 5)
+    found = sweep_lib.read_sweep(
+        Config(), "relu,smelu:0.1:0.2", ["model.hidden_units=(8,4),(16,)", "train.epochs=2"], 5
+    )
     assert (found.baseline, found.pairs, len(found.variants)) == ("relu/hidden_units=8-4/epochs=2", 5, 6)
     assert found.variants[3].fields == {
         "model.activation": "smelu",
@@ -294,7 +296,7 @@ def test_flags_make_a_sweep_of_a_configuration():
 )
 def test_wrong_flags_are_one_line(activations, grid, words):
     with pytest.raises(InputError) as raised:
-        sweep_flags.sweep(Config(), activations, grid, None)
+        sweep_lib.read_sweep(Config(), activations, grid, None)
     assert str(raised.value).startswith(words)
 
 
@@ -304,13 +306,13 @@ def test_a_file_with_a_sweep_takes_overrides_and_no_variants(tmp_path):
         "from smooth_recs import config\nfrom smooth_recs.experiments import sweeps\n"
         "def get_sweep():\n    return sweeps.Sweep(config.Config(), sweeps.activation('relu'), 'relu', 7)\n"
     )
-    config = sweep_flags.read(str(path))
+    config = sweep_lib.read(str(path))
     config.seed = 9  # as --config.seed=9 does
-    assert list(sweep_flags.sweep(config, "", [], None).seeds) == list(range(9, 16))
-    assert list(sweep_flags.sweep(config, "", [], 2).seeds) == [9, 10]
+    assert list(sweep_lib.read_sweep(config, "", [], None).seeds) == list(range(9, 16))
+    assert list(sweep_lib.read_sweep(config, "", [], 2).seeds) == [9, 10]
     with pytest.raises(InputError, match="must not be given where get_sweep"):
-        sweep_flags.sweep(config, "relu", [], None)
+        sweep_lib.read_sweep(config, "relu", [], None)
     path.write_text("def get_sweep():\n    return 3\n")
-    said = r"get_sweep\(\) must return a smooth_recs.experiments.sweeps.sweep.Sweep, got int"
+    said = r"get_sweep\(\) must return a smooth_recs.experiments.sweeps.sweep_plan.Sweep, got int"
     with pytest.raises(InputError, match=said):
-        sweep_flags.read(str(path))
+        sweep_lib.read(str(path))

@@ -11,7 +11,7 @@ from report_pages import ATTACK, Page, assert_asks_for_nothing, assert_nothing_o
 from sweep_cases import results
 
 from smooth_recs.experiments.sweeps import choice, goals, sweep_charts, sweep_report
-from smooth_recs.experiments.sweeps.point_labels import Label, place
+from smooth_recs.experiments.sweeps.sweep_charts import Label, place
 from smooth_recs.experiments.sweeps.sweep_results import names
 
 GOAL = "min pd subject to per_query_auc_loss <= relu + 0.5%"

@@ -12,9 +12,9 @@ import tensorflow as tf
 from smooth_recs import config, prediction_difference
 from smooth_recs.callbacks import KeepBest, PredictionDifference
 from smooth_recs.data.encoding import Encoder
-from smooth_recs.data.schema import Categorical, Numeric, Schema
-from smooth_recs.data.windows import shuffled
+from smooth_recs.data.shuffling import shuffled
 from smooth_recs.models import SiblingModel, from_config
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 ROWS, BATCH = 240, 16
 SCHEMA = Schema((Categorical("user", "identity", 30, "int64"), Numeric("price", "identity", "zero")))

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from smooth_recs import config
 from smooth_recs.data.encoding import Encoder
-from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.errors import InputError
 from smooth_recs.models import from_config
 from smooth_recs.models.cost import Cost, cost, equal_cost_line, narrowed, single
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 USER = Categorical("user", "identity", 98, "int64")
 TAGS = Categorical("tags", "hash", 48, max_values=3)

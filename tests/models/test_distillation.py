@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from smooth_recs import losses
 from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower
+from smooth_recs.losses import TEACHER_PROBABILITY, Distillation
 from smooth_recs.models import EnsembleModel, interactions
-from smooth_recs.models.distillation import TEACHER_PROBABILITY, Distillation
 from smooth_recs.models.ranking import RankingModel
 
 ROWS = 512

@@ -16,12 +16,12 @@ from smooth_recs.callbacks.checkpoints import Checkpoints
 from smooth_recs.cluster.task import Task
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.presets import open_source
-from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.errors import InputError
 from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower
-from smooth_recs.layers.columns import Columns
+from smooth_recs.layers.embedding import Columns
 from smooth_recs.losses import Ramp
 from smooth_recs.models import EnsembleModel, RankingModel, SiblingModel, from_config, interactions
+from smooth_recs.schema import Categorical, Numeric, Schema
 from smooth_recs.training import loop, warm_start
 from smooth_recs.training.role import Role
 
@@ -564,7 +564,7 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 from smooth_recs import config
 from smooth_recs.data.encoding import Encoder
-from smooth_recs.data.schema import Categorical, Numeric, Schema
+from smooth_recs.schema import Categorical, Numeric, Schema
 from smooth_recs.models import SiblingModel, from_config
 encoder = Encoder(Schema((Categorical("user", "identity", 30, "int64"), Numeric("price", "identity", "zero"))))
 run = config.Config(model=config.Model(hidden_units=(4,), embedding_dim=4, linear=True),

@@ -13,7 +13,7 @@ import tensorflow as tf
 from smooth_recs import prediction_difference
 from smooth_recs.callbacks import PredictionDifference, ProgressiveValidation
 from smooth_recs.callbacks.checkpoints import Checkpoints
-from smooth_recs.data.windows import shuffled
+from smooth_recs.data.shuffling import shuffled
 from smooth_recs.measures import accuracy
 from smooth_recs.models import SiblingModel
 
@@ -242,8 +242,8 @@ from smooth_recs import distribution
 from smooth_recs.callbacks import ProgressiveValidation
 from smooth_recs.data.encoding import Encoder
 from smooth_recs import config
-from smooth_recs.data.schema import Numeric, Schema
-from smooth_recs.data.windows import shuffled
+from smooth_recs.schema import Numeric, Schema
+from smooth_recs.data.shuffling import shuffled
 from smooth_recs.models import SiblingModel, from_config
 
 random = np.random.default_rng(1)

@@ -10,10 +10,10 @@ import tensorflow as tf
 
 from smooth_recs import config
 from smooth_recs.data.encoding import Encoder
-from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.errors import InputError
 from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower
 from smooth_recs.models import RankingModel, from_config, interactions
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 USER = Categorical("user", "identity", 7, "int64")
 ITEM = Categorical("item", "hash", 5)

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from smooth_recs import config
 from smooth_recs.data.encoding import Encoder
-from smooth_recs.data.schema import Categorical, Numeric, Schema
-from smooth_recs.data.windows import SiblingBatches, shuffled
+from smooth_recs.data.shuffling import SiblingBatches, shuffled
 from smooth_recs.models import SiblingModel, from_config
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 ROWS, WINDOW, BATCH = 200, 80, 16
 SCHEMA = Schema((Categorical("user", "identity", 30, "int64"), Numeric("price", "identity", "zero")))
@@ -172,7 +172,7 @@ tf.keras.utils.set_random_seed(3)
 import numpy as np
 from smooth_recs import config, prediction_difference
 from smooth_recs.data.synthetic import SyntheticSource
-from smooth_recs.data.windows import shuffled
+from smooth_recs.data.shuffling import shuffled
 from smooth_recs.models import SiblingModel, from_config
 
 log = config.SyntheticLog(users=300, items=100, publishers=20, campaigns=10, contexts=5)
@@ -222,8 +222,8 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 
 from smooth_recs import config, distribution
 from smooth_recs.data.encoding import Encoder
-from smooth_recs.data.schema import Categorical, Numeric, Schema
-from smooth_recs.data.windows import shuffled
+from smooth_recs.schema import Categorical, Numeric, Schema
+from smooth_recs.data.shuffling import shuffled
 from smooth_recs.models import SiblingModel, from_config
 
 random = np.random.default_rng(1)

@@ -10,11 +10,11 @@ import tensorflow as tf
 
 from smooth_recs import config as configs
 from smooth_recs.data.encoding import Encoder
-from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.errors import InputError
 from smooth_recs.layers import StackedEmbedding, TPUStackedEmbedding
 from smooth_recs.models import from_config
 from smooth_recs.models.siblings import SiblingModel
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 SCHEMA = Schema(
     (

@@ -24,7 +24,8 @@ from documented_pages import NOT_HERE, PAGES, blocks, commands
 from source_imports import ROOT
 
 from smooth_recs import config
-from smooth_recs.bin import command, config_flag, sweep_flags
+from smooth_recs.bin import _command, _flags
+from smooth_recs.bin import sweep as sweep_lib
 
 # What does the work of each binary: `main` comes as far as to call one of these.
 WORK = {
@@ -120,10 +121,10 @@ def _reading(monkeypatch: pytest.MonkeyPatch, argv: list[str]) -> Iterator[None]
         patch.setattr(sys, "path", [str((ROOT / argv[0]).parent), *sys.path])  # as Python does for a script
         patch.setattr(argparse.ArgumentParser, "parse_args", parse_args)
         patch.setattr(argparse.ArgumentParser, "error", _refuse)
-        patch.setattr(command, "run", lambda main, **_: command._parse_flags(sys.argv))
-        patch.setattr(command, "_required", [])
-        patch.setattr(config_flag, "_required", set())
-        patch.setattr(sweep_flags, "_of_file", [])
+        patch.setattr(_command, "run", lambda main, **_: _command._parse_flags(sys.argv))
+        patch.setattr(_command, "_required", [])
+        patch.setattr(_flags, "_required", set())
+        patch.setattr(sweep_lib, "_of_file", [])
         try:
             yield
         finally:

@@ -22,9 +22,9 @@ from test_layers_of_imports import MODULES, layer
 
 import smooth_recs as sr
 from smooth_recs import config, losses
-from smooth_recs.experiments.figures import objectives
+from smooth_recs.experiments.figures import random_networks
+from smooth_recs.losses import Distillation
 from smooth_recs.models import from_config, interactions
-from smooth_recs.models.distillation import Distillation
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "equations.md").read_text("utf-8")
@@ -111,7 +111,7 @@ def prediction() -> Pairs:
     yield model(features(x)), sigmoid(score)
     yield model.label_loss(tf.constant(y), model.logits(features(x))), loss
     yield sr.accuracy.log_loss(y, sigmoid(score)), loss.mean()
-    yield objectives.logistic(score, 0.1), 0.1 * np.log(1 + np.exp(-score)) + 0.9 * np.log(1 + np.exp(score))
+    yield random_networks.logistic(score, 0.1), 0.1 * np.log(1 + np.exp(-score)) + 0.9 * np.log(1 + np.exp(score))
 
 
 @formula("Clipping")

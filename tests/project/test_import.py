@@ -133,6 +133,6 @@ def test_help_loads_no_tensorflow_and_so_builds_no_graph(binary, flag):
     status, modules = json.loads(last)
     assert (status, done.stderr) == (0, "")
     assert any("--verbosity" in line for line in said)
-    assert "smooth_recs.bin.command" in modules
+    assert "smooth_recs.bin._command" in modules
     heavy = {"tensorflow", "keras", "tf_keras", "numpy", "scipy", "pyarrow", "matplotlib", "jinja2"}
     assert not heavy & set(modules)

@@ -13,7 +13,7 @@ LAYERS = {
     "smooth_recs.activations.functions": 0,
     "smooth_recs.activations.others": 0,
     "smooth_recs.config": 0,
-    "smooth_recs.data.schema": 0,
+    "smooth_recs.schema": 0,
     "smooth_recs.errors": 0,
     "smooth_recs.fields": 0,
     "smooth_recs.keras_generation": 0,
@@ -42,7 +42,7 @@ LAYERS = {
     "smooth_recs.bin": 4,
 }
 WITHOUT_TENSORFLOW = (
-    *("smooth_recs.config", "smooth_recs.data.schema", "smooth_recs.fields", "smooth_recs.validation"),
+    *("smooth_recs.config", "smooth_recs.schema", "smooth_recs.fields", "smooth_recs.validation"),
     *("smooth_recs.bin", "smooth_recs.serving.loader", "smooth_recs.serving.loader_process"),
     "smooth_recs.serving.saved_signatures",
 )

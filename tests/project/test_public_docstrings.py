@@ -221,9 +221,9 @@ GIVEN = {
     "serve": lambda: tf.function(lambda x: x, input_signature=[tf.TensorSpec([None])]),
     "EmbeddedFeature": lambda: sr.layers.EmbeddedFeature,
     "StackedEmbedding": lambda: sr.layers.StackedEmbedding,
-    "shuffled": lambda: importlib.import_module("smooth_recs.data.windows").shuffled,
+    "shuffled": lambda: importlib.import_module("smooth_recs.data.shuffling").shuffled,
     "interactions": lambda: importlib.import_module("smooth_recs.models.interactions"),
-    "Columns": lambda: importlib.import_module("smooth_recs.layers.columns").Columns,
+    "Columns": lambda: importlib.import_module("smooth_recs.layers.embedding").Columns,
     "math": lambda: math,
 }
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from smooth_recs import config
-from smooth_recs.data import statistics
+from smooth_recs.data import feature_statistics
 from smooth_recs.data.encoding import Encoder
-from smooth_recs.data.schema import Categorical, Numeric, Schema
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 SCHEMA = Schema((
     Categorical("user", "identity", 20, "int64"),
@@ -43,7 +43,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
         "words": random.choice(np.array([b"one", b"two", b""], object), (40, 3)),
         "price": random.choice([np.nan, 0.0, 3.5, -2.0, np.inf], 40).astype(np.float32),
     }
-    encoder = Encoder(SCHEMA, statistics.collect(SCHEMA, iter([rows])))
+    encoder = Encoder(SCHEMA, feature_statistics.collect(SCHEMA, iter([rows])))
     settings = config.Model(hidden_units=(8, 4), embedding_dim=4, beta=(0.5, 0.25))
     model = from_config.ranking_model(settings, encoder)
     model(encoder(rows))

@@ -13,10 +13,10 @@ import pytest
 import tensorflow as tf
 
 from smooth_recs import config
-from smooth_recs.data import statistics
+from smooth_recs.data import feature_statistics
 from smooth_recs.data.encoding import Encoder
-from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.models import from_config
+from smooth_recs.schema import Categorical, Numeric, Schema
 from smooth_recs.serving import checks, loader_process, requests, saved_model
 from smooth_recs.serving.checks import Passed
 from smooth_recs.serving.saved_signatures import CheckFailed
@@ -50,7 +50,7 @@ def wide_rows(rows: int) -> dict[str, Any]:
 @pytest.mark.parametrize("normalization", ["weight", "layer"])
 def test_an_export_of_every_kind_of_feature_passes_in_a_process_of_its_own(normalization: str, tmp_path: Path) -> None:
     rows = wide_rows(1_000)
-    encoder = Encoder(WIDE, statistics.collect(WIDE, iter([rows])))
+    encoder = Encoder(WIDE, feature_statistics.collect(WIDE, iter([rows])))
     tf.keras.utils.set_random_seed(2)
     model = from_config.ranking_model(
         config.Model(hidden_units=(8, 4), embedding_dim=4, normalization=normalization), encoder

@@ -13,10 +13,10 @@ import tensorflow as tf
 
 from smooth_recs import config
 from smooth_recs.data.encoding import Encoder
-from smooth_recs.data.schema import Categorical, Numeric, Schema
+from smooth_recs.losses import TEACHER_PROBABILITY, Distillation
 from smooth_recs.models import from_config
 from smooth_recs.models.cost import cost, narrowed, single
-from smooth_recs.models.distillation import TEACHER_PROBABILITY, Distillation
+from smooth_recs.schema import Categorical, Numeric, Schema
 from smooth_recs.serving import saved_model
 
 ROWS = 5_000

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from smooth_recs import config
 from smooth_recs.data.encoding import Encoder
-from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.models import from_config
+from smooth_recs.schema import Categorical, Numeric, Schema
 from smooth_recs.serving import requests, saved_model, saved_signatures
 from smooth_recs.serving.loader import LoadedModel, LoaderError
 

@@ -12,9 +12,9 @@ import tensorflow as tf
 import smooth_recs as sr
 from smooth_recs import config
 from smooth_recs.data.encoding import Encoder
-from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.layers import Tower
 from smooth_recs.models import from_config
+from smooth_recs.schema import Categorical, Numeric, Schema
 from smooth_recs.serving import folding, saved_model
 from smooth_recs.serving.loader import LoadedModel
 

@@ -15,9 +15,10 @@ from smooth_recs import config, training
 from smooth_recs._files import read_json
 from smooth_recs.activations import layers
 from smooth_recs.measures.gates import Limits
-from smooth_recs.serving import assets, model_card, publishing
+from smooth_recs.release import publishing
+from smooth_recs.release.publishing import Release
+from smooth_recs.serving import assets, model_card
 from smooth_recs.serving.checks import Passed
-from smooth_recs.serving.publishing import Release
 from smooth_recs.workdir.manifest import Finished
 
 ACCURACY = {"log_loss": 0.3, "auc": 0.8, "per_query_auc_loss": None, "calibration": 1.0}

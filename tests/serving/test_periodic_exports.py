@@ -12,11 +12,11 @@ import pytest
 import tensorflow as tf
 
 from smooth_recs import config
+from smooth_recs.artifacts.models import versions
 from smooth_recs.data.encoding import Encoder
-from smooth_recs.data.schema import Categorical, Schema
 from smooth_recs.models import SiblingModel, from_config
+from smooth_recs.schema import Categorical, Schema
 from smooth_recs.serving.saved_model import PeriodicExports
-from smooth_recs.serving.versions import versions
 
 ENCODER = Encoder(Schema((Categorical("user", "identity", 10, "int64"),)))
 MODEL = config.Model(hidden_units=(4,), embedding_dim=2)

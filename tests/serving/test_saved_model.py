@@ -12,10 +12,10 @@ import pytest
 import tensorflow as tf
 
 from smooth_recs import config
-from smooth_recs.data import statistics
+from smooth_recs.data import feature_statistics
 from smooth_recs.data.encoding import Encoder
-from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.models import from_config
+from smooth_recs.schema import Categorical, Numeric, Schema
 from smooth_recs.serving import saved_model
 
 SCHEMA = Schema((
@@ -51,7 +51,7 @@ def tensors(rows: dict[str, list[Any]]) -> dict[str, tf.Tensor]:
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
     seen = tensors(raw_rows(200, seed=2) | {"site": ["a.org", "b.org"] * 100, "tags": [[0, 1, 2, 3]] * 200})
-    return Encoder(SCHEMA, statistics.collect(SCHEMA, [seen]))
+    return Encoder(SCHEMA, feature_statistics.collect(SCHEMA, [seen]))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from smooth_recs import config as configs
 from smooth_recs.cluster.task import Task
-from smooth_recs.data.following import FollowedSource
+from smooth_recs.data.stream import FollowedSource
 from smooth_recs.errors import InputError
 from smooth_recs.training.batches import Batches, Segment, check_stream
 from smooth_recs.training.role import Role

@@ -8,9 +8,9 @@ import pytest
 
 from smooth_recs import config
 from smooth_recs.data.encoding import Encoder
-from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.errors import InputError
 from smooth_recs.models.cost import Cost, cost
+from smooth_recs.schema import Categorical, Numeric, Schema
 from smooth_recs.training import capacity
 
 SCHEMA = Schema(

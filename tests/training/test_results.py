@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from smooth_recs import config, prediction_difference, training
-from smooth_recs.data.schema import Categorical, Numeric, Schema
 from smooth_recs.errors import InputError
+from smooth_recs.schema import Categorical, Numeric, Schema
 from smooth_recs.training import results
 
 pytestmark = pytest.mark.slow

@@ -16,12 +16,12 @@ import tensorflow as tf
 
 from smooth_recs import config, training
 from smooth_recs.data.encoding import Encoder
+from smooth_recs.data.feature_statistics import Statistics
 from smooth_recs.data.presets import open_source
-from smooth_recs.data.schema import Categorical, Numeric, Schema
-from smooth_recs.data.statistics import Statistics
 from smooth_recs.errors import InputError
+from smooth_recs.losses import TEACHER_PROBABILITY
 from smooth_recs.models import from_config
-from smooth_recs.models.distillation import TEACHER_PROBABILITY
+from smooth_recs.schema import Categorical, Numeric, Schema
 from smooth_recs.serving import saved_model
 from smooth_recs.training import loop, results
 from smooth_recs.training import teachers as teaching

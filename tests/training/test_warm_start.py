@@ -17,12 +17,12 @@ import tensorflow as tf
 
 from smooth_recs import config
 from smooth_recs.callbacks.checkpoints import Checkpoints
-from smooth_recs.data import encoder_file
+from smooth_recs.data import encoding
 from smooth_recs.data.encoding import Encoder
-from smooth_recs.data.schema import Categorical, Numeric, Schema
-from smooth_recs.data.statistics import Statistics
+from smooth_recs.data.feature_statistics import Statistics
 from smooth_recs.errors import InputError
 from smooth_recs.models import SiblingModel, from_config
+from smooth_recs.schema import Categorical, Numeric, Schema
 from smooth_recs.training import warm_start
 
 SITES = (b"a.org", b"b.org", b"c.org")
@@ -73,7 +73,7 @@ def trained(tmp_path_factory: Any) -> tuple[SiblingModel, str]:
     encoder = encoder_of()
     siblings = made(encoder, seed=1)
     siblings.fit(batches(encoder), epochs=2, verbose=0, callbacks=[Checkpoints(siblings, str(workdir / "checkpoints"))])
-    encoder_file.save(encoder, str(workdir / "encoder.json"))
+    encoding.save(encoder, str(workdir / "encoder.json"))
     return siblings, str(workdir)
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from smooth_recs.experiments.sweeps.pareto import Front
+from smooth_recs.experiments.sweeps.paired import Front
 from smooth_recs.experiments.sweeps.sweep_charts import Plane, Point
-from smooth_recs.measures import registry
-from smooth_recs.measures.registry import ACCURACY, BY_NAME
+from smooth_recs.measures import catalogue
+from smooth_recs.measures.catalogue import ACCURACY, BY_NAME
 from smooth_recs.reports import formats
-from smooth_recs.reports.formats import MINUS, percent, setting, signed
-from smooth_recs.reports.table import Cell, Table, measured, number
+from smooth_recs.reports.formats import MINUS, Table, TableCell, measured, number, percent, setting, signed
 from smooth_recs.workdir.finished_runs import flatten, is_number
 
 SPACE = "\N{NO-BREAK SPACE}"
@@ -36,7 +35,7 @@ def trade_offs(variants: Variants, axes: tuple[str, str], front: Front | None) -
 
 def others(variants: Variants, axes: tuple[str, str]) -> Table:
     """Means of the other measures of difference and accuracy, each with its mean change from the baseline."""
-    measures = registry.swept("difference", "recommendations", *ACCURACY)
+    measures = catalogue.swept("difference", "recommendations", *ACCURACY)
     names = [each.name for each in measures if each.name not in axes and _known(variants, each.name)]
     rows = {
         variant["label"]: [
@@ -54,7 +53,7 @@ def others(variants: Variants, axes: tuple[str, str]) -> Table:
 
 def costs(variants: Variants) -> Table:
     """What the variants cost, as far as that is known."""
-    names = [each.name for each in registry.swept("size", "training", "serving") if _known(variants, each.name)]
+    names = [each.name for each in catalogue.swept("size", "training", "serving") if _known(variants, each.name)]
     rows = {
         variant["label"]: [number(_of(variant, "measures", name, "value"), formats.of(BY_NAME[name])) for name in names]
         for variant in variants
@@ -69,9 +68,9 @@ def lines(plane: Plane) -> Table:
         points = plane.line(line)
         no_worse = [point for point in points if point.x <= 0]
         rows[line] = [
-            Cell((", ".join(f"{point.width:g}" for point in points),)),
+            TableCell((", ".join(f"{point.width:g}" for point in points),)),
             _offer(min(points, key=lambda point: point.y)),
-            _offer(min(no_worse, key=lambda point: point.y)) if no_worse else Cell(("none",)),
+            _offer(min(no_worse, key=lambda point: point.y)) if no_worse else TableCell(("none",)),
             _offer(min(points, key=lambda point: point.x)),
         ]
     return Table(("Activation", "Widths", "Lowest PD", "Lowest PD, no less accurate", "Most accurate"), rows)
@@ -94,7 +93,9 @@ def every_pair(variants: Variants, seeds: Sequence[int], axes: tuple[str, str]) 
 def fields(variants: Variants) -> Table:
     """What tells the variants apart."""
     rows = {
-        variant["name"]: [Cell(["\n".join(f"{path} = {setting(value)}" for path, value in variant["fields"].items())])]
+        variant["name"]: [
+            TableCell(["\n".join(f"{path} = {setting(value)}" for path, value in variant["fields"].items())])
+        ]
         for variant in variants
     }
     return Table(("Name", "Fields"), measured(rows), numeric=False)
@@ -102,7 +103,7 @@ def fields(variants: Variants) -> Table:
 
 def settings(values: Mapping[str, Any]) -> Table:
     """Nested settings, one a row."""
-    rows = {name: [Cell((setting(value),))] for name, value in flatten(values).items()}
+    rows = {name: [TableCell((setting(value),))] for name, value in flatten(values).items()}
     return Table(("", "Value"), rows, numeric=False)
 
 
@@ -136,17 +137,17 @@ def probability(value: float) -> str:
     return "more than 99.9%" if value > 0.999 else "less than 0.1%" if value < 0.001 else f"{100 * value:.1f}%"
 
 
-def change(variant: Mapping[str, Any], measure: str) -> Cell:
+def change(variant: Mapping[str, Any], measure: str) -> TableCell:
     """`−38.5% (−45.0% to −32.1%)`; a dash for the baseline."""
     found = variant["changes"].get(measure) or {}
     if not found.get("percent") and not any(found.get("percent_interval") or ()):
-        return Cell()
+        return TableCell()
     return with_interval(found["percent"], found["percent_interval"], signed_percent)
 
 
-def _mean_change(variant: Mapping[str, Any], measure: str) -> Cell:
+def _mean_change(variant: Mapping[str, Any], measure: str) -> TableCell:
     whole = change(variant, measure)
-    return Cell(whole.texts[:1], whole.values[:1])
+    return TableCell(whole.texts[:1], whole.values[:1])
 
 
 def signed_percent(value: Any) -> str:
@@ -161,18 +162,18 @@ def signed_percent(value: Any) -> str:
     return signed(f"{size:.{1 if size >= 10 else 2}f}%", value)
 
 
-def _value(variant: Mapping[str, Any], measure: str) -> Cell:
+def _value(variant: Mapping[str, Any], measure: str) -> TableCell:
     found = variant["measures"].get(measure) or {}
     return with_interval(found.get("value"), found.get("interval"), formats.of(BY_NAME[measure]))
 
 
-def with_interval(value: Any, interval: Any, text: Any) -> Cell:
+def with_interval(value: Any, interval: Any, text: Any) -> TableCell:
     """`8.53% (8.32% to 8.71%)`, which a narrow column breaks before the bracket."""
     if not is_number(value):
-        return Cell()
+        return TableCell()
     if not interval or not any(interval):
         return number(value, text)
-    return Cell((text(value), f"({text(interval[0])}{SPACE}to{SPACE}{text(interval[1])})"), (value, None))
+    return TableCell((text(value), f"({text(interval[0])}{SPACE}to{SPACE}{text(interval[1])})"), (value, None))
 
 
 def _standing(variants: Variants, front: Front) -> dict[str, str]:
@@ -182,8 +183,8 @@ def _standing(variants: Variants, front: Front) -> dict[str, str]:
     return on | {labels[name]: f"not told from {labels[other]}" for name, other in front.near.items()}
 
 
-def _offer(point: Point) -> Cell:
-    return Cell((f"{signed_percent(point.pd_change)},{SPACE}{signed_percent(point.x)} at{SPACE}{point.width:g}",))
+def _offer(point: Point) -> TableCell:
+    return TableCell((f"{signed_percent(point.pd_change)},{SPACE}{signed_percent(point.x)} at{SPACE}{point.width:g}",))
 
 
 def _known(variants: Variants, name: str) -> bool:

@@ -1,0 +1,1 @@
+"""What predicts: exports, Keras models, and the files that hold predictions."""

@@ -1,0 +1,188 @@
+"""Standard error without the messages that TensorFlow writes before any of its settings counts.
+
+What --help says: the binary's own flags first, and nothing of absl's.
+
+The one wrapper of every binary: from flags to an exit status.
+
+    0    done
+    1    the run failed: one line says why, --verbosity=1 adds the traceback
+    2    wrong flags, configuration or input: one line names the field, the rule and the value
+    3    a gate was not met
+    4    a training diverged: its predictions are no numbers
+    130  interrupted
+
+A binary defines its flags, then calls `run(main)`. `main` imports what needs TensorFlow, so that --help and wrong flags
+are answered at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import inspect
+import logging as std_logging
+import os
+import shutil
+import sys
+import tempfile
+import textwrap
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from absl import app, flags, logging
+
+from smooth_recs import fields
+from smooth_recs.bin import _flags as _flags_lib
+from smooth_recs.config import Config
+from smooth_recs.errors import Diverged, GateNotMet, InputError, one_line
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Drops what the process, native code included, writes to standard error; shows it where the block fails."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as written:
+        original = os.dup(2)
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            written.seek(0)
+            with open(original, "wb", closefd=False) as shown:
+                shutil.copyfileobj(written, shown)
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(original, 2)
+            os.close(original)
+
+
+_WIDTH = 100
+_STATUSES = """\
+Exit status: 0 done; 1 the run failed; 2 wrong flags, configuration or input; 3 a gate was not met;
+4 a training diverged."""
+
+
+def of_binary(docstring: str, takes_config: bool) -> str:
+    """The docstring of a binary, its flags, the fields of a configuration and the exit statuses."""
+    parts = [inspect.cleandoc(docstring), _flags()]
+    if takes_config:
+        parts.append(_fields())
+    return "\n\n".join([*parts, _STATUSES])
+
+
+def _flags() -> str:
+    own = [(f"--{flag.name}", flag.help) for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
+    common = [("--verbosity=1", "adds the traceback where a run fails"), ("--helpfull", "every flag of absl too")]
+    return "\n".join(["Flags:", *(_entry(name, text) for name, text in own + common)])
+
+
+def _fields() -> str:
+    """Every field with its default, one paragraph a section."""
+    sections: dict[str, list[str]] = {}
+    for name, _, value in fields.walk(Config()):
+        section, _, field = name.rpartition(".")
+        sections.setdefault(section, []).append(f"{field}={_shown(value)}")
+    title = "Fields for --config.FIELD=VALUE, with the defaults of smooth_recs/config.py; files in configs/ differ:"
+    return "\n".join([title, *(_entry(section or "(top)", "  ".join(texts)) for section, texts in sections.items())])
+
+
+def _shown(value: Any) -> str:
+    """`value` as one writes it after --config.FIELD=."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "()"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "null" if value is None else repr(value) if value in ("", ",") else str(value)
+
+
+def _entry(name: str, text: str) -> str:
+    return textwrap.fill(f"  {name:<17} {text}", _WIDTH, subsequent_indent=" " * 20, break_on_hyphens=False)
+
+
+flags.disclaim_key_flags()  # a flag defined through this module is the binary's own
+
+_HELP = ("-h", "-?", "-help", "--help", "-helpshort", "--helpshort")
+_required: list[flags.FlagHolder[str | None]] = []
+
+
+def required_string(name: str, text: str) -> flags.FlagHolder[str | None]:
+    """Defines a flag that must be given, and not be empty."""
+    holder = flags.DEFINE_string(name, None, text)
+    _required.append(holder)
+    return holder
+
+
+def run(main: Callable[[], None], *, tensorflow: bool = True) -> None:
+    """Parses the flags, calls `main` and ends the process with the status of what happened.
+
+    Args:
+      main: the program.
+      tensorflow: whether it needs TensorFlow, which then is loaded without its messages.
+    """
+    app.run(functools.partial(_call, main, tensorflow), flags_parser=_parse)
+
+
+def _parse(argv: Sequence[str]) -> None:
+    if any(argument in _HELP for argument in argv[1:]):
+        with contextlib.suppress(BrokenPipeError):  # as of `--help | head`
+            print(of_binary(sys.modules["__main__"].__doc__ or "", _flags_lib.is_defined()), flush=True)
+        sys.exit(0)
+    try:
+        _parse_flags(argv)
+    except SystemExit:  # --helpfull and the like: absl ends them with 1
+        sys.exit(0)
+    except (flags.Error, ValueError) as error:
+        sys.exit(_report(error, 2))
+
+
+def _parse_flags(argv: Sequence[str]) -> None:
+    flags.FLAGS.set_gnu_getopt(True)  # flags may follow an argument, which is an error of its own
+    argv = flags.FLAGS.read_flags_from_files(list(argv), force_gnu=True)
+    _flags_lib.check_overrides(argv)
+    rest = flags.FLAGS(argv)[1:]
+    if rest:
+        raise InputError(f"arguments must be flags (--name=value), got {rest[0]!r}")
+    for holder in _required:
+        if not holder.value:
+            raise InputError(f"--{holder.name} must be given: {flags.FLAGS[holder.name].help}")
+    _flags_lib.validate()
+
+
+def _call(main: Callable[[], None], tensorflow: bool, _: None) -> int:
+    std_logging.getLogger("matplotlib").setLevel(std_logging.WARNING)  # --verbosity=1 would show its search for fonts
+    try:
+        if tensorflow and flags.FLAGS.verbosity < 1:
+            _load_tensorflow_quietly()
+        main()
+    except InputError as error:
+        return _report(error, 2)
+    except GateNotMet as error:
+        return _report(error, 3)
+    except Diverged as error:
+        return _report(error, 4)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        return _report(error, 1)
+    return 0
+
+
+def _load_tensorflow_quietly() -> None:
+    """Leaves standard error to this program: what TensorFlow logs about a failure, its exception says too."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.set_verbosity(logging.WARNING)  # app.run turns on what TensorFlow notes about every export
+    with held_back():
+        importlib.import_module("tensorflow")
+
+
+def _report(error: Exception, status: int) -> int:
+    """Says in one line what happened; returns `status`."""
+    if flags.FLAGS["verbosity"].value >= 1:
+        traceback.print_exception(error)
+    said = one_line(error) if status == 1 else " ".join(str(error).split())
+    print(f"error: {said}", file=sys.stderr)
+    return status

@@ -1,0 +1,257 @@
+"""How the value of a flag is read: as the type that the annotation of a field states.
+
+The flag --config: a file with a `get_config()` or a run's config.json, and typed --config.FIELD=VALUE overrides.
+
+Flags for the fields of a dataclass, so that names, defaults and texts stand in one place.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib.util
+import json
+import os
+import re
+import sys
+import traceback
+import types
+import typing
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Any, TypeVar
+
+from absl import flags
+from ml_collections import config_flags
+
+from smooth_recs import fields, validation
+from smooth_recs.config import Config
+from smooth_recs.errors import InputError, one_line
+
+_TRUE, _FALSE = ("true", "t", "1", "yes"), ("false", "f", "0", "no")
+
+
+class FieldParser(flags.ArgumentParser[Any]):
+    """Reads the text after a flag as a value of the type `kind`; where that fails, says what it must be."""
+
+    def __init__(self, kind: Any) -> None:
+        self._kind = kind
+
+    def parse(self, argument: Any) -> Any:
+        if not isinstance(argument, str):
+            return argument  # what the configuration file says
+        try:
+            return _read(self._kind, argument)
+        except (ValueError, SyntaxError):
+            raise ValueError(f"must be {fields.words(self._kind, typed=True)}") from None
+
+
+def register() -> None:
+    """Makes the types of a configuration's fields known to ml_collections."""
+    for _, kind, _ in fields.walk(Config()):
+        config_flags.register_flag_parser_for_type(kind, FieldParser(kind))
+
+
+def _read(kind: Any, text: str) -> Any:
+    """`0.3` as a number, `0.3,0.2` and `(0.3,)` as a tuple, `null` and `none` as None, each where it is possible."""
+    several = fields.alternatives(kind)
+    tells = {tuple: "," in text, dict: text.startswith("{"), types.NoneType: text.lower() in ("null", "none")}
+    fitting = [each for each in several if tells.get(typing.get_origin(each) or each, True)]
+    one = (fitting or several)[-1]
+    origin, arguments = typing.get_origin(one), typing.get_args(one)
+    if origin is tuple:
+        unquoted = _unquoted if arguments[0] is str else str
+        return tuple(_read(arguments[0], unquoted(item)) for item in _items(text))
+    if origin is dict:
+        return ast.literal_eval(text)
+    if one is types.NoneType:
+        return None
+    if one is bool:
+        if text.lower() not in _TRUE + _FALSE:
+            raise ValueError(text)
+        return text.lower() in _TRUE
+    return one(text) if one in (int, float) else text
+
+
+def _items(text: str) -> list[str]:
+    """What stands between the commas, without the brackets of a tuple or list and a comma at the end."""
+    text = text.strip()
+    if text[:1] + text[-1:] in ("()", "[]"):
+        text = text[1:-1]
+    items = [item.strip() for item in text.split(",")]
+    return items if items[-1] else items[:-1]
+
+
+def _unquoted(item: str) -> str:
+    return str(ast.literal_eval(item)) if item[:1] in ("'", '"') else item
+
+
+flags.disclaim_key_flags()
+
+_NAME = "config"
+_TEXT = "file whose get_config() returns a smooth_recs.config.Config, or the config.json of a run"
+_MISSING = f"--{_NAME} must be given: {_TEXT}"
+Result = TypeVar("Result")
+_OVERRIDE = re.compile(rf"--?(?:no)?{_NAME}\.([^=]*)")
+
+
+def define(*, required: bool = True, read: Callable[[str], Config] | None = None) -> flags.FlagHolder[Config]:
+    """Defines --config; its value is the configuration with all overrides, validated.
+
+    Where it is not `required`, `present` tells whether it was given. `read` gets the path instead of `load`.
+    """
+    if required:
+        _required.add(_NAME)
+    register()
+    # No arguments yet: ml_collections would apply overrides to the default here, outside of the error handling.
+    return config_flags.DEFINE_config_dataclass(_NAME, Config(), _TEXT, sys_argv=_argv, parse_fn=read or load)
+
+
+_argv: list[str] = []
+_required: set[str] = set()
+
+
+def is_defined() -> bool:
+    return _NAME in flags.FLAGS
+
+
+def check_overrides(argv: Iterable[str]) -> None:
+    """Raises InputError for the first override of a field that does not exist, or of a configuration not given."""
+    _argv[:] = argv
+    overrides = [match[1] for match in map(_OVERRIDE.match, _argv[1:]) if match]
+    if not is_defined() or not overrides:
+        return
+    if not any(re.match(rf"--?{_NAME}(=|$)", argument) for argument in _argv):
+        raise InputError(_MISSING)
+    for path in overrides:
+        check_field(path)
+
+
+def validate() -> None:
+    """Raises InputError where a required --config is missing, or the configuration with its overrides breaks a rule."""
+    if not is_defined():
+        return
+    if not flags.FLAGS[_NAME].present:
+        if _NAME in _required:
+            raise InputError(_MISSING)
+        return
+    validation.validate(flags.FLAGS[_NAME].value)
+
+
+def check_field(path: str) -> None:
+    """Raises InputError where a configuration has no field of this path, or it cannot be set on the command line."""
+    section: Any = Config()
+    *outer, last = path.split(".")
+    for depth, name in enumerate(outer):
+        section = _member(section, name, ".".join(outer[:depth]))
+        if not fields.is_section(type(section)):
+            raise InputError(f"--{_NAME}.{path}: {'.'.join(outer[: depth + 1])} has no fields")
+    member = _member(section, last, ".".join(outer))
+    if fields.is_section(type(member)):
+        raise InputError(f"--{_NAME}.{path} must name a field of {path}: {', '.join(vars(member))}")
+    if path == "data.schema":
+        raise InputError(f"--{_NAME}.{path} cannot be a flag: a schema is set in the configuration file")
+
+
+def _member(section: Any, name: str, path: str) -> Any:
+    known = vars(section)
+    if name in known:
+        return known[name]
+    whole = ".".join(filter(None, (_NAME, path, name)))
+    hint = fields.did_you_mean(name, known)
+    raise InputError(f"--{whole}: no such field;{hint and ' '}{hint} fields of {path or _NAME}: {', '.join(known)}")
+
+
+def load(path: str) -> Config:
+    """What `get_config()` of the file at `path` returns, or what the JSON file there holds.
+
+    Raises:
+      InputError: the file is missing, fails, has no `get_config` or returns something else; or it is not the JSON of a
+        configuration. absl puts `flag --config=PATH: ` before the message.
+    """
+    if path.endswith(".json"):
+        return _load_json(path)
+    return call(execute(path), "get_config", Config)
+
+
+def call(module: ModuleType, name: str, kind: type[Result]) -> Result:
+    """What the function `name` of a configuration file returns; InputError where that is no `kind`."""
+    if not callable(getattr(module, name, None)):
+        raise InputError(f"the file has no function {name}()")
+    try:
+        result = getattr(module, name)()
+    except Exception as error:
+        raise InputError(f"{name}() failed{_line_in(error, str(module.__file__))}: {one_line(error)}") from error
+    if not isinstance(result, kind):
+        raise InputError(f"{name}() must return a {kind.__module__}.{kind.__name__}, got {type(result).__name__}")
+    return result
+
+
+def _load_json(path: str) -> Config:
+    try:
+        _check_exists(path)
+        with open(path, encoding="utf-8") as file:
+            return Config.from_dict(json.load(file))
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        raise InputError(f"the file is not JSON: {one_line(error)}") from error
+
+
+def _check_exists(path: str) -> None:
+    if not os.path.isfile(path):
+        raise InputError("no such file")
+
+
+def execute(path: str) -> ModuleType:
+    """The module of the Python file at `path`; InputError where there is none, or where it fails."""
+    _check_exists(path)
+    name = f"{_NAME}_file"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError("must be a Python file (.py) or a .json")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses of the file look themselves up there
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise InputError(f"line {error.lineno} is not Python: {error.msg}") from error
+    except Exception as error:
+        raise InputError(f"the file failed{_line_in(error, path)}: {one_line(error)}") from error
+    return module
+
+
+def _line_in(error: Exception, path: str) -> str:
+    """` in line N`, the innermost line of the file at `path` that `error` passed."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    return f" in line {lines[-1]}" if lines else ""
+
+
+flags.disclaim_key_flags()  # a flag defined here is the binary's own
+
+Settings = TypeVar("Settings")
+
+
+def define_settings(settings: type[Settings]) -> Callable[[], Settings]:
+    """Defines a flag for each field of the dataclass `settings`, whose metadata say `help`.
+
+    Fields are integers, numbers, booleans and tuples of numbers, all with a default.
+
+    Returns:
+      What makes a `settings` of the flags, once they are parsed.
+    """
+    kinds = fields.annotations_of(settings)
+    of_settings = dataclasses.fields(settings)  # type: ignore[arg-type]
+    holders = {each.name: _define(kinds[each.name], each) for each in of_settings}
+    return lambda: settings(**{name: holder.value for name, holder in holders.items()})
+
+
+def _define(kind: Any, field: dataclasses.Field[Any]) -> flags.FlagHolder[Any]:
+    name, default, text = field.name, field.default, field.metadata["help"]
+    if kind is bool:
+        return flags.DEFINE_boolean(name, default, text)
+    if kind is int:
+        return flags.DEFINE_integer(name, default, text)
+    if kind is float:
+        return flags.DEFINE_float(name, default, text)
+    return flags.DEFINE(FieldParser(kind), name, default, f"with commas: {text}")

@@ -1,0 +1,158 @@
+"""The way in: compares, writes, prints a summary, and holds the result against the gates.
+
+From matched rows to the content of the JSON file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from smooth_recs._files import check_output, write_json
+from smooth_recs.artifacts import models
+from smooth_recs.comparison import predictions, rows
+from smooth_recs.comparison.rows import Matched, match
+from smooth_recs.comparison.settings import FREQUENCY, SLICE, Columns, Settings, Shard, Side, named_as_flags
+from smooth_recs.errors import GateNotMet, InputError
+from smooth_recs.measures import catalogue, gates, held_out, increases
+from smooth_recs.measures.gates import Gate
+from smooth_recs.reports import comparison_report
+from smooth_recs.workdir import manifest
+
+
+def compare(settings: Settings) -> dict[str, Any]:
+    """Compares two models over the same rows; writes JSON, HTML beside it, and prints a summary.
+
+    Where `settings.shard` is given, only predicts that part and leaves it beside the output: {} comes back.
+
+    Returns:
+      The content of the JSON file.
+
+    Raises:
+      InputError: the flags, the files or the models are not what they must be.
+      GateNotMet: a gate is not met; the files are written all the same.
+
+    ```python
+    from smooth_recs.comparison.comparison import compare
+    from smooth_recs.comparison.settings import Settings
+
+    comparison = compare(Settings("baseline.csv", "new.csv", "comparison.json"))
+    comparison["pd"]["relative"]
+    ```
+    """
+    check_output("--output", settings.output)
+    both = [models.identify("--a", settings.a), models.identify("--b", settings.b)]
+    if settings.merge:
+        a, b, data = rows.load(settings, both)
+        predictions.check(settings, {*a.columns, *b.columns})
+    else:
+        a, b, data = predictions.gather(settings, both, settings.shard or Shard())
+    if settings.shard:
+        print(f"shard        {rows.save(settings, settings.shard, a, b, data)}")
+        return {}
+    comparison = measure(settings, a, b, match(a, b), data)
+    write_json(settings.output, comparison)
+    comparison_report.write(comparison, settings.html)
+    print(f"{summary(comparison)}\nresults      {settings.output}\nreport       {settings.html}")
+    _hold(comparison)
+    return comparison
+
+
+def summary(comparison: Mapping[str, Any]) -> str:
+    """The lines that `smooth_recs.bin.compare` prints."""
+    difference, lists = comparison["pd"], comparison["recommendations"]
+    over = "requests" if lists else "rows"
+    low, high = difference["interval"]
+    lines = [
+        f"rows         {comparison['rows']:,} matched, {comparison['only_in_a']:,} only in a, "
+        f"{comparison['only_in_b']:,} only in b",
+        f"relative PD  {difference['relative']:.2%} (95% over {over}: {low:.2%} to {high:.2%})",
+    ]
+    lines += [_loss(catalogue.BY_NAME[name], comparison) for name, each in comparison["increase"].items() if each]
+    if lists:
+        low, high = lists["swap_rate_interval"]
+        lines.append(f"swap rate    {lists['swap_rate']:.2%} of the top {lists['k']} ({low:.2%} to {high:.2%})")
+    lines += [f"gate         {gate}{', met' * gate.met}" for gate in _gates(comparison)]
+    return "\n".join(lines)
+
+
+def _loss(measure: catalogue.Measure, comparison: Mapping[str, Any]) -> str:
+    a, b = (replica[measure.name] for replica in comparison["replicas"])
+    increase = comparison["increase"][measure.name]
+    low, high = increase["interval"]
+    name = measure.terminal or measure.inside
+    return f"{name:11}  {a:.4f} to {b:.4f}: {increase['value']:+.4f} ({low:+.4f} to {high:+.4f})"
+
+
+def _hold(comparison: Mapping[str, Any]) -> None:
+    failure = gates.failure(_gates(comparison))
+    if failure:
+        raise GateNotMet(failure)
+
+
+def _gates(comparison: Mapping[str, Any]) -> list[Gate]:
+    return [Gate(gate["name"], gate["limit"], gate["value"]) for gate in comparison["gates"]]
+
+
+INCREASES = [measure.name for measure in catalogue.of() if measure.name in increases.TERMS]
+_MEASURED = ("prediction", "label", "weight", "query_id", "true_probability")
+
+
+def measure(settings: Settings, a: Side, b: Side, matched: Matched, data: dict[str, Any] | None) -> dict[str, Any]:
+    """All that `--output` holds.
+
+    Raises:
+      InputError: all weights are 0, or a gate is on the AUC loss of one class.
+    """
+    columns = matched.columns
+    if not columns.get("weight", np.ones(1)).any():
+        raise InputError("weight must be above 0 in one of the rows that match, got 0 in all")
+    metrics = held_out.metrics(
+        {role: columns[role] for role in _MEASURED if role in columns},
+        evaluation=settings.evaluation,
+        slice_columns=matched.group(SLICE),
+        frequency=matched.group(FREQUENCY),
+        multiplier=columns.get("multiplier"),
+    )
+    increase: dict[str, Any] = {metric: _increase(metric, columns) for metric in INCREASES}
+    with named_as_flags():
+        judged = gates.judge(settings.limits, gates.measured(metrics, increase))
+    return {
+        "a": _origin(a),
+        "b": _origin(b),
+        "rows": len(columns["prediction"]),
+        "only_in_a": matched.only_in_a,
+        "only_in_b": matched.only_in_b,
+        "replicas": metrics["replicas"],
+        "increase": increase,
+        "pd": metrics["pd"],
+        "recommendations": metrics["recommendations"],
+        "slices": metrics["slices"],
+        "best_possible": metrics["best_possible"],
+        "gates": [gate.as_dict() for gate in judged],
+        "data": data,
+        "settings": {
+            "key": list(settings.key),
+            "columns": settings.columns,
+            "multiplier": settings.multiplier or None,
+            "evaluation": dataclasses.asdict(settings.evaluation) | {"slices": list(settings.evaluation.slices)},
+        },
+        "versions": manifest.versions(),
+        "command": manifest.command(),
+    }
+
+
+def _origin(side: Side) -> dict[str, Any]:
+    return {"path": side.artifact.path, "kind": side.artifact.kind, "rows": side.total}
+
+
+def _increase(metric: str, columns: Columns) -> dict[str, Any] | None:
+    """None without labels."""
+    if "label" not in columns:
+        return None
+    a, b = columns["prediction"].T
+    query = columns.get("query_id")
+    return increases.increase(metric, columns["label"], a, b, columns.get("weight"), query_id=query)

@@ -1,0 +1,1 @@
+"""Readers of files: CSV, TFRecord and Parquet as chunks of raw rows."""

@@ -1,0 +1,275 @@
+"""Attributes of users or items that lie in a file of their own, joined to the rows of a log by a key.
+
+CSV and TSV files as chunks of raw rows, in TensorFlow ops only.
+"""
+
+from __future__ import annotations
+
+import collections
+import csv
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from smooth_recs.data.feature_statistics import Vocabulary
+from smooth_recs.data.files import compression
+from smooth_recs.data.raw_rows import GOOD, WRONG_FIELDS, Column, assemble, lines, read_chunks, replaced, without_places
+from smooth_recs.errors import InputError
+from smooth_recs.schema import Schema
+
+
+class SideTable:
+    """Looks up the attributes of a key; an unknown key has missing ones. Held in memory.
+
+    Args:
+      key: the column of the log that holds the key.
+      keys: the keys of the table, each once.
+      columns: by name, one text per key.
+
+    Raises:
+      InputError: a key is there twice, or empty.
+    """
+
+    def __init__(self, key: str, keys: Sequence[bytes], columns: Mapping[str, Sequence[bytes]]) -> None:
+        counts = collections.Counter([*keys, b""])
+        if len(counts) <= len(keys):
+            twice = counts.most_common(1)[0][0].decode("utf-8", "replace")
+            raise InputError(
+                f"data.path: the side table of {key} must hold every key once and no empty one, got {twice!r}"
+            )
+        self.key = key
+        self.names = tuple(columns)
+        self._keys = Vocabulary(keys, "string")
+        # The last row is that of unknown keys and of the empty one.
+        self._columns = {name: tf.constant([*values, b""], tf.string) for name, values in columns.items()}
+
+    def lookup(self, keys: Any) -> dict[str, Any]:
+        """The table's columns for a tensor of keys, all of its shape."""
+        rows = self._keys.rank(keys)
+        return {name: tf.gather(values, rows) for name, values in self._columns.items()}
+
+
+def read_fields(file: str, delimiter: bytes, fields: int, *, header: bool) -> list[list[bytes]]:
+    """The fields of every line of a small file without quoting, as bytes.
+
+    Raises:
+      InputError: a line has another number of fields, or there is none.
+    """
+    lines = list(tf.data.TextLineDataset(file, compression(file)).as_numpy_iterator())
+    rows = [line.split(delimiter) for line in lines]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != fields:
+            raise InputError(f"data.path: a line must have {fields} fields, got {len(row)} in {file}:{number}")
+    if len(rows) <= int(header):
+        raise InputError(f"data.path: a side table must have rows, got none in {file}")
+    return rows[int(header) :]
+
+
+_BYTE_ORDER_MARK = "\ufeff"
+_TYPE_SUFFIX = re.compile(r":(token|token_seq|float|float_seq)$")  # RecBole's headers: `user_id:token`
+_LARGEST_REPETITION = 50  # RE2 takes 1000, counted with those inside
+# Numbers as nearly every file writes them: what the patterns of `conversion` accept, and mean the same.
+_PLAIN = {tf.float32: r"(?:-?\d+(?:\.\d+)?(?:[eE][-+]?\d\d?)?)?", tf.int64: r"(?:-?\d{1,18})?"}
+_MISSING = {tf.float32: [float("nan")], tf.int64: np.array([-1], np.int64), tf.string: [""]}
+
+
+class CsvReader:
+    """Reads delimited text, plain or gzip (by the name `.gz`), one row a line; blank lines are no rows.
+
+    A field may be quoted as in RFC 4180, a quote doubled inside, but holds no line break; a tab separated file has no
+    quoting. An empty field is a missing value. A column of the schema is found by its name, or by its name with an
+    underscore for every character that an identifier cannot hold.
+
+    Args:
+      files: paths, read in this order; their headers must agree.
+      schema: the columns to read; no other is decoded.
+      delimiter: one ASCII character.
+      header: whether the first line of each file names the columns; `name:type` counts as `name`.
+      column_names: the names where there is no header.
+      side_tables: give further columns.
+
+    Raises:
+      InputError: a header or a column is missing or ambiguous.
+
+    ```python
+    import pathlib
+
+    from smooth_recs.data.readers.csv import CsvReader
+    from smooth_recs.schema import Categorical, Schema
+
+    pathlib.Path("log.csv").write_text("shop,label\\na,1\\n")
+    reader = CsvReader(["log.csv"], Schema((Categorical("shop", "hash", size=10),)))
+    assert [chunk["label"].tolist() for chunk in reader.read().as_numpy_iterator()] == [[1.0]]
+    ```
+    """
+
+    def __init__(
+        self,
+        files: Sequence[str],
+        schema: Schema,
+        *,
+        delimiter: str = ",",
+        header: bool = True,
+        column_names: Sequence[str] = (),
+        side_tables: Sequence[SideTable] = (),
+    ) -> None:
+        if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
+            raise InputError(f"data.delimiter must be one ASCII character and no quote, got {delimiter!r}")
+        self.files, self.schema = tuple(files), schema
+        self._delimiter, self._header, self._side_tables = delimiter, header, tuple(side_tables)
+        self._names = header_names(self.files, delimiter) if header else tuple(column_names)
+        if not self._names:
+            raise InputError("data.column_names must name the columns of files without a header, got none")
+        self._wanted = self._wanted_columns()
+        self._kinds = self._plain_kinds()
+        kinds = [self._kinds.get(position, tf.string) for position in range(len(self._names))]
+        self._plain, self._pattern = (_line_pattern(k, delimiter) for k in (kinds, [tf.string] * len(kinds)))
+
+    def read(self, file: int = 0, line: int = 1) -> Any:
+        """A dataset of chunks (see `raw_rows`) from that line of that file on."""
+        chunks = read_chunks(tf.data.TextLineDataset, self.files, file, line, skip=int(self._header))
+        return chunks.map(self._parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+    def _wanted_columns(self) -> dict[int, str]:
+        """Position in the file -> name, ascending."""
+        joined = {name for table in self._side_tables for name in table.names}
+        wanted = [name for name in self.schema.columns if name not in joined]
+        names = dict.fromkeys(wanted + [table.key for table in self._side_tables])
+        return dict(sorted((_position(self._names, name, self.files[0]), name) for name in names))
+
+    def _plain_kinds(self) -> dict[int, tf.DType]:
+        """Position in the file -> type, of the columns that are nothing but numbers to whatever takes them."""
+        schema = self.schema
+        floats = {feature.name for feature in schema.numeric} | {schema.label, schema.weight}
+        integers = {f.name for f in schema.categorical if f.dtype == "int64" and not f.multi_valued}
+        others = {feature.name for feature in schema.categorical} - integers
+        texts = others | {schema.query_id, schema.timestamp, *(table.key for table in self._side_tables)}
+        kinds = {}
+        for position, name in self._wanted.items():
+            if name not in texts and (name in floats) != (name in integers):
+                kinds[position] = tf.float32 if name in floats else tf.int64
+        return kinds
+
+    @tf.autograph.experimental.do_not_convert
+    def _parse(self, records: Any, file: Any, first: Any) -> dict[str, Any]:
+        """Decodes numbers as numbers in the lines that one pattern finds plain; others are looked at field by field."""
+        text, line = _without_blanks(records, first)
+        plain = tf.strings.regex_full_match(text, self._plain)
+
+        def mixed() -> dict[str, Any]:
+            rows = self._plain_rows(tf.where(plain, text, self._empty), file, line)
+            others = self._any_rows(tf.boolean_mask(text, ~plain), file, tf.boolean_mask(line, ~plain))
+            return replaced(rows, ~plain, others)
+
+        return tf.cond(tf.reduce_all(plain), lambda: self._plain_rows(text, file, line), mixed)
+
+    def _plain_rows(self, text: Any, file: Any, line: Any) -> dict[str, Any]:
+        cells = self._cells(text, self._kinds)
+        return assemble(self.schema, self._columns(cells), tf.fill(tf.shape(text), GOOD), file, line)
+
+    def _any_rows(self, text: Any, file: Any, line: Any) -> dict[str, Any]:
+        good = tf.strings.regex_full_match(_matchable(text), self._pattern)
+        cells = self._cells(tf.where(good, text, self._empty), {})
+        return assemble(self.schema, self._columns(cells), tf.where(good, GOOD, WRONG_FIELDS), file, line)
+
+    @property
+    def _empty(self) -> str:
+        """A line of empty fields."""
+        return self._delimiter * (len(self._names) - 1)
+
+    def _cells(self, text: Any, kinds: Mapping[int, tf.DType]) -> dict[str, Any]:
+        """The columns by name, texts where `kinds` does not say otherwise, with those of the side tables."""
+        cells = tf.io.decode_csv(
+            text,
+            record_defaults=[_MISSING[kinds.get(position, tf.string)] for position in self._wanted],
+            field_delim=self._delimiter,
+            use_quote_delim=self._delimiter != "\t",
+            select_cols=list(self._wanted),
+        )
+        by_name = dict(zip(self._wanted.values(), cells, strict=True))
+        for table in self._side_tables:
+            by_name |= table.lookup(by_name[table.key])
+        return by_name
+
+    def _columns(self, cells: dict[str, Any]) -> dict[str, Column]:
+        multi_valued = {feature.name: feature for feature in self.schema.categorical if feature.multi_valued}
+        columns = {}
+        for name in self.schema.columns:
+            values = cells[name]
+            if feature := multi_valued.get(name):
+                values = tf.strings.split(values, feature.separator).to_tensor("", shape=[None, feature.max_values])
+            columns[name] = (values, None)
+        return columns
+
+
+def header_names(files: Sequence[str], delimiter: str) -> tuple[str, ...]:
+    """The column names in the first line of the files, which must be the same in all of them."""
+    headers = [_header(file, delimiter) for file in files]
+    for file, header in zip(files, headers, strict=True):
+        if header != headers[0]:
+            raise InputError(f"data.path: the header of {file} differs from that of {files[0]}")
+    return headers[0]
+
+
+def _header(file: str, delimiter: str) -> tuple[str, ...]:
+    try:
+        first = list(tf.data.TextLineDataset(file, compression(file)).take(1).as_numpy_iterator())
+    except tf.errors.DataLossError as error:
+        raise InputError(f"data.path: {file} is damaged: {without_places(error)}") from error
+    text = first[0].decode("utf-8", "replace").removeprefix(_BYTE_ORDER_MARK) if first else ""
+    if not text.strip():
+        raise InputError(f"data.path: a header must name the columns, got none in the first line of {file}")
+    fields = (
+        text.split("\t") if delimiter == "\t" else next(csv.reader([text], delimiter=delimiter, skipinitialspace=True))
+    )
+    return tuple(_TYPE_SUFFIX.sub("", name.strip()) for name in fields)
+
+
+def _position(names: Sequence[str], wanted: str, file: str) -> int:
+    identifiers = [re.sub(r"\W", "_", name, flags=re.ASCII) for name in names]
+    for candidates in (names, identifiers):
+        if candidates.count(wanted) > 1:
+            raise InputError(f"data.path: the column {wanted!r} is twice in {file}")
+        if wanted in candidates:
+            return candidates.index(wanted)
+    raise InputError(f"data.path: the column {wanted!r} is not in {file}, which has {', '.join(names)}")
+
+
+def _line_pattern(kinds: Sequence[tf.DType], delimiter: str) -> str:
+    """RE2 pattern of a line with fields of those types."""
+    mark = re.escape(delimiter)
+    text = f"[^{mark}]*" if delimiter == "\t" else f'(?:[^"{mark}]*|"(?:[^"]|"")*")'
+    fields = [_PLAIN.get(kind, text) for kind in kinds]
+    pattern = ""
+    for field, equal in itertools.groupby(fields[:-1]):
+        whole, rest = divmod(len(list(equal)), _LARGEST_REPETITION)
+        pattern += f"(?:{field}{mark}){{{_LARGEST_REPETITION}}}" * whole + f"(?:{field}{mark}){{{rest}}}"
+    return pattern + fields[-1]
+
+
+def _matchable(text: Any) -> Any:
+    """The lines as RE2 can match them: it takes only UTF-8, so other bytes become the characters of Latin-1.
+
+    Fields keep their number, as delimiters and quotes are ASCII; values are decoded from the lines themselves.
+    """
+    ascii_only = tf.reduce_all(tf.strings.regex_full_match(text, r"[\x00-\x7f]*"))
+    return tf.cond(ascii_only, lambda: text, lambda: tf.strings.unicode_transcode(text, "ISO-8859-1", "UTF-8"))
+
+
+def _without_blanks(records: Any, first: Any) -> tuple[Any, Any]:
+    """The lines that are not blank, a byte order mark at the start of the file removed, and their numbers."""
+
+    def without_mark() -> Any:
+        return tf.concat([tf.strings.regex_replace(records[:1], f"^{_BYTE_ORDER_MARK}", ""), records[1:]], axis=0)
+
+    text = tf.cond(tf.equal(first, 1), without_mark, lambda: records)
+    numbers, kept = lines(first, records), tf.not_equal(text, "")
+    return tf.cond(
+        tf.reduce_all(kept),
+        lambda: (text, numbers),
+        lambda: (tf.boolean_mask(text, kept), tf.boolean_mask(numbers, kept)),
+    )

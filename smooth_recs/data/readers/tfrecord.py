@@ -1,0 +1,119 @@
+"""TFRecord files of tf.Example as chunks of raw rows, in TensorFlow ops only."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from smooth_recs.data.files import compression
+from smooth_recs.data.raw_rows import (
+    GOOD,
+    UNREADABLE,
+    WRONG_FIELDS,
+    Column,
+    assemble,
+    lines,
+    read_chunks,
+    without_places,
+)
+from smooth_recs.errors import InputError
+from smooth_recs.schema import Schema
+
+_PEEK_RECORDS = 1000
+_KINDS = {"bytes_list": tf.string, "float_list": tf.float32, "int64_list": tf.int64}
+
+
+class TFRecordReader:
+    """Reads records of tf.Example, plain or gzip (by the name `.gz`); `line` counts records from 1.
+
+    Whether a column holds bytes, floats or integers is seen in the first 1,000 records; texts of numbers are numbers. A
+    feature that is not in a record, or is empty there, is missing.
+
+    Args:
+      files: paths, read in this order.
+      schema: the columns to read; no other is parsed.
+
+    Raises:
+      InputError: a column is in none of the first 1,000 records.
+    """
+
+    def __init__(self, files: Sequence[str], schema: Schema) -> None:
+        self.files, self.schema = tuple(files), schema
+        self._widths = {feature.name: feature.max_values for feature in schema.categorical if feature.multi_valued}
+        self._spec = {name: tf.io.RaggedFeature(dtype) for name, dtype in _column_kinds(self.files, schema).items()}
+
+    def read(self, file: int = 0, line: int = 1) -> Any:
+        """A dataset of chunks (see `raw_rows`) from that record of that file on."""
+        chunks = read_chunks(tf.data.TFRecordDataset, self.files, file, line)
+        return chunks.map(self._parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+    @tf.autograph.experimental.do_not_convert
+    def _parse(self, records: Any, file: Any, first: Any) -> dict[str, Any]:
+        """One bad record fails the op that parses a whole chunk: only then the records are looked at one by one."""
+        chunk = tf.data.Dataset.from_tensors(records)
+        whole = chunk.map(lambda r: (tf.ones_like(r, tf.bool), *self._dense(r))).ignore_errors()
+        repaired = chunk.map(self._repaired)
+        readable, columns, single = whole.concatenate(repaired).take(1).get_single_element()
+        problem = tf.where(readable, tf.where(single, GOOD, WRONG_FIELDS), UNREADABLE)
+        return assemble(self.schema, columns, problem, file, lines(first, records))
+
+    @tf.autograph.experimental.do_not_convert
+    def _repaired(self, records: Any) -> tuple[Any, Any, Any]:
+        """As the whole chunk, with empty records in place of those that do not parse."""
+        size = tf.size(records, tf.int64)
+
+        def place(index: Any, record: Any) -> Any:
+            """The number of the record, or an error: by way of a value, a control dependency is optimised away."""
+            some_column, *_ = tf.io.parse_example(record[tf.newaxis], self._spec).values()
+            return tf.where(some_column.row_lengths()[0] >= 0, index, size)
+
+        places = tf.data.Dataset.from_tensor_slices(records).enumerate().map(place).ignore_errors()
+        readable = places.reduce(tf.zeros([size], tf.bool), lambda found, index: found | (tf.range(size) == index))
+        return (readable, *self._dense(tf.where(readable, records, "")))
+
+    def _dense(self, records: Any) -> tuple[dict[str, Column], Any]:
+        """The columns, and whether every single-valued one has one value at most."""
+        columns, single = {}, tf.ones_like(records, tf.bool)
+        for name, ragged in tf.io.parse_example(records, self._spec).items():
+            count, width = ragged.row_lengths(), self._widths.get(name, 1)
+            values = ragged.to_tensor(shape=[None, width])
+            present = tf.sequence_mask(tf.minimum(count, width), width)
+            columns[name] = (values, present) if name in self._widths else (values[:, 0], present[:, 0])
+            if name not in self._widths:
+                single &= count <= 1
+        return columns, single
+
+
+def _column_kinds(files: Sequence[str], schema: Schema) -> dict[str, tf.DType]:
+    """The type of every column of the schema, as the first records have it."""
+    kinds: dict[str, tf.DType] = {}
+    for record in _first_records(files):
+        for name in schema.columns:
+            kind = record.features.feature[name].WhichOneof("kind") if name in record.features.feature else None
+            if kind and name not in kinds:
+                kinds[name] = _KINDS[kind]
+        if len(kinds) == len(schema.columns):
+            return kinds
+    lacking = next(name for name in schema.columns if name not in kinds)
+    raise InputError(
+        f"data.path: the column {lacking!r} is in none of the first {_PEEK_RECORDS:,} records ({files[0]} is first)"
+    )
+
+
+def _first_records(files: Sequence[str]) -> Any:
+    """Those of the first records that are a tf.Example at all."""
+    for record in itertools.islice(itertools.chain.from_iterable(map(_records, files)), _PEEK_RECORDS):
+        try:
+            yield tf.train.Example.FromString(record)
+        except Exception:  # protobuf's DecodeError: the survey counts it
+            continue
+
+
+def _records(file: str) -> Any:
+    try:
+        yield from tf.data.TFRecordDataset(file, compression(file)).as_numpy_iterator()
+    except tf.errors.DataLossError as error:
+        raise InputError(f"data.path: {file} is no TFRecord file: {without_places(error)}") from error

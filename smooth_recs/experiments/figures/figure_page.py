@@ -1,0 +1,73 @@
+"""The figures by name, one after the other, and the page that holds them."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from smooth_recs._files import check_output
+from smooth_recs.errors import InputError
+from smooth_recs.experiments.figures import activation_curves, local_minima, loss_curves, loss_surfaces
+from smooth_recs.experiments.figures.panels import NAMES, Section, Settings
+from smooth_recs.reports import formats, page
+from smooth_recs.reports.formats import Table, TableCell
+from smooth_recs.workdir import manifest
+
+_MAKE: tuple[Callable[[Settings, Path], Section], ...] = (
+    activation_curves.make,
+    loss_curves.make,
+    loss_surfaces.make,
+    local_minima.make,
+)
+FIGURES = dict(zip(NAMES, _MAKE, strict=True))
+
+
+def checked(names: Sequence[str]) -> list[str]:
+    """The figures `names` in the order of the paper; InputError where there are none, or one is no figure's."""
+    if not names:
+        raise InputError(f"--only must be of {', '.join(FIGURES)}, got nothing")
+    for name in names:
+        if name not in FIGURES:
+            raise InputError(f"--only must be of {', '.join(FIGURES)}, got {name!r}")
+    return [name for name in FIGURES if name in names]
+
+
+def opened(workdir: str) -> Path:
+    """The folder for the figures, made where it does not exist; InputError where it cannot be used."""
+    check_output("--workdir", os.path.join(workdir, "figures.html"))
+    return Path(workdir)
+
+
+def sections(names: Sequence[str], settings: Settings, folder: Path) -> list[Section]:
+    """Makes the figures `names` in `folder`, and prints which files each leaves."""
+    made = []
+    for name in names:
+        made.append(FIGURES[name](settings, folder))
+        print(f"{name:<12} {' '.join(str(folder / file) for file in made[-1].files)}", flush=True)
+    return made
+
+
+def write_page(made: Sequence[Section], settings: Settings, folder: Path) -> str:
+    """Writes figures.html into `folder`; returns its path."""
+    output = str(folder / "figures.html")
+    contents = {
+        "sections": made,
+        "settings": _table(dataclasses.asdict(settings)),
+        "versions": _table(manifest.versions() | {"matplotlib": importlib.metadata.version("matplotlib")}),
+        "command": manifest.command(),
+    }
+    page.write("figures.html.j2", contents, output)
+    return output
+
+
+def _table(values: dict[str, Any]) -> Table:
+    rows = {name: [TableCell((formats.setting(_plain(value)),))] for name, value in values.items()}
+    return Table(("", "Value"), rows, numeric=False)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,167 @@
+"""Networks from where a user has them: a finished run, or two exports.
+
+From what a user names to the files of its landscape.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from smooth_recs._files import check_output
+from smooth_recs.artifacts import models as models_lib
+from smooth_recs.artifacts.models import SavedModel
+from smooth_recs.config import Config
+from smooth_recs.data.presets import open_source
+from smooth_recs.data.sources import Source
+from smooth_recs.errors import InputError
+from smooth_recs.experiments.landscape import landscape_report, weight_losses
+from smooth_recs.experiments.landscape.movable_network import Network, Rows, Sibling
+from smooth_recs.experiments.landscape.weight_losses import Plan
+from smooth_recs.statistics.arrays import Array
+from smooth_recs.statistics.bootstrap import row_keys
+from smooth_recs.training import results
+from smooth_recs.workdir import finished_runs, manifest
+
+BATCH_SIZE = 4096
+
+
+def of_run(workdir: str, label: str, rows: int) -> Network:
+    """The siblings of a finished run, on its first `rows` held-out rows.
+
+    Raises:
+      InputError: there is no finished run, or its data have changed.
+    """
+    run = results.load(workdir)
+    chunks, known = _held_out(run.source, rows, "features")
+    siblings = [_replica(f"replica {k}", replica, chunks) for k, replica in enumerate(run.siblings.replicas)]
+    return Network(label, siblings, known)
+
+
+def of_exports(a: str, b: str, config: Config, rows: int, cache: str) -> Network:
+    """Two SavedModels of one network, on the first `rows` held-out rows of `config`.
+
+    Args:
+      a, b: folders, or folders of versions, of which the newest counts.
+      config: of the data.
+      rows: how many at most.
+      cache: folder for what a first pass over the data finds.
+
+    Raises:
+      InputError: one is no SavedModel, takes what the data do not have, or they differ in more than their weights.
+    """
+    models = {}
+    for flag, path in (("--export_a", a), ("--export_b", b)):
+        found = models_lib.identify(flag, path)
+        if found.kind != models_lib.EXPORT:
+            raise InputError(f"{flag} must be a SavedModel, got {path}")
+        models[flag] = SavedModel(flag, found.path)
+    source = open_source(config.data, cache)
+    for flag, model in models.items():
+        models_lib.check(flag, model.inputs, source.encoder.raw_signature())
+    chunks, known = _held_out(source, rows, "raw")
+    siblings = [_export(flag, model, chunks) for flag, model in models.items()]
+    return Network(f"{os.path.normpath(a)} and {os.path.normpath(b)}", siblings, known)
+
+
+def _replica(name: str, replica: Any, chunks: Sequence[Any]) -> Sibling:
+    @tf.function
+    def traced(features: Any) -> tf.Tensor:
+        return tf.reshape(tf.cast(replica(features, training=False), tf.float32), [-1])
+
+    # One graph for the chunks of all sizes; a tf.function that is called would warn of retracing for every sibling.
+    any_rows = tf.nest.map_structure(lambda column: tf.TensorSpec([None, *column.shape[1:]], column.dtype), chunks[0])
+    predict = traced.get_concrete_function(any_rows)
+    tables = {variable.ref() for variable in replica.embedding_variables}
+    variables = [variable for variable in replica.variables if variable.dtype.is_floating]
+    is_table = [variable.ref() in tables for variable in variables]
+    return Sibling(name, replica, variables, is_table, _of_all(lambda features: predict(features).numpy(), chunks))
+
+
+def _export(flag: str, model: SavedModel, chunks: Sequence[Any]) -> Sibling:
+    fed = [models_lib.feed(flag, model.inputs, chunk) for chunk in chunks]
+    variables = [variable for variable in model.variables if variable.dtype.is_floating]
+    is_table = ["embedding" in variable.name for variable in variables]  # an export tells no more than names
+    return Sibling(flag, model, variables, is_table, _of_all(model.predict, fed))
+
+
+def _of_all(predict: Callable[[Any], Any], chunks: Sequence[Any]) -> Callable[[], Array]:
+    return lambda: np.concatenate([np.reshape(predict(chunk), [-1]) for chunk in chunks]).astype(np.float64)
+
+
+def _held_out(source: Source, rows: int, part: str) -> tuple[list[Any], Rows]:
+    """`features` (tensors) or `raw` (arrays) in chunks, and what else is known of the same rows."""
+    chunks, known = [], []
+    for chunk in source.holdout(raw=part == "raw").rebatch(rows).take(1).rebatch(BATCH_SIZE):
+        chunks.append({name: v.numpy() for name, v in chunk[part].items()} if part == "raw" else chunk[part])
+        known.append({name: chunk[name].numpy() for name in ("label", "weight", "query_id") if name in chunk})
+    columns = {name: np.concatenate([each[name] for each in known]) for name in known[0]}
+    label, weight = columns["label"].astype(np.float64), columns["weight"].astype(np.float64)
+    return chunks, Rows(label, weight, row_keys(columns.get("query_id"), label.size))
+
+
+def at_runs(named: Sequence[str], folder: str, plan: Plan) -> str:
+    """The landscape of finished runs beside each other: between their siblings, and around the first of each.
+
+    Args:
+      named: workdirs.
+      folder: receives the files; it is made where it does not exist.
+      plan: what is measured.
+
+    Returns:
+      What to print.
+
+    Raises:
+      InputError: there is no finished run, its data have changed, or the runs do not have the same held-out rows.
+
+    ```python
+    print(looking.at_runs(["runs/demo/relu", "runs/demo/smelu"], "runs/landscape", Plan()))
+    ```
+    """
+    check_output("--workdir", os.path.join(folder, "landscape.html"))
+    networks = [of_run(run.workdir, run.label, plan.rows) for run in finished_runs.load(named)]
+    for workdir, network in zip(named, networks, strict=True):
+        if not networks[0].rows.equal(network.rows):
+            raise InputError(f"runs must have the same held-out rows, got {named[0]} and {workdir}")
+    found = [weight_losses.measure(network, plan) for network in networks]
+    return _written(found, {"runs": list(named)}, folder, plan)
+
+
+def at_exports(a: str, b: str, config: Config, folder: str, plan: Plan) -> str:
+    """The landscape between two SavedModels of one network, and around the first.
+
+    Args:
+      a, b: folders, or folders of versions, of which the newest counts.
+      config: of the held-out rows.
+      folder, plan: as of `at_runs`.
+
+    Returns:
+      What to print.
+
+    Raises:
+      InputError: one is no SavedModel, takes what the data do not have, or they differ in more than their weights.
+
+    ```python
+    a, b = (f"runs/demo/smelu/export/replica_{replica}" for replica in (0, 1))
+    print(looking.at_exports(a, b, Config(), "runs/landscape", Plan()))
+    ```
+    """
+    check_output("--workdir", os.path.join(folder, "landscape.html"))
+    network = of_exports(a, b, config, plan.rows, os.path.join(folder, "cache"))
+    return _written([weight_losses.measure(network, plan)], {"export_a": a, "export_b": b}, folder, plan)
+
+
+def _written(found: Sequence[Any], named: dict[str, Any], folder: str, plan: Plan) -> str:
+    content = {
+        "networks": found,
+        "settings": {**named, **dataclasses.asdict(plan)},
+        "versions": manifest.versions(),
+        "command": manifest.command(),
+    }
+    return landscape_report.write(content, Path(folder))

@@ -1,0 +1,244 @@
+"""What is measured around trained networks. The texts are those of the flags.
+
+What is read off a curve of losses: its barrier, and its local minima.
+
+The losses of a network along lines and over planes of weights, as plain values that JSON can hold.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from smooth_recs import prediction_difference
+from smooth_recs.data.files import progress
+from smooth_recs.errors import InputError
+from smooth_recs.experiments.landscape import movable_network
+from smooth_recs.experiments.landscape.movable_network import Network, Weights
+from smooth_recs.prediction_difference.intervals import jackknife
+from smooth_recs.statistics.arrays import Array
+from smooth_recs.statistics.bootstrap import PoissonBootstrap
+
+
+def _field(default: Any, text: str) -> Any:
+    return dataclasses.field(default=default, metadata={"help": f"landscape: {text}"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The flags of bin/figures for a landscape.
+
+    Raises:
+      InputError: one breaks its rule.
+    """
+
+    rows: int = _field(20_000, "held-out rows, at most")
+    line_steps: int = _field(
+        100, "from one sibling to the other, even; the line goes on for half as many beyond either"
+    )
+    dense_only: bool = _field(False, "between siblings the embeddings stay those of the first")
+    directions: int = _field(3, "random ones")
+    direction_steps: int = _field(50, "from the trained weights to either end of a random direction")
+    surface_steps: int = _field(10, "the same on the plane of two random directions; 0 = no such plane")
+    directions_seed: int = _field(1, "of the random directions")
+
+    def __post_init__(self) -> None:
+        least = {"rows": 1, "line_steps": 2, "directions": 0, "direction_steps": 1, "surface_steps": 0}
+        for name, bound in {**least, "directions_seed": 0}.items():
+            if getattr(self, name) < bound:
+                raise InputError(f"--{name} must be at least {bound}, got {getattr(self, name)}")
+        if self.line_steps % 2:
+            raise InputError(f"--line_steps must be even, got {self.line_steps}")
+
+    def evaluations(self, pairs: int) -> int:
+        """How often all rows are predicted, for so many pairs of siblings."""
+        line, direction, side = 2 * self.line_steps + 1, 2 * self.direction_steps + 1, 2 * self.surface_steps + 1
+        return pairs * line + self.directions * direction + (side**2 if self.surface_steps else 0)
+
+
+LEAST_DEPTH = 1e-5  # nats: shallower dips are rounding
+
+
+class Barrier(NamedTuple):
+    """How far the loss rises between two networks.
+
+    Attributes:
+      height: the largest of the loss above the straight line between the losses of the ends; 0 where it never is.
+      at: where on the line, 0 to 1.
+      middle: the loss halfway above the mean of the ends; negative where the mean of the weights is better than that.
+    """
+
+    height: float
+    at: float
+    middle: float
+
+
+def above_chord(at: Array, loss: Array) -> Array:
+    """loss(t) - [(1 - t) loss(0) + t loss(1)], for losses [points] or [points, curves] at t [points], 0 and 1 included.
+
+    ```python
+    above_chord(np.array([0.0, 0.5, 1.0]), np.array([0.25, 0.75, 0.5]))  # [0, 0.375, 0]
+    ```
+    """
+    t = at.reshape([-1] + [1] * (loss.ndim - 1))
+    return loss - (1 - t) * loss[at == 0] - t * loss[at == 1]
+
+
+def find_barrier(at: Array, loss: Array) -> Barrier:
+    """The loss barrier: max over t in [0, 1] of `above_chord` (Frankle et al. 2020).
+
+    Args:
+      at: [points], 0, 0.5 and 1 among them; others may lie beyond the ends and do not count.
+      loss: [points].
+
+    ```python
+    barrier(np.array([0.0, 0.5, 1.0]), np.array([0.25, 0.75, 0.5]))  # height 0.375 at 0.5
+    ```
+    """
+    between = (at >= 0) & (at <= 1)
+    above = np.where(between, above_chord(at, loss), -np.inf)
+    highest = int(np.argmax(above))
+    return Barrier(float(above[highest]), float(at[highest]), float(above[at == 0.5][0]))
+
+
+def minima(curves: Array, least: float = LEAST_DEPTH) -> npt.NDArray[np.int64]:
+    """How many local minima each curve has, at either end of it none.
+
+    A minimum counts where the curve falls by `least` before it and rises by `least` after it.
+
+    Args:
+      curves: [points, ...], in order.
+      least: above 0.
+
+    Returns:
+      int64 [...].
+
+    ```python
+    minima(np.array([2.0, 1.0, 3.0, 2.5, 4.0]), least=0.75)  # 1: the fall to 2.5 is too small
+    ```
+    """
+    count = np.zeros(curves.shape[1:], np.int64)
+    falling = np.zeros(curves.shape[1:], bool)
+    extreme = curves[0]  # the highest since the last minimum or, while falling, the lowest since
+    for values in curves[1:]:
+        extreme = np.where(falling, np.minimum(extreme, values), np.maximum(extreme, values))
+        turned = np.abs(values - extreme) >= least
+        count += turned & falling
+        falling = falling ^ turned
+        extreme = np.where(turned, values, extreme)
+    return count
+
+
+Advance = Callable[[], Any]
+
+
+def measure(network: Network, plan: Plan) -> dict[str, Any]:
+    """Lines between all pairs of siblings, and the surroundings of the first.
+
+    Returns:
+      `label`, `siblings` (names), `rows`, `loss` (of each sibling), `lines`, `barrier` (the mean over the pairs, with
+      its 95% interval over siblings where there are 3 or more), `directions`, `surface` (or None).
+    """
+    with progress(f"landscape of {network.label}", " evaluations") as bar:
+        bar.total = plan.evaluations(len(network.pairs))
+        lines = [_line(network, i, j, plan, bar.update) for i, j in network.pairs]
+        around = [_direction(network, plan, number, bar.update) for number in range(plan.directions)]
+        surface = _surface(network, plan, bar.update) if plan.surface_steps else None
+    return {
+        "label": network.label,
+        "siblings": network.names,
+        "rows": network.rows.label.size,
+        "loss": [float(network.mean(network.losses(network.predict(weights)))) for weights in network.weights],
+        "lines": lines,
+        "barrier": _over_pairs(network, lines),
+        "directions": around,
+        "surface": surface,
+    }
+
+
+def _line(network: Network, i: int, j: int, plan: Plan, advance: Advance) -> dict[str, Any]:
+    half = plan.line_steps // 2
+    at = np.arange(-half, plan.line_steps + half + 1) / plan.line_steps
+    moves = [not (plan.dense_only and table) for table in network.is_table]
+    a, b = network.weights[i], network.weights[j]
+    predictions = _walk(network, (movable_network.between(a, b, float(t), moves) for t in at), advance)
+    of_rows = network.losses(predictions)
+    loss = network.mean(of_rows)
+    barrier = find_barrier(at, loss)
+    return {
+        "siblings": [i, j],
+        "at": at.tolist(),
+        "loss": loss.tolist(),
+        "pd_to_a": _pd(network, predictions, predictions[at == 0][0]),
+        "pd_to_b": _pd(network, predictions, predictions[at == 1][0]),
+        "barrier": {**barrier._asdict(), "interval": _interval(network, at, of_rows, barrier.at)},
+        "minima": int(minima(loss)),
+        "minima_of_a_row": _minima_of_a_row(network, of_rows[(at >= 0) & (at <= 1)]),
+    }
+
+
+def _direction(network: Network, plan: Plan, number: int, advance: Advance) -> dict[str, Any]:
+    at = np.arange(-plan.direction_steps, plan.direction_steps + 1) / plan.direction_steps
+    direction = _random(network, plan, number)
+    weights = (movable_network.moved(network.weights[0], (float(t), direction)) for t in at)
+    of_rows = network.losses(_walk(network, weights, advance))
+    loss = network.mean(of_rows)
+    return {
+        "at": at.tolist(),
+        "loss": loss.tolist(),
+        "minima": int(minima(loss)),
+        "minima_of_a_row": _minima_of_a_row(network, of_rows),
+    }
+
+
+def _surface(network: Network, plan: Plan, advance: Advance) -> dict[str, Any]:
+    """`loss[y][x]` over the plane of the first two random directions."""
+    at = np.arange(-plan.surface_steps, plan.surface_steps + 1) / plan.surface_steps
+    first, second = _random(network, plan, 0), _random(network, plan, 1)
+    rows = []
+    for y in at:
+        weights = (movable_network.moved(network.weights[0], (float(x), first), (float(y), second)) for x in at)
+        rows.append(network.mean(network.losses(_walk(network, weights, advance))).tolist())
+    return {"at": at.tolist(), "loss": rows}
+
+
+def _random(network: Network, plan: Plan, number: int) -> Weights:
+    return movable_network.filter_normalised(network.weights[0], network.is_table, plan.directions_seed * 1000 + number)
+
+
+def _walk(network: Network, path: Iterable[Weights], advance: Advance) -> Array:
+    """Predictions [points, n]."""
+    predictions = []
+    for weights in path:
+        predictions.append(network.predict(weights))
+        advance()
+    return np.stack(predictions)
+
+
+def _pd(network: Network, predictions: Array, end: Array) -> list[float]:
+    return [prediction_difference.relative(each, end, network.rows.weight) for each in predictions]
+
+
+def _minima_of_a_row(network: Network, of_rows: Array) -> float:
+    """Mean over the rows of the local minima of a row's own loss."""
+    return float(network.mean(minima(of_rows).astype(np.float64)))
+
+
+def _interval(network: Network, at: Array, of_rows: Array, highest: float) -> tuple[float, float]:
+    """Of the barrier's height for these very siblings, by a bootstrap over requests."""
+    above = above_chord(at, of_rows)[at == highest][0]
+    bootstrap = PoissonBootstrap()
+    bootstrap.add(network.rows.weight * above, network.rows.weight, network.rows.keys)
+    return bootstrap.interval()
+
+
+def _over_pairs(network: Network, lines: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    if not lines:
+        return None
+    heights = [(*line["siblings"], line["barrier"]["height"]) for line in lines]
+    interval = jackknife(heights) if len(network.names) > 2 else None
+    return {"value": float(np.mean([height for _, _, height in heights])), "interval": interval}

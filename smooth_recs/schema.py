@@ -1,0 +1,154 @@
+"""What a feature is: the columns of a click log and how each becomes an input of the model.
+
+A *raw* row holds what the log holds (strings, integers, floats, missing values). An *encoded* row holds what the model
+takes: an id per categorical value, a float per numeric one. `data.encoding` turns the first into the second, in the
+input pipeline and, unchanged, inside every export.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from smooth_recs import fields
+from smooth_recs.errors import InputError
+from smooth_recs.fields import at_least
+
+Combiner = Literal["mean", "sum", "sqrtn"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Numeric:
+    """A number; missing is NaN in a tensor and an empty field in a file.
+
+    Attributes:
+      name: column and input name.
+      transform: `identity`; `log`: sign(x) log(1 + |x|); `standardize`: (x - mean) / standard deviation over the
+        training rows; `log_standardize`: `log`, then `standardize`.
+      missing: `zero` or `mean` (of the training rows) replaces a missing value, after the transform; `indicator` also
+        adds a second input that is 1 where the value is missing.
+    """
+
+    name: str
+    transform: Literal["identity", "log", "standardize", "log_standardize"] = "standardize"
+    missing: Literal["zero", "mean", "indicator"] = "zero"
+
+    @property
+    def width(self) -> int:
+        """How many inputs of the network the feature becomes."""
+        return 2 if self.missing == "indicator" else 1
+
+    @property
+    def needs_statistics(self) -> bool:
+        return self.transform.endswith("standardize") or self.missing == "mean"
+
+
+@dataclasses.dataclass(frozen=True)
+class Categorical:
+    """One value of a category, or up to `max_values` of them; missing is "" or, for integers, -1.
+
+    Attributes:
+      name: column and input name.
+      encoding: `identity`: the column is an integer in [0, size); `hash`: a string or integer, hashed into `size`
+        buckets; `vocabulary`: the `size` most frequent values of the training rows seen at least `min_count` times.
+      size: see `encoding`; for a vocabulary 0 keeps every value.
+      dtype: `string` or `int64`, the type of a raw value and of the export's input.
+      max_values: more than 1 makes the feature multi-valued: a raw tensor of shape [batch, max_values] padded with
+        missing, in a CSV file one field joined by `separator`. Further values are dropped.
+      combiner: how the embeddings of several values become one: `mean`, `sum` or `sqrtn`.
+      min_count: see `encoding`.
+      separator: see `max_values`.
+
+    Encoded ids are 0 to `size - 1` for known values, then one row for out-of-vocabulary values and one for missing.
+    """
+
+    name: str
+    encoding: Literal["identity", "hash", "vocabulary"] = "hash"
+    size: int = 0
+    dtype: Literal["string", "int64"] = "string"
+    max_values: Annotated[int, at_least(1)] = 1
+    combiner: Combiner = "mean"
+    min_count: Annotated[int, at_least(1)] = 1
+    separator: str = "|"
+
+    @property
+    def multi_valued(self) -> bool:
+        return self.max_values > 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Schema:
+    """The columns of a log that a model uses.
+
+    Attributes:
+      features: in the order in which they reach the network.
+      label: the label's column.
+      label_threshold: None: the column holds 0 or 1; a number: the label is 1 where the column is at or above it.
+      weight: column of example weights, or None for 1.
+      query_id: column that tells which rows belong to one request, or None.
+      timestamp: column in time units of the log's own (a number, or an ISO 8601 text), or None.
+    """
+
+    features: tuple[Numeric | Categorical, ...]
+    label: str = "label"
+    label_threshold: float | None = None
+    weight: str | None = None
+    query_id: str | None = None
+    timestamp: str | None = None
+
+    @property
+    def numeric(self) -> tuple[Numeric, ...]:
+        return tuple(feature for feature in self.features if isinstance(feature, Numeric))
+
+    @property
+    def categorical(self) -> tuple[Categorical, ...]:
+        return tuple(feature for feature in self.features if isinstance(feature, Categorical))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column to read, each once, features first."""
+        others = (self.label, self.weight, self.query_id, self.timestamp)
+        return tuple(dict.fromkeys([f.name for f in self.features] + [name for name in others if name]))
+
+    def select(self, names: Sequence[str]) -> Schema:
+        """The schema with only the named features, in its own order; all of them for no names."""
+        known = [feature.name for feature in self.features]
+        for name in names:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=5, cutoff=0.4) or known
+                raise InputError(f"data.features must name features of the source, got {name!r}; try {', '.join(near)}")
+        chosen = tuple(feature for feature in self.features if not names or feature.name in names)
+        return dataclasses.replace(self, features=chosen)
+
+    def validate(self) -> None:
+        """Raises InputError, naming the feature, the rule and the value."""
+        if not self.features:
+            raise InputError("schema: features must name at least one feature, got none")
+        names = [feature.name for feature in self.features]
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"schema: feature names must differ, got {name!r} twice")
+            if name == self.label:
+                raise InputError(f"schema: the label column {name!r} must not be a feature")
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+                raise InputError(f"schema: a feature name must be a plain identifier, got {name!r}")
+        for feature in self.features:
+            for name, kind in fields.annotations_of(type(feature)).items():
+                fields.check_rules(f"schema: {name} of {feature.name!r}", getattr(feature, name), kind)
+        for feature in self.categorical:
+            _validate_categorical(feature)
+
+
+def _validate_categorical(feature: Categorical) -> None:
+    least = 0 if feature.encoding == "vocabulary" else 1
+    if feature.size < least:
+        raise InputError(f"schema: size of {feature.name!r} must be at least {least}, got {feature.size}")
+    if feature.encoding == "identity" and feature.dtype != "int64":
+        raise InputError(
+            f"schema: dtype of {feature.name!r} must be int64 for encoding identity, got {feature.dtype!r}"
+        )
+    if feature.multi_valued and not feature.separator:
+        raise InputError(f"schema: separator of {feature.name!r} must not be empty for a multi-valued feature")
