@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from smooth_recs import keras_generation
 from smooth_recs._files import child_environment, pack_arrays, unpack_arrays
-from smooth_recs.artifacts.models import Columns, Input
+from smooth_recs.artifacts.exports import Columns, Input
 from smooth_recs.errors import InputError
 
 _PROCESS = "smooth_recs.artifacts.keras_models"

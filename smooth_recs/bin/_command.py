@@ -34,7 +34,7 @@ from typing import Any
 from absl import app, flags, logging
 
 from smooth_recs import fields
-from smooth_recs.bin import _flags as _flags_lib
+from smooth_recs.bin import _flags
 from smooth_recs.config import Config
 from smooth_recs.errors import Diverged, GateNotMet, InputError, one_line
 
@@ -67,13 +67,13 @@ Exit status: 0 done; 1 the run failed; 2 wrong flags, configuration or input; 3 
 
 def of_binary(docstring: str, takes_config: bool) -> str:
     """The docstring of a binary, its flags, the fields of a configuration and the exit statuses."""
-    parts = [inspect.cleandoc(docstring), _flags()]
+    parts = [inspect.cleandoc(docstring), _own_flags()]
     if takes_config:
         parts.append(_fields())
     return "\n\n".join([*parts, _STATUSES])
 
 
-def _flags() -> str:
+def _own_flags() -> str:
     own = [(f"--{flag.name}", flag.help) for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
     common = [("--verbosity=1", "adds the traceback where a run fails"), ("--helpfull", "every flag of absl too")]
     return "\n".join(["Flags:", *(_entry(name, text) for name, text in own + common)])
@@ -128,7 +128,7 @@ def run(main: Callable[[], None], *, tensorflow: bool = True) -> None:
 def _parse(argv: Sequence[str]) -> None:
     if any(argument in _HELP for argument in argv[1:]):
         with contextlib.suppress(BrokenPipeError):  # as of `--help | head`
-            print(of_binary(sys.modules["__main__"].__doc__ or "", _flags_lib.is_defined()), flush=True)
+            print(of_binary(sys.modules["__main__"].__doc__ or "", _flags.is_defined()), flush=True)
         sys.exit(0)
     try:
         _parse_flags(argv)
@@ -141,14 +141,14 @@ def _parse(argv: Sequence[str]) -> None:
 def _parse_flags(argv: Sequence[str]) -> None:
     flags.FLAGS.set_gnu_getopt(True)  # flags may follow an argument, which is an error of its own
     argv = flags.FLAGS.read_flags_from_files(list(argv), force_gnu=True)
-    _flags_lib.check_overrides(argv)
+    _flags.check_overrides(argv)
     rest = flags.FLAGS(argv)[1:]
     if rest:
         raise InputError(f"arguments must be flags (--name=value), got {rest[0]!r}")
     for holder in _required:
         if not holder.value:
             raise InputError(f"--{holder.name} must be given: {flags.FLAGS[holder.name].help}")
-    _flags_lib.validate()
+    _flags.validate()
 
 
 def _call(main: Callable[[], None], tensorflow: bool, _: None) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 
 from absl import flags
 
-from smooth_recs.bin import _command as _command_lib
+from smooth_recs.bin import _command
 from smooth_recs.cluster.local import LocalCluster
 from smooth_recs.errors import InputError
 
@@ -27,11 +27,11 @@ _RESTART = flags.DEFINE_boolean("restart", False, "start a worker or parameter s
 
 
 def main() -> None:
-    if not _command:
+    if not _started:
         raise InputError("a command must follow --, as in local_cluster --workers=2 -- python train.py")
     signal.signal(signal.SIGTERM, _interrupted)
     cluster = LocalCluster(
-        _command,
+        _started,
         workers=int(_WORKERS.value),
         servers=int(_SERVERS.value),
         logs=str(_LOGS.value),
@@ -54,8 +54,8 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
     return argv[:end], argv[end + 1 :]
 
 
-_command: list[str] = []
+_started: list[str] = []
 
 if __name__ == "__main__":
-    sys.argv, _command = _split(sys.argv)
-    _command_lib.run(main, tensorflow=False)
+    sys.argv, _started = _split(sys.argv)
+    _command.run(main, tensorflow=False)

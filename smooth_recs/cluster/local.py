@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from smooth_recs.cluster import _guard as _guard_lib
+from smooth_recs.cluster import _guard
 from smooth_recs.cluster.task import PORTS, Task
 
 _POLL_SECONDS = 0.1
@@ -103,7 +103,7 @@ class LocalCluster:
           OSError: the command cannot be started.
         """
         self._logs.mkdir(parents=True, exist_ok=True)
-        with _guard() as watched:
+        with _started_guard() as watched:
             self._guard = watched
             try:
                 for task in (*self._others, self._chief):
@@ -187,9 +187,9 @@ class LocalCluster:
 
 
 @contextlib.contextmanager
-def _guard() -> Iterator[IO[bytes]]:
+def _started_guard() -> Iterator[IO[bytes]]:
     """The input of a process that kills what this one leaves behind."""
-    command = [sys.executable, "-I", "-S", str(_guard_lib.__file__)]
+    command = [sys.executable, "-I", "-S", str(_guard.__file__)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdin is not None
         yield process.stdin

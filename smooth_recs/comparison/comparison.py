@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from smooth_recs._files import check_output, write_json
-from smooth_recs.artifacts import models
+from smooth_recs.artifacts import exports
 from smooth_recs.comparison import predictions, rows
 from smooth_recs.comparison.rows import Matched, match
 from smooth_recs.comparison.settings import FREQUENCY, SLICE, Columns, Settings, Shard, Side, named_as_flags
@@ -44,7 +44,7 @@ def compare(settings: Settings) -> dict[str, Any]:
     ```
     """
     check_output("--output", settings.output)
-    both = [models.identify("--a", settings.a), models.identify("--b", settings.b)]
+    both = [exports.identify("--a", settings.a), exports.identify("--b", settings.b)]
     if settings.merge:
         a, b, data = rows.load(settings, both)
         predictions.check(settings, {*a.columns, *b.columns})

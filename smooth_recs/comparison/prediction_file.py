@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from smooth_recs.artifacts import prediction_columns
-from smooth_recs.artifacts.models import Artifact
+from smooth_recs.artifacts.exports import Artifact
 from smooth_recs.comparison.settings import DEFAULT_COLUMNS, KEY, SLICE, Columns, Settings, check_predictions
 from smooth_recs.errors import InputError
 from smooth_recs.measures.held_out import BUILT_IN_SLICES

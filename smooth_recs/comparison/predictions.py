@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smooth_recs.artifacts import models as models_lib
-from smooth_recs.artifacts import prediction_columns
+from smooth_recs.artifacts import exports, prediction_columns
+from smooth_recs.artifacts.exports import PREDICTIONS, Artifact, Model, SavedModel
 from smooth_recs.artifacts.keras_models import KerasModel
-from smooth_recs.artifacts.models import PREDICTIONS, Artifact, Model, SavedModel
 from smooth_recs.comparison import prediction_file
 from smooth_recs.comparison import settings as settings_lib
 from smooth_recs.comparison.settings import (
@@ -184,7 +183,7 @@ def check_held_out(source: Source, settings: Settings, models: Mapping[str, Mode
     if settings.multiplier in features and settings.multiplier not in numeric:
         raise InputError(f"--multiplier must name a numeric feature, got {settings.multiplier!r}")
     for flag, model in models.items():
-        models_lib.check(flag, model.inputs, features)
+        exports.check(flag, model.inputs, features)
     if settings.multiplier in features:
         column = source.holdout(raw=True).map(lambda rows: rows["raw"][settings.multiplier])
         values = np.concatenate(list(column.as_numpy_iterator()))
@@ -230,7 +229,7 @@ def _batches(source: Source, shard: Shard) -> Any:
 
 def _predicted(flag: str, model: Model, features: Columns, first: int) -> npt.NDArray[np.float64]:
     size = len(next(iter(features.values())))
-    values = np.asarray(model.predict(models_lib.feed(flag, model.inputs, features)), np.float64)
+    values = np.asarray(model.predict(exports.feed(flag, model.inputs, features)), np.float64)
     if values.shape not in ((size,), (size, 1)):
         raise InputError(f"{flag}: the model must give one probability a row, got shape {list(values.shape)}")
     settings_lib.check_predictions(flag, values.reshape(size), np.arange(first, first + size))

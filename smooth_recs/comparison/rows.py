@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from smooth_recs._files import whole_file
-from smooth_recs.artifacts import models as models_lib
-from smooth_recs.artifacts.models import PREDICTIONS, Artifact
+from smooth_recs.artifacts import exports
+from smooth_recs.artifacts.exports import PREDICTIONS, Artifact
 from smooth_recs.comparison.settings import KEY, Columns, Settings, Shard, Side
 from smooth_recs.errors import InputError
 
@@ -187,7 +187,7 @@ def load(settings: Settings, both: Sequence[Artifact]) -> tuple[Side, Side, dict
 
 def _about(settings: Settings, both: Sequence[Artifact]) -> dict[str, Any]:
     """What all shards of a comparison have in common, as JSON gives it back."""
-    models = [models_lib.fingerprint(artifact) for artifact in both]
+    models = [exports.fingerprint(artifact) for artifact in both]
     return json.loads(json.dumps({"format": _FORMAT, "models": models, "settings": settings.identity()}))
 
 

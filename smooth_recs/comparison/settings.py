@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smooth_recs.artifacts.models import Artifact
+from smooth_recs.artifacts.exports import Artifact
 from smooth_recs.config import Config, Evaluation
 from smooth_recs.errors import InputError
 from smooth_recs.measures.gates import Limits

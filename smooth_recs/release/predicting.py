@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from smooth_recs._files import check_output
-from smooth_recs.artifacts import models, prediction_columns
-from smooth_recs.artifacts.models import EXPORT, PREDICTION_FILES, SavedModel
+from smooth_recs.artifacts import exports, prediction_columns
+from smooth_recs.artifacts.exports import EXPORT, PREDICTION_FILES, SavedModel
 from smooth_recs.comparison import settings
 from smooth_recs.comparison.settings import BATCH_SIZE
 from smooth_recs.config import Config
@@ -74,7 +74,7 @@ def predict(wish: Wish) -> int:
     predict(wish)  # the number of held-out rows
     ```
     """
-    artifact = models.identify("--export", wish.export)
+    artifact = exports.identify("--export", wish.export)
     if artifact.kind != EXPORT:
         raise InputError(f"--export must be a SavedModel or a folder of its versions, got {wish.export}")
     check_output("--output", wish.output)
@@ -82,7 +82,7 @@ def predict(wish: Wish) -> int:
     features = rows.batches.element_spec["raw"]
     _check_key(wish, features)
     with contextlib.closing(SavedModel("--export", artifact.path)) as model:
-        models.check("--export", model.inputs, features)
+        exports.check("--export", model.inputs, features)
         with prediction_columns.writing(wish.output) as write, progress("predicting", " rows") as bar:
             bar.total = rows.total
             for columns in _predicted(wish, rows, model):
@@ -119,7 +119,7 @@ def _predicted(wish: Wish, rows: _Rows, model: SavedModel) -> Iterator[Columns]:
     first = 0
     for batch in rows.batches.as_numpy_iterator():
         raw, row = batch["raw"], np.arange(first, first + batch["label"].size)
-        found = np.asarray(model.predict(models.feed("--export", model.inputs, raw)), np.float64)
+        found = np.asarray(model.predict(exports.feed("--export", model.inputs, raw)), np.float64)
         if found.shape not in ((row.size,), (row.size, 1)):
             raise InputError(f"--export: the model must give one probability a row, got shape {list(found.shape)}")
         settings.check_predictions("--export", found.reshape(-1), row)

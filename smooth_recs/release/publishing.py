@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from smooth_recs._files import check_output
-from smooth_recs.artifacts import models
-from smooth_recs.artifacts.models import PREDICTIONS
+from smooth_recs.artifacts import exports
+from smooth_recs.artifacts.exports import PREDICTIONS
 from smooth_recs.comparison import comparison as comparison_lib
 from smooth_recs.comparison import predictions
 from smooth_recs.comparison.rows import match
@@ -56,7 +56,7 @@ class Release:
                 raise InputError(f"{flag} must be given for the gate --{_named(flag, name)}")
             with _named_as_flags(flag):
                 limits.check(("label", "query_id"))  # whether the rows have them, the comparison will see
-            if path is not None and models.identify(flag, path).kind == PREDICTIONS:
+            if path is not None and exports.identify(flag, path).kind == PREDICTIONS:
                 raise InputError(f"{flag} must be an export or a folder of versions, got {path}")
         return {flag: (path, limits) for flag, (path, limits) in given.items() if path is not None}
 
@@ -104,7 +104,7 @@ def publish(release: Release) -> Published:
         }
         found = manifest.read_finished(release.workdir)
         model_card.write(path, model_card.build(found, model, release.replica, comparisons, passed))
-        target = models.following(release.output)
+        target = exports.following(release.output)
         os.rename(path, target)
     return Published(target, passed, comparisons)
 
@@ -128,7 +128,7 @@ def _compared(flag: str, side: str, path: str, limits: Limits, run: Trained, fol
         evaluation=run.config.evaluation,
         limits=limits,
     )
-    both = [models.identify(flag, side), models.identify("--output", path)]
+    both = [exports.identify(flag, side), exports.identify("--output", path)]
     a, b, data = predictions.gather(settings, both, Shard(), run.source)
     comparison = comparison_lib.measure(settings, a, b, match(a, b), data)
     failure = gates.failure([Gate(each["name"], each["limit"], each["value"]) for each in comparison["gates"]])

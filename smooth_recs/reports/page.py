@@ -41,8 +41,7 @@ def _environment() -> jinja2.Environment:
     environment.globals.update(
         series=charts.SERIES,
         tables=tables,
-        difference_tables=tables,
         slice_tables=slice_tables,
-        origin=provenance,
+        provenance=provenance,
     )
     return environment

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import activations
-from smooth_recs.artifacts import models
+from smooth_recs.artifacts import exports
 from smooth_recs.callbacks.periodic import Periodic
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.errors import InputError
@@ -66,7 +66,7 @@ def save(model: Any, encoder: Encoder, base: str, complete: Callable[[str], None
       The path of the export.
     """
     os.makedirs(base, exist_ok=True)
-    target = models.following(base)
+    target = exports.following(base)
     beside = tempfile.mkdtemp(prefix=".writing-", dir=base)
     try:
         deployed = getattr(model, "deployed_model", lambda: model)()
@@ -213,7 +213,7 @@ class PeriodicExports(Periodic):
         if getattr(self.model, "_cluster_coordinator", None) is not None:
             raise InputError("train.export_steps must be 0 under parameter_server, which exports at the end only")
         super().on_train_begin(logs)
-        newest = {folder: max(models.versions(folder), default=0) for folder in self._folders()}
+        newest = {folder: max(exports.versions(folder), default=0) for folder in self._folders()}
         for folder, version in newest.items():
             if version == 1 + min(newest.values()):
                 _remove(folder, version)
@@ -230,7 +230,7 @@ class PeriodicExports(Periodic):
     def _export(self) -> None:
         for replica, folder in zip(self.model.replicas, self._folders(), strict=True):
             save(replica, self._encoder, folder, self._complete)
-            for version in models.versions(folder)[: -self._keep] if self._keep else ():
+            for version in exports.versions(folder)[: -self._keep] if self._keep else ():
                 _remove(folder, version)
 
     def _folders(self) -> Sequence[str]:

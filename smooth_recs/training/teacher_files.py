@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from smooth_recs._files import read_json, write_json
-from smooth_recs.artifacts import models as models_lib
+from smooth_recs.artifacts.exports import SAVED_MODEL, is_export, newest_version
 from smooth_recs.callbacks.checkpoints import newest_first
 from smooth_recs.data import encoding, files
 from smooth_recs.errors import InputError
@@ -85,12 +85,12 @@ def _check_unchanged(teacher: TeacherFiles) -> None:
 def _exports(path: str) -> tuple[str, ...]:
     if os.path.exists(os.path.join(path, "config.json")):
         exports = tuple(_finished(path).metrics.get("exports", ()))
-        lost = [export for export in exports if not models_lib.is_export(os.path.join(path, export))]
+        lost = [export for export in exports if not is_export(os.path.join(path, export))]
         if lost or not exports:
             missing = ", ".join(lost) or "one"
             raise InputError(f"{FIELD}: the run in {path} must still have its exports, got no {missing}")
         return exports
-    newest = models_lib.newest_version(path)
+    newest = newest_version(path)
     if newest is None:
         raise InputError(
             f"{FIELD} must be exports, folders of an export's versions or workdirs of finished runs, got {path!r}"
@@ -125,9 +125,9 @@ def _with_fingerprint(path: str, models: Sequence[str]) -> TeacherFiles:
 def _contents(path: str, model: str) -> list[str]:
     """The files of an export, or of a checkpoint and what tells how to read it."""
     place = os.path.normpath(os.path.join(path, model))
-    if models_lib.is_export(place):
+    if is_export(place):
         inside = [os.path.join(folder, name) for folder, _, names in os.walk(place) for name in names]
-        return [os.path.join(place, models_lib.SAVED_MODEL), *sorted(f for f in inside if os.path.dirname(f) != place)]
+        return [os.path.join(place, SAVED_MODEL), *sorted(f for f in inside if os.path.dirname(f) != place)]
     folder, name = os.path.split(place)
     parts = [os.path.join(folder, part) for part in sorted(os.listdir(folder)) if part.startswith(f"{name}.")]
     beside = [os.path.join(path, name) for name in _BESIDE]

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework import convert_to_constants  # has no public name
 
-from smooth_recs.artifacts.models import SavedModel
+from smooth_recs.artifacts.exports import SavedModel
 from smooth_recs.config import Config
 from smooth_recs.data import encoding as encoding_lib
 from smooth_recs.data.encoding import Encoder

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smooth_recs.artifacts.models import EXPORT, PREDICTIONS, Artifact
+from smooth_recs.artifacts.exports import EXPORT, PREDICTIONS, Artifact
 from smooth_recs.comparison.rows import match
 from smooth_recs.comparison.settings import Side
 from smooth_recs.errors import InputError

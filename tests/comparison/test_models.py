@@ -16,9 +16,9 @@ import pytest
 import tensorflow as tf
 
 from smooth_recs import config
-from smooth_recs.artifacts import models
+from smooth_recs.artifacts import exports
+from smooth_recs.artifacts.exports import Input, SavedModel
 from smooth_recs.artifacts.keras_models import KerasModel
-from smooth_recs.artifacts.models import Input, SavedModel
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.errors import InputError
 from smooth_recs.models import from_config
@@ -34,7 +34,7 @@ SCHEMA = Schema((
 SIGNATURE = Encoder(SCHEMA).raw_signature()
 
 
-def features(rows: int = 50) -> models.Columns:
+def features(rows: int = 50) -> exports.Columns:
     random = np.random.default_rng(rows)
     return {
         "zone": random.integers(-1, 20, rows),
@@ -44,10 +44,10 @@ def features(rows: int = 50) -> models.Columns:
     }
 
 
-def predicted(model: Any, given: models.Columns | None = None) -> Any:
+def predicted(model: Any, given: exports.Columns | None = None) -> Any:
     given = features() if given is None else given
-    models.check("--a", model.inputs, SIGNATURE)
-    return np.reshape(model.predict(models.feed("--a", model.inputs, given)), -1)
+    exports.check("--a", model.inputs, SIGNATURE)
+    return np.reshape(model.predict(exports.feed("--a", model.inputs, given)), -1)
 
 
 def saved(path: Path, signature: dict[str, tf.TensorSpec], serve: Any, name: str = "serving_default") -> str:
@@ -64,7 +64,7 @@ def test_our_export_predicts_what_the_model_does(tmp_path):
     expected = model(encoder({name: tf.constant(values) for name, values in features().items()}), training=False)
     for _ in range(2):
         saved_model.save(model, encoder, str(tmp_path / "base"))
-    artifact = models.identify("--a", str(tmp_path / "base"))
+    artifact = exports.identify("--a", str(tmp_path / "base"))
     assert artifact == ("--a", str(tmp_path / "base/2"), "export")
     loaded = SavedModel(*artifact[:2])
     np.testing.assert_allclose(predicted(loaded), expected, atol=1e-6)
@@ -107,7 +107,7 @@ def test_the_named_signature_and_output_or_the_only_one(tmp_path):
 )
 def test_inputs_that_the_features_cannot_give(wanted, words):
     with pytest.raises(InputError, match=f"^{re.escape('--b: the model' + chr(39) + 's input ' + words)}$"):
-        models.check("--b", wanted, SIGNATURE)
+        exports.check("--b", wanted, SIGNATURE)
 
 
 @pytest.mark.parametrize(
@@ -122,13 +122,13 @@ def test_inputs_that_the_features_cannot_give(wanted, words):
 )
 def test_a_value_is_never_another_one_for_the_model(wanted, column, words):
     with pytest.raises(InputError, match=f"^{re.escape('--b: the model' + chr(39) + 's input ' + repr('x'))} {words}$"):
-        models.feed("--b", {"x": wanted}, {"x": np.array(column)})
+        exports.feed("--b", {"x": wanted}, {"x": np.array(column)})
 
 
 def test_numbers_that_fit_are_converted():
     columns = {"a": np.array([1, -1]), "b": np.array([np.nan, 0.5], np.float32), "c": np.array([2.0, 3.0])}
     wanted = {"a": Input("float32", (None, 1)), "b": Input("float64", (None,)), "c": Input("int32", (None,))}
-    fed = models.feed("--a", wanted, columns)
+    fed = exports.feed("--a", wanted, columns)
     assert {name: (values.dtype.name, values.shape) for name, values in fed.items()} == {
         "a": ("float32", (2, 1)), "b": ("float64", (2,)), "c": ("int32", (2,)),
     }  # fmt: skip
@@ -147,7 +147,7 @@ def test_folders_and_files_that_are_no_models(tmp_path):
         ("export", "--a: the folder holds neither saved_model.pb nor a folder of a version that does: "),
     ):
         with pytest.raises(InputError, match=words):
-            models.identify("--a", str(tmp_path / path))
+            exports.identify("--a", str(tmp_path / path))
     with pytest.raises(InputError, match=r"^--a: .*broken is no whole SavedModel: "):
         SavedModel("--a", str(tmp_path / "broken"))
     for name in ("text.keras", "empty.keras"):
@@ -161,7 +161,7 @@ def test_a_fingerprint_is_of_the_contents_not_of_the_place(tmp_path):
         (tmp_path / folder / "variables").mkdir(parents=True)
         (tmp_path / folder / "saved_model.pb").write_text("graph")
         (tmp_path / folder / "variables" / "v").write_text(text)
-        prints.append(models.fingerprint(models.identify("--a", str(tmp_path / folder))))
+        prints.append(exports.fingerprint(exports.identify("--a", str(tmp_path / folder))))
     assert prints[0] == prints[1] != prints[2]
 
 
@@ -210,7 +210,7 @@ def test_keras_models_of_both_generations(keras_folder):
     version = json.loads(zipfile.ZipFile(keras_folder / "list.keras").read("metadata.json"))["keras_version"]
     assert keras_folder.name.startswith(f"keras_{version[0]}")
     for kind in ("list", "dict"):
-        artifact = models.identify("--a", str(keras_folder / f"{kind}.keras"))
+        artifact = exports.identify("--a", str(keras_folder / f"{kind}.keras"))
         assert artifact.kind == "keras"
         model = KerasModel(*artifact[:2])
         try:
@@ -229,7 +229,7 @@ def test_keras_models_of_both_generations(keras_folder):
 def test_a_keras_2_folder_needs_no_keras(keras_folder):
     if not (keras_folder / "saved").exists():
         pytest.skip("Keras 3 has no such folders")
-    artifact = models.identify("--b", str(keras_folder / "saved"))
+    artifact = exports.identify("--b", str(keras_folder / "saved"))
     assert artifact.kind == "export"
     expected = np.load(keras_folder / "list.npy")[:, 0]
     np.testing.assert_allclose(predicted(SavedModel(*artifact[:2])), expected, atol=1e-6)

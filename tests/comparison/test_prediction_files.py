@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from smooth_recs.artifacts import models
+from smooth_recs.artifacts import exports
 from smooth_recs.comparison import prediction_file
 from smooth_recs.comparison.settings import Settings
 from smooth_recs.config import Evaluation
@@ -65,8 +65,8 @@ WRITERS[".tfrecord.gz"] = write_tfrecord
 
 
 def read(path, **settings):
-    artifact = models.identify("--b", str(path))
-    assert artifact.kind == models.PREDICTIONS
+    artifact = exports.identify("--b", str(path))
+    assert artifact.kind == exports.PREDICTIONS
     return prediction_file.read(artifact, Settings("a", "b", "out.json", **settings))
 
 
@@ -227,4 +227,4 @@ def test_a_file_of_another_kind(tmp_path, name):
     with pytest.raises(
         InputError, match=rf"^--a must be a SavedModel, a \.keras file or predictions \({kinds}\), got "
     ):
-        models.identify("--a", str(tmp_path / name))
+        exports.identify("--a", str(tmp_path / name))

@@ -91,7 +91,7 @@ def test_estimate_by_hand():
     assert wider.interval == pytest.approx((-4 - 2 * half, -4 + 2 * half), abs=1e-5)
 
 
-@pytest.mark.parametrize("module", [goals, workflow, paired, paired, sweep_tables])
+@pytest.mark.parametrize("module", [goals, workflow, paired, sweep_tables])
 def test_examples_in_docstrings(module):
     done = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
     assert done.failed == 0

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from smooth_recs import config
-from smooth_recs.artifacts.models import versions
+from smooth_recs.artifacts.exports import versions
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.models import SiblingModel, from_config
 from smooth_recs.schema import Categorical, Schema

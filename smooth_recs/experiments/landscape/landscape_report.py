@@ -195,19 +195,19 @@ def _figure(panels: Sequence[Panel], networks: Found, *, legend: bool) -> Figure
 
 
 def _lines(axes: Axes, networks: Found) -> None:
-    for number, network in enumerate(networks):
+    for k, network in enumerate(networks):
         for line in network["lines"]:
-            axes.plot(line["at"], line["loss"], color=_colour(number, networks), linewidth=1.4)
+            axes.plot(line["at"], line["loss"], color=_colour(k, networks), linewidth=1.4)
     _between(axes)
     _decimals(axes)
     axes.set_ylabel("log loss")
 
 
 def _differences(axes: Axes, networks: Found) -> None:
-    for number, network in enumerate(networks):
+    for k, network in enumerate(networks):
         for line in network["lines"]:
             for key, style in (("pd_to_a", "-"), ("pd_to_b", (0, (4, 2)))):
-                axes.plot(line["at"], line[key], color=_colour(number, networks), linewidth=1.4, linestyle=style)
+                axes.plot(line["at"], line[key], color=_colour(k, networks), linewidth=1.4, linestyle=style)
     _between(axes)
     axes.set_ylim(bottom=0)
     percent_ticks(axes.yaxis, 5)
@@ -215,9 +215,9 @@ def _differences(axes: Axes, networks: Found) -> None:
 
 
 def _directions(axes: Axes, networks: Found) -> None:
-    for number, network in enumerate(networks):
+    for k, network in enumerate(networks):
         for direction in network["directions"]:
-            axes.plot(direction["at"], direction["loss"], color=_colour(number, networks), linewidth=1.3)
+            axes.plot(direction["at"], direction["loss"], color=_colour(k, networks), linewidth=1.3)
     _quiet(axes)
     _decimals(axes)
     axes.set_xlabel("length of the move, relative to the weights")

@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from smooth_recs._files import check_output
-from smooth_recs.artifacts import models as models_lib
-from smooth_recs.artifacts.models import SavedModel
+from smooth_recs.artifacts import exports
+from smooth_recs.artifacts.exports import SavedModel
 from smooth_recs.config import Config
 from smooth_recs.data.presets import open_source
 from smooth_recs.data.sources import Source
@@ -58,13 +58,13 @@ def of_exports(a: str, b: str, config: Config, rows: int, cache: str) -> Network
     """
     models = {}
     for flag, path in (("--export_a", a), ("--export_b", b)):
-        found = models_lib.identify(flag, path)
-        if found.kind != models_lib.EXPORT:
+        found = exports.identify(flag, path)
+        if found.kind != exports.EXPORT:
             raise InputError(f"{flag} must be a SavedModel, got {path}")
         models[flag] = SavedModel(flag, found.path)
     source = open_source(config.data, cache)
     for flag, model in models.items():
-        models_lib.check(flag, model.inputs, source.encoder.raw_signature())
+        exports.check(flag, model.inputs, source.encoder.raw_signature())
     chunks, known = _held_out(source, rows, "raw")
     siblings = [_export(flag, model, chunks) for flag, model in models.items()]
     return Network(f"{os.path.normpath(a)} and {os.path.normpath(b)}", siblings, known)
@@ -85,7 +85,7 @@ def _replica(name: str, replica: Any, chunks: Sequence[Any]) -> Sibling:
 
 
 def _export(flag: str, model: SavedModel, chunks: Sequence[Any]) -> Sibling:
-    fed = [models_lib.feed(flag, model.inputs, chunk) for chunk in chunks]
+    fed = [exports.feed(flag, model.inputs, chunk) for chunk in chunks]
     variables = [variable for variable in model.variables if variable.dtype.is_floating]
     is_table = ["embedding" in variable.name for variable in variables]  # an export tells no more than names
     return Sibling(flag, model, variables, is_table, _of_all(model.predict, fed))

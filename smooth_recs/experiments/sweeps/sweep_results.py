@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from smooth_recs._files import read_json, whole_file
-from smooth_recs.artifacts.models import SavedModel
+from smooth_recs.artifacts.exports import SavedModel
 from smooth_recs.config import Data
 from smooth_recs.data.presets import open_source
 from smooth_recs.experiments import variants
