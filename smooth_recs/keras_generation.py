@@ -54,6 +54,20 @@ def require_legacy(what: str) -> None:
         )
 
 
+def recommenders(what: str) -> Any:
+    """TensorFlow Recommenders, which `what` is made with.
+
+    TFRS 0.7.7 refuses Keras 3 with an error of its own, without a remedy: so this asks first.
+
+    Raises:
+      ImportError: `tf.keras` is Keras 3; one line, with the remedy.
+    """
+    require_legacy(f"{what} (TensorFlow Recommenders)")
+    import tensorflow_recommenders
+
+    return tensorflow_recommenders
+
+
 def keeping_dtype() -> dict[str, bool]:
     """Arguments of `add_weight` for a variable that mixed precision does not cast where it is read."""
     return {"experimental_autocast" if is_legacy() else "autocast": False}

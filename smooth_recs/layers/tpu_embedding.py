@@ -12,9 +12,7 @@ from smooth_recs import keras_generation
 from smooth_recs.layers import admission
 from smooth_recs.layers.embedding import EmbeddedFeature, by_kind, checked_features
 
-keras_generation.require_legacy("TPUStackedEmbedding (TensorFlow Recommenders)")
-
-import tensorflow_recommenders as tfrs  # noqa: E402  needs the check above
+tfrs = keras_generation.recommenders("TPUStackedEmbedding")
 
 
 @keras_generation.serializable

@@ -24,9 +24,7 @@ from smooth_recs.models.ranking import RankingModel
 
 POLICIES = {"float32": None, "bfloat16": "mixed_bfloat16"}  # None: Keras' global one
 
-keras_generation.require_legacy("a ranking model (TensorFlow Recommenders)")
-
-import tensorflow_recommenders as tfrs  # noqa: E402  needs the check above
+tfrs = keras_generation.recommenders("a ranking model")
 
 
 def resolved(config: config_lib.Config) -> config_lib.Config:

@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
 
 from smooth_recs import keras_generation
 from smooth_recs.layers import EmbeddedFeature, StackedEmbedding
 
-keras_generation.require_legacy("interactions (TensorFlow Recommenders)")
+tfrs = keras_generation.recommenders("an interaction")
 
 
 def concatenated(embedded: tf.Tensor | None, dense: tf.Tensor | None) -> tf.Tensor:

@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
 
 from smooth_recs import keras_generation
 
-keras_generation.require_legacy("a ranking model (TensorFlow Recommenders)")
+tfrs = keras_generation.recommenders("a ranking model")
 
 Features = Mapping[str, tf.Tensor]
 
@@ -143,9 +142,6 @@ def batch_mean(per_example: tf.Tensor) -> tf.Tensor:
     if tf.distribute.get_strategy().num_replicas_in_sync > 1:
         examples = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, examples)
     return tf.reduce_sum(per_example) / tf.maximum(examples, 1.0)
-
-
-keras_generation.require_legacy("RankingModel (TensorFlow Recommenders)")
 
 
 class RankingModel(Ranker):

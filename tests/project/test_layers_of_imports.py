@@ -102,11 +102,9 @@ def test_tensorflow_is_seen_where_it_is_loaded():
     assert "tensorflow" in loaded_with("smooth_recs.layers")
 
 
-def test_only_models_and_the_tpu_embedding_import_tensorflow_recommenders():
+def test_tensorflow_recommenders_is_asked_for_in_one_place():
     users = {module for module, path in MODULES.items() if "tensorflow_recommenders" in imports(path)}
-    assert users
-    users.remove("smooth_recs.layers.tpu_embedding")  # loaded on first use
-    assert all(user.startswith("smooth_recs.models.") for user in users), users
+    assert users == {"smooth_recs.keras_generation"}
 
 
 def test_only_the_registration_of_strings_reaches_into_keras():
