@@ -1,12 +1,7 @@
-"""The loss of anti-distillation: how much the components of an ensemble are alike (reference [46]).
+"""What is minimised beside the labels' loss: the losses of the paper's alternatives (sections 1.2 and 6).
 
-Weights that change over a run.
-
-Losses towards the prediction of a teacher, which may be another component (sections 1.2 and 2).
-
-No gradient reaches the teacher.
-
-Learning a teacher's predictions along with the labels (sections 1.2 and 6, [21]).
+`decorrelation` is that of anti-distillation [46]; `soft_label` and `logit` draw a student towards a teacher [21], to which
+no gradient flows; `Distillation` has a ranking model learn from one, and `Ramp` is a weight that changes over a run.
 """
 
 from __future__ import annotations
@@ -15,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
+
+__all__ = ["Distillation", "Ramp", "decorrelation", "logit", "soft_label"]
 
 _CONSTANT = 1e-5  # a standard deviation below this share of the root mean square is rounding
 

@@ -38,7 +38,7 @@ ALLOWED = {
     ("presets", "smooth_recs.validation"): "loads no TensorFlow; test_choices_are_those_of_the_tables holds it",
     ("strategies", "smooth_recs.validation"): "loads no TensorFlow; test_choices_are_those_of_the_tables holds it",
     ("activations", "smooth_recs.experiments.figures.activation_curves"): "the panels of the paper's figure 1",
-    ("strategies", "smooth_recs.run.stretches"): "asks for strategies of several processes",
+    ("strategies", "smooth_recs.training.batches"): "asks for strategies of several processes",
     ("strategies", "smooth_recs.training"): "asks for strategies of several processes",
 }
 

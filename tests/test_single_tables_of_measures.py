@@ -13,7 +13,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import sweep_cases
-from smooth_recs.reports.runs import Run
+from smooth_recs.workdir.finished_runs import Run
 from source_imports import module_name, modules
 
 from smooth_recs.config import Config, Evaluation

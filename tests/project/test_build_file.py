@@ -76,7 +76,7 @@ def needed(source: str) -> set[str]:
     for module in imports(ROOT / source):
         if module.partition(".")[0] == PACKAGE:
             labels.add(f":{OWNER[_path(module)]}")
-        elif (ROOT / "tests" / f"{module}.py").is_file():
+        elif any((ROOT / folder / f"{module}.py").is_file() for folder in ("tests", "tests/project")):
             labels.add(":test_helpers")
         elif (ROOT / "benchmarks" / module).is_dir():
             labels.add(f":{module}")
