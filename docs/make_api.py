@@ -51,7 +51,6 @@ PUBLIC: dict[str, dict[str, tuple[str, ...]]] = {
     "Models": {
         "models": ("RankingModel", "EnsembleModel", "SiblingModel"),
         "models.interactions": ("Concatenation", "Dot", "Cross"),
-        "models.distillation": ("Distillation",),
     },
     "Configured runs": {
         "config": (
@@ -68,29 +67,29 @@ PUBLIC: dict[str, dict[str, tuple[str, ...]]] = {
         "cluster.watchdog": ("Watchdog",),
     },
     "Data": {
-        "data.schema": ("Schema", "Categorical", "Numeric"),
+        "schema": ("Schema", "Categorical", "Numeric"),
         "data.presets": ("open_source",),
-        "data.csv": ("CsvReader",),
+        "data.readers.csv": ("CsvReader",),
         "data.encoding": ("Encoder",),
         "data.synthetic": ("SyntheticSource",),
-        "data.windows": ("shuffled", "SiblingBatches"),
-        "data.parquet_to_tfrecord": ("parquet_to_tfrecord",),
+        "data.shuffling": ("shuffled", "SiblingBatches"),
+        "data.readers.parquet": ("parquet_to_tfrecord",),
     },
     "Comparing, publishing, serving": {
-        "comparison.comparing": ("compare",),
+        "comparison.comparison": ("compare",),
         "comparison.settings": ("Settings",),
-        "serving.publishing": ("publish", "Release", "Published"),
-        "serving.predicting": ("predict", "Wish"),
+        "release.publishing": ("publish", "Release", "Published"),
+        "release.predicting": ("predict", "Wish"),
         "serving.requests": ("predict", "classify", "regress", "rest_body"),
         "serving.loader": ("LoadedModel",),
         "serving.saved_model": ("PeriodicExports",),
     },
     "Experiments": {
         "experiments.sweeps": ("Sweep", "Variant", "activation", "config_of"),
-        "experiments.sweeps.choosing": ("run", "Way"),
+        "experiments.sweeps.workflow": ("run", "Way"),
         "experiments.cells": ("Folder", "Cell"),
-        "experiments.landscape.looking": ("at_runs", "at_exports"),
-        "experiments.landscape.plan": ("Plan",),
+        "experiments.landscape.landscape_runs": ("at_runs", "at_exports"),
+        "experiments.landscape.weight_losses": ("Plan",),
     },
 }
 

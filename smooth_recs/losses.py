@@ -1,7 +1,8 @@
 """What is minimised beside the labels' loss: the losses of the paper's alternatives (sections 1.2 and 6).
 
-`decorrelation` is that of anti-distillation [46]; `soft_label` and `logit` draw a student towards a teacher [21], to which
-no gradient flows; `Distillation` has a ranking model learn from one, and `Ramp` is a weight that changes over a run.
+`decorrelation` is that of anti-distillation [46]. `soft_label` and `logit` draw a student towards a teacher [21], to
+which no gradient flows, and `Distillation` adds them to a ranking model's loss. `Ramp` is a weight that changes over a
+run.
 """
 
 from __future__ import annotations

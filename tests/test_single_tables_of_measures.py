@@ -13,19 +13,20 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import sweep_cases
-from smooth_recs.workdir.finished_runs import Run
 from source_imports import module_name, modules
 
 from smooth_recs.config import Config, Evaluation
 from smooth_recs.experiments.sweeps import Variant, choice, goals, sweep_report, sweep_results
 from smooth_recs.experiments.sweeps.sweep_runs import Grid
-from smooth_recs.measures import catalogue, gates, increases, metrics
+from smooth_recs import metrics
+from smooth_recs.measures import catalogue, gates, increases
 from smooth_recs.measures import held_out as measurement
 from smooth_recs.measures.catalogue import ACCURACY, BY_NAME, MEASURES, Measure
 from smooth_recs.models.siblings import ProgressiveMetrics
 from smooth_recs.prediction_difference import terms
 from smooth_recs.reports import comparison_report, formats, tables
 from smooth_recs.serving import model_card
+from smooth_recs.workdir.finished_runs import Run
 
 REGISTRY = "smooth_recs.measures.catalogue"
 EXCEPTIONS = {

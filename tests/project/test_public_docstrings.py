@@ -36,12 +36,12 @@ IN_BOTH_GENERATIONS = ("In your own Keras model", "Differences and accuracy, in 
 # Examples that cannot run here; they are read as Python, and what they show is tested with real runs elsewhere.
 NOT_HERE = {
     "training.train_and_evaluate": "trains on 100,000 rows: tests/training/test_training_run.py",
-    "comparison.comparing.compare": "compares two files of the reader: tests/bin/test_compare.py",
-    "serving.publishing.publish": "exports a trained run: tests/serving/",
-    "serving.predicting.predict": "needs a trained export: tests/bin/test_predict.py",
+    "comparison.comparison.compare": "compares two files of the reader: tests/bin/test_compare.py",
+    "release.publishing.publish": "exports a trained run: tests/serving/",
+    "release.predicting.predict": "needs a trained export: tests/bin/test_predict.py",
     "serving.loader.LoadedModel": "needs a trained export: tests/serving/test_loader.py",
     "serving.saved_model.PeriodicExports": "trains: tests/serving/test_periodic_exports.py",
-    "experiments.sweeps.choosing.run": "trains many pairs: tests/bin/test_sweep.py",
+    "experiments.sweeps.workflow.run": "trains many pairs: tests/bin/test_sweep.py",
     "experiments.cells.Folder": "trains three pairs: tests/bin/test_sweep.py",
     "experiments.landscape.looking.at_runs": "needs trained runs: tests/experiments/",
     "experiments.landscape.looking.at_exports": "needs trained exports: tests/experiments/",
@@ -54,7 +54,7 @@ NO_EXAMPLE = {
     "models.interactions.Concatenation": "stands in the example of RankingModel",
     "models.interactions.Dot": "called as Concatenation is",
     "models.interactions.Cross": "called as Concatenation is",
-    "data.parquet_to_tfrecord.parquet_to_tfrecord": "converts files of the reader",
+    "data.readers.parquet.parquet_to_tfrecord": "converts files of the reader",
     "training.plan": "called as train_and_evaluate is",
 }
 # What every Keras object takes.
