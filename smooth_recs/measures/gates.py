@@ -17,7 +17,7 @@ _WORDS = {"label": "labels", "query_id": "query ids"}
 
 
 def limited(name: str) -> tuple[Measure, bool]:
-    """The measure that a field of `Limits` is a limit on, and whether on its increase."""
+    """The measure that a field of `Limits` is a limit on, and whether on its increase; KeyError for another name."""
     return catalogue.BY_NAME[name.removeprefix("max_").removesuffix("_increase")], name.endswith("_increase")
 
 

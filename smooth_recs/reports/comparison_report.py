@@ -9,6 +9,7 @@ from typing import Any
 from smooth_recs.measures import catalogue, gates
 from smooth_recs.reports import charts, formats, page, slice_tables, tables, verdict
 from smooth_recs.reports.formats import (
+    Format,
     Table,
     TableCell,
     count,
@@ -77,17 +78,25 @@ def _title(a: str, b: str) -> str:
 
 
 def _gate(gate: Mapping[str, Any]) -> dict[str, Any]:
-    measure, increase = gates.limited(gate["name"])
-    text = signed_short if increase else formats.of(measure)
+    name, text = _gate_words(gate["name"])
     distance = abs(gate["value"] - gate["limit"])
     size = points(distance) if text is percent else short(distance)
     return {
-        "name": f"Increase of the {measure.inside}" if increase else measure.label,
+        "name": name,
         "met": gate["met"],
         "value": text(gate["value"]),
         "limit": text(gate["limit"]),
         "distance": f"{size} {'below' if gate['value'] <= gate['limit'] else 'above'} the limit",
     }
+
+
+def _gate_words(name: str) -> tuple[str, Format]:
+    """What readers call a gate, and how its values are written; a gate of another version keeps its name."""
+    try:
+        measure, increase = gates.limited(name)
+    except KeyError:
+        return name, short
+    return (f"Increase of the {measure.inside}", signed_short) if increase else (measure.label, formats.of(measure))
 
 
 def _cards(comparison: Comparison) -> list[tuple[str, str, str]]:
