@@ -123,16 +123,16 @@ def test_examples_in_docstrings() -> None:
     assert doctest.testmod(catalogue).failed == 0
 
 
-def brier(rows: catalogue.Rows) -> float:
+def squared_distance(rows: catalogue.Rows) -> float:
     return float(np.average((rows.prediction - rows.label) ** 2, weights=rows.weight))
 
 
-BRIER = Measure(
-    name="brier",
+ONE_MORE = Measure(
+    name="squared_distance",
     family="probability",
-    label="Brier score",
+    label="Squared distance",
     form="decimal",
-    function=brier,
+    function=squared_distance,
     needs=("label",),
     meaning="Mean squared distance of the predictions from the labels; lower is better.",
 )
@@ -142,8 +142,8 @@ BRIER = Measure(
 def rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[Measure, ...]:
     """The table, and once more with a row that is nowhere else: what a new measure needs."""
     if request.param == "a row more":
-        monkeypatch.setattr(catalogue, "MEASURES", (*MEASURES, BRIER))
-        monkeypatch.setitem(BY_NAME, "brier", BRIER)
+        monkeypatch.setattr(catalogue, "MEASURES", (*MEASURES, ONE_MORE))
+        monkeypatch.setitem(BY_NAME, "squared_distance", ONE_MORE)
     return catalogue.MEASURES
 
 
