@@ -102,8 +102,9 @@ def launch(tmp_path):
     """Starts a command as a local cluster; whatever happens, nothing of it is left after the test."""
     clusters = []
 
-    def start(*flags, command=None, training=()):
-        run = command or [*TRAINING, *map(str, training)]
+    def start(*flags, command=None, training=(), cold=False):
+        python, *program = TRAINING
+        run = command or [python, *(["-B"] if cold else []), *program, *map(str, training)]  # "-B": warm_processes.py
         arguments = [*LAUNCHER, *flags, f"--logs={tmp_path / 'logs'}", "--", *run]
         clusters.append(Cluster(arguments, tmp_path / f"launcher-{len(clusters)}.txt"))
         return clusters[-1]
