@@ -70,7 +70,8 @@ def test_servers_outlive_their_chief_and_serve_the_next(start_task):
     first.wait_for(r"^step 100$")
     first.process.kill()
     first.process.wait()
-    second = start_task(cluster, "chief", training=(50, 2, ROWS, 5, LONG, LONG))
+    # Cold: the servers have the time to see that the first is gone.
+    second = start_task(cluster, "chief", training=(50, 2, ROWS, 5, LONG, LONG), cold=True)
     assert second.status() == 0, second.text
     assert "trained 100 steps with ParameterServerStrategy" in second.text
     assert "table parts 1" in second.text
