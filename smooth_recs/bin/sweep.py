@@ -1,6 +1,4 @@
-"""What a sweep is on the command line: a file with a `get_sweep()`, or a configuration and what is varied in it.
-
-Trains several pairs of siblings for each variant of a configuration, and shows what each trades for what.
+"""Trains several pairs of siblings for each variant of a configuration, and shows what each trades for what.
 
   python -m smooth_recs.bin.sweep --config=configs/sweeps/figure4.py --workdir=runs/figure4
   python -m smooth_recs.bin.sweep --config=configs/demo.py --workdir=runs/sweep --pairs=5 \
@@ -30,10 +28,8 @@ from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.experiments.sweeps import Sweep
 
-flags.disclaim_key_flags()
-
 _DEFAULT_PAIRS = 3
-_of_file: list[Sweep] = []
+_of_file: list[Sweep] = []  # the sweep of the file of --config, if that has one
 
 
 def read(path: str) -> Config:

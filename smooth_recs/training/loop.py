@@ -167,7 +167,7 @@ def distillation(batches: Batches) -> Distillation | None:
         raise InputError(f"{FIELD}: {error}") from error
 
     def mean_probability(features: Any) -> tf.Tensor:
-        """Over all siblings of all runs."""
+        """The mean over all siblings of all the teachers' runs."""
         return tf.reduce_mean(tf.concat([run(features, training=False) for run in runs], axis=1), axis=1)
 
     tf.keras.utils.set_random_seed(config.seed)  # students begin as they would without teachers

@@ -273,7 +273,7 @@ def _layers(model: Any, features: Any) -> list[tuple[Any, Floats, Floats]]:
 
 
 def _summaries(activation: Any, x: Floats, y: Floats) -> list[Floats]:
-    """Of one layer, [n] each, in the order of `SUMMARIES`, novelty left out."""
+    """The summaries of one layer, [n] each, in the order of `SUMMARIES`, without novelty."""
     region = transition_region(activation)
     inside = np.zeros(x.shape, bool) if region is None else (x > region[0]) & (x < region[1])
     return [

@@ -105,13 +105,13 @@ def _check_encoding(path: str, encoder: Encoder) -> None:
 
 
 def _encodings(encoding: encoding_lib.Encoding) -> dict[str, Any]:
-    """By feature name, in the features' order, everything that tells how it is encoded."""
+    """Everything that says how each feature is encoded, by its name and in the features' order."""
     vocabularies, moments = encoding.statistics.vocabularies, encoding.statistics.moments
     return {f.name: (f, vocabularies.get(f.name), moments.get(f.name)) for f in encoding.schema.features}
 
 
 def _config(path: str) -> Config:
-    """Of a finished run."""
+    """The configuration of a finished run."""
     try:
         return Config.from_dict(manifest.read_finished(path).config)
     except InputError as error:

@@ -134,7 +134,7 @@ def _variables(replica: Any, stored: CheckpointReader, node: int) -> Iterator[tu
 
 
 class _Taking:
-    """Of one sibling; `found` takes note."""
+    """Takes over one sibling's variables, and notes in `found` which."""
 
     def __init__(self, replica: Any, stored: CheckpointReader, rows: Matching | None, found: WarmStart) -> None:
         self._stored, self._rows, self._found = stored, rows, found
@@ -186,7 +186,7 @@ class _Taking:
         return "" if pairs.here.size else "no feature in common"
 
     def _take_accumulators(self, variable: Any, value: Any, pairs: Pairs | None) -> bool:
-        """Of a table that is sharded over parameter servers each shard has its own."""
+        """Takes over Adagrad's sums of squares; each shard of a table on parameter servers has its own."""
         shards = getattr(variable, "variables", [variable])
         optimizer = self._optimizers.get(shards[0].ref())
         if value is None or not isinstance(optimizer, tf.keras.optimizers.legacy.Adagrad):

@@ -19,7 +19,7 @@ from comparison_log import DATA, ROWS, save
 from source_imports import ROOT
 
 from smooth_recs import config
-from smooth_recs.artifacts import models, prediction_columns
+from smooth_recs.artifacts import exports, prediction_columns
 from smooth_recs.comparison import prediction_file, predictions
 from smooth_recs.comparison.settings import Settings, Shard
 from smooth_recs.data.presets import open_source
@@ -61,13 +61,13 @@ def test_every_format_is_read_back_as_it_was_predicted(
     output = str(tmp_path / name)
     assert predicting.predict(Wish(export, SYNTHETIC, output, key=("user", "price"))) == ROWS
     settings = Settings(output, output, "out.json", key=("row", "user"))
-    read = prediction_file.read(models.identify("--a", output), settings)
+    read = prediction_file.read(exports.identify("--a", output), settings)
     np.testing.assert_array_equal(read["key/0"], np.arange(ROWS))
     np.testing.assert_array_equal(read["key/1"], expected["user"])
     np.testing.assert_array_equal(read["query_id"], expected["query_id"])
     np.testing.assert_array_equal(read["label"], expected["label"])
     np.testing.assert_array_equal(read["prediction"], expected["prediction"])
-    prices = prediction_file.read(models.identify("--a", output), Settings(output, output, "o.json", key=("price",)))
+    prices = prediction_file.read(exports.identify("--a", output), Settings(output, output, "o.json", key=("price",)))
     np.testing.assert_array_equal(prices["key/0"].astype(np.float64), expected["price"])
 
 
@@ -75,7 +75,7 @@ def test_a_comparison_finds_no_difference_between_export_and_file(export: str, t
     output = str(tmp_path / "p.csv")
     predicting.predict(Wish(export, SYNTHETIC, output))
     settings = Settings(export, output, str(tmp_path / "out.json"), config=SYNTHETIC)
-    both = [models.identify(flag, path) for flag, path in (("--a", export), ("--b", output))]
+    both = [exports.identify(flag, path) for flag, path in (("--a", export), ("--b", output))]
     a, b, _ = predictions.gather(settings, both, Shard())
     np.testing.assert_array_equal(a.columns["prediction"], b.columns["prediction"])
     assert a.columns["prediction"].std() > 0.01
