@@ -26,6 +26,7 @@ __all__ = ["__version__"]
 _SUBMODULES = {
     "accuracy": "measures.accuracy",
     "activations": "activations",
+    "artifacts": "artifacts",
     "callbacks": "callbacks",
     "cluster": "cluster",
     "comparison": "comparison",
@@ -43,6 +44,7 @@ _SUBMODULES = {
     "models": "models",
     "prediction_difference": "prediction_difference",
     "recommendations": "measures.recommendations",
+    "release": "release",
     "reports": "reports",
     "serving": "serving",
     "slices": "measures.slices",

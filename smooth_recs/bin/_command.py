@@ -123,20 +123,25 @@ def _parse(argv: Sequence[str]) -> None:
             print(help_text(sys.modules["__main__"].__doc__ or "", _flags.is_defined()), flush=True)
         sys.exit(0)
     try:
-        flags.FLAGS.set_gnu_getopt(True)  # flags may follow an argument, which is an error of its own
-        argv = flags.FLAGS.read_flags_from_files(list(argv), force_gnu=True)
-        _flags.check_overrides(argv)
-        rest = flags.FLAGS(argv)[1:]
-        if rest:
-            raise InputError(f"arguments must be flags (--name=value), got {rest[0]!r}")
-        for holder in _required:
-            if not holder.value:
-                raise InputError(f"--{holder.name} must be given: {flags.FLAGS[holder.name].help}")
-        _flags.validate()
+        parse_flags(argv)
     except SystemExit:  # --helpfull and the like: absl ends them with 1
         sys.exit(0)
     except (flags.Error, ValueError) as error:
         sys.exit(_report(error, 2))
+
+
+def parse_flags(argv: Sequence[str]) -> None:
+    """Sets the flags from the command line, program first; InputError or flags.Error for what is wrong with them."""
+    flags.FLAGS.set_gnu_getopt(True)  # flags may follow an argument, which is an error of its own
+    argv = flags.FLAGS.read_flags_from_files(list(argv), force_gnu=True)
+    _flags.check_overrides(argv)
+    rest = flags.FLAGS(argv)[1:]
+    if rest:
+        raise InputError(f"arguments must be flags (--name=value), got {rest[0]!r}")
+    for holder in _required:
+        if not holder.value:
+            raise InputError(f"--{holder.name} must be given: {flags.FLAGS[holder.name].help}")
+    _flags.validate()
 
 
 def _call(main: Callable[[], None], tensorflow: bool, _: None) -> int:
