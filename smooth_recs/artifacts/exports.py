@@ -201,8 +201,8 @@ class SavedModel:
 
     def __init__(self, flag: str, path: str) -> None:
         try:
-            # Kept: a signature has only weak references to its variables (TensorFlow 2.21), which live as long as the
-            # loaded object does.
+            # Kept: of its variables a signature has weak references only (TensorFlow 2.21), so that it could no longer
+            # name them once the loaded object is gone.
             self._loaded = tf.saved_model.load(path)
         except Exception as error:  # of many types, depending on what is damaged
             raise InputError(f"{flag}: {path} is no whole SavedModel: {' '.join(str(error).split())[:200]}") from error

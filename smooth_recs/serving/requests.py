@@ -19,7 +19,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import classification_pb2, predict_pb2, regression_pb2
 
 from smooth_recs.data.sources import Source
-from smooth_recs.schema import Categorical, Numeric, Schema
+from smooth_recs.schema import Numeric, Schema
 from smooth_recs.serving.loader_process import Request
 from smooth_recs.serving.saved_signatures import RAW
 
@@ -41,8 +41,6 @@ def predict(request: Request, model: str = "") -> Any:
     message = predict_pb2.PredictRequest()
     message.model_spec.name, message.model_spec.signature_name = model, request.signature
     for name, values in request.inputs.items():
-        # Type and shape are given: make_tensor_proto (TensorFlow 2.21) refuses an array without texts otherwise, whose
-        # type it cannot guess.
         dtype = tf.string if values.dtype.kind in "OS" else tf.as_dtype(values.dtype)
         message.inputs[name].CopyFrom(tf.make_tensor_proto(values, dtype, values.shape))
     return message
