@@ -1,7 +1,7 @@
-"""From two artifacts to two sides: files of predictions are read, models predict the held-out rows of a configuration.
+"""The predictions of two artifacts: files of them are read, models predict the held-out rows of a configuration.
 
-`gather` does both, once `check_measurable` has found that what is asked for can be measured. `predict_held_out` passes
-over the rows once for all models, and keeps what is known of each row beside the predictions.
+`gather` makes a side of each artifact, once `check_measurable` has found that what is asked for can be measured.
+`predict_held_out` passes over the rows once for all models, and keeps what is known of each row beside the predictions.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def gather(
             for each in both:
                 if each.flag not in files:
                     model = (KerasModel if each.kind == KERAS else SavedModel)(each.flag, each.path)
-                    stack.callback(model.close)
+                    stack.callback(model.close)  # a Keras model is a process, which must end if the next fails too
                     models[each.flag] = model
             check_models(source, settings, models)
             predictions, held_out = predict_held_out(source, settings, models, shard)
@@ -198,14 +198,14 @@ def predict_held_out(
             found = {name: rows[name] for name in _KNOWN if name in rows}
             for role, name in wanted.items():
                 values = rows["raw"][name]
-                # Bytes of a fixed width instead of objects, which a shard could not store without pickle.
+                # Bytes of a fixed width instead of objects, which NumPy stores in a shard only as pickles.
                 found[role] = values.astype("S") if values.dtype == object else values
             found |= {f"{FREQUENCY}{name}": rows["features"][name] for name in counted}
             found |= {flag: probabilities(flag, model, rows["raw"], first) for flag, model in models.items()}
             for name, values in found.items():
                 parts.setdefault(name, []).append(values)
             bar.update(rows["label"].size)
-    if not parts:  # more shards than batches
+    if not parts:  # more shards than batches: no batch tells which columns there are
         return {flag: np.zeros(0) for flag in models}, {}
     columns = {name: np.concatenate(values) for name, values in parts.items()}
     ids = {name: columns[f"{FREQUENCY}{name}"] for name in counted}

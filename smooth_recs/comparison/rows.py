@@ -144,6 +144,7 @@ def save_shard(settings: Settings, shard: Shard, a: Side, b: Side, data: dict[st
         "totals": [side.total for side in sides],
         "columns": [list(side.columns) for side in sides],
     }
+    # Columns by their number: a name within the archive would become that of a file, and theirs may be any text.
     stored: dict[str, Any] = {
         f"{s}/{c}": column for s, side in enumerate(sides) for c, column in enumerate(side.columns.values())
     }
@@ -186,7 +187,7 @@ def load_shards(settings: Settings, both: Sequence[Artifact]) -> tuple[Side, Sid
         found.append((about, sides))
     whole = []
     for number in (0, 1):
-        # A shard without rows, of more shards than batches, knows no columns but those of files.
+        # Where there are more shards than batches, one without rows has columns only from files of predictions.
         parts = [sides[number] for _, sides in found if sides[number].row.size]
         row = np.concatenate([part.row for part in parts])
         order = np.argsort(row)

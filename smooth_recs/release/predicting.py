@@ -82,8 +82,9 @@ def predict(settings: PredictSettings) -> int:
             print(f"{found.survey.malformed:,} malformed rows are left out: {'; '.join(found.survey.places)}")
     others = [name for name in ("query_id", "weight") if getattr(schema, name)] + ["label"]
     wanted = chunks.map(lambda chunk: {name: chunk[name] for name in ("raw", *others)})
-    batches = wanted.rebatch(BATCH_SIZE).prefetch(2)
+    batches = wanted.rebatch(BATCH_SIZE).prefetch(2)  # rows are read while the model predicts
 
+    # All that can be wrong with the flags and the model is found before the file is begun.
     features = batches.element_spec["raw"]
     single = [name for name, spec in features.items() if spec.shape.rank == 1]
     for name in settings.key:

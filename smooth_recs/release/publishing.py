@@ -108,7 +108,7 @@ def publish(release: Release) -> Published:
     model = run.siblings.replicas[release.replica]
     with _hidden_folder(release.output) as folder:
         path = saved_model.save(model, run.source.encoder, folder)
-        assets.request_writer(run.source)(path)
+        assets.request_writer(run.source)(path)  # before the checks, one of which runs the warm-up
         passed = check(path, run, model)
         comparisons = {}
         for flag, (side, limits) in sides.items():
@@ -122,6 +122,7 @@ def publish(release: Release) -> Published:
                 limits=limits,
             )
             both = [exports.identify(flag, side), exports.identify("--output", path)]
+            # On the run's own rows: of a stream, whose files may have gone, they could not be opened again.
             a, b, data = predictions.gather(settings, both, Shard(), run.source)
             comparisons[flag] = comparison_lib.measure(settings, a, b, match(a, b), data)
             failure = gates.failure(comparison_lib.gates_of(comparisons[flag]))

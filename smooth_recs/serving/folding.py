@@ -57,7 +57,11 @@ def _foldable(tower: Any) -> bool:
 
 
 class Stack(tf.Module):
-    """Dense layers, each f(norm(W x + b)), one after the other; `norm` is a layer normalisation, or not there."""
+    """Dense layers, each f(norm(W x + b)), one after the other; `norm` is a layer normalisation, or None.
+
+    Args:
+      stages: the layers, the first one first.
+    """
 
     def __init__(self, stages: Sequence[Stage]) -> None:
         super().__init__()
@@ -71,10 +75,18 @@ class Stack(tf.Module):
 
 
 class Stage(tf.Module):
-    """One of the layers: `kernel` [inputs, units], `bias` [units], and what is in `norm` and `activation`."""
+    """One layer of a `Stack`.
+
+    Args:
+      kernel: [inputs, units].
+      bias: [units].
+      norm: a layer normalisation; None: none.
+      activation: a function or layer of tensors.
+    """
 
     def __init__(self, kernel: Numbers, bias: Numbers, norm: Any, activation: Any) -> None:
         super().__init__()
+        # All folding is in double precision, and rounded once, here.
         self.kernel = tf.Variable(kernel.astype(np.float32), name="kernel")
         self.bias = tf.Variable(bias.astype(np.float32), name="bias")
         self.norm = norm

@@ -25,7 +25,7 @@ from smooth_recs.serving.loader import LoadedModel, LoaderError
 from smooth_recs.serving.saved_signatures import Signature
 
 _MODULE = "smooth_recs.serving.loader_process"
-_LIMIT_SECONDS = 600
+_LIMIT_SECONDS = 600  # for an export whose loading or answer never ends
 
 
 class Request(NamedTuple):

@@ -70,10 +70,35 @@ def build(
 
 def write(export: str, card: Card) -> None:
     """Writes `model_card.json` and, for people, `model_card.md` beside `saved_model.pb`."""
+
+    def accuracy_table(metrics: Mapping[str, Any]) -> str:
+        """The measures of accuracy that tell different things, as a table of one row."""
+        measures = [each for each in catalogue.MEASURES if each.family in catalogue.ACCURACY and each.swept]
+        values = [formats.of(each)(metrics.get(each.name)) for each in measures]
+        lines = [[each.inside for each in measures], ["---:"] * len(measures), values]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
     card = {**card, "signatures": signatures(export)}
     write_json(os.path.join(export, NAME), card)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # it is no HTML
+    )
+    environment.filters.update(
+        percent=formats.percent,
+        decimal=formats.decimal,
+        change=formats.signed_decimal,
+        count=formats.count,
+        short=formats.short,
+        cell=lambda value: str(value).replace("|", "\\|").replace("\n", " "),  # within a table of Markdown
+    )
+    environment.globals.update(accuracy_table=accuracy_table)
     with whole_file(os.path.join(export, READABLE)) as beside:
-        Path(beside).write_text(_markdown(card), encoding="utf-8")
+        Path(beside).write_text(environment.get_template(f"{READABLE}.j2").render(card), encoding="utf-8")
 
 
 def signatures(export: str) -> dict[str, Any]:
@@ -150,33 +175,3 @@ def _slices(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     highest = slice_tables.highest(Run("", "", {}, {}, metrics))
     kept = ("rows", "pd", "interval", "weight_share", "pd_share")
     return [{"title": title, "slice": name, **{key: each.get(key) for key in kept}} for title, name, each in highest]
-
-
-def _markdown(card: Card) -> str:
-    """The card as a person reads it."""
-
-    def accuracy_table(metrics: Mapping[str, Any]) -> str:
-        """The measures of accuracy that tell different things, as a table of one row."""
-        measures = [each for each in catalogue.MEASURES if each.family in catalogue.ACCURACY and each.swept]
-        values = [formats.of(each)(metrics.get(each.name)) for each in measures]
-        lines = [[each.inside for each in measures], ["---:"] * len(measures), values]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # it is no HTML
-    )
-    environment.filters.update(
-        percent=formats.percent,
-        decimal=formats.decimal,
-        change=formats.signed_decimal,
-        count=formats.count,
-        short=formats.short,
-        cell=lambda value: str(value).replace("|", "\\|").replace("\n", " "),  # within a table of Markdown
-    )
-    environment.globals.update(accuracy_table=accuracy_table)
-    return environment.get_template(f"{READABLE}.j2").render(card)

@@ -109,7 +109,7 @@ def signature_functions(encoder: Encoder, probability: Predict, logit: Predict |
     raw = {name: tf.TensorSpec(s.shape, s.dtype, name=name) for name, s in encoder.raw_signature().items()}
 
     def of_raw(output: str, predict: Predict) -> Any:
-        return _traced(lambda **given: {output: predict(encoder(_ensured(given, raw)))}, raw)
+        return _traced(lambda **given: {output: predict(encoder(given))}, raw)
 
     default = of_raw("probability", probability)
 
@@ -118,7 +118,7 @@ def signature_functions(encoder: Encoder, probability: Predict, logit: Predict |
         spec = {name: tf.TensorSpec([None], tf.string, name=name)}
 
         def answer(**given: Any) -> dict[str, Any]:
-            features = parse_examples(encoder.schema, _ensured(given, spec)[name])
+            features = parse_examples(encoder.schema, given[name])
             return outputs(default(**features)["probability"])  # one trace of the network less
 
         return _traced(answer, spec)
@@ -162,13 +162,15 @@ def parse_examples(schema: Schema, examples: Any) -> dict[str, Any]:
     }
 
 
-def _ensured(given: Mapping[str, Any], specs: Mapping[str, tf.TensorSpec]) -> dict[str, Any]:
-    """The inputs, with assertions of their shapes: a session takes any shape, whatever a signature declares."""
-    return {name: tf.ensure_shape(given[name], spec.shape) for name, spec in specs.items()}
-
-
 def _traced(function: Callable[..., dict[str, Any]], specs: Mapping[str, tf.TensorSpec]) -> Any:
-    return tf.function(function, autograph=False).get_concrete_function(**specs)
+    """One graph of `function`, whose inputs must have the shapes of `specs`."""
+
+    def checked(**given: Any) -> dict[str, Any]:
+        # Asserted: a session (TensorFlow 2.21) takes inputs of any shape, whatever a signature declares.
+        return function(**{name: tf.ensure_shape(given[name], spec.shape) for name, spec in specs.items()})
+
+    # Without AutoGraph: nothing here branches on tensors, and it cannot read the source of a lambda.
+    return tf.function(checked, autograph=False).get_concrete_function(**specs)
 
 
 class PeriodicExports(Periodic):
