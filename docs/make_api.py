@@ -79,7 +79,7 @@ PUBLIC: dict[str, dict[str, tuple[str, ...]]] = {
         "comparison.comparison": ("compare",),
         "comparison.settings": ("Settings",),
         "release.publishing": ("publish", "Release", "Published"),
-        "release.predicting": ("predict", "Wish"),
+        "release.predicting": ("predict", "PredictSettings"),
         "serving.requests": ("predict", "classify", "regress", "rest_body"),
         "serving.loader": ("LoadedModel",),
         "serving.saved_model": ("PeriodicExports",),

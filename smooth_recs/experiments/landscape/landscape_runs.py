@@ -64,7 +64,7 @@ def of_exports(a: str, b: str, config: Config, rows: int, cache: str) -> Network
         models[flag] = SavedModel(flag, found.path)
     source = open_source(config.data, cache)
     for flag, model in models.items():
-        exports.check(flag, model.inputs, source.encoder.raw_signature())
+        exports.check_inputs(flag, model.inputs, source.encoder.raw_signature())
     chunks, known = _held_out(source, rows, "raw")
     siblings = [_export(flag, model, chunks) for flag, model in models.items()]
     return Network(f"{os.path.normpath(a)} and {os.path.normpath(b)}", siblings, known)
@@ -85,7 +85,7 @@ def _replica(name: str, replica: Any, chunks: Sequence[Any]) -> Sibling:
 
 
 def _export(flag: str, model: SavedModel, chunks: Sequence[Any]) -> Sibling:
-    fed = [exports.feed(flag, model.inputs, chunk) for chunk in chunks]
+    fed = [exports.as_inputs(flag, model.inputs, chunk) for chunk in chunks]
     variables = [variable for variable in model.variables if variable.dtype.is_floating]
     is_table = ["embedding" in variable.name for variable in variables]  # an export tells no more than names
     return Sibling(flag, model, variables, is_table, _of_all(model.predict, fed))

@@ -1,12 +1,8 @@
-"""SavedModels and Keras models of both generations predict from raw features what they predict by themselves."""
+"""Versions, what a path holds, and SavedModels that predict from raw features what their models predict."""
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from artifact_cases import SCHEMA, SIGNATURE, features, predicted
 
 from smooth_recs import config
 from smooth_recs.artifacts import exports
@@ -22,32 +19,24 @@ from smooth_recs.artifacts.keras_models import KerasModel
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.errors import InputError
 from smooth_recs.models import from_config
-from smooth_recs.schema import Categorical, Numeric, Schema
 from smooth_recs.serving import saved_model
 
-SCHEMA = Schema((
-    Categorical("zone", "identity", 20, "int64"),
-    Categorical("query", "hash", 50),
-    Categorical("tags", "identity", 9, "int64", max_values=3),
-    Numeric("age", "identity"),
-))  # fmt: skip
-SIGNATURE = Encoder(SCHEMA).raw_signature()
+
+def test_numbers_alone_are_versions_and_ten_follows_nine(tmp_path: Path) -> None:
+    for name in ("9", "10", "\N{SUPERSCRIPT TWO}", "1a", ".writing-3"):
+        (tmp_path / name).mkdir()
+    assert exports.versions(str(tmp_path)) == [9, 10]
+    assert exports.next_version(str(tmp_path)) == str(tmp_path / "11")
+    assert exports.next_version(str(tmp_path / "new")) == str(tmp_path / "new" / "1")
 
 
-def features(rows: int = 50) -> exports.Columns:
-    random = np.random.default_rng(rows)
-    return {
-        "zone": random.integers(-1, 20, rows),
-        "query": random.choice(np.array([b"red shoes", "schön".encode(), b""], object), rows),
-        "tags": random.integers(-1, 9, (rows, 3)),
-        "age": random.uniform(size=rows).astype(np.float32),
-    }
-
-
-def predicted(model: Any, given: exports.Columns | None = None) -> Any:
-    given = features() if given is None else given
-    exports.check("--a", model.inputs, SIGNATURE)
-    return np.reshape(model.predict(exports.feed("--a", model.inputs, given)), -1)
+def test_the_newest_is_an_export(tmp_path: Path) -> None:
+    assert exports.newest_version(str(tmp_path)) is None
+    for name in ("1", "2", "3"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "2" / exports.SAVED_MODEL).touch()
+    assert exports.newest_version(str(tmp_path)) == str(tmp_path / "2")
+    assert exports.newest_version(str(tmp_path / "2")) == str(tmp_path / "2")
 
 
 def saved(path: Path, signature: dict[str, tf.TensorSpec], serve: Any, name: str = "serving_default") -> str:
@@ -107,7 +96,7 @@ def test_the_named_signature_and_output_or_the_only_one(tmp_path):
 )
 def test_inputs_that_the_features_cannot_give(wanted, words):
     with pytest.raises(InputError, match=f"^{re.escape('--b: the model' + chr(39) + 's input ' + words)}$"):
-        exports.check("--b", wanted, SIGNATURE)
+        exports.check_inputs("--b", wanted, SIGNATURE)
 
 
 @pytest.mark.parametrize(
@@ -122,13 +111,13 @@ def test_inputs_that_the_features_cannot_give(wanted, words):
 )
 def test_a_value_is_never_another_one_for_the_model(wanted, column, words):
     with pytest.raises(InputError, match=f"^{re.escape('--b: the model' + chr(39) + 's input ' + repr('x'))} {words}$"):
-        exports.feed("--b", {"x": wanted}, {"x": np.array(column)})
+        exports.as_inputs("--b", {"x": wanted}, {"x": np.array(column)})
 
 
 def test_numbers_that_fit_are_converted():
     columns = {"a": np.array([1, -1]), "b": np.array([np.nan, 0.5], np.float32), "c": np.array([2.0, 3.0])}
     wanted = {"a": Input("float32", (None, 1)), "b": Input("float64", (None,)), "c": Input("int32", (None,))}
-    fed = exports.feed("--a", wanted, columns)
+    fed = exports.as_inputs("--a", wanted, columns)
     assert {name: (values.dtype.name, values.shape) for name, values in fed.items()} == {
         "a": ("float32", (2, 1)), "b": ("float64", (2,)), "c": ("int32", (2,)),
     }  # fmt: skip
@@ -165,92 +154,11 @@ def test_a_fingerprint_is_of_the_contents_not_of_the_place(tmp_path):
     assert prints[0] == prints[1] != prints[2]
 
 
-SAVE = """
-import sys, numpy as np, tensorflow as tf
-import smooth_recs as sr
-K, folder = tf.keras, sys.argv[1]
-given = dict(np.load(f"{folder}/features.npz"))
-given = {n: tf.constant(v.tolist() if v.dtype.kind == "S" else v) for n, v in given.items()}
-given["age"] = given["age"][:, None]
-
-K.utils.set_random_seed(int(sys.argv[2]))
-zone, age = K.Input((), name="zone", dtype="int64"), K.Input((1,), name="age")
-query, tags = K.Input((), name="query", dtype="string"), K.Input((3,), name="tags", dtype="int64")
-parts = [K.layers.Embedding(21, 4)(zone + 1), age, K.layers.Embedding(50, 3)(K.layers.Hashing(50)(query))]
-parts.append(K.layers.GlobalAveragePooling1D()(K.layers.Embedding(11, 2)(tags + 1)))
-x = K.layers.Concatenate()(parts)
-x = sr.layers.NormalizedDense(8, activation="smelu")(x)
-x = K.layers.Dense(8, activation=sr.layers.SmeLU(beta=0.5), kernel_constraint=sr.constraints.RowNorm(1.0))(x)
-output = K.layers.Dense(1, activation="sigmoid")(x)
-named = dict(zone=zone, query=query, tags=tags, age=age)
-for kind, structure in dict(list=[zone, tags, query, age], dict=named).items():
-    model = K.Model(structure, output)
-    model.save(f"{folder}/{kind}.keras")
-    if kind == "list" and len(sys.argv) > 3:
-        model.save(f"{folder}/saved", save_format="tf")
-    right = [given[t.name] for t in structure] if kind == "list" else given
-    np.save(f"{folder}/{kind}.npy", model(right, training=False))
-"""
-
-
-@pytest.fixture(scope="module", params=["2", "3"])
-def keras_folder(request, tmp_path_factory):
-    """Models of one generation of Keras, saved by a process of that generation, and what they predict there."""
-    folder = tmp_path_factory.mktemp(f"keras_{request.param}")
-    np.savez(folder / "features.npz", **{n: v.astype("S") if v.dtype == object else v for n, v in features().items()})
-    arguments = [str(folder), request.param, *(["saved"] if request.param == "2" else [])]
-    environment = os.environ | {"TF_USE_LEGACY_KERAS": str(int(request.param == "2")), "PYTHONPATH": os.getcwd()}
-    command = [sys.executable, "-c", SAVE, *arguments]
-    subprocess.run(command, env=environment, check=True, capture_output=True)
-    return folder
-
-
-@pytest.mark.slow
-def test_keras_models_of_both_generations(keras_folder):
-    version = json.loads(zipfile.ZipFile(keras_folder / "list.keras").read("metadata.json"))["keras_version"]
-    assert keras_folder.name.startswith(f"keras_{version[0]}")
-    for kind in ("list", "dict"):
-        artifact = exports.identify("--a", str(keras_folder / f"{kind}.keras"))
-        assert artifact.kind == "keras"
-        model = KerasModel(*artifact[:2])
-        try:
-            assert model.inputs is not None
-            assert model.inputs["zone"] == ("int64", (None,))
-            assert model.inputs["age"] == ("float32", (None, 1))
-            first = predicted(model)
-            np.testing.assert_allclose(first, np.load(keras_folder / f"{kind}.npy")[:, 0], atol=1e-6)
-            assert np.ptp(first) > 0.01
-            np.testing.assert_array_equal(predicted(model, {n: v[:7] for n, v in features().items()}), first[:7])
-        finally:
-            model.close()
-
-
-@pytest.mark.slow
-def test_a_keras_2_folder_needs_no_keras(keras_folder):
-    if not (keras_folder / "saved").exists():
-        pytest.skip("Keras 3 has no such folders")
-    artifact = exports.identify("--b", str(keras_folder / "saved"))
-    assert artifact.kind == "export"
-    expected = np.load(keras_folder / "list.npy")[:, 0]
-    np.testing.assert_allclose(predicted(SavedModel(*artifact[:2])), expected, atol=1e-6)
-
-
-CUSTOM = """
-import sys, tensorflow as tf
-K = tf.keras
-lam = K.Sequential([K.Input((1,), name="age"), K.layers.Lambda(lambda x: x)])
-lam.save(f"{sys.argv[1]}/lambda.keras")
-x = K.Input((1,), name="age")
-K.Model(x, [x, x + 1]).save(f"{sys.argv[1]}/two.keras")
-"""
-
-
-@pytest.mark.slow
-def test_a_keras_model_that_cannot_be_run_is_one_line(tmp_path):
-    environment = os.environ | {"TF_USE_LEGACY_KERAS": "0"}
-    subprocess.run([sys.executable, "-c", CUSTOM, str(tmp_path)], env=environment, check=True, capture_output=True)
-    with pytest.raises(InputError, match=r"^--a: .*lambda\.keras cannot be loaded: .*[Ll]ambda"):
-        KerasModel("--a", str(tmp_path / "lambda.keras"))
-    two = KerasModel("--a", str(tmp_path / "two.keras"))
-    with pytest.raises(InputError, match=r"two\.keras fails on the rows of --config: .*must have one output, got 2$"):
-        predicted(two)
+@pytest.mark.parametrize("name", ["predictions.txt", "model.h5", "x.json"])
+def test_a_file_of_another_kind(tmp_path, name):
+    (tmp_path / name).touch()
+    kinds = re.escape(".csv, .csv.gz, .tfrecord, .tfrecord.gz, .parquet")
+    with pytest.raises(
+        InputError, match=rf"^--a must be a SavedModel, a \.keras file or predictions \({kinds}\), got "
+    ):
+        exports.identify("--a", str(tmp_path / name))
