@@ -1,8 +1,8 @@
 """Accuracy of predictions, exact, in NumPy and float64: log loss, calibration, AUC loss (eq. 1), AUC loss per query.
 
 `label` is 0 or 1, [n]; `prediction` is [n] or [n, 1]; `sample_weight` is [n], at or above 0, or None for equal weights.
-A measure that is not defined for the rows is None: the AUC loss of rows of one class, the calibration of rows without a
-positive one. Wrong input raises InputError, a ValueError, with one line that names the argument, the rule and the value.
+A measure that is not defined for the rows is None: the AUC loss of rows of one class, calibration without a positive
+row. Wrong input raises InputError, a ValueError, with one line that names the argument, the rule and the value.
 """
 
 from __future__ import annotations
@@ -248,8 +248,8 @@ def _sum_before(values: Array, first: Integers) -> Array:
     """Sum of the values before each value within its segment; `first` says where the segments start."""
     total = np.cumsum(values)
     before = np.append(0.0, total[:-1])
-    # A segment can be smaller than the rounding of the sum of all segments before it, so that the difference of two sums
-    # would lose it. Knuth's TwoSum recovers what each addition rounded away.
+    # A segment can be smaller than the rounding of the sum of all segments before it: the difference of two sums would
+    # lose it. Knuth's TwoSum recovers what each addition rounded away.
     added = total - before
     error = np.cumsum((before - (total - added)) + (values - added))
     error_before = np.append(0.0, error[:-1])

@@ -1,8 +1,8 @@
 """The table of all measures, one row each: where its value comes from, and how reports, sweeps and gates show it.
 
 To add a measure of accuracy, write its function (in `accuracy`), a row here and its test. The row alone brings it into
-`metrics.json`, the tables and explanations of reports, the model card, and a sweep's goals, tables and CSV. The measures
-of the other families are computed together, in the place that `Family` names; their rows say how they are shown.
+`metrics.json`, the tables and explanations of reports, the model card, and a sweep's goals, tables and CSV. Measures of
+the other families are computed together, in the place that `Family` names; their rows say how they are shown.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Form = Literal["percent", "points", "decimal", "count", "short", "unbounded"]
 """The name of the function in `reports.formats` that writes the values."""
 
 Watched = Literal["no", "table", "chart"]
-"""Whether a measure is taken while models train, and whether a report shows its course as a chart or in a table only."""
+"""Whether a measure is taken while models train, and whether reports show its course in a chart or only in a table."""
 
 
 @dataclasses.dataclass(frozen=True)

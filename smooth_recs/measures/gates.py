@@ -1,7 +1,7 @@
 """Gates: limits on how different, and how much worse, a new model may be for a release.
 
-Point estimates decide, not their intervals. All values are fractions: `max_pd=0.1` is 10%. A value that equals its limit
-meets the gate.
+Point estimates decide, not their intervals. All values are fractions: `max_pd=0.1` is 10%. A value that equals its
+limit meets the gate.
 """
 
 from __future__ import annotations

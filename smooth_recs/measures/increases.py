@@ -112,8 +112,8 @@ def _auc_loss(rows: _Rows) -> _Terms | None:
     weight = rows.weight / np.where(rows.y == 1, of_class[1], of_class[0])
     a, b = (wrong_share_by_row(rows.y, scores, rows.weight) for scores in (rows.a, rows.b))
     value = np.sum(weight * (b - a), where=rows.y == 1)
-    # Each request's term is the value plus its influence times the number of requests: the mean over the requests is the
-    # value, because influences add up to 0. Requests without weight must not count in that mean.
+    # Each request's term is the value plus its influence times the number of requests. Influences add up to 0, so that
+    # the mean over the requests is the value. Requests without weight must not count in that mean.
     influence = rows.by_request(weight * (b - a - value))
     seen = (rows.by_request(rows.weight) > 0).astype(np.float64)
     return _Terms(seen * (seen.sum() * influence + value), seen)
