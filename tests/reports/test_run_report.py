@@ -229,9 +229,7 @@ def test_all_measures_and_what_they_mean(tmp_path: Path) -> None:
 
 def test_recommendations_in_words_and_numbers(tmp_path: Path) -> None:
     page = page_of(tmp_path, workdir(tmp_path / "smelu"))
-    said = (
-        "21.7% of the requests have another ordered top 3 by one model than by another (95% interval 21.0% to 22.4%)."
-    )
+    said = "Two models have a different ordered top 3 in 21.7% of the requests (95% interval 21.0% to 22.4%)."
     assert said in page.prose
     lists = page.table("Kendall distance")
     assert lists == {
@@ -271,8 +269,8 @@ def test_slices_of_several_runs_stand_side_by_side(tmp_path: Path) -> None:
     page = page_of(tmp_path, relu(tmp_path), workdir(tmp_path / "smelu", metrics=metrics))
     assert page.table("decile 10") == {"decile 9": [[0.06], [0.06]], "decile 10": [[0.11], [0.08]]}
     assert page.table("4") == {"4": [[], [0.2]]}
-    assert "Of ReLU, the PD is highest where user is 17" in page.prose
-    assert "Of SmeLU 0.1, the PD is highest where campaign is 4" in page.prose
+    assert "For ReLU, the PD is highest where user is 17" in page.prose
+    assert "For SmeLU 0.1, the PD is highest where campaign is 4" in page.prose
 
 
 def test_bars_of_slices_are_as_long_as_their_shares(tmp_path: Path) -> None:
@@ -420,8 +418,8 @@ def test_comparison_says_what_is_measured_and_no_more(tmp_path: Path) -> None:
     assert page.prose.startswith("SmeLU 0.1 against ReLU")
     assert (
         "The PD of SmeLU 0.1 is 8.53% (95% interval 8.32% to 8.71%), that of ReLU 14.4% (14.1% to 14.7%): 41% lower. "
-        "The two intervals do not overlap. Its AUC loss is 0.2278 against 0.2298, which is 0.0020 lower; replicas of "
-        "one and the same run differ by up to 0.0019."
+        "The two intervals do not overlap. Its AUC loss is 0.2278 against 0.2298, 0.0020 lower; replicas of the same "
+        "run differ by up to 0.0019."
     ) in page.prose
     assert "It says nothing about another training run." in page.prose
     overview = page.table("PD, 95% interval")
@@ -435,7 +433,17 @@ def test_comparison_says_what_is_measured_and_no_more(tmp_path: Path) -> None:
 
 def test_comparison_that_goes_against_the_second_run(tmp_path: Path) -> None:
     page = page_of(tmp_path, relu(tmp_path, relative=0.08, interval=[0.078, 0.084]), workdir(tmp_path / "smelu"))
-    assert ": 7% higher. The two intervals overlap." in page.prose
+    assert ": 7% higher. The two intervals overlap, so the difference is inconclusive." in page.prose
+
+
+def test_a_difference_that_replicas_of_one_run_have_too_is_inconclusive(tmp_path: Path) -> None:
+    metrics = copy.deepcopy(METRICS)
+    for replica in metrics["replicas"]:
+        replica["auc_loss"] += 0.0018
+    page = page_of(tmp_path, workdir(tmp_path / "a"), workdir(tmp_path / "b", activation="relu", metrics=metrics))
+    assert "0.0018 higher; replicas of the same run differ by up to 0.0019, so this is inconclusive." in page.prose
+    equal = page_of(tmp_path, workdir(tmp_path / "c"), workdir(tmp_path / "d", activation="relu"))
+    assert "the same to four decimals; replicas of the same run differ by up to 0.0019." in equal.prose
 
 
 def test_pd_of_zero_has_no_relative_change(tmp_path: Path) -> None:
