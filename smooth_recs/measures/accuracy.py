@@ -219,6 +219,7 @@ class _TieGroups(NamedTuple):
 
 
 def _group_ties(y: Array, scores: Array, weight: Array, query: Integers | None) -> _TieGroups:
+    """Sorts the rows by query and score, and adds up the weights of each group of equal scores."""
     order = np.argsort(-scores)
     if query is not None:
         order = by_query(order, query)

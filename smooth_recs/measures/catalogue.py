@@ -54,6 +54,7 @@ class Rows:
 
     @functools.cached_property
     def auc_loss(self) -> float | None:
+        """AUC loss of the rows (eq. 1), computed once."""
         # Two measures need it, and it sorts all rows.
         return accuracy.auc_loss(self.label, self.prediction, self.weight)
 

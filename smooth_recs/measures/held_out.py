@@ -104,6 +104,7 @@ def of_diverged(columns: Columns, diverged: Collection[int]) -> dict[str, Any]:
 
 
 def _accuracy(columns: Columns, prediction: Array) -> dict[str, float | None]:
+    """Accuracies of one model's predictions for the rows."""
     label, weight, query = (columns.get(name) for name in ("label", "weight", "query_id"))
     return catalogue.accuracies(catalogue.Rows(label, prediction, weight, query))
 

@@ -93,11 +93,13 @@ class _Terms(NamedTuple):
 
 
 def _log_loss(rows: _Rows) -> _Terms:
+    """Weighted sums of the losses' difference, over the weights."""
     worse = log_loss_per_example(rows.y, rows.b) - log_loss_per_example(rows.y, rows.a)
     return _Terms(rows.by_request(rows.weight * worse), rows.by_request(rows.weight))
 
 
 def _per_query_auc_loss(rows: _Rows) -> _Terms | None:
+    """Difference of the weights of the pairs in the wrong order, over the weights of all pairs."""
     if rows.query is None:
         return None
     # The pairs are those of the labels, so that both models have the same denominators.
@@ -106,6 +108,7 @@ def _per_query_auc_loss(rows: _Rows) -> _Terms | None:
 
 
 def _auc_loss(rows: _Rows) -> _Terms | None:
+    """The Hajek projection of the AUC losses' difference (see `increase`), over the number of requests."""
     of_class = [np.sum(rows.weight, where=rows.y == label) for label in (0, 1)]
     if not min(of_class) > 0:
         return None

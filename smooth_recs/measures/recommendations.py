@@ -100,6 +100,7 @@ def statistics_over_pairs(predictions: Any, query_id: Any, *, k: int = 3, multip
 
 
 def _statistics(models: dict[str, Any], query_id: Any, k: int, multiplier: Any) -> dict[str, Any]:
+    """The statistics of all pairs of models; `models` maps the name of an argument to its scores."""
     requests, lists = _lists(models, query_id, multiplier)
     pairs = list(itertools.combinations(lists, 2))
     # The mean over the pairs first: pairs that share a model depend on each other, requests do not.
@@ -189,11 +190,14 @@ def _lists(models: dict[str, Any], query_id: Any, multiplier: Any) -> tuple[_Req
 
 
 def _mean_of_known(values: Array) -> float | None:
+    """Mean of the values that are not NaN; None where all are."""
     known = values[~np.isnan(values)]
     return float(np.mean(known)) if known.size else None
 
 
 def _checked_k(k: int) -> int:
+    """The length of the lists as a Python number."""
+    # True is an integer to Python.
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
         raise InputError(f"k must be a whole number of at least 1, got {k!r}")
     return int(k)

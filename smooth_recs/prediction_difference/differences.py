@@ -256,6 +256,7 @@ def _mean_of(term: terms.Term, a: Any, b: Any, sample_weight: Any) -> float:
 
 
 def _pair(a: Any, b: Any) -> tuple[Array, Array]:
+    """Two models' predictions after the check, [n] each."""
     a = arrays.probabilities("a", a)
     return a, arrays.probabilities("b", b, a.size)
 

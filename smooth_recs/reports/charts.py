@@ -76,6 +76,11 @@ def colour_index(position: int, runs: int) -> int:
     return (position if runs > 1 else 1) % len(SERIES)
 
 
+def colour(position: int, runs: int) -> str:
+    """A run's colour on white."""
+    return SERIES[colour_index(position, runs)][0]
+
+
 def svg(name: str, description: str, size: tuple[float, float], draw: Callable[[Axes], None]) -> str:
     """Draws a chart for the inside of an HTML page, where it takes the width, the colours and the font of its place.
 
@@ -105,7 +110,7 @@ def svg(name: str, description: str, size: tuple[float, float], draw: Callable[[
     # Only inside styles: a colour in a text is a user's.
     return re.sub(
         r'style="[^"]*"',
-        lambda style: re.sub(r"#[0-9a-f]{6}", lambda colour: _VARIABLES.get(colour[0], colour[0]), style[0]),
+        lambda style: re.sub(r"#[0-9a-f]{6}", lambda code: _VARIABLES.get(code[0], code[0]), style[0]),
         text,
     )
 
@@ -152,9 +157,9 @@ def pd_histogram(runs: Sequence[Run]) -> str:
             # Shares for each percentage point, so that bins of different widths can be compared.
             widths = [high - low for low, high in itertools.pairwise(edges)]
             density = [count / total / (100 * width) for count, width in zip(counts, widths, strict=True)]
-            axes.stairs(density, edges, fill=True, color=_colour(row, runs), alpha=0.16 if len(runs) > 1 else 0.35)
-            axes.stairs(density, edges, color=_colour(row, runs), linewidth=1.3)
-            axes.axvline(run.pd["relative"], color=_colour(row, runs), linewidth=1.3, linestyle=(0, (3, 2)))
+            axes.stairs(density, edges, fill=True, color=colour(row, len(runs)), alpha=0.16 if len(runs) > 1 else 0.35)
+            axes.stairs(density, edges, color=colour(row, len(runs)), linewidth=1.3)
+            axes.axvline(run.pd["relative"], color=colour(row, len(runs)), linewidth=1.3, linestyle=(0, (3, 2)))
             below = zip(edges[1:], itertools.accumulate(counts), strict=True)
             limits.append(next(high for high, seen in below if seen >= _HISTOGRAM_SHARE * total))
         axes.set_xlim(0, max(limits, default=1))
@@ -176,7 +181,7 @@ def history(runs: Sequence[Run], measure: Measure, prefix: str = "") -> str:
             points = [(entry["step"], entry[key]) for entry in run.history if is_number(entry.get(key))]
             if points:
                 steps, values = zip(*points, strict=True)
-                axes.plot(steps, values, color=_colour(row, runs), linewidth=1.6, marker="o", markersize=3)
+                axes.plot(steps, values, color=colour(row, len(runs)), linewidth=1.6, marker="o", markersize=3)
         # Shares start at 0, so that heights can be compared; losses would be flat lines then.
         if measure.form == "percent":
             axes.set_ylim(bottom=0)
@@ -213,6 +218,7 @@ def _height(runs: Sequence[Run]) -> float:
 
 
 def _pd_bars(axes: Axes, runs: Sequence[Run]) -> None:
+    """A bar for each run's PD, with a line for its interval."""
     row_names(axes, [run.label for run in runs])
     ends = [0.0]
     for row, run in enumerate(runs):
@@ -221,7 +227,7 @@ def _pd_bars(axes: Axes, runs: Sequence[Run]) -> None:
             _write(axes, "not measured", 0.0, row)
             continue
         low, high = run.pd.get("interval") or (relative, relative)
-        axes.barh(row, relative, height=0.52, color=_colour(row, runs))
+        axes.barh(row, relative, height=0.52, color=colour(row, len(runs)))
         axes.plot([low, high], [row, row], color=INK, linewidth=1.2, marker="|", markersize=5)
         _write(axes, percent(relative), max(relative, high), row)
         ends.append(max(relative, high))
@@ -231,10 +237,11 @@ def _pd_bars(axes: Axes, runs: Sequence[Run]) -> None:
 
 
 def _auc_dots(axes: Axes, runs: Sequence[Run]) -> None:
+    """A dot for each replica's AUC, and a mark at the mean of each run."""
     row_names(axes, [run.label for run in runs])
     for row, run in enumerate(runs):
         values, mean = run.values("auc"), run.mean("auc")
-        axes.plot(values, [row] * len(values), "o", color=_colour(row, runs), markersize=7, markeredgewidth=0)
+        axes.plot(values, [row] * len(values), "o", color=colour(row, len(runs)), markersize=7, markeredgewidth=0)
         if mean is not None:
             axes.plot([mean], [row], "|", color=INK, markersize=13)
             _write(axes, f"mean {decimal(mean)}", max(values), row)
@@ -255,7 +262,3 @@ def _curve_style(axes: Axes) -> None:
 def _write(axes: Axes, text: str, x: float, row: int) -> None:
     """Writes a text to the right of x in a row."""
     axes.annotate(text, (x, row), (7, 0), textcoords="offset points", va="center_baseline", fontsize=9)
-
-
-def _colour(row: int, runs: Sequence[Run]) -> str:
-    return SERIES[colour_index(row, len(runs))][0]

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from smooth_recs.measures import catalogue
 from smooth_recs.reports import formats
-from smooth_recs.reports.charts import SERIES, colour_index, percent_ticks, row_names, svg
+from smooth_recs.reports.charts import SERIES, colour, percent_ticks, row_names, svg
 from smooth_recs.reports.formats import Table, count, decimal, interval, number, percent
 from smooth_recs.workdir.finished_runs import Run, is_number
 
@@ -120,11 +120,11 @@ def draw(runs: Sequence[Run]) -> list[str]:
         names = dimension.names[:MOST]
         if len(runs) == 1:
             bars = [[dimension.slices[0][each].get(key) for each in names] for key in ("weight_share", "pd_share")]
-            colours = [SERIES[0][0], SERIES[1][0]]
+            colours = [each for each, _ in SERIES[:2]]
             description = f"Share of the examples and of the difference by {dimension.title}"
         else:
             bars = [[of_run.get(each, {}).get("pd") for each in names] for of_run in dimension.slices]
-            colours = [SERIES[colour_index(row, len(bars))][0] for row in range(len(bars))]
+            colours = [colour(row, len(bars)) for row in range(len(bars))]
             description = f"PD by {dimension.title}"
         labels = [without_range(each) for each in names]
         charts.append(_bars(f"slices-{place}", description, labels, bars, colours))
@@ -140,9 +140,9 @@ def _bars(
     def draw(axes: Axes) -> None:
         row_names(axes, names)
         thickness = 0.76 / len(bars)
-        for place, (values, colour) in enumerate(zip(bars, colours, strict=True)):
+        for place, (values, fill) in enumerate(zip(bars, colours, strict=True)):
             rows = [row - 0.38 + (place + 0.5) * thickness for row in range(len(names))]
-            axes.barh(rows, [value or 0.0 for value in values], height=0.92 * thickness, color=colour)
+            axes.barh(rows, [value or 0.0 for value in values], height=0.92 * thickness, color=fill)
         axes.set_xlim(left=0)
         percent_ticks(axes.xaxis, 5)
 

@@ -35,6 +35,7 @@ def sentences(runs: Sequence[Run]) -> list[str]:
 
 
 def _on_one_run(run: Run) -> list[str]:
+    """What PD and AUC of a run are."""
     relative, matched = run.pd.get("relative"), run.pd.get("after_matching_means")
     if is_number(relative):
         how = DIFFER.get((run.config.get("siblings") or {}).get("differ", ""), "on the same rows")
@@ -58,6 +59,7 @@ def _on_one_run(run: Run) -> list[str]:
 
 
 def _against(baseline: Run, run: Run) -> str:
+    """How PD and AUC loss of a run compare with those of the baseline."""
     ours, theirs = run.pd.get("relative"), baseline.pd.get("relative")
     our_interval, their_interval = run.pd.get("interval"), baseline.pd.get("interval")
     if ours is None or theirs is None:
