@@ -36,11 +36,9 @@ def write(workdirs: Sequence[str], output: str) -> None:
         "runs": runs,
         "colours": [charts.colour_index(position, len(runs)) for position in range(len(runs))],
         # One run's numbers are on cards; a chart of a single bar says nothing.
-        "charts": {
-            "pd": charts.pd_bars(runs) if several else "",
-            "auc": charts.auc_dots(runs) if several else "",
-            "histogram": charts.pd_histogram(runs) if tables.histogram(runs) else "",
-        },
+        "pd_bars": charts.pd_bars(runs) if several else "",
+        "auc_dots": charts.auc_dots(runs) if several else "",
+        "histogram": charts.pd_histogram(runs) if tables.histogram(runs) else "",
         "held_out_curves": _curves(runs, catalogue.held_out()),
         "progressive_curves": _curves(runs, catalogue.progressive(), catalogue.PROGRESSIVE),
         "cards": [
