@@ -1,4 +1,4 @@
-"""Ridge regression in closed form: second moments add up over blocks of rows, so that no block is needed twice."""
+"""Ridge regression in closed form, from second moments that add up over blocks of rows, so that one pass is enough."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from smooth_recs.statistics.arrays import Array
 
 @dataclasses.dataclass(frozen=True)
 class Linear:
-    """x -> x @ weights + intercept, for inputs [..., inputs] and outputs [..., targets]."""
+    """Linear map x @ weights + intercept, of inputs [..., inputs] to outputs [..., targets]."""
 
     weights: Array
     intercept: Array
@@ -23,7 +23,7 @@ class Linear:
 
 
 class Moments:
-    """Sums over rows of (1, x, y) times itself, float64, of inputs x and targets y.
+    """Sums over rows of the outer product of (1, x, y) with itself, for inputs x and targets y, in float64.
 
     ```python
     moments = Moments(inputs=1, targets=1)
@@ -42,15 +42,15 @@ class Moments:
         self._sums += rows.T @ rows
 
     def __add__(self, other: Moments) -> Moments:
-        """The moments of the rows of both."""
+        """Moments of the rows of both."""
         both = Moments(self._inputs, len(self._sums) - 1 - self._inputs)
         both._sums = self._sums + other._sums
         return both
 
     def solve(self, penalty: float) -> Linear:
-        """Least squares with `penalty` times the rows' number times the squared weights of standardised inputs.
+        """Least squares plus `penalty` times the number of rows times the squared weights of standardised inputs.
 
-        Each target has weights of its own. Inputs that do not vary have weight 0.
+        Each target has its own weights. Inputs that do not vary have weight 0.
         """
         rows, inputs = self._sums[0, 0], slice(1, 1 + self._inputs)
         means = self._sums[0] / rows

@@ -1,11 +1,10 @@
-"""A measure is one row of `measures.registry`: nothing else lists measures, and the row alone brings it everywhere."""
+"""A measure is one row of `measures.catalogue`: nothing else lists measures, and the row alone brings it everywhere."""
 
 from __future__ import annotations
 
 import ast
 import csv
 import dataclasses
-import doctest
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -19,8 +18,7 @@ from smooth_recs import metrics
 from smooth_recs.config import Config, Evaluation
 from smooth_recs.experiments.sweeps import Variant, choice, goals, sweep_report, sweep_results
 from smooth_recs.experiments.sweeps.sweep_runs import Grid
-from smooth_recs.measures import catalogue, gates, increases
-from smooth_recs.measures import held_out as measurement
+from smooth_recs.measures import catalogue, gates, held_out, increases
 from smooth_recs.measures.catalogue import ACCURACY, BY_NAME, MEASURES, Measure
 from smooth_recs.models.siblings import ProgressiveMetrics
 from smooth_recs.prediction_difference import terms
@@ -28,7 +26,7 @@ from smooth_recs.reports import comparison_report, formats, tables
 from smooth_recs.serving import model_card
 from smooth_recs.workdir.finished_runs import Run
 
-REGISTRY = "smooth_recs.measures.catalogue"
+CATALOGUE = "smooth_recs.measures.catalogue"
 EXCEPTIONS = {
     "smooth_recs.measures.increases.TERMS": "functions that a bootstrap needs; compare takes the measures from here",
     "smooth_recs.prediction_difference.terms.by_name": "functions, which are streamed together; each has its row",
@@ -79,11 +77,11 @@ def listed(path: Path) -> dict[str, set[str]]:
 
 
 LISTED = {
-    place: names for module, path in modules().items() if module != REGISTRY for place, names in listed(path).items()
+    place: names for module, path in modules().items() if module != CATALOGUE for place, names in listed(path).items()
 }
 
 
-def test_measures_are_listed_in_the_registry_alone() -> None:
+def test_measures_are_listed_in_the_catalogue_alone() -> None:
     again = {place: names for place, names in LISTED.items() if place not in EXCEPTIONS}
     assert not again, "read these from smooth_recs.measures.catalogue"
 
@@ -117,10 +115,6 @@ def test_metrics_of_keras_are_called_as_their_rows() -> None:
     assert {each: getattr(metrics, each)().name for each in streamed} == streamed
     watched = {catalogue.PROGRESSIVE + measure.name for measure in catalogue.progressive()}
     assert set(ProgressiveMetrics(2).result()) == watched
-
-
-def test_examples_in_docstrings() -> None:
-    assert doctest.testmod(catalogue).failed == 0
 
 
 def squared_distance(rows: catalogue.Rows) -> float:
@@ -157,7 +151,7 @@ def measured() -> dict[str, Any]:
         "query_id": np.arange(400) // 4,
         "true_probability": probability,
     }
-    found = measurement.metrics(columns, evaluation=Evaluation())
+    found = held_out.metrics(columns, evaluation=Evaluation())
     cost = {measure.name: 7 for measure in catalogue.of("size")}
     speed = {measure.name: 9e4 for measure in catalogue.of("training")}
     return {**found, "cost": cost, "examples": 1000, **speed}
@@ -169,7 +163,7 @@ def test_every_row_is_in_metrics_json(rows: tuple[Measure, ...]) -> None:
         assert measure.family == "serving" or measure.read(found) is not None, measure.name
     accuracies = [measure.name for measure in rows if measure.family in ACCURACY]
     assert all(list(each) == accuracies for each in (*found["replicas"], found["best_possible"]))
-    diverged = measurement.of_diverged({"prediction": np.full([4, 2], 0.5), "label": np.array([0, 1, 0, 1])}, [1])
+    diverged = held_out.of_diverged({"prediction": np.full([4, 2], 0.5), "label": np.array([0, 1, 0, 1])}, [1])
     assert diverged["replicas"][1] == dict.fromkeys(accuracies)
 
 
