@@ -219,9 +219,7 @@ def tanhexp(x: Any) -> Any:
         return tf.tanh(tf.exp(z))
 
     def density(z: Any) -> Any:
-        exp = tf.exp(
-            tf.minimum(z, tf.constant(5.0, z.dtype))
-        )  # beyond 5 the gate is 1 in every type
+        exp = tf.exp(tf.minimum(z, tf.constant(5.0, z.dtype)))  # beyond 5 the gate is 1 in every type
         return (1 - tf.square(tf.tanh(exp))) * exp
 
     return _gated(floating(x), 1.0, gate, density)
