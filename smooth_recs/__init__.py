@@ -22,7 +22,7 @@ from smooth_recs.version import __version__
 
 __all__ = ["__version__"]
 
-# The attributes of the package, and the modules that they are.
+# The attributes of the package, and the modules that they name.
 _SUBMODULES = {
     "accuracy": "measures.accuracy",
     "activations": "activations",

@@ -19,16 +19,16 @@ from smooth_recs.metrics._sums import (
 )
 
 BINS = 8192
-GREATEST_LOGIT = 32.0  # a probability of 1e-14
-CENTRE = 4.0  # below this logit bins are about as wide as at 0, above it in proportion to the logit
+GREATEST_LOGIT = 32.0  # a probability of 1 - 1e-14
+CENTRE = 4.0  # below this logit bins are about as wide as at 0; above it their width grows with the logit
 STEPS = 4096  # places within a bin
-BLOCK = 16
-HIGHER = np.tril(np.ones([BLOCK, BLOCK]), -1)
+BLOCK = 16  # bins of a block: see `AUCLoss.result`
+HIGHER = np.tril(np.ones([BLOCK, BLOCK]), -1)  # [i, j] is 1 where bin i is higher than bin j
 
 
 @keras_generation.serializable
 class AUCLoss(SumMetric):
-    """Share of the positive-negative pairs that are in the wrong order (eq. 1), 1 - AUC: ties count one half.
+    """Share of the positive-negative pairs that are in the wrong order (eq. 1), which is 1 - AUC; ties count one half.
 
     `update_state(y_true, y_pred, sample_weight=None)`: labels 0 or 1 and probabilities, [batch] or [batch, 1].
 
@@ -59,36 +59,28 @@ class AUCLoss(SumMetric):
         label = column_like(y_true, prediction)
         valid = is_probability(prediction) & is_label(label)
         weight = nan_unless(valid, weight_column(sample_weight, prediction))
-        bin_number, place = _bin(tf.where(valid, prediction, 0.5))
-        # A scatter into the variable would be cheaper, but variables that are mirrored for reading have none.
-        cell = bin_number + BINS * tf.cast(label == 1, tf.int32)
+        p = tf.where(valid, prediction, 0.5)
+        logit = tf.math.log(p) - tf.math.log1p(-p)  # -inf at 0, inf at 1
+        logit = tf.clip_by_value(logit, -GREATEST_LOGIT, GREATEST_LOGIT)
+        greatest = np.arcsinh(GREATEST_LOGIT / CENTRE)
+        # The place in the bin is in whole steps, so that sums of whole weights are exact and equal predictions tie.
+        step = tf.cast((tf.math.asinh(logit / CENTRE) + greatest) * (BINS * STEPS / (2 * greatest)), tf.int32)
+        step = tf.clip_by_value(step, 0, BINS * STEPS - 1)
+        place = tf.cast(step % STEPS, tf.float64) / STEPS
+        cell = step // STEPS + BINS * tf.cast(label == 1, tf.int32)
         terms, cells = tf.concat([weight, weight * place], 0), tf.concat([cell, cell + 2 * BINS], 0)
+        # A scatter into the variable would be cheaper, but variables that are mirrored for reading have none (2.21).
         self.sums_by_class.assign_add(tf.reshape(tf.math.unsorted_segment_sum(terms, cells, 4 * BINS), [4, BINS]))
 
     def result(self) -> tf.Tensor:
         negative, positive, negative_place, positive_place = tf.unstack(tf.convert_to_tensor(self.sums_by_class))
         pairs = negative * positive
         same_bin = tf.clip_by_value(pairs / 2 + negative_place * positive - positive_place * negative, 0.0, pairs)
-        wrong = tf.reduce_sum(same_bin) + _pairs_across_bins(negative, positive)
+        # Pairs of a positive and a negative in a higher bin. In blocks, since this runs after every training step and a
+        # cumulative sum over all bins takes twice as long.
+        negatives, positives = (tf.reshape(weights, [-1, BLOCK]) for weights in (negative, positive))
+        within = positives * tf.matmul(negatives, tf.constant(HIGHER))
+        across = tf.reduce_sum(positives, 1) * tf.cumsum(tf.reduce_sum(negatives, 1), exclusive=True, reverse=True)
+        wrong = tf.reduce_sum(same_bin) + (tf.reduce_sum(within) + tf.reduce_sum(across))
         # 0 / 0 where a class is missing.
         return wrong / (tf.reduce_sum(positive) * tf.reduce_sum(negative))
-
-
-def _pairs_across_bins(negative: tf.Tensor, positive: tf.Tensor) -> tf.Tensor:
-    """Sum over bins of positive * negative in higher bins."""
-    # In blocks: this runs after every training step, and a cumulative sum over all bins takes twice as long.
-    negative, positive = (tf.reshape(weights, [-1, BLOCK]) for weights in (negative, positive))
-    within = positive * tf.matmul(negative, tf.constant(HIGHER))
-    across = tf.reduce_sum(positive, 1) * tf.cumsum(tf.reduce_sum(negative, 1), exclusive=True, reverse=True)
-    return tf.reduce_sum(within) + tf.reduce_sum(across)
-
-
-def _bin(prediction: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Number of the bin of each probability, int32 in [0, BINS), and the place in it, in [0, 1)."""
-    logit = tf.math.log(prediction) - tf.math.log1p(-prediction)  # -inf at 0, inf at 1
-    logit = tf.clip_by_value(logit, -GREATEST_LOGIT, GREATEST_LOGIT)
-    greatest = np.arcsinh(GREATEST_LOGIT / CENTRE)
-    # In whole steps, so that sums of whole weights are exact and equal predictions tie.
-    step = tf.cast((tf.math.asinh(logit / CENTRE) + greatest) * (BINS * STEPS / (2 * greatest)), tf.int32)
-    step = tf.clip_by_value(step, 0, BINS * STEPS - 1)
-    return step // STEPS, tf.cast(step % STEPS, tf.float64) / STEPS

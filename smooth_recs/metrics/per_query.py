@@ -1,4 +1,4 @@
-"""What a model does within each query (a request): AUC loss (PQAUC, section 2) and swap rate, as Keras metrics."""
+"""Metrics of what models do within each query (a request): per-query AUC loss (section 2), and swap rate."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from smooth_recs import keras_generation
 from smooth_recs.measures.accuracy import Weighting
 from smooth_recs.metrics._sums import SumMetric, column, column_like, is_label, nan_unless, weight_column
 
-# A table of the queries that were seen lately finds those whose rows come in several batches. It is direct-mapped: a
-# query's id is mixed to 64 bits, of which the first 15 name its cell and the other 49, plus 1, are its mark there; 0 is
-# an empty cell. A mark stands for one id only (strings: up to a hash of 64 bits), and stays until another query takes
-# the cell: there are no false alarms, and about the last 2^15 queries are remembered.
+# A table of the queries seen lately finds those whose rows come in several batches. It is direct-mapped: an id is mixed
+# to 64 bits, of which the first 15 name its cell and the other 49, plus 1, are its mark there; 0 is an empty cell. A
+# mark stands for one id only (of strings, for one hash) and stays until another query takes the cell. So there are no
+# false alarms, and about the last 2^15 queries are remembered.
 _CELLS_LOG2 = 15
 _CELLS = 1 << _CELLS_LOG2
 _REST = 64 - _CELLS_LOG2
@@ -29,16 +29,16 @@ class PerQueryAUCLoss(SumMetric):
     in several batches counts once in each, with the pairs that it has there: `split_queries` counts these.
 
     Args:
-      weighting: what a query counts: its `pairs` (the loss over all pairs within queries), the same for all `queries`,
-        or its `examples`.
+      weighting: what a query counts for: its number of `pairs`, the default (the loss is over all pairs within
+        queries), 1 (`queries`), or its number of `examples`.
 
     Attributes:
       queries: how many queries the result is over.
       one_class_queries: how many were left out, because their rows (of positive weight) are all of one class.
-      split_queries: how often a query's rows came in a further batch; 0 where all is exact. It is never too high; it
-        misses queries whose earlier batch is longer ago than a table of 32768 cells remembers (about as many queries:
-        each takes the cell of another), and rows that `tf.distribute` gives to several devices. `merge_state` also
-        counts the queries that both metrics remember.
+      split_queries: how often a query's rows came in a further batch; 0 where all is exact. It is never too high. It
+        misses queries whose earlier batch is longer ago than a table of 32768 cells remembers (about as many queries),
+        and rows that `tf.distribute` gives to several devices. `merge_state` also counts the queries that both metrics
+        remember.
 
     Raises:
       ValueError: another `weighting`.
@@ -69,33 +69,50 @@ class PerQueryAUCLoss(SumMetric):
         score = column(y_pred)
         label = column_like(y_true, score)
         weight = nan_unless(is_label(label) & ~tf.math.is_nan(score), weight_column(sample_weight, score))
-        query_id = _flat(query_id, score)
-        order = _by_request_and_score(_as_integers(query_id), score)
+        query_id = tf.reshape(tf.convert_to_tensor(query_id), tf.shape(score))
+        order = _by_query_and_score(_numbers(query_id, score), score)
         label, score, weight, query_id = (tf.gather(values, order) for values in (label, score, weight, query_id))
         new_query = _starts(query_id)
         self._find_split_queries(query_id, new_query)
-        wrong, positive, negative = _pairs_by_query(label, score, weight, new_query)
+        rows = tf.shape(score)[0]
+        segment = _numbered(new_query)
+        tied = _numbered(new_query | _starts(score))  # numbers the groups of equal scores in a query
+        # A positive is in the wrong order with the negatives above it in its query, and with half of those that tie.
+        of_positives, of_negatives = weight * label, weight * (1 - label)
+        before = tf.cumsum(of_negatives, exclusive=True)
+        above = _first(before, tied, rows) - _first(before, segment, rows)
+        ties = tf.gather(tf.math.unsorted_segment_sum(of_negatives, tied, rows), tied)
+        terms = (of_positives * (above + ties / 2), of_positives, of_negatives)
+        # One value a query, then zeros up to the number of rows.
+        wrong, positive, negative = (tf.math.unsorted_segment_sum(values, segment, rows) for values in terms)
         pairs = positive * negative
-        both = tf.cast(pairs != 0, tf.float64)  # NaN is not 0
+        both = tf.cast(pairs != 0, tf.float64)  # 1 for NaN too, which is to reach the result
         total = {"pairs": pairs, "queries": both, "examples": both * (positive + negative)}[self.weighting]
         self.loss.assign_add(tf.reduce_sum(total * tf.math.divide_no_nan(wrong, pairs)))
         self.total.assign_add(tf.reduce_sum(total))
         self.queries.assign_add(tf.reduce_sum(both))
         self.one_class_queries.assign_add(tf.reduce_sum((1 - both) * tf.cast(positive + negative > 0, tf.float64)))
 
-    def _find_split_queries(self, query_id: tf.Tensor, new_query: tf.Tensor) -> None:
-        cell, mark = _cells_and_marks(query_id)
+    def _find_split_queries(self, query: tf.Tensor, new_query: tf.Tensor) -> None:
+        """Counts the queries of a batch that the table remembers, and has it remember all of them."""
+        if query.dtype == tf.string:
+            query = tf.strings.to_hash_bucket_fast(query, 2**63 - 1)
+        mixed = tf.cast(tf.cast(query, tf.int64), tf.uint64) * tf.constant(_GOLDEN, tf.uint64)
+        cell = tf.cast(tf.bitwise.right_shift(mixed, tf.constant(_REST, tf.uint64)), tf.int32)
+        mark = tf.cast(tf.bitwise.bitwise_and(mixed, tf.constant((1 << _REST) - 1, tf.uint64)), tf.int64) + 1
         table = tf.convert_to_tensor(self.recent)
-        again = new_query & _remembered(table, cell, mark)
+        again = new_query & (tf.gather(table, cell) == mark)
         self.split_queries.assign_add(tf.reduce_sum(tf.cast(again, tf.float64)))
-        self.recent.assign(_with_marks(table, cell, mark))
+        # Of several marks for one cell the greatest is kept; cells that the batch leaves alone get one far below 0.
+        latest = tf.math.unsorted_segment_max(mark, cell, _CELLS)
+        self.recent.assign(tf.where(latest > 0, latest, table))
 
     def _merge(self, other: Any) -> None:
         mine, others = tf.convert_to_tensor(self.recent), tf.convert_to_tensor(other.recent)
         super()._merge(other)
         in_both = (mine == others) & (mine > 0)
         self.split_queries.assign_add(tf.reduce_sum(tf.cast(in_both, tf.float64)))
-        self.recent.assign(tf.where(others > 0, others, mine))  # tables do not add up as sums do
+        self.recent.assign(tf.where(others > 0, others, mine))  # undoes the sum of two tables of marks
 
     def result(self) -> tf.Tensor:
         # 0 / 0 where no query had both classes.
@@ -107,7 +124,7 @@ class PerQueryAUCLoss(SumMetric):
 
 @keras_generation.serializable
 class SwapRate(SumMetric):
-    """Share of the requests whose ordered top-k list is not the same for both models.
+    """Share of the requests whose ordered top-k list is different for the two models.
 
     `update_state(a, b, sample_weight=None, *, query_id, multiplier=None)`: the scores of the two models, integers or
     strings that name the request, and what scores are multiplied by before rows are ordered (bids), [batch] or
@@ -116,10 +133,10 @@ class SwapRate(SumMetric):
     counts as a request in each.
 
     Args:
-      k: length of the lists; a request of fewer rows has a shorter one.
+      k: length of the lists, 3 by default; a request of fewer rows has a shorter one.
 
     Raises:
-      ValueError: k is no whole number of at least 1.
+      ValueError: k is not a whole number of at least 1.
 
     The result, float64, is 0 before the first request, and NaN once a score was not finite or, where there is a
     multiplier, a score or multiplier was negative. Over all rows together, whatever their order:
@@ -128,7 +145,7 @@ class SwapRate(SumMetric):
     ```python
     metric = sr.metrics.SwapRate(k=3)
     metric.update_state([0.3, 0.2, 0.1, 0.6, 0.5], [0.3, 0.1, 0.2, 0.7, 0.2], query_id=[7, 7, 7, 8, 8])
-    float(metric.result())  # 0.5: request 7 is another
+    float(metric.result())  # 0.5: the lists of request 7 are different
     ```
     """
 
@@ -150,11 +167,11 @@ class SwapRate(SumMetric):
             a, b = a * factor, b * factor
         valid &= tf.math.is_finite(a) & tf.math.is_finite(b)
         weight = nan_unless(valid, weight_column(sample_weight, a))
-        query = _as_integers(_flat(query_id, a))
-        one, other = (_by_request_and_score(query, score) for score in (a, b))
+        query = _numbers(query_id, a)
+        one, other = (_by_query_and_score(query, score) for score in (a, b))
         rows = tf.shape(a)[0]
         segment = _numbered(_starts(tf.gather(query, one)))
-        place = tf.range(rows) - tf.gather(tf.math.unsorted_segment_min(tf.range(rows), segment, rows), segment)
+        place = tf.range(rows) - _first(tf.range(rows), segment, rows)
         unlike = tf.cast((one != other) & (place < self.k), tf.float64)
         # Segments after the last request are empty: their mean weight is 0, their maximum is far below 0.
         swapped = tf.maximum(tf.math.unsorted_segment_max(unlike, segment, rows), 0.0)
@@ -169,71 +186,28 @@ class SwapRate(SumMetric):
         return {**super().get_config(), "k": self.k}
 
 
-def _pairs_by_query(
-    label: tf.Tensor, score: tf.Tensor, weight: tf.Tensor, new_query: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Weights [batch] of pairs in the wrong order, of positives and of negatives of the queries, then zeros.
-
-    Rows are sorted by query, then by descending score; `new_query` is True at the first row of each.
-    """
-    rows = tf.shape(score)[0]
-    segment = _numbered(new_query)
-    tied = _numbered(new_query | _starts(score))  # numbers the groups of equal scores in a query
-    positive, negative = weight * label, weight * (1 - label)
-    before = tf.cumsum(negative, exclusive=True)
-    above = _first(before, tied, rows) - _first(before, segment, rows)
-    ties = tf.gather(tf.math.unsorted_segment_sum(negative, tied, rows), tied)
-    wrong = positive * (above + ties / 2)
-    return tuple(tf.math.unsorted_segment_sum(values, segment, rows) for values in (wrong, positive, negative))
-
-
 def _first(growing: tf.Tensor, segment: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """At each row the value at the first row of its segment, of values that never fall."""
+    """Gives each row the value at the first row of its segment, of values that never fall."""
     return tf.gather(tf.math.unsorted_segment_min(growing, segment, rows), segment)
 
 
-def _flat(query_id: Any, other: tf.Tensor) -> tf.Tensor:
-    """[batch] integers or strings, and an error where the batch is not that of `other`."""
-    return tf.reshape(tf.convert_to_tensor(query_id), tf.shape(other))
-
-
-def _as_integers(query_id: tf.Tensor) -> tf.Tensor:
-    """int64, equal where the queries are; strings are numbered within the batch."""
+def _numbers(query_id: Any, other: tf.Tensor) -> tf.Tensor:
+    """Makes query ids int64 [batch], equal where the queries are; raises where the batch is not that of `other`."""
+    query_id = tf.reshape(tf.convert_to_tensor(query_id), tf.shape(other))
     return tf.cast(tf.unique(query_id)[1] if query_id.dtype == tf.string else query_id, tf.int64)
 
 
-def _by_request_and_score(query: tf.Tensor, score: tf.Tensor) -> tf.Tensor:
-    """Row numbers, request after request, descending score within each, ties in the order in which they stand."""
+def _by_query_and_score(query: tf.Tensor, score: tf.Tensor) -> tf.Tensor:
+    """Sorts row numbers by query, then by descending score, ties in the order in which they stand."""
     order = tf.argsort(score, direction="DESCENDING", stable=True)
     return tf.gather(order, tf.argsort(tf.gather(query, order), stable=True))
 
 
 def _starts(values: tf.Tensor) -> tf.Tensor:
-    """[batch] True at the first row, and where a value is not the one before."""
+    """Marks, [batch], the first row and every row whose value is not the one before."""
     return tf.concat([[True], values[1:] != values[:-1]], 0)[: tf.shape(values)[0]]
 
 
 def _numbered(starts: tf.Tensor) -> tf.Tensor:
-    """[batch] int32, from 0: the number of the segment of each row."""
+    """Numbers the segment of each row, [batch] int32 from 0."""
     return tf.cumsum(tf.cast(starts, tf.int32)) - 1
-
-
-def _cells_and_marks(query: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Cells, int32 in [0, _CELLS), and marks, int64 above 0, of queries, [batch] integers or strings."""
-    if query.dtype == tf.string:
-        query = tf.strings.to_hash_bucket_fast(query, 2**63 - 1)
-    mixed = tf.cast(tf.cast(query, tf.int64), tf.uint64) * tf.constant(_GOLDEN, tf.uint64)
-    cell = tf.bitwise.right_shift(mixed, tf.constant(_REST, tf.uint64))
-    mark = tf.bitwise.bitwise_and(mixed, tf.constant((1 << _REST) - 1, tf.uint64))
-    return tf.cast(cell, tf.int32), tf.cast(mark, tf.int64) + 1
-
-
-def _remembered(table: tf.Tensor, cell: tf.Tensor, mark: tf.Tensor) -> tf.Tensor:
-    """[batch] True where the table, [_CELLS] marks, holds the query."""
-    return tf.gather(table, cell) == mark
-
-
-def _with_marks(table: tf.Tensor, cell: tf.Tensor, mark: tf.Tensor) -> tf.Tensor:
-    """The table once the batch was seen; of several marks for one cell, the greatest is kept."""
-    latest = tf.math.unsorted_segment_max(mark, cell, _CELLS)  # far below 0 in cells that the batch leaves alone
-    return tf.where(latest > 0, latest, table)

@@ -1,4 +1,4 @@
-"""How good predictions are as probabilities, as Keras metrics: log loss, normalised entropy, calibration."""
+"""Metrics of how good predictions are as probabilities: log loss, normalised entropy, calibration."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from smooth_recs.metrics._sums import (
     weight_column,
 )
 
+# As in `sr.accuracy.log_loss`: a certain but wrong prediction costs 36, not infinity.
 _EPSILON = np.finfo(np.float64).eps
 
 
@@ -91,7 +92,7 @@ class NormalizedEntropy(SumMetric):
     def result(self) -> tf.Tensor:
         loss, positive, negative = (tf.convert_to_tensor(x) for x in (self.loss, self.positive, self.negative))
         weight = positive + negative
-        # Times the weight of all rows, as the loss is; 0 where a class is missing.
+        # The entropy times the weight of all rows, as the loss is; 0 where a class is missing.
         entropy = -tf.math.xlogy(positive, positive / weight) - tf.math.xlogy(negative, negative / weight)
         return nan_unless(positive * negative != 0, loss / entropy)
 
@@ -131,6 +132,6 @@ class Calibration(SumMetric):
 
 
 def _log_loss_per_row(label: tf.Tensor, prediction: tf.Tensor) -> tf.Tensor:
-    """The terms of the log loss, [batch] float64, of columns."""
+    """Computes each row's term of the log loss, [batch] float64."""
     p = tf.clip_by_value(prediction, _EPSILON, 1 - _EPSILON)
     return -tf.where(label == 1, tf.math.log(p), tf.math.log1p(-p))

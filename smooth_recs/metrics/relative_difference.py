@@ -1,4 +1,4 @@
-"""Relative prediction difference as a Keras metric (eq. 2)."""
+"""The relative prediction difference of two models as a streaming Keras metric (eq. 2)."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ class RelativePredictionDifference(SumMetric):
         a = column(a)
         b = column_like(b, a)
         weight = weight_column(sample_weight, a)
+        # Eq. 2; 0 / 0 of two predictions of 0 is 0.
         relative = 2 * tf.math.divide_no_nan(tf.abs(a - b), a + b)
         relative = nan_unless(is_probability(a) & is_probability(b), relative)
         self.difference.assign_add(tf.reduce_sum(weight * relative))

@@ -1,4 +1,4 @@
-"""Activations joined out of a user's own pieces, and widths by layer."""
+"""Activations joined out of a user's own pieces."""
 
 from __future__ import annotations
 
@@ -101,32 +101,3 @@ def test_pieces_that_do_not_fit_are_refused(pieces: Any, message: str) -> None:
 def test_a_tiny_difference_at_a_joint_is_rounding() -> None:
     pieces = [(lambda x: x * (1 + 1e-9), (-INFINITY, 1.0)), (identity, (1.0, INFINITY))]
     assert float(act.join(pieces)(2.0)) == 2.0
-
-
-def test_geometric_widths_have_one_ratio() -> None:
-    widths = act.width_schedule(1.0, 0.01, 5)
-    np.testing.assert_allclose(widths, [1, 10**-0.5, 0.1, 10**-1.5, 0.01])
-
-
-def test_linear_widths_have_one_difference() -> None:
-    np.testing.assert_allclose(act.width_schedule(1.0, 0.0, 5, kind="linear"), [1, 0.75, 0.5, 0.25, 0])
-
-
-@pytest.mark.parametrize("kind", ["geometric", "linear"])
-def test_the_ends_are_exact(kind: str) -> None:
-    for layers in (2, 3, 7):
-        widths = act.width_schedule(0.7, 0.1, layers, kind)
-        assert (len(widths), widths[0], widths[-1]) == (layers, 0.7, 0.1)
-    assert act.width_schedule(0.7, 0.1, 1, kind) == (0.7,)
-
-
-def test_schedules_are_checked() -> None:
-    for arguments, message in (
-        ((0.0, 1.0, 2), "first must be above 0, got 0.0"),
-        ((1.0, -1.0, 2, "linear"), "last must be at least 0, got -1.0"),
-        ((1.0, 1.0, 0), "layers must be at least 1, got 0"),
-        ((1.0, 1.0, 2, "cosine"), "kind must be 'geometric' or 'linear', got 'cosine'"),
-    ):
-        with pytest.raises(InputError) as raised:
-            act.width_schedule(*arguments)
-        assert str(raised.value) == message

@@ -1,4 +1,4 @@
-"""The activations as Keras strings and in configurations: what is built from them trains, and survives being saved."""
+"""The activations as Keras strings and in configurations: models built from them train and survive being saved."""
 
 from __future__ import annotations
 
@@ -173,6 +173,39 @@ def test_one_default_beta_everywhere() -> None:
     assert f"in units of `x`; {act.DEFAULT_BETA} by default" in " ".join(act.smelu.__doc__.split())
 
 
+@pytest.mark.one_generation
+def test_geometric_widths_have_one_ratio() -> None:
+    widths = act.width_schedule(1.0, 0.01, 5)
+    np.testing.assert_allclose(widths, [1, 10**-0.5, 0.1, 10**-1.5, 0.01])
+
+
+@pytest.mark.one_generation
+def test_linear_widths_have_one_difference() -> None:
+    np.testing.assert_allclose(act.width_schedule(1.0, 0.0, 5, kind="linear"), [1, 0.75, 0.5, 0.25, 0])
+
+
+@pytest.mark.one_generation
+@pytest.mark.parametrize("kind", ["geometric", "linear"])
+def test_the_ends_are_exact(kind: str) -> None:
+    for layers in (2, 3, 7):
+        widths = act.width_schedule(0.7, 0.1, layers, kind)
+        assert (len(widths), widths[0], widths[-1]) == (layers, 0.7, 0.1)
+    assert act.width_schedule(0.7, 0.1, 1, kind) == (0.7,)
+
+
+@pytest.mark.one_generation
+def test_schedules_are_checked() -> None:
+    for arguments, message in (
+        ((0.0, 1.0, 2), "first must be above 0, got 0.0"),
+        ((1.0, -1.0, 2, "linear"), "last must be at least 0, got -1.0"),
+        ((1.0, 1.0, 0), "layers must be at least 1, got 0"),
+        ((1.0, 1.0, 2, "cosine"), "kind must be 'geometric' or 'linear', got 'cosine'"),
+    ):
+        with pytest.raises(InputError) as raised:
+            act.width_schedule(*arguments)
+        assert str(raised.value) == message
+
+
 @pytest.mark.parametrize("module", ["functions", "others", "registry"])
 def test_examples_of_the_documentation(module: str) -> None:
     tests = doctest.testmod(importlib.import_module(f"smooth_recs.activations.{module}"))
@@ -186,7 +219,7 @@ def test_a_keras_without_its_private_table_is_no_error(monkeypatch: pytest.Monke
 
     monkeypatch.delattr(private, "ALL_OBJECTS_DICT")
     with pytest.warns(UserWarning, match="instead of 'smelu' pass smooth_recs.activations.smelu"):
-        registry._add_string("smelu", functions.smelu)
+        registry.register()
     assert act.get("smelu") is functions.smelu
 
 

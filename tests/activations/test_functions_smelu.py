@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from activation_cases import MODES, second_derivative, value_and_gradients
+from benchmark_programs import program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -167,6 +168,13 @@ def test_second_derivative_is_the_box() -> None:
 def test_relu_is_tensorflows() -> None:
     x = tf.constant([-1.0, 0.0, 2.0])
     np.testing.assert_array_equal(relu(x), tf.nn.relu(x))
+
+
+def test_the_conformance_program_finds_no_errors_in_ours_only(capsys: pytest.CaptureFixture[str]) -> None:
+    program("activation_conformance").main()
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert {name for name, *errors in rows if errors == ["none", "none"]} == {"ours", "ours of a tensor"}
+    assert len(rows) == 5
 
 
 def _float(x: Any) -> np.ndarray:
