@@ -93,6 +93,7 @@ def read_arrays(path: str) -> tuple[Any, list[dict[str, npt.NDArray[Any]]]]:
 
 def pack_arrays(about: Any, groups: Sequence[Arrays]) -> bytes:
     """The content of the file that `write_arrays` writes."""
+    # Arrays are stored by number: np.savez would take one that is called `file` for an argument of its own.
     stored = {_ABOUT: np.array(json.dumps([about, [list(group) for group in groups]]))}
     for g, group in enumerate(groups):
         for a, array in enumerate(group.values()):
@@ -112,19 +113,20 @@ def unpack_arrays(content: bytes) -> tuple[Any, list[dict[str, npt.NDArray[Any]]
     """What `pack_arrays` was given."""
     with np.load(io.BytesIO(content), allow_pickle=False) as stored:
         about, names = json.loads(str(stored[_ABOUT]))
-        return about, [
-            {name: _whole(stored, f"{g}/{a}/") for a, name in enumerate(group)} for g, group in enumerate(names)
-        ]
-
-
-def _whole(stored: Any, prefix: str) -> npt.NDArray[Any]:
-    if prefix in stored:
-        return stored[prefix]
-    lengths, joined = stored[prefix + _LENGTHS], stored[prefix + _TEXTS].tobytes()
-    ends = np.cumsum(lengths.ravel())
-    texts = np.empty(lengths.size, object)
-    texts[:] = [joined[end - length : end] for end, length in zip(ends, lengths.ravel(), strict=True)]
-    return texts.reshape(lengths.shape)
+        groups: list[dict[str, npt.NDArray[Any]]] = []
+        for g, group in enumerate(names):
+            groups.append({})
+            for a, name in enumerate(group):
+                prefix = f"{g}/{a}/"
+                if prefix in stored:
+                    groups[g][name] = stored[prefix]
+                    continue
+                lengths, joined = stored[prefix + _LENGTHS], stored[prefix + _TEXTS].tobytes()
+                ends = np.cumsum(lengths.ravel())
+                texts = np.empty(lengths.size, object)
+                texts[:] = [joined[end - length : end] for end, length in zip(ends, lengths.ravel(), strict=True)]
+                groups[g][name] = texts.reshape(lengths.shape)
+        return about, groups
 
 
 def child_environment(**more: str) -> dict[str, str]:

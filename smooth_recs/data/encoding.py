@@ -23,13 +23,14 @@ PADDING = -1
 
 
 class Encoding(NamedTuple):
-    """What an encoder knows, without the lookup tables, which would be placed in a cluster."""
+    """What an encoder knows, without its lookup tables: these are tensors, which a cluster would place on a device."""
 
     schema: Schema
     statistics: Statistics
 
     @classmethod
     def of(cls, encoder: Encoder) -> Encoding:
+        """What that encoder knows."""
         return cls(encoder.schema, encoder.statistics)
 
     def known_values(self, feature: Categorical) -> int:
@@ -83,6 +84,7 @@ class Encoder(tf.Module):
             if f.name in vocabularies
         }
 
+    # AutoGraph would go through all that is called from here, and find nothing to convert: a run starts sooner so.
     @tf.autograph.experimental.do_not_convert
     def __call__(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """The encoded features; raises InputError where one is not in `raw`."""

@@ -29,7 +29,7 @@ from smooth_recs.data.survey import Survey, kept_survey
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Schema
 
-_CACHE_FORMAT = 1
+_CACHE_FORMAT = 1  # counts up where what is kept changes its meaning: the files of earlier versions then stay unused
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +71,7 @@ def open_files(data: config.Data, origin: Origin, cache_dir: str) -> Source:
     fingerprint = files.fingerprint(everything, *read_as(data, schema), *counts)
     cached = os.path.join(cache_dir, f"{fingerprint}-")
 
+    # Times are kept only for the splits that need them: 16 bytes a row.
     name = f"survey-train{'-times' if timed else ''}.npz"
     found = kept_survey(cached + name, reader, data.max_malformed, timed)
     surveyed = [(reader, found)]
@@ -98,9 +99,10 @@ def open_files(data: config.Data, origin: Origin, cache_dir: str) -> Source:
             f"which leaves {training.rows} training and {held_out.rows} held-out rows"
         )
 
+    # All that decides which rows are trained on, and nothing else: runs that differ in other settings share the file.
     rows = (split, data.train_fraction, data.examples, data.seed if split == "random" else 0)
     path = f"{cached}statistics-{hashlib.sha256(repr(rows).encode()).hexdigest()[:16]}.json"
-    encoder = Encoder(schema, _kept_statistics(path, schema, part_of(reader, found, training)))
+    encoder = Encoder(schema, training_statistics(schema, part_of(reader, found, training), path))
     summary = {
         "files": [file for each, _ in surveyed for file in each.files],
         "rows": sum(survey.rows for _, survey in surveyed),
@@ -120,10 +122,19 @@ def read_as(data: config.Data, schema: Schema) -> tuple[object, ...]:
     return (_CACHE_FORMAT, data.source, data.delimiter, data.header, data.column_names, schema)
 
 
-def training_statistics(schema: Schema, raw_rows: Any) -> Statistics:
-    """The statistics of a dataset of chunks of raw rows, which is read only where the schema needs any."""
+def training_statistics(schema: Schema, raw_rows: Any, path: str = "") -> Statistics:
+    """The statistics of the training rows, which are read only where the schema needs any.
+
+    Args:
+      schema: the features.
+      raw_rows: a dataset of chunks of raw rows: the training rows, and no others.
+      path: where the statistics are kept, or taken from where they are there already; empty = nowhere.
+    """
     if not feature_statistics.needed(schema):
         return Statistics()
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as stream:
+            return Statistics.from_json(stream.read())
 
     def raw_features() -> Iterator[dict[str, Any]]:
         with progress("collecting statistics", " rows") as bar:
@@ -131,15 +142,8 @@ def training_statistics(schema: Schema, raw_rows: Any) -> Statistics:
                 yield chunk["raw"]
                 bar.update(chunk["line"].size)
 
-    return feature_statistics.collect(schema, raw_features())
-
-
-def _kept_statistics(path: str, schema: Schema, raw_rows: Any) -> Statistics:
-    if os.path.exists(path):
-        with open(path, encoding="utf-8") as stream:
-            return Statistics.from_json(stream.read())
-    statistics = training_statistics(schema, raw_rows)
-    if feature_statistics.needed(schema):
+    statistics = feature_statistics.collect(schema, raw_features())
+    if path:
         with whole_file(path) as beside, open(beside, "w", encoding="utf-8") as stream:
             stream.write(statistics.to_json())
     return statistics
@@ -153,11 +157,13 @@ def part_of(reader: Reader, survey: Survey, part: Part, position: int = 0) -> An
     """
     first = part.number_of(position)
     chunk = max(int(survey.start_row.searchsorted(first, side="right")) - 1, 0)
-    # Every file starts at a row number known beforehand, so that the data service of a cluster may give each file to another worker.
+    # Every file starts at a row number known beforehand, so that the data service of a cluster may give each file to
+    # another worker.
     begins = survey.rows_before(len(reader.files))
     ends = tf.constant([0, *(min(part.stop, row) for row in begins[1:])], tf.int64)  # before the first file: 0
     begins[survey.start_file[chunk]] = survey.start_row[chunk]
 
+    # Chunks are numbered one after the other, by `scan`, and only selecting rows from them runs in parallel.
     @tf.autograph.experimental.do_not_convert
     def number(state: Any, element: Any) -> tuple[Any, Any]:
         (file, next_row), (chunk, at_end) = state, element

@@ -159,6 +159,7 @@ def assemble(schema: Schema, columns: Mapping[str, Column], problem: Any, file: 
         bad.append((schema.weight, ~(tf.math.is_finite(chunk["weight"]) & (chunk["weight"] >= 0.0))))
     if schema.query_id:
         text, _ = to_string(*columns[schema.query_id])
+        # A fingerprint, because an id may be a text, and TensorFlow has texts on the CPU alone.
         chunk["query_id"] = tf.strings.to_hash_bucket_fast(text, 2**63 - 1)
     if schema.timestamp:
         chunk["timestamp"], _ = to_time(*columns[schema.timestamp])
@@ -215,7 +216,7 @@ def _rows(chunk: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in chunk.items() if key != "file"}
 
 
-CHUNK_ROWS = 8192
+CHUNK_ROWS = 8192  # so many that the cost of an element of a dataset does not count, and a few MB all the same
 
 
 def read_chunks(
@@ -234,6 +235,7 @@ def read_chunks(
     kinds = [compression(name) for name in names]
     first = tf.constant([max(line - 1, skip)] + [skip] * (len(names) - 1), tf.int64)
 
+    # `skip` and `batch` within one file, so that a chunk never holds rows of two files.
     @tf.autograph.experimental.do_not_convert
     def chunks(name: Any, kind: Any, number: Any, left_out: Any) -> Any:
         batches = open_file(name, kind).skip(left_out).batch(CHUNK_ROWS)

@@ -81,6 +81,7 @@ def by_user_time(
     timestamp: np.ndarray, user: np.ndarray, train_fraction: float, train_limit: int, eval_limit: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers as `by_time` gives them, but the latest share of each user's rows is held out."""
+    # Each user's rows in time order, ties in reading order; then the rank of each row among its user's.
     order = np.lexsort((np.arange(user.size), timestamp, user))
     _, start, inverse, count = np.unique(user[order], return_index=True, return_inverse=True, return_counts=True)
     rank = np.arange(user.size) - start[inverse]
@@ -94,6 +95,7 @@ def listed(numbers: np.ndarray, rows: int) -> Part:
     """The part of those row numbers, of all `rows`; it comes in reading order."""
     mask = np.zeros(rows, bool)
     mask[numbers] = True
+    # A byte a row. Row -1 is asked for where a chunk begins with malformed rows: these are left out in any case.
     inside = tf.constant(mask)
     return Part(numbers.size, 0, rows, lambda asked: tf.gather(inside, tf.maximum(asked, 0)))
 
@@ -116,6 +118,6 @@ def _blocks(first: int, stop: int) -> Iterator[Any]:
 
 def _hash(numbers: Any, seed: int) -> Any:
     """32 well-mixed bits of every number, as int64."""
-    # The strong hash (SipHash): row numbers are alike in nearly all their digits.
+    # The strong hash takes a key: another seed is another hash, not the same one of other texts.
     text = tf.strings.join([tf.strings.as_string(numbers), f"@{seed}"])
     return tf.strings.to_hash_bucket_strong(text, 2**32, [seed, 0x5EED])

@@ -76,6 +76,7 @@ class Arrivals:
             if seen != stamp:
                 since = self.changed_at = now
             self._seen[file] = stamp, since
+            # A second look, because not every file system tells that a file is open for writing.
             if now - since < SETTLED_SECONDS:
                 self.unfinished = self.unfinished or file
             elif not self.unfinished:
@@ -172,6 +173,7 @@ class TakenFiles:
 
     def at(self, row: int) -> tuple[list[TakenFile], int]:
         """The files from the one that holds that row on, and the number of their first row."""
+        # A file without good rows starts where the next one does: bisect_right finds the last of them.
         number = min(bisect.bisect_right(self._starts, row) - 1, len(self._files))
         return self._files[number:], self._starts[number]
 

@@ -185,7 +185,7 @@ class _Counts:
 def _checked_chunks(reader: Reader) -> Iterator[dict[str, Any]]:
     """All chunks of the files, once these are known to be whole, with a progress line that counts rows."""
     for file in reader.files:
-        check_complete(file)
+        check_complete(file)  # before the first row: reading would end without an error
     with progress("surveying", " rows") as bar:
         for chunk in chunks(reader.read()):
             yield chunk

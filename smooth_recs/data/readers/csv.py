@@ -144,7 +144,7 @@ class CsvReader:
             raise InputError("data.column_names must name the columns of files without a header, got none")
         joined = {name for table in self._side_tables for name in table.names}
         wanted = {name for name in schema.columns if name not in joined} | {table.key for table in self._side_tables}
-        # Position in the file -> name. In ascending order, as tf.io.decode_csv wants its `select_cols`.
+        # By position in the file. In ascending order, as tf.io.decode_csv wants its `select_cols`.
         self._wanted = dict(sorted((_position(names, name, self.files[0]), name) for name in wanted))
         self._kinds = self._plain_kinds()
         kinds = [self._kinds.get(position, tf.string) for position in range(len(names))]
@@ -185,7 +185,11 @@ class CsvReader:
 
         def mixed() -> dict[str, Any]:
             odd, odd_line = tf.boolean_mask(text, ~plain), tf.boolean_mask(line, ~plain)
-            good = tf.strings.regex_full_match(_matchable(odd), self._pattern)
+            # RE2 matches only UTF-8, so other bytes become the characters of Latin-1. Fields keep their number, as
+            # delimiters and quotes are ASCII; values are decoded from the lines themselves.
+            ascii_only = tf.reduce_all(tf.strings.regex_full_match(odd, r"[\x00-\x7f]*"))
+            latin = tf.cond(ascii_only, lambda: odd, lambda: tf.strings.unicode_transcode(odd, "ISO-8859-1", "UTF-8"))
+            good = tf.strings.regex_full_match(latin, self._pattern)
             problem = tf.where(good, GOOD, WRONG_FIELDS)
             others = self._rows(tf.where(good, odd, self._line_of_empty_fields), {}, problem, file, odd_line)
             return replaced(plain_rows(tf.where(plain, text, self._line_of_empty_fields)), ~plain, others)
@@ -212,6 +216,9 @@ class CsvReader:
 
 
 def _position(names: Sequence[str], wanted: str, file: str) -> int:
+    """The position of a column of the schema in a file."""
+    # A feature's name is an identifier, a header's need not be: `user-item_affinity_0` is found as
+    # `user_item_affinity_0`.
     identifiers = [re.sub(r"\W", "_", name, flags=re.ASCII) for name in names]
     for candidates in (names, identifiers):
         if candidates.count(wanted) > 1:
@@ -234,15 +241,6 @@ def _line_pattern(kinds: Sequence[tf.DType], delimiter: str) -> str:
         whole, rest = divmod(len(list(equal)), _LARGEST_REPETITION)
         pattern += f"(?:{field}{mark}){{{_LARGEST_REPETITION}}}" * whole + f"(?:{field}{mark}){{{rest}}}"
     return pattern + fields[-1]
-
-
-def _matchable(text: Any) -> Any:
-    """The lines as RE2 can match them: it takes only UTF-8, so other bytes become the characters of Latin-1.
-
-    Fields keep their number, as delimiters and quotes are ASCII; values are decoded from the lines themselves.
-    """
-    ascii_only = tf.reduce_all(tf.strings.regex_full_match(text, r"[\x00-\x7f]*"))
-    return tf.cond(ascii_only, lambda: text, lambda: tf.strings.unicode_transcode(text, "ISO-8859-1", "UTF-8"))
 
 
 def _without_blanks(records: Any, first: Any) -> tuple[Any, Any]:

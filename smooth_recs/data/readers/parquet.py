@@ -120,7 +120,13 @@ class ParquetReader:
         def columns() -> Iterator[Any]:
             for number in range(file, len(self.files)):
                 for first, batch in batches(self.files[number], self.schema, line if number == file else 1):
-                    yield self._columns(batch), number, np.arange(first, first + batch.num_rows)
+                    found = {}
+                    for name in self.schema.columns:
+                        column, feature = batch.column(name), self._multi_valued.get(name)
+                        found[name] = (
+                            padded(column, feature.max_values, feature.separator) if feature else dense(natural(column))
+                        )
+                    yield found, number, np.arange(first, first + batch.num_rows)
 
         @tf.autograph.experimental.do_not_convert
         def chunk(columns: Any, file: Any, line: Any) -> dict[str, Any]:
@@ -130,16 +136,11 @@ class ParquetReader:
         dataset = untuned(tf.data.Dataset.from_generator(columns, output_signature=signature))
         return dataset.map(chunk, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
-    def _columns(self, batch: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        columns = {}
-        for name in self.schema.columns:
-            column, feature = batch.column(name), self._multi_valued.get(name)
-            columns[name] = padded(column, feature.max_values, feature.separator) if feature else dense(natural(column))
-        return columns
-
 
 def batches(file: str, schema: Schema, line: int = 1) -> Iterator[tuple[int, Any]]:
     """(number of its first row, record batch) from the batch that starts at row `line`; none spans two row groups."""
+    # Row groups are read one by one, so that those before the line are skipped without decoding them, and a chunk that
+    # starts there is the same as in a pass from the first line.
     parquet, first = pq.ParquetFile(file), 1
     for group in range(parquet.num_row_groups):
         rows = parquet.metadata.row_group(group).num_rows
@@ -196,6 +197,7 @@ def parquet_to_tfrecord(files: Sequence[str], schema: Schema, output_dir: str) -
         with tf.io.TFRecordWriter(f"{path}.incomplete", "GZIP") as writer:
             for example in _examples(file, schema):
                 writer.write(example.SerializeToString())
+        # Whoever looks for *.tfrecord.gz never meets half a file.
         tf.io.gfile.rename(f"{path}.incomplete", path, overwrite=True)
         written.append(path)
     return tuple(written)
