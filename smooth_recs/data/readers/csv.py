@@ -143,7 +143,7 @@ class CsvReader:
         if not names:
             raise InputError("data.column_names must name the columns of files without a header, got none")
         joined = {name for table in self._side_tables for name in table.names}
-        wanted = {name for name in schema.columns if name not in joined} | {table.key for table in self._side_tables}
+        wanted = [name for name in schema.columns if name not in joined] + [table.key for table in self._side_tables]
         # By position in the file. In ascending order, as tf.io.decode_csv wants its `select_cols`.
         self._wanted = dict(sorted((_position(names, name, self.files[0]), name) for name in wanted))
         self._kinds = self._plain_kinds()
