@@ -1,4 +1,4 @@
-"""Which rows of two runs' embedding tables stand for the same value."""
+"""Matching rows of two runs' embedding tables: those that stand for the same value."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Matching:
     """What two stacked tables, with the rows of one feature after those of another, have in common.
 
     Attributes:
-      equal: every row of the one stands for the same as that row of the other; `rows` and `features` are empty then,
+      equal: every row of one table stands for the same as that row of the other; `rows` and `features` are empty then,
         because a table may have more rows than memory has room for numbers of them.
-      rows: of the tables.
-      features: of what has one row a feature.
+      rows: pairs of rows of the tables.
+      features: pairs of positions among the categorical features, for variables with one row per feature.
       words: for each categorical feature here, how many of its values have a row there, or why none has.
     """
 
@@ -43,26 +43,30 @@ class Matching:
 def matching(there: Encoding, here: Encoding) -> Matching:
     """Pairs rows of the same feature and value: by value in vocabularies, by number otherwise.
 
-    Rows of values out of vocabulary, and those of missing ones, are each other's. A feature that is encoded in another
-    way, or hashed into another number of buckets, has nothing in common with the one there.
+    The rows of values out of vocabulary are paired with each other, and so are those of missing values. A feature that
+    is encoded in another way, or hashed into another number of buckets, has nothing in common with the one there.
     """
     others = {feature.name: feature for feature in there.schema.categorical}
-    found = {f.name: _values(there, others.get(f.name), here, f) for f in here.schema.categorical}
+    found = {f.name: _common_values(there, others.get(f.name), here, f) for f in here.schema.categorical}
     words = {name: one if isinstance(one, str) else one.words for name, one in found.items()}
     common = {name: one for name, one in found.items() if not isinstance(one, str)}
     if list(others) == list(found) and len(common) == len(found) and all(one.equal for one in common.values()):
         return Matching(True, _joined([]), _joined([]), words)
-    starts = [_starts(encoding) for encoding in (there, here)]
+    starts = []  # the first row of each feature in either stacked table
+    for encoding in (there, here):
+        features = encoding.schema.categorical
+        firsts = itertools.accumulate((encoding.table_rows(feature) for feature in features), initial=0)
+        starts.append({feature.name: first for feature, first in zip(features, firsts, strict=False)})
     rows = [
         Pairs(*(part + start[name] for part, start in zip(one.pairs(), starts, strict=True)))
         for name, one in common.items()
     ]
-    positions = [_numbers([list(start).index(name) for name in common]) for start in starts]
+    positions = [np.array([list(start).index(name) for name in common], np.int64) for start in starts]
     return Matching(False, _joined(rows), Pairs(*positions), words)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Values:
+class _CommonValues:
     """What one feature's known values have in common; `common` is None where they are the first values of both."""
 
     known_there: int
@@ -76,15 +80,17 @@ class _Values:
         return f"{shared:,} of {self.known_here:,} values"
 
     def pairs(self) -> Pairs:
-        """With the two rows that come after those of the known values."""
+        """The pairs of known values, and those of the two rows that follow them."""
         first = np.arange(min(self.known_there, self.known_here))
         common = Pairs(first, first) if self.common is None else self.common
         special = np.arange(2)  # out of vocabulary, missing
         return _joined([common, Pairs(self.known_there + special, self.known_here + special)])
 
 
-def _values(there: Encoding, other: Categorical | None, here: Encoding, feature: Categorical) -> _Values | str:
-    """Or why there are none."""
+def _common_values(
+    there: Encoding, other: Categorical | None, here: Encoding, feature: Categorical
+) -> _CommonValues | str:
+    """What a feature has in common with the one there, or why nothing."""
     if other is None:
         return "not in that run"
     if (other.encoding, other.dtype) != (feature.encoding, feature.dtype):
@@ -93,28 +99,15 @@ def _values(there: Encoding, other: Categorical | None, here: Encoding, feature:
     if feature.encoding == "hash" and sizes[0] != sizes[1]:
         return f"{sizes[0]:,} buckets there, {sizes[1]:,} here"
     if feature.encoding != "vocabulary":
-        return _Values(*sizes, equal=sizes[0] == sizes[1])
+        return _CommonValues(*sizes, equal=sizes[0] == sizes[1])
     values = [encoding.statistics.vocabularies[feature.name] for encoding in (there, here)]
     if values[0] == values[1]:
-        return _Values(*sizes, equal=True)
+        return _CommonValues(*sizes, equal=True)
     row_there = {value: row for row, value in enumerate(values[0])}
     shared = [(row_there[value], row) for row, value in enumerate(values[1]) if value in row_there]
-    return _Values(
-        *sizes, equal=False, common=Pairs(_numbers(pair[0] for pair in shared), _numbers(pair[1] for pair in shared))
-    )
-
-
-def _starts(encoding: Encoding) -> dict[str, int]:
-    """The first row of each feature in the stacked table."""
-    features = encoding.schema.categorical
-    starts = itertools.accumulate((encoding.table_rows(feature) for feature in features), initial=0)
-    return {feature.name: start for feature, start in zip(features, starts, strict=False)}
+    return _CommonValues(*sizes, equal=False, common=Pairs(*np.array(shared, np.int64).reshape(-1, 2).T))
 
 
 def _joined(pairs: list[Pairs]) -> Pairs:
-    empty = Pairs(_numbers([]), _numbers([]))
+    empty = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64))
     return Pairs(*(np.concatenate(parts) for parts in zip(empty, *pairs, strict=True)))
-
-
-def _numbers(values: object) -> Index:
-    return np.fromiter(values, np.int64)  # type: ignore[call-overload]

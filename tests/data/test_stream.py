@@ -15,7 +15,6 @@ from smooth_recs import config
 from smooth_recs.data import stream, stream_files
 from smooth_recs.data.presets import open_source
 from smooth_recs.data.stream import FollowedSource
-from smooth_recs.data.stream_files import Arrivals
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Categorical, Numeric, Schema
 
@@ -147,18 +146,6 @@ def test_a_file_that_is_being_written_holds_back_those_after_it(log):
     writer.join()
     assert rows_of(source.train()) == list(range(44))
     assert [os.path.basename(name) for name in source.summary["files"][:3]] == ["0.csv", "1.csv", "2.csv"]
-
-
-def test_arrivals_name_what_is_unfinished(log):
-    seen = Arrivals(str(log))
-    assert seen.whole(()) == []
-    assert seen.unfinished == ""
-    write(log / "0.csv", 0, 4)
-    assert seen.whole(()) == []
-    assert seen.unfinished == str(log / "0.csv")
-    time.sleep(0.12)
-    assert seen.whole(()) == [str(log / "0.csv")]
-    assert seen.whole({str(log / "0.csv")}) == []
 
 
 def test_files_may_go_once_they_are_trained_on(log):

@@ -1,3 +1,5 @@
+"""Orders of rows within windows: permutations that depend on seed and window alone, from any row on."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

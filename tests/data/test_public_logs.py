@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from smooth_recs import config
-from smooth_recs.data import criteo, movielens
+from smooth_recs.data import public_logs
 from smooth_recs.data.presets import open_source
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Categorical, Schema
@@ -146,7 +146,7 @@ def test_criteo(tmp_path, gather):
 def test_criteo_takes_the_training_files_of_a_folder(tmp_path):
     for name in ("train.txt", "test.txt"):
         (tmp_path / name).write_text("x")
-    assert criteo.origin(config.Data(path=str(tmp_path))).training.files == (f"{tmp_path}/train.txt",)
+    assert public_logs.criteo(config.Data(path=str(tmp_path))).training.files == (f"{tmp_path}/train.txt",)
 
 
 def write_open_bandit(folder):
@@ -220,5 +220,5 @@ def test_the_real_open_bandit_slice(tmp_path, real_data, gather):
 
 
 def test_the_presets_are_sound_schemas():
-    for schema in (criteo.SCHEMA, movielens.SCHEMA):
+    for schema in (public_logs.CRITEO, public_logs.MOVIELENS):
         schema.validate()
