@@ -15,10 +15,10 @@ import pytest
 import sweep_cases
 from source_imports import module_name, modules
 
+from smooth_recs import metrics
 from smooth_recs.config import Config, Evaluation
 from smooth_recs.experiments.sweeps import Variant, choice, goals, sweep_report, sweep_results
 from smooth_recs.experiments.sweeps.sweep_runs import Grid
-from smooth_recs import metrics
 from smooth_recs.measures import catalogue, gates, increases
 from smooth_recs.measures import held_out as measurement
 from smooth_recs.measures.catalogue import ACCURACY, BY_NAME, MEASURES, Measure
