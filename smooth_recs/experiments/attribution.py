@@ -28,8 +28,10 @@ from smooth_recs.reports.charts import INK, MUTED, SERIES, STYLE, colour_index, 
 from smooth_recs.reports.formats import Table, TableCell, markdown, number, percent
 from smooth_recs.workdir.manifest import command
 
-_SMALLER = 10  # how much smaller the small windows are
-_WHOLE_LOG = 2**31 - 1  # rows; a window that is longer than the log holds all of it
+# How much smaller the small windows are.
+_SMALLER = 10
+# In rows: how long a log is may not be known before it is read, and a window longer than the log holds all of it.
+_WHOLE_LOG = 2**31 - 1
 
 DIFFERENCES = [measure for measure in catalogue.swept("difference") if measure is not catalogue.PD]
 """The measures of the difference besides PD."""
@@ -219,7 +221,8 @@ def write(table: Mapping[str, Any], folder: str) -> str:
 
 def _draw(axes: Axes, table: Mapping[str, Any]) -> None:
     causes, activations = table["causes"], table["activations"]
-    group = 0.78  # of the height of a row; the rest is between rows
+    # As a share of the height of a row; the rest is between rows.
+    group = 0.78
     height, furthest = group / len(activations), 0.0
     for index, activation in enumerate(activations):
         colour = SERIES[colour_index(index, len(activations))][0]

@@ -43,7 +43,8 @@ from smooth_recs.errors import InputError
 
 PROGRAM = ("-m", "smooth_recs.bin.train")
 REFERENCE = "@"
-_DIVERGED = 4  # the status with which that program ends where a training diverged: it is finished, and in the results
+# The status with which that program ends where a training diverged: such a cell is finished, and in the results.
+_DIVERGED = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +117,8 @@ class Folder:
             took = self._metrics(cell).stat().st_mtime - self._file(cell, "json").stat().st_mtime
         except FileNotFoundError:
             return None
-        return took if took > 1.0 else None  # a copy gives all files one time
+        # A copy gives all files one time; no process of TensorFlow takes less than a second.
+        return took if took > 1.0 else None
 
     def seconds_left(self, cells: Sequence[Cell]) -> float | None:
         """The estimated time for all cells that are not finished, one after the other.
@@ -162,16 +164,17 @@ class Folder:
         except OSError as error:
             raise InputError(f"workdir {self._cells.parent} cannot be used: {error}") from error
 
-        def state() -> tuple[int, int, float | None]:
-            every = len(distinct(cells))
-            return every - len(self.unfinished(cells)), every, self.seconds_left(cells)
+        def state() -> tuple[int, int, str]:
+            every, left = len(distinct(cells)), self.seconds_left(cells)
+            return every - len(self.unfinished(cells)), every, f"{duration(left)} left" if left else ""
 
         with CellProgress(state) as progress:
             while waiting := self.unfinished(cells):
                 ready = [cell for cell in waiting if not self.unfinished(cell.needs)]
                 if not any(self._trained(cell, progress) for cell in ready):
                     holder = ""
-                    with contextlib.suppress(OSError):  # it may have ended meanwhile
+                    # The number is only shown; where it cannot be read, waiting goes on without it.
+                    with contextlib.suppress(OSError):
                         holder = self._file(ready[0], "lock").read_text(encoding="utf-8").strip()
                     progress.tick(f"waiting for process {holder}: {ready[0].label}")
 
@@ -180,7 +183,8 @@ class Folder:
         with _lock(self._file(cell, "lock")) as lock:
             if lock is None:
                 return False
-            if not self.is_finished(cell):  # another process may have ended it just before
+            # Asked again, under the lock: another process may have ended it just before.
+            if not self.is_finished(cell):
                 self._train(cell, lock, progress)
         return True
 
@@ -202,13 +206,15 @@ class Folder:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=(lock,),  # keeps the lock where this process is killed and the training goes on
+                # The training holds the lock too, where this process is killed and the training goes on.
+                pass_fds=(lock,),
             )
         try:
             _write(lock, f"{process.pid}\n")
             while process.poll() is None:
                 progress.tick(cell.label)
         except BaseException:
+            # Interrupted: a training that nobody waits for would hold the cell, unseen.
             process.terminate()
             process.wait()
             raise
@@ -283,12 +289,12 @@ _BAR = "{percentage:3.0f}%|{bar:20}| {n_fmt} of {total_fmt} cells, {elapsed} so 
 
 
 class CellProgress:
-    """Shows what `state` says: cells that are finished, all cells, and the seconds left, None where unknown.
+    """Shows what `state` says: cells that are finished, all cells, and the time that is left, empty where unknown.
 
     Cells count as finished whichever process finished them.
     """
 
-    def __init__(self, state: Callable[[], tuple[int, int, float | None]]) -> None:
+    def __init__(self, state: Callable[[], tuple[int, int, str]]) -> None:
         self._state = state
         done, every, _ = state()
         self._bar = tqdm.tqdm(initial=done, total=every, bar_format=_BAR, leave=False, disable=None, file=sys.stderr)
@@ -301,9 +307,10 @@ class CellProgress:
 
     def tick(self, doing: str) -> None:
         """Shows what is being done, then waits a moment."""
-        if not self._bar.disable:  # no terminal: what is shown need not be computed
+        # Without a terminal the bar is off, and what it would show need not be computed.
+        if not self._bar.disable:
             self._bar.n, _, left = self._state()
-            self._bar.set_postfix_str(", ".join(filter(None, (_left(left), doing))))
+            self._bar.set_postfix_str(", ".join(filter(None, (left, doing))))
         time.sleep(_TICK_SECONDS)
 
     def say(self, label: str, metrics: Mapping[str, Any]) -> None:
@@ -311,7 +318,7 @@ class CellProgress:
         done, every, left = self._state()
         difference = f"PD {metrics['pd']['relative']:.2%}" if metrics["pd"] else ""
         diverged = "diverged" if metrics.get("diverged") else ""
-        line = ", ".join(filter(None, (label, difference, diverged, _left(left))))
+        line = ", ".join(filter(None, (label, difference, diverged, left)))
         with tqdm.tqdm.external_write_mode(sys.stdout):
             print(f"{done} of {every}  {line}", flush=True)
 
@@ -325,7 +332,3 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _left(seconds: float | None) -> str:
-    return f"{duration(seconds)} left" if seconds else ""

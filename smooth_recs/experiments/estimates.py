@@ -48,6 +48,7 @@ def across(workdirs: Sequence[str]) -> dict[str, Any]:
     runs = [_tested(workdirs[0], estimators, first, first, testing)]
     for workdir in workdirs[1:]:
         examples, others = _observed(workdir)
+        # All columns, not only the number of rows: rows of two data sets, or in another order, cannot be compared.
         if any(not np.array_equal(columns[name], others.get(name, ())) for name in columns if name != "prediction"):
             raise InputError(f"workdirs must hold runs with the same held-out rows, got {workdirs[0]} and {workdir}")
         runs.append(_tested(workdir, estimators, first, examples, testing))

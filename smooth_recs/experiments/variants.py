@@ -39,6 +39,7 @@ def with_fields(config: Config, fields: Mapping[str, Any]) -> Config:
             config = _with_field(config, path, value)
         except (AttributeError, TypeError):
             raise InputError(f"there must be a field of each name, got {path}") from None
+    # All fields first, then the rules: a rule may be about two of them.
     config = from_config.resolved(config)
     validation.validate(config)
     return config
@@ -119,7 +120,8 @@ def crossed(config: Config, texts: Sequence[str], fields: Mapping[str, Sequence[
     >>> [variant.name for variant in found][:3]
     ['relu/norm_value=1.0', 'relu/norm_value=1.4', 'smelu:0.1/norm_value=1.0']
     """
-    single: list[str | None] = []  # `smelu:0.1:0.2` as `smelu:0.1` and `smelu:0.2`
+    # `smelu:0.1:0.2` as `smelu:0.1` and `smelu:0.2`.
+    single: list[str | None] = []
     for each in texts:
         name, *betas = [each] if each.startswith("{") else each.split(":")
         single += [f"{name}:{beta}" for beta in betas] or [each]
@@ -139,7 +141,8 @@ def crossed(config: Config, texts: Sequence[str], fields: Mapping[str, Sequence[
         others = [" ".join(part) for path, part in parts.items() if path != _BETA]
         named = [] if text is None and _BETA not in chosen else [activation_label(result.to_dict())]
         beta = result.model.beta
-        has_width = isinstance(beta, float | int)  # a schedule over the layers is no point of a line
+        # A schedule over the layers is no point of a line.
+        has_width = isinstance(beta, float | int)
         spelled = activation_label({"model": {"activation": result.model.activation}})
         variant = Variant(
             name="/".join([*([] if text is None else [_without_spaces(text)]), *map("=".join, parts.values())]),
@@ -149,6 +152,7 @@ def crossed(config: Config, texts: Sequence[str], fields: Mapping[str, Sequence[
             width=float(beta) if isinstance(beta, float | int) else None,
         )
         found.append((result, variant))
+    # Layers given as dictionaries may share a label where only their names differ.
     times = collections.Counter(variant.label for _, variant in found)
     return [
         dataclasses.replace(variant, label=variant.name) if times[variant.label] > 1 else variant

@@ -27,7 +27,7 @@ probability      accuracy of each replica: how far its probabilities are right
 recommendations  between two models' lists: `recommendations.statistics_over_pairs`
 training         what the run itself measures while it trains
 size             what a model has: `models.cost`
-serving          what exports take, which a sweep measures: `experiments.sweeps.serving_cost`
+serving          what exports take, which a sweep measures: `experiments.sweeps.sweep_runs`
 """
 
 ACCURACY: tuple[Family, ...] = ("ranking", "probability")

@@ -31,13 +31,13 @@ from smooth_recs.bin import sweep as sweep_lib
 WORK = {
     "train": ("training.train_and_evaluate", "training.plan"),
     "compare": ("comparison.comparing.compare",),
-    "sweep": ("experiments.sweeps.choosing.run", "experiments.sweeps.sweeping.outline"),
-    "causes": ("experiments.cells.Folder.run", "experiments.causes.table", "experiments.causes_report.write"),
-    "estimate": ("experiments.estimate_runs.across", "experiments.estimate_runs.table", "_files.write_json"),
+    "sweep": ("experiments.sweeps.workflow.run", "experiments.sweeps.sweep_runs.outline"),
+    "causes": ("experiments.cells.Folder.run", "experiments.attribution.table", "experiments.attribution.write"),
+    "estimate": ("experiments.estimates.across", "experiments.estimates.table", "_files.write_json"),
     "export": ("serving.publishing.publish",),
     "figures": (
-        *("experiments.figures.making.sections", "experiments.figures.making.write_page"),
-        *("experiments.landscape.looking.at_runs", "experiments.landscape.looking.at_exports"),
+        *("experiments.figures.figure_page.sections", "experiments.figures.figure_page.write_page"),
+        *("experiments.landscape.landscape_runs.at_runs", "experiments.landscape.landscape_runs.at_exports"),
     ),
     "local_cluster": ("cluster.local.LocalCluster.run",),
     "predict": ("serving.predicting.predict",),
@@ -89,8 +89,8 @@ def _stub(patch: pytest.MonkeyPatch, path: str) -> Any:
     outer, _, inner = owner.rpartition(".")
     holder = getattr(importlib.import_module(outer), inner) if inner[0].isupper() else importlib.import_module(owner)
     stub = mock.create_autospec(getattr(holder, name), return_value=0)
-    if path == "experiments.sweeps.choosing.run":  # a goal is read before anything is trained
-        stub.side_effect = lambda sweep, _, way: holder.parsed(sweep, way)
+    if path == "experiments.sweeps.workflow.run":  # a goal is read before anything is trained
+        stub.side_effect = lambda sweep, _, *, confirm, halving: holder.goal_of(sweep, confirm)
     patch.setattr(holder, name, stub)
     return stub
 

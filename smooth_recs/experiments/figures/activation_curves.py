@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from smooth_recs.reports.formats import Table, number, short
 from smooth_recs.statistics.arrays import Array
 
 REACH, POINTS = 3.0, 601
+# The widths of the figure; they are no settings, as the paper states them.
 _WIDTHS = (0.5, 1.0, 2.0, 5.0)
 _SHARP = {"SoftPlus": activations.softplus, "Swish": activations.swish, "GELU": activations.gelu}
 # gSmeLU: alpha, beta, g_minus, g_plus; t = 0 as in the paper.
@@ -48,6 +48,7 @@ def family() -> dict[str, dict[str, Any]]:
 
 def value_and_slope(function: Any, x: Array) -> tuple[Array, Array]:
     """Value and slope at every x, in float64; the slope is TensorFlow's gradient."""
+    # In float64, as a difference of float32 values shows steps where a curve is nearly flat.
     points = tf.constant(x, tf.float64)
     with tf.GradientTape() as tape:
         tape.watch(points)
@@ -74,7 +75,16 @@ def make(_: Settings, folder: Path) -> panels_lib.Section:
             columns[f"gradient of {name} {key}"] = slopes
             read_off = (np.interp(0, x, values), values.min(), slopes.min(), slopes.max())
             rows[f"{name}, {key}"] = [number(float(value), short) for value in read_off]
-    files = panels_lib.write_pictures(_picture(x, found), folder / "activations")
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(14, 5.2), layout="constrained")
+        grid = figure.subplots(2, len(found), sharex=True)
+        for column, (name, curves) in enumerate(found.items()):
+            for k in range(2):
+                _draw(grid[k, column], x, curves, k)
+            grid[0, column].set_title(name)
+        grid[0, 0].set_ylabel("activation")
+        grid[1, 0].set_ylabel("gradient")
+    files = panels_lib.write_pictures(figure, folder / "activations")
     files.append(panels_lib.write_csv(folder / "activations.csv", columns))
     panels = []
     for name, curves in found.items():
@@ -92,19 +102,6 @@ def make(_: Settings, folder: Path) -> panels_lib.Section:
     table = Table(("", "value at 0", "least value", "least slope", "largest slope"), rows)
     title = "Figure 1: activations and their gradients"
     return panels_lib.Section(title, sentences, panels, [table], width=18, files=files)
-
-
-def _picture(x: Array, found: Mapping[str, Curves]) -> Figure:
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(14, 5.2), layout="constrained")
-        grid = figure.subplots(2, len(found), sharex=True)
-        for column, (name, curves) in enumerate(found.items()):
-            for k in range(2):
-                _draw(grid[k, column], x, curves, k)
-            grid[0, column].set_title(name)
-        grid[0, 0].set_ylabel("activation")
-        grid[1, 0].set_ylabel("gradient")
-    return figure
 
 
 def _draw(axes: Axes, x: Array, curves: Curves, k: int) -> None:

@@ -45,7 +45,8 @@ def layer_norm(clip: float) -> random_networks.Kind:
 
 def kinds(settings: Settings) -> dict[str, random_networks.Kind]:
     """The figure's rows of networks."""
-    clip = 6.0  # the caption's
+    # The clip is that of the caption; only where minima are counted it is a setting.
+    clip = 6.0
     held = weight_norm(settings.norm_value, clip, settings.normalize_output)
     return {"weight norm": held, "layer norm": layer_norm(clip)}
 
@@ -76,7 +77,20 @@ def make_curves(settings: Settings, folder: Path) -> panels_lib.Section:
     """Draws figure 2 into `folder`: curves.png, .svg and .csv."""
     found = losses(settings)
     shown, x = scaled(found), random_networks.inputs(settings.input_range, settings.points)[:, 0]
-    files = panels_lib.write_pictures(_curves_picture(settings, x, shown), folder / "curves")
+    keys = [f"p₁ = {p:g}" for p in settings.p1]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(12, 6.6), layout="constrained")
+        names = list(kinds(settings))
+        grid = figure.subplots(len(names) + 1, len(BETAS))
+        for column, beta in enumerate(BETAS):
+            for k, row in enumerate(names):
+                _draw_curves(grid[k, column], x, shown, row, beta)
+            draw_smelu(grid[-1, column], beta)
+            grid[0, column].set_title(activation_name(beta))
+        for k, name in enumerate([*(f"loss, {row}" for row in names), "activation"]):
+            grid[k, 0].set_ylabel(name)
+        figure.legend(grid[0, 0].lines, keys, loc="outside lower left", ncols=len(keys), frameon=False, fontsize=9)
+    files = panels_lib.write_pictures(figure, folder / "curves")
     columns = {f"{row}, {activation_name(beta)}, p1 {p:g}": curve for (row, beta, p), curve in found.items()}
     files.append(panels_lib.write_csv(folder / "curves.csv", {"x": x, **columns}))
     panels, tables = [], []
@@ -102,26 +116,9 @@ def make_curves(settings: Settings, folder: Path) -> panels_lib.Section:
         "Layer norm: weights and biases from N(0, 1), pre-activations of mean 0 and variance 1. Activations are "
         f"clipped to ±6. Seed {settings.curves_seed}, {settings.points:,} points.",
     ]
-    legend = [(f"p₁ = {p:g}", panels_lib.colour_number(k)) for k, p in enumerate(settings.p1)]
+    legend = [(key, panels_lib.colour_number(k)) for k, key in enumerate(keys)]
     title = "Figure 2: loss along one input of a random network"
     return panels_lib.Section(title, sentences, panels, tables, legend=legend, files=files)
-
-
-def _curves_picture(settings: Settings, x: Array, shown: Losses) -> Figure:
-    rows = list(kinds(settings))
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(12, 6.6), layout="constrained")
-        grid = figure.subplots(len(rows) + 1, len(BETAS))
-        for column, beta in enumerate(BETAS):
-            for k, row in enumerate(rows):
-                _draw_curves(grid[k, column], x, shown, row, beta)
-            draw_smelu(grid[-1, column], beta)
-            grid[0, column].set_title(activation_name(beta))
-        for k, name in enumerate([*(f"loss, {row}" for row in rows), "activation"]):
-            grid[k, 0].set_ylabel(name)
-        keys = [f"p₁ = {p:g}" for p in settings.p1]
-        figure.legend(grid[0, 0].lines, keys, loc="outside lower left", ncols=len(keys), frameon=False, fontsize=9)
-    return figure
 
 
 def _draw_curves(axes: Axes, x: Array, shown: Losses, row: str, beta: float) -> None:
@@ -174,7 +171,17 @@ def make_minima(settings: Settings, folder: Path) -> panels_lib.Section:
             means.append((name, settings.p1[k], betas[b], float(value), low, high))
         for (k, b, n), minima in np.ndenumerate(counts):
             every.append((name, settings.minima_seed + n, settings.p1[k], betas[b], int(minima)))
-    files = panels_lib.write_pictures(_minima_picture(settings, found), folder / "minima")
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(4 * len(settings.p1), 3.6), layout="constrained")
+        grid = figure.subplots(1, len(settings.p1), sharey=True, squeeze=False)[0]
+        for k, (axes, p1) in enumerate(zip(grid, settings.p1, strict=True)):
+            _draw_minima(axes, settings, found, k)
+            axes.set_title(f"p₁ = {p1:g}")
+            axes.set_xlabel("β of SmeLU")
+        grid[0].set_ylabel("local minima")
+        labels = grid[0].get_legend_handles_labels()
+        figure.legend(*labels, loc="outside lower left", ncols=len(found), frameon=False, fontsize=9)
+    files = panels_lib.write_pictures(figure, folder / "minima")
     of_means, of_all = (
         dict(zip(names, zip(*rows, strict=True), strict=True))
         for names, rows in (
@@ -216,6 +223,7 @@ def minima_sentences(settings: Settings, found: Counts) -> list[str]:
     betas, sentences = widths(settings), []
     for name, of_p1 in found.items():
         counts, relu = of_p1[0], of_p1[0][0]
+        # Network by network: how many minima a network has depends far more on its weights than on the width.
         changes = [prediction_difference.interval_over_seeds(each - relu) for each in counts[1:]]
         fewer = [beta for beta, (_, high) in zip(betas[1:], changes, strict=True) if high < 0]
         ends = f"{_mean_and_interval(relu)} minima with ReLU, {_mean_and_interval(counts[-1])} with SmeLU {betas[-1]:g}"
@@ -237,23 +245,10 @@ def _mean_and_interval(counts: npt.NDArray[np.int64]) -> str:
     return f"{short(float(counts.mean()))} ({short(low)} to {short(high)})"
 
 
-def _minima_picture(settings: Settings, found: Counts) -> Figure:
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(4 * len(settings.p1), 3.6), layout="constrained")
-        grid = figure.subplots(1, len(settings.p1), sharey=True, squeeze=False)[0]
-        for k, (axes, p1) in enumerate(zip(grid, settings.p1, strict=True)):
-            _draw_minima(axes, settings, found, k)
-            axes.set_title(f"p₁ = {p1:g}")
-            axes.set_xlabel("β of SmeLU")
-        grid[0].set_ylabel("local minima")
-        names = grid[0].get_legend_handles_labels()
-        figure.legend(*names, loc="outside lower left", ncols=len(found), frameon=False, fontsize=9)
-    return figure
-
-
 def _draw_minima(axes: Axes, settings: Settings, found: Mapping[str, npt.NDArray[np.int64]], k: int) -> None:
     betas = widths(settings)
-    places = range(len(betas))  # even, as the betas are about doubled from one to the next
+    # At even places: the betas about double from one to the next, and 0, which is ReLU, has no place on a log scale.
+    places = range(len(betas))
     for index, (name, counts) in enumerate(found.items()):
         means = counts[k].mean(axis=1)
         ends = np.array([prediction_difference.interval_over_seeds(each) for each in counts[k]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from smooth_recs.statistics.arrays import Array
 
 BETAS = (0.0, 0.5, 1.0, 2.0)
 _P1, _TARGET = 0.1, -2.0
-_ON_TARGET = "#ff5a3c"  # against the dark end of the colours
+# Seen against the dark end of the colours, where the loss is lowest.
+_ON_TARGET = "#ff5a3c"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +57,7 @@ ROWS = (
 
 
 def scores(settings: Settings, row: Row) -> list[Array]:
-    """[surface_points, surface_points] for each of `BETAS`, of one and the same network."""
+    """The scores [surface_points, surface_points] for each of `BETAS`, of one and the same network."""
     kind = random_networks.Kind(
         "weight", 1.0, 1.0, settings.norm_value, clip=row.clip, normalize_output=settings.normalize_output
     )
@@ -91,7 +92,21 @@ def make(settings: Settings, folder: Path) -> panels_lib.Section:
     for beta in BETAS:
         chart = svg(f"surfaces-{beta}", "The activation", (3, 2.3), functools.partial(draw_smelu, beta=beta))
         panels.append(panels_lib.Panel(activation_name(beta), chart))
-    files = panels_lib.write_pictures(_picture(axis, found), folder / "surfaces", dpi=90)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(12, 8.2), layout="constrained")
+        shape = (len(ROWS) + 1, len(BETAS))
+        for k, (row, of_row) in enumerate(zip(ROWS, found, strict=True)):
+            for column, score in enumerate(of_row):
+                axes = figure.add_subplot(*shape, k * shape[1] + column + 1, projection="3d")
+                _draw(axes, axis, row, score)
+                if k == 0:
+                    axes.set_title(activation_name(BETAS[column]))
+                if column == 0:
+                    # An axis label would be turned with the surface.
+                    axes.text2D(-0.06, 0.5, row.name, transform=axes.transAxes, rotation=90, va="center", color=MUTED)
+        for column, beta in enumerate(BETAS):
+            draw_smelu(figure.add_subplot(*shape, len(ROWS) * shape[1] + column + 1), beta)
+    files = panels_lib.write_pictures(figure, folder / "surfaces", dpi=90)
     files.append(panels_lib.write_csv(folder / "surfaces.csv", columns))
     sentences = [
         "The same kind of network with two inputs, weights and biases from N(0, 1) and rows of weights at norm "
@@ -105,27 +120,11 @@ def make(settings: Settings, folder: Path) -> panels_lib.Section:
     return panels_lib.Section(title, sentences, panels, [table], files=files)
 
 
-def _picture(axis: Array, found: Sequence[Sequence[Array]]) -> Figure:
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(12, 8.2), layout="constrained")
-        shape = (len(ROWS) + 1, len(BETAS))
-        for k, (row, of_row) in enumerate(zip(ROWS, found, strict=True)):
-            for column, score in enumerate(of_row):
-                axes = figure.add_subplot(*shape, k * shape[1] + column + 1, projection="3d")
-                _draw(axes, axis, row, score)
-                if k == 0:
-                    axes.set_title(activation_name(BETAS[column]))
-                if column == 0:
-                    axes.text2D(-0.06, 0.5, row.name, transform=axes.transAxes, rotation=90, va="center", color=MUTED)
-        for column, beta in enumerate(BETAS):
-            draw_smelu(figure.add_subplot(*shape, len(ROWS) * shape[1] + column + 1), beta)
-    return figure
-
-
 def _draw(axes: Any, axis: Array, row: Row, score: Array) -> None:
     first, second = np.meshgrid(axis, axis, indexing="ij")
     every = {"rcount": len(axis), "ccount": len(axis)}
-    axes.computed_zorder = False  # the line lies on the surface, and would be half hidden
+    # The red line lies on the surface: in the order that matplotlib computes it would be half hidden.
+    axes.computed_zorder = False
     axes.plot_surface(
         first, second, row.loss(score), cmap="viridis", linewidth=0, antialiased=False, rasterized=True, **every
     )
@@ -134,7 +133,8 @@ def _draw(axes: Any, axis: Array, row: Row, score: Array) -> None:
         axes.contour(
             first, second, score, levels=[row.target], offset=lowest, colors=_ON_TARGET, linewidths=1.6, linestyles="-"
         )
-        axes.set_zlim(*np.percentile(row.loss(score), (0, 100)))  # the line's own limits are scores
+        # contour has widened the limits to its own levels, which are scores and no losses.
+        axes.set_zlim(*np.percentile(row.loss(score), (0, 100)))
     axes.view_init(elev=42, azim=-60)
     axes.tick_params(labelsize=7, labelcolor=MUTED, pad=-2)
     for each in (axes.xaxis, axes.yaxis, axes.zaxis):

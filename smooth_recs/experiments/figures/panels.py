@@ -77,7 +77,8 @@ class Settings:
         check(("networks",), "at least 2, for intervals over them", lambda networks: networks >= 2)
 
 
-_ORDER = (1, 2, 3, 4, 5, 0)  # of SERIES: grey, the baseline of a comparison, comes last
+# The order in which lines take the colours of SERIES: grey, the baseline of a comparison, comes last.
+_ORDER = (1, 2, 3, 4, 5, 0)
 
 
 def colour_number(index: int) -> int:

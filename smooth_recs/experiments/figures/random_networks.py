@@ -47,6 +47,7 @@ class RandomNetwork:
     """
 
     def __init__(self, kind: Kind, inputs: int, seed: int) -> None:
+        # Drawn first and held afterwards, so that the draws are the same whatever holds the weights.
         rng = np.random.default_rng(seed)
         self.kind = kind
         self.layers: list[tuple[Any, Any]] = []
@@ -67,7 +68,8 @@ class RandomNetwork:
             outputs = tf.matmul(outputs, each) + shift
             if self.kind.normalization == "layer":
                 mean, variance = tf.nn.moments(outputs, axes=[1], keepdims=True)
-                outputs = (outputs - mean) * tf.math.rsqrt(variance + 1e-12)  # all units may have one value
+                # All units may have one value, as where all are cut off: then the result is 0.
+                outputs = (outputs - mean) * tf.math.rsqrt(variance + 1e-12)
             outputs = normalized_dense.clip(f(outputs), limit=self.kind.clip)
         return (tf.matmul(outputs, kernel) + bias)[:, 0].numpy()
 
@@ -93,7 +95,8 @@ def plane(reach: float, points: int) -> Array:
     return np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
-_ROUNDING = 1e-12  # of the range of the values: smaller steps are those of float64's rounding
+# As a share of the range of the values: smaller steps come from the rounding of float64.
+_ROUNDING = 1e-12
 
 
 def logistic(score: Array, p1: float) -> Array:

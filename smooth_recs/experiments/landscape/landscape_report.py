@@ -23,6 +23,11 @@ from smooth_recs.reports.formats import Table, interval, number, settings_table
 Found = Sequence[Mapping[str, Any]]
 """What `weight_losses.measure` returned for each network."""
 
+_COLUMNS = {
+    "lines": ("network", "a", "b", "at", "loss", "pd_to_a", "pd_to_b"),
+    "directions": ("network", "direction", "at", "loss"),
+    "surfaces": ("network", "x", "y", "loss"),
+}
 _PLACES = (-1.0, -0.5, 0.0, 0.5, 1.0)
 _LEVELS = 9
 
@@ -39,15 +44,25 @@ def write(content: Mapping[str, Any], folder: Path) -> str:
     """
     networks = content["networks"]
     write_json(str(folder / "landscape.json"), content)
-    files = _write_pictures(networks, folder)
-    for kind, names, rows in (
-        ("lines", ("network", "a", "b", "at", "loss", "pd_to_a", "pd_to_b"), _line_rows(networks)),
-        ("directions", ("network", "direction", "at", "loss"), _direction_rows(networks)),
-        ("surfaces", ("network", "x", "y", "loss"), _surface_rows(networks)),
-    ):
-        if rows:
-            columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    files = write_pictures(networks, folder)
+    rows: dict[str, list[tuple[Any, ...]]] = {"lines": [], "directions": [], "surfaces": []}
+    for network in networks:
+        label = network["label"]
+        for line in network["lines"]:
+            ends = [network["siblings"][sibling] for sibling in line["siblings"]]
+            curves = zip(line["at"], line["loss"], line["pd_to_a"], line["pd_to_b"], strict=True)
+            rows["lines"] += [(label, *ends, *values) for values in curves]
+        for k, direction in enumerate(network["directions"], start=1):
+            curve = zip(direction["at"], direction["loss"], strict=True)
+            rows["directions"] += [(label, k, *values) for values in curve]
+        if surface := network["surface"]:
+            for y, losses in zip(surface["at"], surface["loss"], strict=True):
+                rows["surfaces"] += [(label, x, y, loss) for x, loss in zip(surface["at"], losses, strict=True)]
+    for kind, names in _COLUMNS.items():
+        if rows[kind]:
+            columns = dict(zip(names, zip(*rows[kind], strict=True), strict=True))
             files.append(panels_lib.write_csv(folder / f"landscape_{kind}.csv", columns))
+    # What was not measured, as with one sibling or --directions=0, has no chart and no chapter.
     has_lines, has_directions, has_surfaces = (
         any(network[key] for network in networks) for key in ("lines", "directions", "surface")
     )
@@ -77,34 +92,6 @@ def write(content: Mapping[str, Any], folder: Path) -> str:
     }
     page.write("landscape.html.j2", contents, str(folder / "landscape.html"))
     return "\n".join([*said, f"files    {' '.join(files)}", f"page     {folder / 'landscape.html'}"])
-
-
-def _line_rows(networks: Found) -> list[tuple[Any, ...]]:
-    return [
-        (network["label"], *(network["siblings"][k] for k in line["siblings"]), *values)
-        for network in networks
-        for line in network["lines"]
-        for values in zip(line["at"], line["loss"], line["pd_to_a"], line["pd_to_b"], strict=True)
-    ]
-
-
-def _direction_rows(networks: Found) -> list[tuple[Any, ...]]:
-    return [
-        (network["label"], number, *values)
-        for network in networks
-        for number, direction in enumerate(network["directions"], start=1)
-        for values in zip(direction["at"], direction["loss"], strict=True)
-    ]
-
-
-def _surface_rows(networks: Found) -> list[tuple[Any, ...]]:
-    return [
-        (network["label"], x, y, loss)
-        for network in networks
-        if network["surface"]
-        for y, losses in zip(network["surface"]["at"], network["surface"]["loss"], strict=True)
-        for x, loss in zip(network["surface"]["at"], losses, strict=True)
-    ]
 
 
 def lines(networks: Found) -> Table:
@@ -178,7 +165,7 @@ def two_decimals(value: Any) -> str:
     return f"{value:.2f}"
 
 
-def _write_pictures(networks: Found, folder: Path) -> list[str]:
+def write_pictures(networks: Found, folder: Path) -> list[str]:
     """Writes the charts that there are as `landscape_lines`, `_directions`, `_surfaces`; returns the files' names."""
     charts: dict[str, list[tuple[str, Callable[..., None]]]] = {
         "lines": [("Loss between siblings", _lines), ("PD to one sibling, to the other (dashed)", _differences)],
@@ -198,7 +185,8 @@ def _write_pictures(networks: Found, folder: Path) -> list[str]:
             for axes, (title, draw) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
                 draw(axes, networks=networks)
                 axes.set_title(title, loc="left", pad=9)
-            if kind != "surfaces":  # whose titles are the networks'
+            # The surfaces need no legend: their titles are the names of the networks.
+            if kind != "surfaces":
                 handles = [Line2D([], [], color=_colour(k, networks)) for k in range(len(networks))]
                 labels = [network["label"] for network in networks]
                 figure.legend(handles, labels, loc="outside lower left", ncols=3, frameon=False, fontsize=9)
@@ -236,7 +224,8 @@ def _directions(axes: Axes, networks: Found) -> None:
 
 def _surface(axes: Axes, networks: Found, k: int) -> None:
     surface = networks[k]["surface"]
-    # Levels that all networks have in common, nearer to each other where the loss is low.
+    # Levels that all networks have in common, so that pictures can be compared; nearer to each other where the loss is
+    # low, as a loss grows about with the square of the distance.
     losses = np.array([network["surface"]["loss"] for network in networks])
     low, high = float(losses.min()), float(losses.max())
     levels: Any = low + (high - low) * np.linspace(0, 1, _LEVELS + 2)[1:-1] ** 2
@@ -260,7 +249,8 @@ def _mark_siblings(axes: Axes) -> None:
 
 def _loss_axis(axes: Axes) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))  # without an offset in the corner
+    # Not matplotlib's own, which puts an offset into the corner where losses are close to each other.
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
     axes.set_ylabel("log loss")
 
 

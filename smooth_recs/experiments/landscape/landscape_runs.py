@@ -73,7 +73,8 @@ def of_exports(a: str, b: str, config: Config, rows: int, cache: str) -> Network
     for flag, model in models.items():
         fed = [exports.feed(flag, model.inputs, chunk) for chunk in chunks]
         variables = [variable for variable in model.variables if variable.dtype.is_floating]
-        is_table = ["embedding" in variable.name for variable in variables]  # an export tells no more than names
+        # An export tells no more of its variables than their names (TensorFlow 2.21).
+        is_table = ["embedding" in variable.name for variable in variables]
         siblings.append(Sibling(flag, model, variables, is_table, functools.partial(_joined, model.predict, fed)))
     return Network(f"{os.path.normpath(a)} and {os.path.normpath(b)}", siblings, known)
 
@@ -85,7 +86,8 @@ def _predict_all(replica: Any, chunks: Sequence[Any]) -> Callable[[], Array]:
     def traced(features: Any) -> tf.Tensor:
         return tf.reshape(tf.cast(replica(features, training=False), tf.float32), [-1])
 
-    # One graph for the chunks of all sizes; a tf.function that is called would warn of retracing for every sibling.
+    # One graph for the chunks of all sizes: a tf.function that is called would warn of retracing for every sibling
+    # (TensorFlow 2.21).
     any_rows = tf.nest.map_structure(lambda column: tf.TensorSpec([None, *column.shape[1:]], column.dtype), chunks[0])
     return functools.partial(_joined, traced.get_concrete_function(any_rows), chunks)
 
@@ -96,6 +98,7 @@ def _joined(predict: Callable[[Any], Any], chunks: Sequence[Any]) -> Array:
 
 def _held_out(source: Source, rows: int, part: str) -> tuple[list[Any], Rows]:
     """The `features` (tensors) or `raw` (arrays) of the first rows in chunks, and what else is known of them."""
+    # Cut to the rows first, then to chunks that fit into memory with the largest layer.
     chunks, known = [], []
     for chunk in source.holdout(raw=part == "raw").rebatch(rows).take(1).rebatch(BATCH_SIZE):
         chunks.append({name: v.numpy() for name, v in chunk[part].items()} if part == "raw" else chunk[part])

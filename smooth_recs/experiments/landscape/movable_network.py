@@ -82,12 +82,15 @@ class Network:
             if len(self.weights[0]) != len(weights):
                 counts = f"{len(self.weights[0])} in {self.names[0]} and {len(weights)} in {name}"
                 raise InputError(f"{label}: siblings must have equal variables, got {counts}")
-        own = [sibling.predict() for sibling in siblings]  # before the first one's weights are moved
+        # All before any weight is moved, as the first sibling is the one that moves.
+        own = [sibling.predict() for sibling in siblings]
         for name, weights, prediction in zip(self.names, self.weights, own, strict=True):
             moved = self.predict(weights)
             apart = np.abs(moved - prediction)
             row = int(np.argmax(apart))
-            if not apart[row] <= TOLERANCE:  # NaN is none either
+            # Siblings that also differ in vocabularies, clips or activations would make a line between different
+            # functions. Written so that NaN is refused too.
+            if not apart[row] <= TOLERANCE:
                 raise InputError(
                     f"{label}: siblings must differ in their weights only, but with those of {name} {self.names[0]} "
                     f"predicts {moved[row]:.4g} for row {row}, {name} itself {prediction[row]:.4g}"

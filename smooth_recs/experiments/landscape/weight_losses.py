@@ -48,6 +48,7 @@ class Plan:
         for name, bound in {**least, "directions_seed": 0}.items():
             if getattr(self, name) < bound:
                 raise InputError(f"--{name} must be at least {bound}, got {getattr(self, name)}")
+        # Half of them must be whole, so that the point halfway and both ends are on the line exactly.
         if self.line_steps % 2:
             raise InputError(f"--line_steps must be even, got {self.line_steps}")
 
@@ -124,7 +125,9 @@ def minima(curves: Array, least: float = LEAST_DEPTH) -> npt.NDArray[np.int64]:
     """
     count = np.zeros(curves.shape[1:], np.int64)
     falling = np.zeros(curves.shape[1:], bool)
-    extreme = curves[0]  # the highest since the last minimum or, while falling, the lowest since
+    # All curves at once, as there is one for every held-out row. `extreme` is the highest value since the last minimum
+    # or, while a curve falls, the lowest since.
+    extreme = curves[0]
     for values in curves[1:]:
         extreme = np.where(falling, np.minimum(extreme, values), np.maximum(extreme, values))
         turned = np.abs(values - extreme) >= least
@@ -141,15 +144,20 @@ def measure(network: Network, plan: Plan) -> dict[str, Any]:
       `label`, `siblings` (names), `rows`, `loss` (of each sibling), `lines`, `barrier` (the mean over the pairs, with
       its 95% interval over siblings where there are 3 or more), `directions`, `surface` (or None).
     """
-    # As data.files.progress has it, which loads TensorFlow: it shows itself after two seconds, on a terminal only.
+
+    def direction(number: int) -> Weights:
+        seed = plan.directions_seed * 1000 + number
+        return movable_network.filter_normalised(network.weights[0], network.is_table, seed)
+
     total = plan.evaluations(len(network.pairs))
+    # As data.files.progress has it, which loads TensorFlow: it shows itself after two seconds, on a terminal only.
     title, unit = f"landscape of {network.label}", " evaluations"
     with tqdm.tqdm(
         desc=title, total=total, unit=unit, unit_scale=True, delay=2.0, leave=False, disable=None, file=sys.stderr
     ) as bar:
         lines = [_line(network, i, j, plan, bar) for i, j in network.pairs]
-        directions = [_direction(network, plan, number, bar) for number in range(plan.directions)]
-        surface = _surface(network, plan, bar) if plan.surface_steps else None
+        directions = [_direction(network, plan, direction(number), bar) for number in range(plan.directions)]
+        surface = _surface(network, plan, direction(0), direction(1), bar) if plan.surface_steps else None
     barrier = None
     if lines:
         heights = [(*line["siblings"], line["barrier"]["height"]) for line in lines]
@@ -176,9 +184,11 @@ def _line(network: Network, i: int, j: int, plan: Plan, bar: Any) -> dict[str, A
     of_rows = network.losses(predictions)
     loss = network.mean(of_rows)
     barrier = find_barrier(at, loss)
-    bootstrap = PoissonBootstrap()  # over requests: how exactly the rows determine the height for these very siblings
+    # Over requests: how exactly the rows determine the height for these very siblings.
+    bootstrap = PoissonBootstrap()
     above, weight = above_chord(at, of_rows)[at == barrier.at][0], network.rows.weight
     bootstrap.add(weight * above, weight, network.rows.keys)
+    between = of_rows[(at >= 0) & (at <= 1)]
     to_a, to_b = (
         [prediction_difference.relative(each, predictions[at == end][0], weight) for each in predictions]
         for end in (0, 1)
@@ -191,13 +201,12 @@ def _line(network: Network, i: int, j: int, plan: Plan, bar: Any) -> dict[str, A
         "pd_to_b": to_b,
         "barrier": {**barrier._asdict(), "interval": bootstrap.interval()},
         "minima": int(minima(loss)),
-        "minima_of_a_row": _minima_of_a_row(network, of_rows[(at >= 0) & (at <= 1)]),
+        "minima_of_a_row": float(network.mean(minima(between).astype(np.float64))),
     }
 
 
-def _direction(network: Network, plan: Plan, number: int, bar: Any) -> dict[str, Any]:
+def _direction(network: Network, plan: Plan, direction: Weights, bar: Any) -> dict[str, Any]:
     at = np.arange(-plan.direction_steps, plan.direction_steps + 1) / plan.direction_steps
-    direction = _random_direction(network, plan, number)
     weights = (movable_network.moved(network.weights[0], (float(t), direction)) for t in at)
     of_rows = network.losses(_predictions(network, weights, bar))
     loss = network.mean(of_rows)
@@ -205,14 +214,13 @@ def _direction(network: Network, plan: Plan, number: int, bar: Any) -> dict[str,
         "at": at.tolist(),
         "loss": loss.tolist(),
         "minima": int(minima(loss)),
-        "minima_of_a_row": _minima_of_a_row(network, of_rows),
+        "minima_of_a_row": float(network.mean(minima(of_rows).astype(np.float64))),
     }
 
 
-def _surface(network: Network, plan: Plan, bar: Any) -> dict[str, Any]:
-    """The `loss[y][x]` over the plane of the first two random directions."""
+def _surface(network: Network, plan: Plan, first: Weights, second: Weights, bar: Any) -> dict[str, Any]:
+    """The `loss[y][x]` over the plane of two directions."""
     at = np.arange(-plan.surface_steps, plan.surface_steps + 1) / plan.surface_steps
-    first, second = _random_direction(network, plan, 0), _random_direction(network, plan, 1)
     rows = []
     for y in at:
         weights = (movable_network.moved(network.weights[0], (float(x), first), (float(y), second)) for x in at)
@@ -220,19 +228,11 @@ def _surface(network: Network, plan: Plan, bar: Any) -> dict[str, Any]:
     return {"at": at.tolist(), "loss": rows}
 
 
-def _random_direction(network: Network, plan: Plan, number: int) -> Weights:
-    return movable_network.filter_normalised(network.weights[0], network.is_table, plan.directions_seed * 1000 + number)
-
-
 def _predictions(network: Network, path: Iterable[Weights], bar: Any) -> Array:
-    """The predictions [points, n] along a path of weights, which is made as it is walked: not all fit into memory."""
+    """The predictions [points, n] along a path of weights."""
     predictions = []
+    # The weights are made one after the other: a hundred copies of a large table would not fit into memory.
     for weights in path:
         predictions.append(network.predict(weights))
         bar.update()
     return np.stack(predictions)
-
-
-def _minima_of_a_row(network: Network, of_rows: Array) -> float:
-    """Mean over the rows of the local minima of a row's own loss."""
-    return float(network.mean(minima(of_rows).astype(np.float64)))

@@ -29,8 +29,10 @@ from smooth_recs.experiments.sweeps import paired as paired_lib
 from smooth_recs.experiments.sweeps.paired import Estimate, Paired, estimate
 from smooth_recs.experiments.sweeps.sweep_plan import Bound, Goal
 
-ROUNDING = 1e-9  # sums of the same numbers in another order differ by less
-SHOWN = 0.95  # the least probability at which a variant counts as shown to be better
+# Sums of the same numbers in another order differ by less.
+ROUNDING = 1e-9
+# The least probability at which a variant counts as shown to be better.
+SHOWN = 0.95
 
 LEFT_OUT, FRESH, NONE = "pairs left out", "fresh seeds", "none"
 
@@ -141,7 +143,8 @@ def choose(results: Mapping[str, Any], goal: Goal) -> dict[str, Any]:
     chosen = best(paired, goal, seeds)
     can_leave_out = paired.complete and len(seeds) > 1
     folds = {seed: best(paired, goal, [each for each in seeds if each != seed]) for seed in seeds if can_leave_out}
-    of_fold = {seed: name or paired.baseline for seed, name in folds.items()}  # who finds nothing keeps the baseline
+    # Who finds nothing that keeps the bounds stays with the baseline, and that is what they get.
+    of_fold = {seed: name or paired.baseline for seed, name in folds.items()}
     measured = Measured(paired, goal, of_fold, 1 / len(seeds) + 1 / (len(seeds) - 1)) if can_leave_out else None
     found = _found(paired, goal, chosen, measured, LEFT_OUT if can_leave_out else NONE)
     return {**found, "chose": seeds, "folds": [{"seed": seed, "chosen": name} for seed, name in folds.items()]}

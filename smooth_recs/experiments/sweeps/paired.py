@@ -91,7 +91,8 @@ def estimate(values: Sequence[float], *, variance_factor: float | None = None) -
         return None
     middle = statistics.fmean(values)
     error = statistics.stdev(values) * math.sqrt(1 / count if variance_factor is None else variance_factor)
-    if not error:  # all values are equal, and t is not defined
+    # Where all values are equal t is not defined: they are certain.
+    if not error:
         return Estimate(middle, (middle, middle), float(middle < 0), float(middle > 0))
     below = float(stdtr(count - 1, -middle / error))
     return Estimate(middle, student_interval(middle, error, count - 1), below, 1 - below)
@@ -220,7 +221,7 @@ def front(paired: Paired, measures: Sequence[str]) -> Front:
         beaten_by = [each for each in on if dominates(of_variant[each], point)]
         changes = [estimate(paired.changes(name, each, measure)) for each in beaten_by for measure in measures]
         if beaten_by and all(each is not None and each.interval[0] <= 0 <= each.interval[1] for each in changes):
-            # of those that beat it, the one that it lags behind least
+            # Of those that beat it, the one that it lags behind least.
             near[name] = min(
                 beaten_by, key=lambda each: max(y - x for x, y in zip(of_variant[each], point, strict=True))
             )

@@ -24,8 +24,10 @@ from smooth_recs.measures.catalogue import BY_NAME
 from smooth_recs.reports.charts import INK, LINE, MUTED, SERIES, STEPS, STYLE, percent_ticks, svg
 
 MARKERS = "osD^vP"
-_IN_PAGE, _ALONE = (4.8, 4.3), (7.5, 5.3)  # inches; small, so that its text is not, on a phone
-_MANY, _CROWDED = 3, 0.3  # of the whole width: where half of the variants are within that, they are drawn a second time
+# In inches; small in the page, so that the text is not small on a phone.
+_IN_PAGE, _ALONE = (4.8, 4.3), (7.5, 5.3)
+# The more accurate half is drawn once more where it has so many variants, within such a share of the whole width.
+_MANY, _CROWDED = 3, 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +125,8 @@ def closer(plane: Plane) -> str:
 
 def pictures(plane: Plane, outputs: Sequence[str]) -> None:
     """Writes the chart as files of their own on white: PNG, SVG, by their endings."""
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": "figure4"}):  # so that equal charts are equal files
+    # The salt makes equal charts equal files: without it matplotlib draws the ids of an SVG at random.
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": "figure4"}):
         figure = Figure(figsize=_ALONE, layout="constrained")
         axes = figure.add_subplot()
         _draw(axes, plane, plane.points, _ALONE)
@@ -181,7 +184,8 @@ def _draw(axes: Axes, plane: Plane, seen: Sequence[Point], size: tuple[float, fl
     for point in plane.points:
         drawn.append([(point.x - point.x_error, point.y), (point.x + point.x_error, point.y)])
         drawn.append([(point.x, point.y - point.y_error), (point.x, point.y + point.y_error)])
-    place(axes, labels, (72 * (size[0] - 0.7), 72 * (size[1] - 0.7)), drawn)  # numbers and titles of the axes take 0.7
+    # The numbers and titles of the axes take about 0.7 inches.
+    place(axes, labels, (72 * (size[0] - 0.7), 72 * (size[1] - 0.7)), drawn)
 
 
 def _bars(axes: Axes, points: Sequence[Point], colour: str) -> None:
@@ -194,7 +198,8 @@ def _bars(axes: Axes, points: Sequence[Point], colour: str) -> None:
 _HEIGHT, _MARKER, _STROKE = 11.0, 4.5, 1.5
 _LETTER = {8.5: 5.2, 7.0: 4.3}
 _DISTANCES = (8.0, 14.0, 20.0, 27.0, 34.0, 50.0, 70.0)
-_WORTH = 4.0  # square points that lie over something else and are as bad as a point further off
+# So many square points that lie over something else are as bad as being one point further off.
+_WORTH = 4.0
 _DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
 
 
@@ -270,9 +275,26 @@ def place(
                 for step in range(steps + 1)
             ]
     for label in sorted(labels, key=lambda label: label.minor):
-        box = _free_box(label, *to_points(label.x, label.y), taken, size)
+        x, y = to_points(label.x, label.y)
+        box = _free_box(label, x, y, taken, size)
         taken.append(box)
-        _write(axes, label, box, *to_points(label.x, label.y))
+        # Aligned at the side that is nearer the point: the font of the page may be narrower than the box.
+        side = "left" if box.left > x else "right" if box.right < x else "center"
+        offset = {"left": box.left - x, "right": box.right - x, "center": (box.left + box.right) / 2 - x}[side]
+        # A name far from its point needs a line that leads there.
+        is_far = box.distance(x, y) > 1.5 * _DISTANCES[0]
+        axes.annotate(
+            label.text,
+            (label.x, label.y),
+            (offset, (box.bottom + box.top) / 2 - y),
+            textcoords="offset points",
+            ha=side,
+            va="center_baseline",
+            fontsize=label.font_size,
+            color=label.colour,
+            arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.5, "shrinkB": 4} if is_far else None,
+            zorder=5,
+        )
 
 
 def _free_box(label: Label, x: float, y: float, taken: Sequence[Box], size: tuple[float, float]) -> Box:
@@ -289,22 +311,3 @@ def _free_box(label: Label, x: float, y: float, taken: Sequence[Box], size: tupl
         return 3 * outside + sum(box.overlap(other) for other in taken) + _WORTH * box.distance(x, y)
 
     return min(candidates, key=cost)
-
-
-def _write(axes: Axes, label: Label, box: Box, x: float, y: float) -> None:
-    # Aligned at the side that is nearer the point: the font of the page may be narrower than the box.
-    side = "left" if box.left > x else "right" if box.right < x else "center"
-    offset = {"left": box.left - x, "right": box.right - x, "center": (box.left + box.right) / 2 - x}[side]
-    is_far = box.distance(x, y) > 1.5 * _DISTANCES[0]
-    axes.annotate(
-        label.text,
-        (label.x, label.y),
-        (offset, (box.bottom + box.top) / 2 - y),
-        textcoords="offset points",
-        ha=side,
-        va="center_baseline",
-        fontsize=label.font_size,
-        color=label.colour,
-        arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.5, "shrinkB": 4} if is_far else None,
-        zorder=5,
-    )

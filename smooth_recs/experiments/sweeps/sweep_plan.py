@@ -94,7 +94,8 @@ class Sweep:
             if times > 1:
                 raise InputError(f"the names of variants must differ, got {name!r} {times} times")
         for label, times in collections.Counter(variant.label for variant in self.variants).items():
-            if times > 1:  # the rows of a report's tables are found by their labels
+            # The rows of a report's tables are found by their labels.
+            if times > 1:
                 raise InputError(f"the labels of variants must differ, got {label!r} {times} times")
         if self.baseline not in names:
             raise InputError(f"baseline must be one of {', '.join(names)}, got {self.baseline!r}")

@@ -109,7 +109,13 @@ def table(sweep: Sweep, grid: Grid, folder: Folder, serving: Serving | None = No
                 "fields": dict(variant.fields),
                 "line": variant.line or None,
                 "width": variant.width,
-                "measures": {name: _measure(by_seed[variant.name], name) for name in names()},
+                "measures": {
+                    name: {
+                        **paired.measured([run[name] for run in by_seed[variant.name].values() if run is not None]),
+                        "of_seeds": [None if run is None else run[name] for run in by_seed[variant.name].values()],
+                    }
+                    for name in names()
+                },
                 "changes": {name: _change(by_seed[variant.name], baseline, name) for name in names()},
             }
             for variant in grid.variants
@@ -128,12 +134,6 @@ _BySeed = dict[int, Mapping[str, float | None] | None]
 """The measures of a variant by seed, None where its run is not finished."""
 
 
-def _measure(runs: _BySeed, name: str) -> dict[str, Any]:
-    of_seeds = [None if run is None else run[name] for run in runs.values()]
-    finished = [run[name] for run in runs.values() if run is not None]
-    return {**paired.measured(finished), "of_seeds": of_seeds}
-
-
 def _change(runs: _BySeed, baseline: _BySeed, name: str) -> dict[str, Any]:
     both = [(run[name], base[name]) for run, base in zip(runs.values(), baseline.values(), strict=True) if run and base]
     ours, theirs = [value for value, _ in both], [base for _, base in both]
@@ -142,7 +142,8 @@ def _change(runs: _BySeed, baseline: _BySeed, name: str) -> dict[str, Any]:
         "value": paired.mean(differences),
         "percent": paired.mean(shares),
         "interval": paired.interval(differences),
-        "percent_interval": paired.interval(shares, least=-1.0),  # no measure is below 0
+        # No measure is below 0, so that none can fall by more than all of it; Student's t does not know that.
+        "percent_interval": paired.interval(shares, least=-1.0),
     }
 
 
@@ -179,7 +180,7 @@ def write_tensorboard(grid: Grid, runs: Sequence[Run], path: str) -> None:
         for run in runs:
             name = f"{run.variant.name}, seed {run.seed}"
             with _summaries(os.path.join(beside, name.replace(os.sep, "_"))):
-                # The plugin takes numbers and texts only.
+                # HParams takes numbers and texts only (TensorBoard of TensorFlow 2.21).
                 fields = {
                     field: value if isinstance(value, bool | int | float | str) else formats.setting(value)
                     for field, value in run.variant.fields.items()
@@ -188,7 +189,8 @@ def write_tensorboard(grid: Grid, runs: Sequence[Run], path: str) -> None:
                 for measure, value in run.measures.items():
                     if value is not None:
                         tf.summary.scalar(measure, value, step=0)
-        os.chmod(beside, 0o755)  # mkdtemp lets no one else read it
+        # mkdtemp makes folders that no one else can read.
+        os.chmod(beside, 0o755)
         shutil.rmtree(path, ignore_errors=True)
         os.rename(beside, path)
     except BaseException:

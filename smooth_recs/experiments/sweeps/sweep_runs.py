@@ -26,9 +26,11 @@ from smooth_recs.experiments.variants import Grid, grid_of
 from smooth_recs.measures import catalogue
 from smooth_recs.models.cost import Cost, cost
 
-BATCHES = tuple(int(measure.key) for measure in catalogue.of("serving"))  # rows a request
+# Rows of a request, as the measures of the table have them.
+BATCHES = tuple(int(measure.key) for measure in catalogue.of("serving"))
 _ROUNDS = 40
-_CALLS = {1: 10, 1000: 2}  # of a model in a round
+# Calls of a model in a round, by rows: more of the short ones, which vary more.
+_CALLS = {1: 10, 1000: 2}
 
 Rows = Mapping[str, Any]
 _Made = TypeVar("_Made")
@@ -78,16 +80,40 @@ def run(sweep: Sweep, workdir: str, train: Train = train_all) -> dict[str, Any]:
     """
     grid, folder = grid_of(sweep), Folder(workdir)
     if any(cell.config.ensemble.equal_cost != "none" for cell in folder.unfinished(grid.cells())):
-        _costs(grid, workdir)  # an ensemble that cannot be narrowed is an error before all training
+        # For its errors: an ensemble that cannot be narrowed to the cost of one network is known before all training.
+        _costs(grid, workdir)
     train(grid, folder)
     return write(sweep, grid, folder, workdir)
 
 
 def write(sweep: Sweep, grid: Grid, folder: Folder, workdir: str) -> dict[str, Any]:
-    """Times the exports of finished runs, and writes the results; one process at a time."""
+    """Times the exports of finished runs, those of one seed together, and writes the results.
+
+    The times are kept in `serving.json`, by the cells' keys.
+    """
+    # One process at a time: the others of a shared sweep wait, and find the times that the first one has taken.
     with open(os.path.join(workdir, "results.lock"), "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        serving = _serving(grid, folder, workdir)
+        path = os.path.join(workdir, "serving.json")
+        serving: dict[str, Any] = read_json(path) if os.path.exists(path) else {}
+        for seed in grid.seeds:
+            exports: dict[str, str] = {}
+            exported: list[Cell] = []
+            for cell in distinct([grid.cell(variant, seed) for variant in grid.variants]):
+                # The first sibling's, where it is still there: users delete exports of finished runs.
+                paths = folder.metrics(cell)["exports"][:1] if folder.is_finished(cell) else []
+                for export in (os.path.join(folder.workdir(cell), each) for each in paths):
+                    if os.path.isdir(export):
+                        exports[cell.key] = export
+                        exported.append(cell)
+            # Where one of a seed is new all are timed again: only numbers of the same minutes can be compared.
+            if set(exports) - set(serving):
+                print(f"serving  {len(exports)} exports of seed {seed} take turns", flush=True)
+                rows = _once_for_equal_data(
+                    exported, lambda data, cell: some_rows(data, os.path.join(folder.workdir(cell), "cache"))
+                )
+                serving |= time_exports(exports, dict(zip(exports, rows, strict=True)))
+                write_json(path, serving)
         results = sweep_results.table(sweep, grid, folder, serving)
         write_json(os.path.join(workdir, "results.json"), results)
         runs = sweep_results.finished_runs(grid, folder, serving)
@@ -102,30 +128,6 @@ def _costs(grid: Grid, workdir: str) -> list[Cost]:
     cells = [grid.cell(variant, grid.seeds[0]) for variant in grid.variants]
     encoders = _once_for_equal_data(cells, lambda data, _: open_source(data, cache).encoder)
     return [cost(cell.config, encoder) for cell, encoder in zip(cells, encoders, strict=True)]
-
-
-def _serving(grid: Grid, folder: Folder, workdir: str) -> sweep_results.Serving:
-    """Milliseconds by the cells' keys, kept in `serving.json`; those of one seed are measured together."""
-    path = os.path.join(workdir, "serving.json")
-    found: dict[str, Any] = read_json(path) if os.path.exists(path) else {}
-    for seed in grid.seeds:
-        exports: dict[str, str] = {}
-        exported: list[Cell] = []
-        for cell in distinct([grid.cell(variant, seed) for variant in grid.variants]):
-            # The first sibling's, where it is still there: users delete exports of finished runs.
-            paths = folder.metrics(cell)["exports"][:1] if folder.is_finished(cell) else []
-            for export in (os.path.join(folder.workdir(cell), each) for each in paths):
-                if os.path.isdir(export):
-                    exports[cell.key] = export
-                    exported.append(cell)
-        if set(exports) - set(found):
-            print(f"serving  {len(exports)} exports of seed {seed} take turns", flush=True)
-            rows = _once_for_equal_data(
-                exported, lambda data, cell: some_rows(data, os.path.join(folder.workdir(cell), "cache"))
-            )
-            found |= time_exports(exports, dict(zip(exports, rows, strict=True)))
-            write_json(path, found)
-    return found
 
 
 def _once_for_equal_data(cells: Sequence[Cell], make: Callable[[Data, Cell], _Made]) -> list[_Made]:
@@ -176,12 +178,13 @@ def time_exports(exports: Mapping[str, str], rows: Mapping[str, Rows]) -> dict[s
                 model, names = models[k], models[k].inputs
                 assert names is not None
                 for call in range(_CALLS[batch]):
-                    # Of single rows another one each time, so that no cache holds all that an answer needs.
+                    # Another row each time, so that no cache of the processor holds all that an answer needs.
                     start = (turn + call) % max(1, len(next(iter(given[k].values()))) - batch + 1)
                     features = {name: tf.identity(given[k][name][start : start + batch]) for name in names}
                     begin = time.perf_counter()
                     np.asarray(model(features))
-                    if turn:  # the first round traces, and fills caches
+                    # The first round does not count: it traces, and fills caches.
+                    if turn:
                         took[k][batch].append(time.perf_counter() - begin)
     for model in models:
         model.close()

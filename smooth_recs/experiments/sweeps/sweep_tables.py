@@ -117,7 +117,8 @@ def wanted(claim: Mapping[str, Any]) -> str:
     limit = f"at {'most' if claim['sign'] > 0 else 'least'}"
     if not claim["than"]:
         return f"{measure.short} {limit} {formats.of(measure)(claim['limit'])}"
-    slack = round(100 * (claim["limit"] - 1), 6)  # 1.005 - 1 is 0.00499999999999989
+    # Rounded, as 1.005 - 1 is 0.00499999999999989.
+    slack = round(100 * (claim["limit"] - 1), 6)
     more = f" {'+' if slack > 0 else MINUS} {abs(slack):g}%" if slack else ""
     return f"{measure.short} {limit} {claim['than_label']}'s{more}"
 

@@ -17,7 +17,8 @@ from smooth_recs.experiments.sweeps import choice, sweep_plan, sweep_report, swe
 from smooth_recs.experiments.sweeps.sweep_plan import Goal, Sweep
 from smooth_recs.experiments.variants import Grid, grid_of
 
-_WIDTH = 120  # columns of the project's own files
+# Columns of the project's own files.
+_WIDTH = 120
 _MODULES = {"smooth_recs.config": "config", "smooth_recs.schema": "schema"}
 
 
@@ -88,6 +89,7 @@ def _confirmed(sweep: Sweep, workdir: str, goal: Goal, found: Mapping[str, Any],
     names = choice.to_confirm(found, goal, sweep.baseline)
     if not names:
         return dict(found)
+    # Seeds that no pair of the sweep had: what a seed draws for the chosen variant was seen when it was chosen.
     seeds = range(sweep.seeds.stop, sweep.seeds.stop + pairs)
     grid, folder = Grid(sweep.config, sweep.variants, seeds), Folder(workdir)
     _train(grid, folder, names, seeds)
@@ -104,6 +106,7 @@ def _write_chosen(sweep: Sweep, workdir: str, found: Mapping[str, Any]) -> str |
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
         return None
+    # As the cell got it: with the paths of the runs that it needs, such as a teacher's.
     grid = grid_of(sweep)
     variant = next(variant for variant in grid.variants if variant.name == found["chosen"])
     config = Folder(workdir).config(grid.cell(variant, grid.seeds[0]))
@@ -151,7 +154,7 @@ def _expression(value: Any, indent: int, taken: int) -> str:
         for field in dataclasses.fields(value):
             default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
             found = getattr(value, field.name)
-            # 0 in place of 0.0 is equal, and yet another text in config.json
+            # 0 in place of 0.0 is equal, but another text in config.json, so another key of a cell.
             if default is dataclasses.MISSING or found != default or type(found) is not type(default):
                 items.append((f"{field.name}=", found))
     elif isinstance(value, dict) and value:
@@ -163,7 +166,8 @@ def _expression(value: Any, indent: int, taken: int) -> str:
     else:
         plain = repr(value)
         return f'"{plain[1:-1]}"' if isinstance(value, str) and '"' not in value and "'" not in value else plain
-    on_one_line = -(10**6)  # so many columns are left that no item is broken
+    # So many columns are left that no item is broken.
+    on_one_line = -(10**6)
     flat = opening + ", ".join(key + _expression(item, 0, on_one_line) for key, item in items) + closing
     if taken + len(flat) < _WIDTH:
         return flat
