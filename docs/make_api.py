@@ -86,7 +86,7 @@ PUBLIC: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Experiments": {
         "experiments.sweeps": ("Sweep", "Variant", "activation", "config_of"),
-        "experiments.sweeps.workflow": ("run", "Way"),
+        "experiments.sweeps.workflow": ("run",),
         "experiments.cells": ("Folder", "Cell"),
         "experiments.landscape.landscape_runs": ("at_runs", "at_exports"),
         "experiments.landscape.weight_losses": ("Plan",),

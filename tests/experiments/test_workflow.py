@@ -5,17 +5,20 @@ from __future__ import annotations
 import dataclasses
 import json
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from source_imports import ROOT
 
 from smooth_recs.bin import _flags
-from smooth_recs.config import Config, Data, Model
+from smooth_recs.config import Config, Data, Distillation, Model, SyntheticLog, Train
 from smooth_recs.errors import InputError
 from smooth_recs.experiments import cells, sweeps
-from smooth_recs.experiments.sweeps import sweep_runs, workflow
-from smooth_recs.experiments.sweeps.workflow import Way
+from smooth_recs.experiments.sweeps import workflow
+from smooth_recs.experiments.variants import grid_of
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 GOAL = "min pd subject to auc_loss <= relu"
 # Takes the flags of the train binary. PD falls with SmeLU's width, and the loss rises above ReLU's from 0.25 on; seeds
@@ -65,7 +68,7 @@ def trained(workdir):
 
 def test_a_sweep_chooses_and_leaves_a_configuration(tmp_path):
     workdir = tmp_path / "sweep"
-    said = workflow.run(sweep(), str(workdir), Way())
+    said = workflow.run(sweep(), str(workdir))
     assert "- Chosen: SmeLU 0.2. Without one of the 3 pairs, the choice is the same in 3 of 3." in said
     assert trained(workdir) == {(beta, seed): 1 for beta in (None, 0.1, 0.2, 0.4, 0.8) for seed in (4, 5, 6)}
     written = json.loads((workdir / "choice.json").read_text())
@@ -80,7 +83,7 @@ def test_a_sweep_chooses_and_leaves_a_configuration(tmp_path):
 
 
 def test_without_a_goal_there_is_no_choice(tmp_path):
-    said = workflow.run(sweep(2, ""), str(tmp_path / "sweep"), Way())
+    said = workflow.run(sweep(2, ""), str(tmp_path / "sweep"))
     assert "Goal" not in said
     assert not {"choice.json", "chosen.py"} & {path.name for path in (tmp_path / "sweep").iterdir()}
 
@@ -88,7 +91,7 @@ def test_without_a_goal_there_is_no_choice(tmp_path):
 @pytest.mark.slow
 def test_fresh_seeds_train_only_what_is_compared(tmp_path):
     workdir = tmp_path / "sweep"
-    said = workflow.run(sweep(2), str(workdir), Way(confirm=3))
+    said = workflow.run(sweep(2), str(workdir), confirm=3)
     assert "Measured on 3 fresh pairs of each, which did not choose it." in said
     fresh = {(beta, seed) for beta, seed in trained(workdir) if seed > 5}
     assert fresh == {(beta, seed) for beta in (None, 0.2) for seed in (6, 7, 8)}
@@ -96,7 +99,7 @@ def test_fresh_seeds_train_only_what_is_compared(tmp_path):
     assert (written["method"], written["chose"], written["seeds"]) == ("fresh seeds", [4, 5], [6, 7, 8])
     assert [variant["name"] for variant in written["confirmation"]["variants"]] == ["relu", "smelu:0.2"]
     assert json.loads((workdir / "results.json").read_text())["seeds"] == [4, 5]
-    again = workflow.run(sweep(2), str(workdir), Way(confirm=3))
+    again = workflow.run(sweep(2), str(workdir), confirm=3)
     assert again == said
     assert set(trained(workdir).values()) == {1}
 
@@ -105,7 +108,7 @@ def test_fresh_seeds_train_only_what_is_compared(tmp_path):
 def test_halving_spends_its_pairs_near_the_front_and_can_be_started_again(tmp_path, monkeypatch):
     betas = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)
     whole = tmp_path / "whole"
-    said = workflow.run(sweep(3, betas=betas), str(whole), Way(halve=True))
+    said = workflow.run(sweep(3, betas=betas), str(whole), halving=True)
     counts = [sum(seed == each for _, seed in trained(whole)) for each in (4, 5, 6)]
     assert counts == [9, 5, 3]
     assert sum(beta is None for beta, _ in trained(whole)) == 3
@@ -123,8 +126,8 @@ def test_halving_spends_its_pairs_near_the_front_and_can_be_started_again(tmp_pa
     monkeypatch.setattr(cells.Folder, "_train", train)
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
-            workflow.run(sweep(3, betas=betas), str(killed), Way(halve=True))
-    assert workflow.run(sweep(3, betas=betas), str(killed), Way(halve=True)).replace("killed", "whole") == said
+            workflow.run(sweep(3, betas=betas), str(killed), halving=True)
+    assert workflow.run(sweep(3, betas=betas), str(killed), halving=True).replace("killed", "whole") == said
     assert trained(killed) == trained(whole)
     results = [(folder / "results.json").read_bytes() for folder in (whole, killed)]
     assert results[0] == results[1]
@@ -135,9 +138,9 @@ def test_what_a_finalist_needs_is_trained_with_it(tmp_path):
     base = sweep(2, "min pd subject to auc_loss <= relu + 50%")
     taught = dataclasses.replace(base, variants=[base.variants[0], student, base.variants[4]])
     workdir = tmp_path / "sweep"
-    workflow.run(taught, str(workdir), Way(confirm=2))
+    workflow.run(taught, str(workdir), confirm=2)
     assert json.loads((workdir / "choice.json").read_text())["chosen"] == "smelu:0.8"
-    workflow.run(dataclasses.replace(taught, choose=GOAL), str(workdir), Way(confirm=2))
+    workflow.run(dataclasses.replace(taught, choose=GOAL), str(workdir), confirm=2)
     assert json.loads((workdir / "choice.json").read_text())["chosen"] == "student"
     (teacher,) = _flags.load(str(workdir / "chosen.py")).distillation.teachers
     assert json.loads(Path(f"{teacher}.json").read_text())["model"]["beta"] == 0.8
@@ -145,26 +148,26 @@ def test_what_a_finalist_needs_is_trained_with_it(tmp_path):
 
 def test_nothing_that_beats_the_baseline_is_said_and_leaves_no_configuration(tmp_path):
     workdir = tmp_path / "sweep"
-    workflow.run(sweep(2), str(workdir), Way())
+    workflow.run(sweep(2), str(workdir))
     assert (workdir / "chosen.py").exists()
-    said = workflow.run(sweep(2, "min pd subject to auc_loss <= 0.2"), str(workdir), Way(confirm=2))
+    said = workflow.run(sweep(2, "min pd subject to auc_loss <= 0.2"), str(workdir), confirm=2)
     assert "Nothing meets the goal: no variant keeps its bounds. Stay with ReLU, or loosen the bounds." in said
     assert not (workdir / "chosen.py").exists()
     assert len(trained(workdir)) == 10  # nothing to confirm
 
 
 @pytest.mark.parametrize(
-    ("choose", "way", "words"),
+    ("choose", "confirm", "words"),
     [
-        ("min pdd", Way(), "choose must name a measure of the sweep (pd), got 'pdd'"),
-        ("min pd subject to pd <= swish", Way(), "choose must name a number, or a variant of the sweep"),
-        ("", Way(confirm=5), "confirm needs a goal: choose must say what is wanted, got nothing"),
-        (GOAL, Way(confirm=1), "confirm must be 0, or at least 2 pairs for an interval, got 1"),
+        ("min pdd", 0, "choose must name a measure of the sweep (pd), got 'pdd'"),
+        ("min pd subject to pd <= swish", 0, "choose must name a number, or a variant of the sweep"),
+        ("", 5, "confirm needs a goal: choose must say what is wanted, got nothing"),
+        (GOAL, 1, "confirm must be 0, or at least 2 pairs for an interval, got 1"),
     ],
 )
-def test_what_cannot_be_chosen_is_said_before_anything_is_trained(tmp_path, choose, way, words):
+def test_what_cannot_be_chosen_is_said_before_anything_is_trained(tmp_path, choose, confirm, words):
     with pytest.raises(InputError) as raised:
-        workflow.run(sweep(3, choose), str(tmp_path / "sweep"), way)
+        workflow.run(sweep(3, choose), str(tmp_path / "sweep"), confirm=confirm)
     assert str(raised.value).startswith(words)
     assert not (tmp_path / "sweep").exists()
 
@@ -172,12 +175,68 @@ def test_what_cannot_be_chosen_is_said_before_anything_is_trained(tmp_path, choo
 @pytest.mark.parametrize("path", sorted((ROOT / "configs/sweeps").glob("*.py")), ids=lambda path: path.stem)
 def test_ready_sweeps_have_goals_that_can_be(path):
     ready = runpy.run_path(str(path))["get_sweep"]()
-    goal = workflow.parsed(ready, Way())
+    goal = workflow.goal_of(ready)
     assert (goal is None) == (not ready.choose)
     assert goal is None or all(bound.than in ("", ready.baseline) for bound in goal.bounds)
 
 
 def test_a_measure_that_no_run_has(tmp_path):
     with pytest.raises(InputError, match="measure per_query_auc_loss must be one that was measured"):
-        workflow.run(sweep(1, "min per_query_auc_loss"), str(tmp_path / "sweep"), Way())
-    assert sweep_runs.grid_of(sweep(1)).seeds == range(4, 5)
+        workflow.run(sweep(1, "min per_query_auc_loss"), str(tmp_path / "sweep"))
+    assert grid_of(sweep(1)).seeds == range(4, 5)
+
+
+LAYER = {
+    "class_name": "GSmeLU",
+    "config": {"alpha": 0.3, "beta": 0.15, "t": -0.1, "learn": ["alpha", "beta"], "per": "unit"},
+}
+
+
+SCHEMA = Schema((Numeric("price", missing="mean"), Categorical("user", size=1000)), label="click", query_id="request")
+
+
+CONFIGS = {
+    "defaults": Config(),
+    "demo": _flags.load(str(ROOT / "configs/demo.py")),
+    "layer": Config(model=Model(activation=LAYER, hidden_units=(8,))),
+    "schema": Config(data=Data(source="csv", path='C:\\logs\\it\'s "here"', schema=SCHEMA)),
+    "nested": Config(
+        seed=7, data=Data(synthetic=SyntheticLog(users=10)), distillation=Distillation(teachers=("runs/a",))
+    ),
+    "long": Config(model=Model(beta=tuple(0.1 + k / 1000 for k in range(30)), hidden_units=(16,) * 30)),
+    "integer in a float's place": Config(train=Train(clip_norm=0)),
+}
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_a_configuration_read_back_is_the_same(config, tmp_path):
+    path = tmp_path / "chosen.py"
+    workflow.write_config(config, "What it is.", str(path))
+    assert _flags.load(str(path)) == config
+    ruff = [sys.executable, "-m", "ruff"]
+    for command in (["check", "--select=E,F,I,W"], ["format", "--check"]):
+        done = subprocess.run(
+            [*ruff, *command, "--quiet", "--no-cache", "--line-length=120", path], capture_output=True
+        )
+        assert (done.returncode, done.stdout) == (0, b"")
+
+
+def test_a_configuration_states_only_what_differs():
+    config = dataclasses.replace(CONFIGS["demo"], seed=3)
+    lines = workflow.config_source(config, "Demo.").splitlines()
+    assert lines[:2] == ['"""Demo."""', ""]
+    assert lines[2] == "from smooth_recs import config"
+    assert "    return config.Config(" in lines
+    assert "        seed=3," in lines
+    assert "        model=config.Model(beta=0.15, norm_value=1.4)," in lines
+    assert not any("batch_size" in line or "schema" in line for line in lines)
+
+
+def test_no_docstring_breaks_a_configuration(tmp_path):
+    text = 'It says """ and \\n,\n\nand ends with a quote"'
+    path = tmp_path / "chosen.py"
+    workflow.write_config(Config(), text, str(path))
+    assert _flags.load(str(path)) == Config()
+    namespace: dict[str, object] = {}
+    exec(Path(path).read_text(), namespace)
+    assert namespace["__doc__"] == text

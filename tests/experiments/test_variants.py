@@ -1,16 +1,18 @@
-"""The runs of a sweep: what each is configured with, what it needs, and how they are made from flags."""
+"""Variants of a configuration: other fields, activations as one writes them, from flags, and the runs of a grid."""
 
 from __future__ import annotations
+
+import dataclasses
+import doctest
 
 import pytest
 
 from smooth_recs.config import Config, Data, Model
 from smooth_recs.errors import InputError
-from smooth_recs.experiments import sweeps
+from smooth_recs.experiments import sweeps, variants
 from smooth_recs.experiments.cells import distinct
 from smooth_recs.experiments.sweeps import Sweep, Variant
-from smooth_recs.experiments.sweeps.sweep_plan import crossed
-from smooth_recs.experiments.sweeps.sweep_runs import Grid
+from smooth_recs.experiments.variants import Grid, crossed
 
 TEACHER = Variant("teacher", "Teacher", {"model.activation": "relu", "ensemble.components": 3})
 STUDENT = Variant("student", "Student", {"distillation.teachers": ("@teacher", "elsewhere/export")})
@@ -59,7 +61,7 @@ def test_cells_that_differ_in_their_seeds_alone_are_of_one_kind():
 
 
 @pytest.mark.parametrize(
-    ("variants", "words"),
+    ("needing", "words"),
     [
         ([STUDENT], "variant student: distillation.teachers must name a variant (student), got @teacher"),
         ([Variant("a", "A", {"train.warm_start": "@a"})], "variants need each other in a circle: a needs a"),
@@ -79,36 +81,11 @@ def test_cells_that_differ_in_their_seeds_alone_are_of_one_kind():
         ([Variant("a", "A", {"seed": 3})], "variant a: the seed must be left to the pairs, got 3"),
     ],
 )
-def test_a_grid_that_cannot_be(variants, words):
+def test_a_grid_that_cannot_be(needing, words):
     with pytest.raises(InputError) as raised:
-        grid(*variants)
+        grid(*needing)
     assert str(raised.value).startswith(words)
     assert "\n" not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"variants": ()}, "variants must be one or more, got none"),
-        ({"variants": [TEACHER, TEACHER]}, "the names of variants must differ, got 'teacher' 2 times"),
-        ({"variants": [Variant("a", "A"), Variant("b", "A")]}, "the labels of variants must differ, got 'A' 2 times"),
-        ({"variants": [Variant("a b", "A")]}, "the name of a variant must have neither spaces nor @, got 'a b'"),
-        ({"variants": [Variant("", "A")]}, "the name of a variant must have neither spaces nor @, got ''"),
-        ({"baseline": "relu"}, "baseline must be one of teacher, student, got 'relu'"),
-        ({"pairs": 0}, "pairs must be at least 1, got 0"),
-    ],
-)
-def test_a_sweep_that_cannot_be(arguments, words):
-    with pytest.raises(InputError) as raised:
-        Sweep(**{"config": Config(), "variants": [TEACHER, STUDENT], "baseline": "teacher", **arguments})
-    assert str(raised.value) == words
-
-
-def test_a_sweep_of_single_siblings_cannot_be():
-    config = Config()
-    config.siblings.replicas = 1
-    with pytest.raises(InputError, match=r"siblings.replicas must be at least 2, got 1"):
-        Sweep(config, [TEACHER], "teacher")
 
 
 def test_activations_on_the_command_line_are_variants_on_lines():
@@ -159,3 +136,58 @@ def test_labels_differ_where_the_variants_do():
 def test_a_width_and_a_grid_of_widths_contradict_each_other():
     with pytest.raises(InputError, match=r"must have no width where model.beta has values of its own, got smelu:0.1"):
         crossed(Config(), ["smelu:0.1"], {"model.beta": [0.2]})
+
+
+def test_other_fields_leave_the_given_configuration_alone():
+    config = Config()
+    changed = variants.with_fields(config, {"model.activation": "relu", "data.synthetic.users": 9, "seed": 4})
+    assert config == Config()
+    expected = dataclasses.replace(Config(seed=4), model=Model(activation="relu", beta=None))
+    expected.data.synthetic.users = 9
+    assert changed == expected
+
+
+def test_an_activation_without_a_width_has_no_beta():
+    config = Config(model=Model(activation="smelu", beta=0.2))
+    assert variants.with_fields(config, {"model.activation": "relu"}).model.beta is None
+    assert variants.with_fields(config, {"model.activation": "swish"}).model.beta == 0.2
+
+
+def test_a_field_that_breaks_a_rule_is_refused():
+    with pytest.raises(InputError, match=r"train.epochs must be at least 1, got 0"):
+        variants.with_fields(Config(), {"train.epochs": 0})
+
+
+LAYER = "{'class_name': 'GSmeLU', 'config': {'alpha': 0.5, 'beta': 0.25}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "fields", "name"),
+    [
+        ("relu", {"model.activation": "relu"}, "ReLU"),
+        ("smelu", {"model.activation": "smelu"}, "SmeLU 0.3"),
+        ("smelu:0.25", {"model.activation": "smelu", "model.beta": 0.25}, "SmeLU 0.25"),
+        (
+            LAYER,
+            {"model.activation": {"class_name": "GSmeLU", "config": {"alpha": 0.5, "beta": 0.25}}},
+            "GSmeLU",
+        ),
+    ],
+)
+def test_an_activation_as_one_writes_it(text, fields, name):
+    assert variants.of_activation(text) == fields
+    assert variants.label(text, Config(model=Model(beta=0.3))) == name
+    assert variants.listed(f"{text},{LAYER}, mish,") == [text, LAYER, "mish"]
+
+
+@pytest.mark.parametrize(
+    "text", ["rleu", "relu:0.1", "smelu:wide", "smelu:-1", "smelu:", "{'class_name': 'Nothing'}", "{"]
+)
+def test_no_activation(text):
+    with pytest.raises(InputError) as raised:
+        variants.of_activation(text)
+    assert str(raised.value).startswith(f"an activation must be a name, name:beta or a dictionary, got {text!r}: ")
+
+
+def test_examples_in_docstrings():
+    assert doctest.testmod(variants).failed == 0
