@@ -87,7 +87,7 @@ def write_arrays(path: str, about: Any, groups: Sequence[Arrays]) -> None:
 
 
 def read_arrays(path: str) -> tuple[Any, list[dict[str, npt.NDArray[Any]]]]:
-    """What `write_arrays` was given."""
+    """Reads what `write_arrays` was given."""
     return unpack_arrays(pathlib.Path(path).read_bytes())
 
 
@@ -110,7 +110,7 @@ def pack_arrays(about: Any, groups: Sequence[Arrays]) -> bytes:
 
 
 def unpack_arrays(content: bytes) -> tuple[Any, list[dict[str, npt.NDArray[Any]]]]:
-    """What `pack_arrays` was given."""
+    """Takes apart what `pack_arrays` made."""
     with np.load(io.BytesIO(content), allow_pickle=False) as stored:
         about, names = json.loads(str(stored[_ABOUT]))
         groups: list[dict[str, npt.NDArray[Any]]] = []

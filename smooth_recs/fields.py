@@ -137,7 +137,7 @@ _SEVERAL: dict[Any, str] = {int: "integers", float: "numbers", str: "texts"}
 
 
 def words(kind: Any, *, typed: bool = False) -> str:
-    """What a value of a type is called in errors, or, where it is `typed` as text after a flag, in `--help`.
+    """The name of a type of values in errors, or, where they are `typed` as text after a flag, in `--help`.
 
     >>> words(float | tuple[float, ...] | None), words(float | tuple[float, ...] | None, typed=True)
     ('a number, a tuple of numbers or None', 'a number, numbers with commas, or null')

@@ -38,12 +38,12 @@ class Numeric:
 
     @property
     def width(self) -> int:
-        """How many inputs of the network the feature becomes."""
+        """The number of inputs of the network that the feature becomes."""
         return 2 if self.missing == "indicator" else 1
 
     @property
     def needs_statistics(self) -> bool:
-        """Whether encoding needs mean and standard deviation over the training rows."""
+        """True where encoding needs mean and standard deviation over the training rows."""
         return self.transform.endswith("standardize") or self.missing == "mean"
 
 

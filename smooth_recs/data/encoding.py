@@ -23,18 +23,18 @@ PADDING = -1
 
 
 class Encoding(NamedTuple):
-    """What an encoder knows, without its lookup tables: these are tensors, which a cluster would place on a device."""
+    """Knowledge of an encoder, without its lookup tables: these are tensors, which a cluster would place on a device."""
 
     schema: Schema
     statistics: Statistics
 
     @classmethod
     def of(cls, encoder: Encoder) -> Encoding:
-        """What that encoder knows."""
+        """The knowledge of that encoder."""
         return cls(encoder.schema, encoder.statistics)
 
     def known_values(self, feature: Categorical) -> int:
-        """How many values have a row of their own."""
+        """The number of values that have a row of their own."""
         return len(self.statistics.vocabularies[feature.name]) if feature.encoding == "vocabulary" else feature.size
 
     def table_rows(self, feature: Categorical) -> int:
@@ -97,7 +97,7 @@ class Encoder(tf.Module):
         }
 
     def known_values(self, feature: Categorical) -> int:
-        """How many values have a row of their own."""
+        """The number of values that have a row of their own."""
         return Encoding.of(self).known_values(feature)
 
     def table_rows(self, feature: Categorical) -> int:
@@ -154,7 +154,7 @@ def save(encoder: Encoder, path: str) -> None:
 
 
 def load(path: str) -> Encoding:
-    """What `save` wrote; raises InputError where the file does not hold it."""
+    """Reads what `save` wrote; raises InputError where the file does not hold it."""
     try:
         with open(path, encoding="utf-8") as stream:
             content = json.load(stream)

@@ -85,7 +85,7 @@ Value = bytes | int
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-    """What the encoder must know of the training rows; empty for a schema that needs nothing.
+    """Statistics of the training rows that the encoder must know; empty for a schema that needs nothing.
 
     Attributes:
       vocabularies: by feature name, the most frequent value first, equally frequent ones in ascending order.
@@ -106,6 +106,7 @@ class Statistics:
 
     @classmethod
     def from_json(cls, text: str) -> Statistics:
+        """The statistics that `to_json` gave."""
         content = json.loads(text)
         vocabularies = {
             name: tuple(each.encode("utf-8", "surrogateescape") if isinstance(each, str) else each for each in values)
@@ -115,7 +116,7 @@ class Statistics:
 
 
 def needed(schema: Schema) -> bool:
-    """Whether encoding needs a pass over the training rows first."""
+    """True where encoding needs a pass over the training rows first."""
     return any(f.encoding == "vocabulary" for f in schema.categorical) or any(
         f.needs_statistics for f in schema.numeric
     )

@@ -118,7 +118,7 @@ def open_files(data: config.Data, origin: Origin, cache_dir: str) -> Source:
 
 
 def read_as(data: config.Data, schema: Schema) -> tuple[object, ...]:
-    """What gives the bytes of the files their meaning: part of their fingerprint."""
+    """The settings that give the bytes of the files their meaning: part of their fingerprint."""
     return (_CACHE_FORMAT, data.source, data.delimiter, data.header, data.column_names, schema)
 
 

@@ -78,7 +78,7 @@ def in_folder(path: str, *patterns: str) -> str:
 
 
 def compression(file: str) -> str:
-    """What `tf.data` calls the compression of a file of that name."""
+    """The name that `tf.data` has for the compression of a file, by the ending of its name."""
     return "GZIP" if file.endswith(".gz") else ""
 
 

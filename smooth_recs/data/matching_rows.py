@@ -24,7 +24,7 @@ class Pairs(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Matching:
-    """What two stacked tables, with the rows of one feature after those of another, have in common.
+    """The rows that two stacked tables, with the rows of one feature after those of another, have in common.
 
     Attributes:
       equal: every row of one table stands for the same as that row of the other; `rows` and `features` are empty then,
@@ -67,7 +67,7 @@ def matching(there: Encoding, here: Encoding) -> Matching:
 
 @dataclasses.dataclass(frozen=True)
 class _CommonValues:
-    """What one feature's known values have in common; `common` is None where they are the first values of both."""
+    """The known values that one feature has on both sides; `common` is None where they are the first ones of both."""
 
     known_there: int
     known_here: int
@@ -90,7 +90,7 @@ class _CommonValues:
 def _common_values(
     there: Encoding, other: Categorical | None, here: Encoding, feature: Categorical
 ) -> _CommonValues | str:
-    """What a feature has in common with the one there, or why nothing."""
+    """The values that a feature has in common with the one there, or the reason why there are none."""
     if other is None:
         return "not in that run"
     if (other.encoding, other.dtype) != (feature.encoding, feature.dtype):

@@ -78,7 +78,7 @@ def _parquet(_: config.Data, files: Sequence[str], schema: Schema) -> Reader:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What there is to know about one preset: a public log whose format and schema are known.
+    """A preset: a public log whose format and schema are known.
 
     Attributes:
       name: its name in `data.source`.

@@ -174,7 +174,7 @@ def assemble(schema: Schema, columns: Mapping[str, Column], problem: Any, file: 
 
 
 def describe(schema: Schema, problem: int) -> str:
-    """Why a row is malformed, in words."""
+    """The reason why a row is malformed, in words."""
     if problem == WRONG_FIELDS:
         return "wrong number of fields or values"
     if problem == UNREADABLE:

@@ -99,12 +99,12 @@ def shuffled(
 
 
 def windows_in(rows: int, *, window: int, batch_size: int) -> int:
-    """How many windows an epoch of `rows` rows has."""
+    """The number of windows of an epoch of `rows` rows."""
     return -(-rows // rows_in_window(window, batch_size))
 
 
 def rows_in_window(window: int, batch_size: int) -> int:
-    """How many rows are permuted together; without shuffling they are read by batches."""
+    """The number of rows that are permuted together; without shuffling they are read by batches."""
     return batch_size if window == 1 else window
 
 

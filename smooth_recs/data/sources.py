@@ -59,7 +59,7 @@ _COUNTED_BATCH, _COUNTED_BATCHES = 1 << 16, 1 << 4
 
 
 def frequencies(source: Source, ids: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    """How often each row's id is in the training rows, per feature, counted over the first 2^20 of them.
+    """Frequencies of each row's ids in the training rows, per feature, counted over the first 2^20 of them.
 
     Args:
       source: of the training rows.

@@ -32,6 +32,7 @@ class Part:
     keep: Callable[[Any], Any] | None = None
 
     def contains(self, numbers: Any) -> Any:
+        """True for the numbers, int64 [n], of rows that are in the part."""
         inside = (numbers >= self.first) & (numbers < self.stop)
         return inside if self.keep is None else inside & self.keep(numbers)
 

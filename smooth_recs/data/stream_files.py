@@ -162,11 +162,13 @@ class TakenFiles:
         return [taken.file for taken in self._files]
 
     def add(self, taken: TakenFile) -> None:
+        """Puts a file at the end of the list."""
         self._files.append(taken)
         self._starts.append(self.good + taken.good)
         self._stamps[taken.file] = Stamp(taken.bytes, taken.modified)
 
     def save(self) -> None:
+        """Writes the list to its file, whole or not at all."""
         listed = [dataclasses.asdict(taken) for taken in self._files]
         with whole_file(self._path) as beside, open(beside, "w", encoding="utf-8") as stream:
             json.dump({"stream": self._stream, "ended": self.ended, "files": listed}, stream, indent=1)

@@ -20,7 +20,7 @@ _PLACES = 5
 
 @dataclasses.dataclass(frozen=True)
 class Survey:
-    """What one pass found. Good rows are numbered from 0 in reading order.
+    """The findings of one pass. Good rows are numbered from 0 in reading order.
 
     Attributes:
       rows, malformed: how many there are in all files.
@@ -45,7 +45,7 @@ class Survey:
         return self.rows - self.malformed
 
     def rows_before(self, files: int) -> np.ndarray:
-        """How many good rows come before each file, and in all, int64 [files + 1]."""
+        """Numbers of good rows before each file, and of all, int64 [files + 1]."""
         starts = np.append(self.start_row, self.good)
         return starts[self.start_file.searchsorted(np.arange(files + 1), side="left")]
 

@@ -112,7 +112,7 @@ class SyntheticSource:
 
 
 def _tables(log: config_lib.SyntheticLog, seed: int) -> Table:
-    """What stays the same for the whole log: biases, latent vectors, the items' campaigns, topics and prices."""
+    """Tables that stay the same for the whole log: biases, latent vectors, the items' campaigns, topics and prices."""
     # The order of the draws is part of the log: one more among them would change every log of earlier versions.
     random = np.random.Generator(np.random.Philox(seed))
     sizes = {feature.name: feature.size for feature in schema(log).categorical}

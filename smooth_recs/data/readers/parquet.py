@@ -26,6 +26,7 @@ _TENSOR_TYPES = {pa.binary(): tf.string, pa.int64(): tf.int64, pa.float64(): tf.
 
 
 def is_list(kind: Any) -> bool:
+    """True for the Arrow types of lists."""
     return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
 
 
