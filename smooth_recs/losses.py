@@ -1,8 +1,8 @@
 """Losses of the paper's alternatives (sections 1.2 and 6), which are minimised beside the loss of the labels.
 
 `decorrelation` is the loss of anti-distillation [46]. `soft_label` and `logit` draw a student towards a teacher [21],
-which gets no gradient, and `Distillation` adds one of them to a ranking model's loss. `Ramp` is a weight that changes over
-a run.
+which gets no gradient, and `Distillation` adds one of them to a ranking model's loss. `Ramp` is a weight that changes
+over a run.
 """
 
 from __future__ import annotations
