@@ -99,8 +99,8 @@ class EnsembleModel(Ranker):
             for weight in (decorrelation, codistillation)
         )
         self.stale_steps = stale_steps
-        # In a Checkpoint: Keras (tf_keras 2.21) takes a model in an attribute for a part of this one, and would train and
-        # export its weights.
+        # In a Checkpoint: Keras (tf_keras 2.21) takes a model in an attribute for a part of this one, and would train
+        # and export its weights.
         self._stale: Any = None if stale is None else tf.train.Checkpoint(model=stale)
         self._has_variables = False
 
