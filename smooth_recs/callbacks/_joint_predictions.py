@@ -1,4 +1,4 @@
-"""What several models predict for the same data, in one pass."""
+"""Predictions of several models for the same data, made in one pass."""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ from smooth_recs.errors import InputError
 BATCH_SIZE = 1024
 
 SliceFunctions = Mapping[str, Callable[[Any], Any]]
-"""By the name of a slice's title the function of x that gives each row's value."""
+"""The slices by name: functions of x that give each row's value."""
 
 
 class Predictions(NamedTuple):
-    """`predictions`: float64 [n, R]; `label` and `weight`: [n], None where the data has none; `slices`: [n] by name."""
+    """The predictions of R models for n rows.
+
+    Attributes:
+      predictions: float64 [n, R].
+      label, weight: [n]; None where the data has none.
+      slices: each row's value, [n], by the name of the slice.
+    """
 
     predictions: npt.NDArray[np.float64]
     label: npt.NDArray[Any] | None
@@ -29,13 +35,18 @@ class Predictions(NamedTuple):
 
 
 def as_dataset(data: Any) -> tf.data.Dataset:
-    """A finite data set of batches: `data`, or one of its arrays if it is a tuple (x,), (x, y) or (x, y, weight)."""
+    """Makes a finite data set of batches of `data`: a data set, or a tuple of arrays (x,), (x, y) or (x, y, weight).
+
+    Raises:
+      InputError: arrays of different lengths.
+      ValueError: data of another kind, or that never ends.
+    """
     if isinstance(data, tuple):
         try:
             tf.data.Dataset.from_tensor_slices(data)
         except ValueError as error:
             raise InputError(f"data must be arrays of the same length, got others: {error}") from error
-        # Put together from single rows the same batches would take several times as long.
+        # Cut out of the whole; batches put together from single rows take several times as long.
         return untuned(tf.data.Dataset.from_tensors(data).rebatch(BATCH_SIZE))
     if not isinstance(data, tf.data.Dataset):
         raise ValueError(f"data must be a tf.data.Dataset or a tuple of arrays, got a {type(data).__name__}")
@@ -51,7 +62,7 @@ class JointPredictor:
       models: Keras models that map x to probabilities, [batch] or [batch, 1].
       dataset: batches of x, (x, y) or (x, y, sample_weight).
       from_logits: the models predict log-odds instead.
-      slices: functions of x by name, [batch] each.
+      slices: functions of x by name, [batch] or [batch, 1] each.
     """
 
     def __init__(
@@ -68,27 +79,45 @@ class JointPredictor:
         self._traced: Any = None
 
     def _predict(self, x: Any) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        outputs = [_column(i, model(x, training=False)) for i, model in enumerate(self.models)]
-        probabilities = [tf.sigmoid(output) if self._from_logits else output for output in outputs]
-        columns = {name: _slice_column(name, of(x)) for name, of in self._slices.items()}
+        probabilities = []
+        for i, model in enumerate(self.models):
+            output = model(x, training=False)
+            if not tf.is_tensor(output) or not (output.shape.rank == 1 or output.shape[1:] == [1]):
+                got = output.shape if tf.is_tensor(output) else f"a {type(output).__name__}"
+                raise ValueError(
+                    f"models must predict one value of shape [batch] or [batch, 1], got {got} from model {i}"
+                )
+            output = tf.reshape(tf.cast(output, tf.float64), [-1])
+            probabilities.append(tf.sigmoid(output) if self._from_logits else output)
+        columns = {}
+        for name, value_of in self._slices.items():
+            values = tf.convert_to_tensor(value_of(x))
+            if not (values.shape.rank == 1 or values.shape[1:] == [1]):
+                raise ValueError(
+                    f"slices must have one value a row, [batch] or [batch, 1], got {values.shape} for {name!r}"
+                )
+            columns[name] = tf.reshape(values, [-1])
         return tf.stack(probabilities, axis=1), columns
 
-    def _trace(self) -> Any:
-        """`_predict`, compiled. AutoGraph takes most of the time of tracing, and few models need it."""
-        x, _, _ = _unpack(self.dataset.element_spec)
-        try:
-            function = tf.function(self._predict, input_signature=[x], autograph=False)
-            function.get_concrete_function()
-        except tf.errors.OperatorNotAllowedInGraphError:  # Python's `if` or `for` over a tensor in a model's call
-            function = tf.function(self._predict, input_signature=[x])
-        return function
-
     def run(self) -> Predictions:
-        """One pass over the data."""
-        self._traced = self._traced or self._trace()
+        """Predicts all of the data, in one pass.
+
+        Raises:
+          InputError: the data has no batch.
+          ValueError: a model or a slice has another shape than one value a row.
+        """
+        unpack = keras_generation.keras().utils.unpack_x_y_sample_weight
+        if self._traced is None:
+            signature = [unpack(self.dataset.element_spec)[0]]
+            try:  # AutoGraph takes most of the time of tracing, and few models need it
+                traced = tf.function(self._predict, input_signature=signature, autograph=False)
+                traced.get_concrete_function()
+            except tf.errors.OperatorNotAllowedInGraphError:  # Python's `if` or `for` over a tensor in a model's call
+                traced = tf.function(self._predict, input_signature=signature)
+            self._traced = traced
         predictions, labels, weights, columns = [], [], [], []
         for batch in self.dataset:
-            x, label, weight = _unpack(batch)
+            x, label, weight = unpack(batch)
             predicted, sliced = self._traced(x)
             predictions.append(predicted.numpy())
             columns.append(sliced)
@@ -101,28 +130,10 @@ class JointPredictor:
 
 
 def has_label(dataset: tf.data.Dataset) -> bool:
-    return _unpack(dataset.element_spec)[1] is not None
-
-
-def _unpack(batch: Any) -> tuple[Any, Any, Any]:
-    unpacked: tuple[Any, Any, Any] = keras_generation.keras().utils.unpack_x_y_sample_weight(batch)
-    return unpacked
-
-
-def _column(number: int, output: Any) -> tf.Tensor:
-    if not tf.is_tensor(output) or not (output.shape.rank == 1 or output.shape[1:] == [1]):
-        got = output.shape if tf.is_tensor(output) else f"a {type(output).__name__}"
-        raise ValueError(f"models must predict one value of shape [batch] or [batch, 1], got {got} from model {number}")
-    return tf.reshape(tf.cast(output, tf.float64), [-1])
+    """True where the batches of a data set have labels."""
+    _, label, _ = keras_generation.keras().utils.unpack_x_y_sample_weight(dataset.element_spec)
+    return label is not None
 
 
 def _joined(parts: list[Any]) -> npt.NDArray[Any] | None:
     return None if parts[0] is None else np.concatenate([part.numpy().reshape(-1) for part in parts])
-
-
-def _slice_column(name: str, values: Any) -> tf.Tensor:
-    """One value a row, [batch]."""
-    values = tf.convert_to_tensor(values)
-    if not (values.shape.rank == 1 or values.shape[1:] == [1]):
-        raise ValueError(f"slices must have one value a row, [batch] or [batch, 1], got {values.shape} for {name!r}")
-    return tf.reshape(values, [-1])

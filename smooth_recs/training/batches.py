@@ -33,7 +33,7 @@ class Segment:
 class Batches:
     """What a run trains on, from its configuration and its source.
 
-    The order of rows is a pure function of a sibling's seed and the number of a shuffle window (`data.windows`), so a
+    The order of rows is a pure function of a sibling's seed and the number of a shuffle window (`data.shuffling`), so a
     position is a number of steps: nothing else has to be kept for a run to resume.
 
     Args:
