@@ -17,7 +17,7 @@ tfrs = keras_generation.recommenders("a ranking model")
 Features = Mapping[str, tf.Tensor]
 
 
-class Ranker(tfrs.models.Model):  # type: ignore[misc, name-defined]
+class Ranker(tfrs.models.Model):  # type: ignore[name-defined]
     """Predicts sigmoid(`logits`); trains on the `compute_loss` that a subclass defines.
 
     Args:

@@ -43,8 +43,8 @@ NOT_HERE = {
     "serving.saved_model.PeriodicExports": "trains: tests/serving/test_periodic_exports.py",
     "experiments.sweeps.workflow.run": "trains many pairs: tests/bin/test_sweep.py",
     "experiments.cells.Folder": "trains three pairs: tests/bin/test_sweep.py",
-    "experiments.landscape.looking.at_runs": "needs trained runs: tests/experiments/",
-    "experiments.landscape.looking.at_exports": "needs trained exports: tests/experiments/",
+    "experiments.landscape.landscape_runs.at_runs": "needs trained runs: tests/experiments/",
+    "experiments.landscape.landscape_runs.at_exports": "needs trained exports: tests/experiments/",
     "experiments.sweeps.config_of": "names its own file",
 }
 # Names whose example would show nothing that their package's does not.

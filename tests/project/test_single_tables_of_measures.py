@@ -117,16 +117,16 @@ def test_metrics_of_keras_are_called_as_their_rows() -> None:
     assert set(ProgressiveMetrics(2).result()) == watched
 
 
-def brier(rows: catalogue.Rows) -> float:
+def squared_distance(rows: catalogue.Rows) -> float:
     return float(np.average((rows.prediction - rows.label) ** 2, weights=rows.weight))
 
 
-BRIER = Measure(
-    name="brier",
+ONE_MORE = Measure(
+    name="squared_distance",
     family="probability",
-    label="Brier score",
+    label="Squared distance",
     form="decimal",
-    function=brier,
+    function=squared_distance,
     needs=("label",),
     meaning="Mean squared distance of the predictions from the labels; lower is better.",
 )
@@ -136,8 +136,8 @@ BRIER = Measure(
 def rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[Measure, ...]:
     """The table, and once more with a row that is nowhere else: what a new measure needs."""
     if request.param == "a row more":
-        monkeypatch.setattr(catalogue, "MEASURES", (*MEASURES, BRIER))
-        monkeypatch.setitem(BY_NAME, "brier", BRIER)
+        monkeypatch.setattr(catalogue, "MEASURES", (*MEASURES, ONE_MORE))
+        monkeypatch.setitem(BY_NAME, "squared_distance", ONE_MORE)
     return catalogue.MEASURES
 
 
