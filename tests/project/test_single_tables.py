@@ -12,7 +12,7 @@ import pytest
 from source_imports import ROOT, modules
 
 import smooth_recs as sr
-from smooth_recs import activations, validation
+from smooth_recs import activations
 from smooth_recs.activations import registry
 from smooth_recs.cluster import strategies
 from smooth_recs.data import presets
@@ -35,8 +35,8 @@ FAMILIES = {
 }
 # Where several members stand side by side nevertheless: (family, module): why.
 ALLOWED = {
-    ("presets", "smooth_recs.validation"): "loads no TensorFlow; test_choices_are_those_of_the_tables holds it",
-    ("strategies", "smooth_recs.validation"): "loads no TensorFlow; test_choices_are_those_of_the_tables holds it",
+    ("presets", "smooth_recs.config"): "loads no TensorFlow; tests/test_fields.py compares it with the table",
+    ("strategies", "smooth_recs.config"): "loads no TensorFlow; tests/test_fields.py compares it with the table",
     ("activations", "smooth_recs.experiments.figures.activation_curves"): "the panels of the paper's figure 1",
     ("strategies", "smooth_recs.training.batches"): "asks for strategies of several processes",
     ("strategies", "smooth_recs.training"): "asks for strategies of several processes",
@@ -100,17 +100,6 @@ def test_what_counts_as_a_listing(text: str, found: list[tuple[int, list[str]]],
     path = tmp_path / "module.py"
     path.write_text(text)
     assert list(listings(path, FAMILIES["activations"])) == found
-
-
-def choices(field: str) -> list[str]:
-    """The choices of a field of the configuration, as its error message names them."""
-    return validation.RULES[field].words.removeprefix("one of ").split(", ")
-
-
-def test_choices_are_those_of_the_tables() -> None:
-    assert choices("data.source") == ["synthetic", *presets.PRESETS, *presets.FORMATS]
-    assert choices("distribution.strategy") == list(strategies.STRATEGIES)
-    assert tuple(presets.FORMATS) == validation.SCHEMA_SOURCES
 
 
 def test_what_is_offered_is_the_table() -> None:
