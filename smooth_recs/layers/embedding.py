@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import fields, keras_generation
-from smooth_recs.layers import tables
+from smooth_recs.layers import id_tables
 from smooth_recs.layers.admission import SPECIAL_ROWS, Admission
 from smooth_recs.schema import Combiner
 
@@ -94,7 +94,7 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
         self.embeddings = self.add_weight(
             name="embeddings",
             shape=(sum(feature.rows for feature in self.features), self.dim),
-            initializer=tables.in_place(self.embeddings_initializer),
+            initializer=id_tables.in_place(self.embeddings_initializer),
             **keras_generation.keeping_dtype(),  # casting the rows of a batch is cheaper than casting the table
         )
         if self.admitted is not None:
@@ -108,7 +108,7 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
         flat = tf.reshape(rows, [-1])
         if self.admitted is not None:
             flat = self.admitted(flat, training=training)
-        vectors = tf.cast(tables.lookup(self.embeddings, tf.maximum(flat, 0)), self.compute_dtype)
+        vectors = tf.cast(id_tables.lookup(self.embeddings, tf.maximum(flat, 0)), self.compute_dtype)
         vectors = tf.reshape(vectors, tf.concat([tf.shape(rows), [self.dim]], axis=0))
         if self.multiple:
             vectors = self._combined(vectors, parts)

@@ -14,7 +14,7 @@ from smooth_recs.callbacks.checkpoints import Checkpoints, restore_newest
 from smooth_recs.config import Config
 from smooth_recs.data.sources import Source
 from smooth_recs.errors import InputError
-from smooth_recs.layers.tables import HugePages
+from smooth_recs.layers.id_tables import HugePages
 from smooth_recs.losses import Distillation
 from smooth_recs.models import from_config
 from smooth_recs.models.siblings import SiblingModel
@@ -23,7 +23,7 @@ from smooth_recs.serving.saved_model import PeriodicExports
 from smooth_recs.training import monitoring
 from smooth_recs.training.batches import Batches, comes_with_new_rows, example
 from smooth_recs.training.role import Role
-from smooth_recs.training.teacher_files import FIELD
+from smooth_recs.training.teachers import FIELD
 from smooth_recs.workdir import checkpoint_reader
 
 CHECKPOINTS_IN_STEP = 20  # an epoch, where several processes have to save together
