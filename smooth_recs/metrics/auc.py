@@ -1,4 +1,4 @@
-"""AUC loss as streaming Keras metrics: over all pairs (eq. 1) and within each query (section 2); swap rate of two models.
+"""Keras metrics of order: AUC loss over all pairs (eq. 1) and within each query (section 2); swap rate of two models.
 
 A query is a request: its rows are compared with each other only.
 """

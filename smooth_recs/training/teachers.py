@@ -1,7 +1,7 @@
-"""The teachers of a distilled run: which files they are, opened and checked before it trains, and asked for predictions.
+"""The teachers of a distilled run: found and checked before it trains, then asked for predictions.
 
-A teacher is pinned: a run that resumes refuses files that are not what it began with. Exports are asked for raw rows in the
-input pipeline, runs in the training step.
+A teacher is pinned: a run that resumes refuses files that are not what it began with. Exports get raw rows in the input
+pipeline; models of runs get encoded rows in the training step.
 """
 
 from __future__ import annotations

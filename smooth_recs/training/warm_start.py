@@ -1,7 +1,7 @@
 """A run that begins with what another one has learnt: which variables are taken over, and which rows of tables.
 
-Rows are matched by the values that they stand for, because a vocabulary may have grown, an order changed, a feature come
-or gone.
+Rows are matched by the values that they stand for, because a vocabulary may have grown, an order changed, a feature
+come or gone.
 """
 
 from __future__ import annotations
