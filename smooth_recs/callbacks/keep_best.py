@@ -89,8 +89,8 @@ class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
         self._copies: list[tf.Variable] = []
         self._weights_at: float | None = None  # the step that the copies are of
         self._copies_restored = False
-        # It does not read the logs. Without these tf_keras (2.21) turns the logs of every execution into NumPy for it, and
-        # Keras 3 (3.15) waits for each execution before it starts the next one.
+        # It does not read the logs. Without these tf_keras (2.21) turns the logs of every execution into NumPy for it,
+        # and Keras 3 (3.15) waits for each execution before it starts the next one.
         self.async_safe = self._supports_tf_logs = True
 
     @property
@@ -100,6 +100,8 @@ class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
     def on_train_begin(self, logs: Any = None) -> None:
         if getattr(self.measured, "model", None) is not self.model:
             raise ValueError("measured must be among the callbacks of fit too, got it without")
+        # A listener, since in its own on_epoch_end it could come before `measured`, and it would miss what is measured
+        # within an epoch.
         if self._measurement not in self.measured.listeners:
             self.measured.listeners.append(self._measurement)
         self.replay()
