@@ -114,6 +114,8 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
         coordinator = getattr(self.model, "_cluster_coordinator", None)
         if coordinator is not None:
             coordinator.join()  # under parameter servers the steps so far are still on their way
+        # First what belongs to the checkpoint: a process killed in between leaves a record without a checkpoint, which
+        # the one before it covers, and never a checkpoint without its record.
         if self._on_save is not None:
             self._on_save(self._done)
         self._steps.assign(self._done)

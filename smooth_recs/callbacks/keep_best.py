@@ -100,6 +100,8 @@ class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
     def on_train_begin(self, logs: Any = None) -> None:
         if getattr(self.measured, "model", None) is not self.model:
             raise ValueError("measured must be among the callbacks of fit too, got it without")
+        # A listener, since in its own on_epoch_end it could come before `measured`, and it would miss what is measured
+        # within an epoch.
         if self._measurement not in self.measured.listeners:
             self.measured.listeners.append(self._measurement)
         self.replay()

@@ -261,6 +261,7 @@ class PredictionDifference(Periodic):
 
     def report(self, logs: dict[str, Any] | None) -> None:
         """Puts the values of this step into the history and TensorBoard, once, and into `logs`."""
+        # The last batch and the end of an epoch may ask for the same step: it is measured once.
         if not self.history or self.history[-1]["step"] != self.step:
             assert self._predictor is not None
             values = self._measure(self._predictor.run())
@@ -273,7 +274,7 @@ class PredictionDifference(Periodic):
 
     def _measure(self, data: Predictions) -> dict[str, float]:
         predictions, label, weight, slices = data
-        if np.isnan(predictions).any():
+        if np.isnan(predictions).any():  # a model diverged: training goes on, so that callbacks can stop it
             return dict.fromkeys(self.names, NAN)
         outside = predictions[(predictions < 0) | (predictions > 1)]
         if outside.size:

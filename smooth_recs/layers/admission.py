@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import keras_generation
-from smooth_recs.layers import id_tables
+from smooth_recs.layers import embedding_tables
 
 SPECIAL_ROWS = 2  # the last rows of every feature: out of vocabulary, and missing (`data.encoding.Encoder`)
 _ENOUGH = 2**30  # sightings at which counting ends, so that no int32 overflows in a stream without end
@@ -54,7 +54,8 @@ class Admission(keras_generation.keras().layers.Layer):  # type: ignore[misc]
     def call(self, ids: tf.Tensor, training: bool = False) -> tf.Tensor:
         rows = tf.maximum(ids, 0)
         _, out_of_vocabulary = self._feature(rows)
-        enough = id_tables.lookup(self.counts, rows) >= self.sightings
+        # Padding is -1, and special rows need no admission: both are used as they are.
+        enough = embedding_tables.lookup(self.counts, rows) >= self.sightings
         used = tf.where(enough | (ids < 0) | (ids >= out_of_vocabulary), ids, out_of_vocabulary)
         if training:
             pairs = tf.stack([ids, used], axis=1)
@@ -69,13 +70,13 @@ class Admission(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         rows, present = tf.maximum(ids, 0), tf.cast(ids >= 0, tf.int32)
         feature, out_of_vocabulary = self._feature(rows)
         step = tf.convert_to_tensor(self.steps) + 1
-        more = present * tf.cast(id_tables.lookup(self.counts, rows) < _ENOUGH, tf.int32)
+        more = present * tf.cast(embedding_tables.lookup(self.counts, rows) < _ENOUGH, tf.int32)
         replaced = present * tf.cast(tf.equal(used, out_of_vocabulary), tf.int32)
         lookups = tf.math.unsorted_segment_sum(tf.stack([present, replaced], axis=1), feature, len(self.rows))
-        id_tables.local(self.counts).scatter_add(tf.IndexedSlices(more, rows))
-        id_tables.local(self.last_seen).scatter_max(tf.IndexedSlices(present * step, rows))
-        id_tables.local(self.lookups).assign_add(tf.cast(lookups, tf.int64))
-        id_tables.local(self.steps).assign_add(1)
+        embedding_tables.local(self.counts).scatter_add(tf.IndexedSlices(more, rows))
+        embedding_tables.local(self.last_seen).scatter_max(tf.IndexedSlices(present * step, rows))
+        embedding_tables.local(self.lookups).assign_add(tf.cast(lookups, tf.int64))
+        embedding_tables.local(self.steps).assign_add(1)
 
     def _feature(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Finds the number of the feature that each row belongs to, int32 [n], and its out-of-vocabulary row."""

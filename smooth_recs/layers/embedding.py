@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import fields, keras_generation
-from smooth_recs.layers import id_tables
+from smooth_recs.layers import embedding_tables
 from smooth_recs.layers.admission import SPECIAL_ROWS, Admission
 from smooth_recs.schema import Combiner
 
@@ -94,7 +94,7 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
         self.embeddings = self.add_weight(
             name="embeddings",
             shape=(sum(feature.rows for feature in self.features), self.dim),
-            initializer=id_tables.in_place(self.embeddings_initializer),
+            initializer=embedding_tables.in_place(self.embeddings_initializer),
             **keras_generation.keeping_dtype(),  # casting the rows of a batch is cheaper than casting the table
         )
         if self.admitted is not None:
@@ -108,13 +108,14 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
         flat = tf.reshape(rows, [-1])
         if self.admitted is not None:
             flat = self.admitted(flat, training=training)
-        vectors = tf.cast(id_tables.lookup(self.embeddings, tf.maximum(flat, 0)), self.compute_dtype)
+        vectors = tf.cast(embedding_tables.lookup(self.embeddings, tf.maximum(flat, 0)), self.compute_dtype)
         vectors = tf.reshape(vectors, tf.concat([tf.shape(rows), [self.dim]], axis=0))
         if self.multiple:
             vectors = self._combined(vectors, parts)
         # The number of values of a feature may be unknown while tracing, as in an export; that of features never is.
         return tf.ensure_shape(vectors, [None, len(self.features), self.dim])
 
+    # AutoGraph would rewrite the loops over features here and below, to no effect but longer tracing.
     @tf.autograph.experimental.do_not_convert
     def _rows(self, inputs: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
         """Rows of the table, int64: [batch, features] of the single-valued ones, then [batch, values] of each other."""

@@ -152,6 +152,7 @@ class NormalizedDense(keras_generation.keras().layers.Layer):  # type: ignore[mi
         return constraints.normalized_rows(tf.convert_to_tensor(self.kernel), norm_value=self.norm_value, p=self.p)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        # The kernel is normalised in float32 and then cast: under mixed precision the sums of squares need its digits.
         outputs = tf.matmul(inputs, tf.cast(self.normalized_kernel(), inputs.dtype))
         if self.bias is not None:
             outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))

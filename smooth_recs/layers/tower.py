@@ -86,6 +86,8 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         """Makes the Keras layers of one hidden layer, in the order in which they are applied."""
         layers, dtype = keras_generation.keras().layers, self.dtype_policy
         penalty = keras_generation.keras().regularizers.L2(self.l2) if self.l2 else None
+        # Layer and batch normalisation go between W x + b and the activation (section 2), so these are Keras layers one
+        # after the other, where weight normalisation needs only one.
         if self.normalization == "weight":
             v, c = self.norm_value, self.clip
             parts = [NormalizedDense(units, activation, v, clip=c, kernel_regularizer=penalty, dtype=dtype)]
@@ -99,6 +101,7 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
             if self.clip is not None:
                 parts.append(Clip(self.clip, dtype=dtype))
         if self.dropout:
+            # Each layer drops units of its own; towers with equal seeds drop the same ones.
             seed = None if self.dropout_seed is None else self.dropout_seed + position
             parts.append(layers.Dropout(self.dropout, seed=seed, dtype=dtype))
         return parts

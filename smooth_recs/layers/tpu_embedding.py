@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import keras_generation
-from smooth_recs.layers import id_tables
+from smooth_recs.layers import embedding_tables
 from smooth_recs.layers.embedding import EmbeddedFeature, by_kind, checked_features
 
 tfrs = keras_generation.recommenders("TPUStackedEmbedding")
@@ -66,7 +66,7 @@ class TPUStackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignor
             table = tf.tpu.experimental.embedding.TableConfig(
                 vocabulary_size=feature.rows,
                 dim=self.dim,
-                initializer=id_tables.in_place(own),
+                initializer=embedding_tables.in_place(own),
                 combiner=feature.combiner,
                 name=feature.name,
             )

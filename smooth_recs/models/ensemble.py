@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from smooth_recs import fields, keras_generation, losses
 from smooth_recs.config import Average, Deployed, Initialization
-from smooth_recs.layers import id_tables
+from smooth_recs.layers import embedding_tables
 from smooth_recs.layers.embedding import Columns
 from smooth_recs.models.ranking import Features, Ranker, RankingModel, batch_mean, weighted
 
@@ -209,7 +209,7 @@ class EnsembleModel(Ranker):
         def take_over() -> tf.Tensor:
             # Each device copies for itself: the copies of a mirrored variable are equal, so nothing is exchanged.
             for copy, variable in zip(self._stale.model.variables, self.variables, strict=True):
-                id_tables.local(copy).assign(id_tables.local(variable))
+                embedding_tables.local(copy).assign(embedding_tables.local(variable))
             return tf.constant(True)
 
         tf.cond(tf.equal(self.optimizer.iterations % self.stale_steps, 0), take_over, lambda: tf.constant(False))

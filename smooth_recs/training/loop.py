@@ -14,7 +14,7 @@ from smooth_recs.callbacks.checkpoints import Checkpoints, restore_newest
 from smooth_recs.config import Config
 from smooth_recs.data.sources import Source
 from smooth_recs.errors import InputError
-from smooth_recs.layers.id_tables import HugePages
+from smooth_recs.layers.embedding_tables import HugePages
 from smooth_recs.losses import Distillation
 from smooth_recs.models import from_config
 from smooth_recs.models.siblings import SiblingModel

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from smooth_recs.config import Config, Data, Evaluation, Model, Siblings
-from smooth_recs.layers import id_tables
+from smooth_recs.layers import embedding_tables
 
 SIZE = 96 << 20
 
@@ -34,7 +34,7 @@ def test_large_memory_lies_in_huge_pages():
     values[:] = np.arange(SIZE // 8)
     address = values.ctypes.data + SIZE // 2
     assert huge_bytes(address) == 0
-    assert id_tables.ask_for_huge_pages() >= SIZE
+    assert embedding_tables.ask_for_huge_pages() >= SIZE
     if not huge_bytes(address):
         pytest.skip("no huge page was free")
     assert huge_bytes(address) > SIZE * 0.9
@@ -44,16 +44,16 @@ def test_large_memory_lies_in_huge_pages():
 def test_asks_for_nothing_where_it_is_not_granted(tmp_path, monkeypatch):
     for setting, words in (("always", "[always] madvise never"), ("never", "always madvise [never]")):
         (tmp_path / setting).write_text(words)
-        monkeypatch.setattr(id_tables, "_SETTING", tmp_path / setting)
-        assert id_tables.ask_for_huge_pages() == 0
-    monkeypatch.setattr(id_tables, "_SETTING", tmp_path / "nowhere")
-    assert id_tables.ask_for_huge_pages() == 0
+        monkeypatch.setattr(embedding_tables, "_SETTING", tmp_path / setting)
+        assert embedding_tables.ask_for_huge_pages() == 0
+    monkeypatch.setattr(embedding_tables, "_SETTING", tmp_path / "nowhere")
+    assert embedding_tables.ask_for_huge_pages() == 0
 
 
 def test_asks_once(monkeypatch):
     asked = []
-    monkeypatch.setattr(id_tables, "ask_for_huge_pages", lambda: asked.append(1))
-    callback = id_tables.HugePages()
+    monkeypatch.setattr(embedding_tables, "ask_for_huge_pages", lambda: asked.append(1))
+    callback = embedding_tables.HugePages()
     for batch in range(3):
         callback.on_train_batch_end(batch)
     assert asked == [1]
@@ -64,7 +64,7 @@ def test_a_run_asks_only_where_it_is_told_to(tmp_path, monkeypatch):
     from smooth_recs import training
 
     asked = []
-    monkeypatch.setattr(id_tables, "ask_for_huge_pages", lambda: asked.append(1))
+    monkeypatch.setattr(embedding_tables, "ask_for_huge_pages", lambda: asked.append(1))
     config = Config(data=Data(examples=600, eval_examples=200, shuffle_window=300))
     config.model, config.siblings = Model(hidden_units=(4,)), Siblings(replicas=1)
     config.evaluation = Evaluation(slices=(), estimate=False)

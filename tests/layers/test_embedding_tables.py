@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from smooth_recs import keras_generation
-from smooth_recs.layers import id_tables
+from smooth_recs.layers import embedding_tables
 
 pytestmark = pytest.mark.both_generations
 
@@ -18,17 +18,17 @@ pytestmark = pytest.mark.both_generations
 @pytest.mark.parametrize("name", ["RandomUniform", "TruncatedNormal", "GlorotUniform"])
 def test_in_place_has_the_values_of_the_initializer(name: str) -> None:
     make = getattr(tf.keras.initializers, name)
-    values = id_tables.in_place(make(seed=3))((30, 4), dtype="float32")
+    values = embedding_tables.in_place(make(seed=3))((30, 4), dtype="float32")
     np.testing.assert_array_equal(values, make(seed=3)((30, 4), dtype="float32"))
     assert np.unique(values).size > 100
 
 
 def test_in_place_takes_functions_and_leaves_the_options_as_they_were() -> None:
     before = tf.config.optimizer.get_experimental_options().get("constant_folding", True)
-    values = id_tables.in_place(lambda shape, dtype: tf.fill(shape, tf.cast(7, dtype)))((2, 1), dtype="float32")
+    values = embedding_tables.in_place(lambda shape, dtype: tf.fill(shape, tf.cast(7, dtype)))((2, 1), dtype="float32")
     np.testing.assert_array_equal(values, [[7.0], [7.0]])
     with pytest.raises(ValueError, match="no table"):
-        id_tables.in_place(refused)((2, 1), dtype="float32")
+        embedding_tables.in_place(refused)((2, 1), dtype="float32")
     assert tf.config.optimizer.get_experimental_options()["constant_folding"] == before
 
 
@@ -38,7 +38,7 @@ def refused(shape: Any, dtype: Any) -> Any:
 
 @pytest.mark.skipif(not keras_generation.is_legacy(), reason="Keras 3 has no parameter servers")
 def test_in_place_makes_the_parts_of_a_sharded_table() -> None:
-    initializer = id_tables.in_place(tf.keras.initializers.RandomUniform(seed=3))
+    initializer = embedding_tables.in_place(tf.keras.initializers.RandomUniform(seed=3))
     part = initializer((30, 4), dtype="float32", partition_shape=(10, 4), partition_offset=(20, 0))
     assert part.shape == (10, 4)
 
