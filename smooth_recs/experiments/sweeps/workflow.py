@@ -1,4 +1,4 @@
-"""From a sweep to a report and a configuration: trains, chooses, confirms on fresh seeds, writes it all down."""
+"""The workflow of a sweep: trains, chooses, confirms on fresh seeds, writes a report and a configuration."""
 
 from __future__ import annotations
 
