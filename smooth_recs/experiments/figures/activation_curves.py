@@ -27,7 +27,7 @@ _SHARP = {"SoftPlus": activations.softplus, "Swish": activations.swish, "GELU": 
 # gSmeLU: alpha, beta, g_minus, g_plus; t = 0 as in the paper.
 _GENERALIZED = ((1.0, 1.0, 0.1, 1.0), (0.5, 1.5, 0.1, 1.0), (1.0, 1.0, -0.1, 1.0), (0.25, 0.25, 0.0, 0.8))
 Curves = dict[str, tuple[Array, Array]]
-"""By width, the values and the slopes at every x."""
+"""The values and the slopes at every x, by width."""
 
 
 def family() -> dict[str, dict[str, Any]]:

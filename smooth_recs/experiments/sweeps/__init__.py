@@ -1,4 +1,4 @@
-"""Grids of runs: what a file in `configs/sweeps/` is made of, and from its first run to a choice."""
+"""Sweeps: grids of runs from the file in `configs/sweeps/` that states them to the choice of a variant."""
 
 from smooth_recs.experiments.sweeps.sweep_plan import Sweep, Variant, activation, config_of
 

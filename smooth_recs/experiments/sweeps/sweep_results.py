@@ -27,7 +27,7 @@ from smooth_recs.reports import formats
 from smooth_recs.workdir.manifest import command
 
 Serving = Mapping[str, Mapping[str, Any]]
-"""By the key of a cell what `sweep_runs.time_exports` found."""
+"""What `sweep_runs.time_exports` found, by the key of a cell."""
 
 
 def names() -> list[str]:
