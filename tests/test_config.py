@@ -153,9 +153,9 @@ def test_overrides_apply_to_a_file_of_json_too(tmp_path):
     folder.mkdir(parents=True)
     (folder / "tensorflow.py").touch()
     (folder / "show.py").write_text(
-        "from smooth_recs.bin import command, config_flag\n"
-        "config = config_flag.define()\n"
-        "command.run(lambda: print(config.value))\n"
+        "from smooth_recs.bin import _command, _flags\n"
+        "config = _flags.define()\n"
+        "_command.run(lambda: print(config.value))\n"
     )
     flags = [f"--config={tmp_path / 'config.json'}", "--config.seed=7", "--config.model.beta=0.2,0.1"]
     done = subprocess.run(
