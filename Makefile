@@ -7,6 +7,8 @@ INSTALLED := $(VENV)/.installed
 TESTED := dist/tested
 PYTEST := $(RUN) -m pytest
 SPREAD := -n auto --maxprocesses=4 --dist=worksteal --durations=30 --durations-min=5
+# Where it is set, every process that a test starts would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet --quiet
 
 .PHONY: demo check test soak lint coverage docs wheel clean

@@ -1,4 +1,7 @@
-"""For a user's own tests: the gates of `smooth_recs.bin.compare` as one assertion."""
+"""An assertion for users' tests: a retrained model predicts what the baseline does, within limits.
+
+The limits are the gates of `smooth_recs.bin.compare`.
+"""
 
 from __future__ import annotations
 
@@ -26,18 +29,18 @@ def assert_reproducible(
     """Asserts that a retrained model predicts what the baseline does, within limits.
 
     Args:
-      a, b: [n] or [n, 1] probabilities that the baseline and the new model predict for the same rows.
+      a, b: [n] or [n, 1] probabilities that the baseline (a) and the new model (b) predict for the same rows.
       label: [n], 0 or 1; needed by `max_auc_loss_increase`.
       query_id: [n] integers or strings, which request a row belongs to; needed by `max_swap_rate`.
-      sample_weight: [n], at or above 0; None: 1.
-      max_pd: the most that the relative PD (eq. 2) may be.
-      max_auc_loss_increase: the most that the AUC loss (eq. 1, ties one half) of b may exceed that of a.
-      max_swap_rate: the most that the share of requests whose ordered top-k list differs may be.
+      sample_weight: [n], at or above 0; None: equal weights.
+      max_pd: the highest relative PD (eq. 2), from 0 to 2.
+      max_auc_loss_increase: the highest increase of the AUC loss (eq. 1, ties one half) from a to b, from -1 to 1.
+      max_swap_rate: the highest share of requests whose ordered top-k lists are different, from 0 to 1.
       k: length of the lists.
       multiplier: [n], such as bids, by which predictions are multiplied before a request's rows are ordered.
 
     Raises:
-      AssertionError: a gate is not met; one line names each, its limit, the value and by how much.
+      AssertionError: a gate is not met; one line names each of these, its limit, the value and the distance.
       InputError: no limit is given, one cannot be measured, or the arrays are not as above.
 
     ```python
@@ -47,9 +50,10 @@ def assert_reproducible(
     ```
     """
     limits = gates.Limits(max_pd, max_auc_loss_increase, max_swap_rate)
-    there = {"label": label, "query_id": query_id}
-    limits.check({name for name, values in there.items() if values is not None})
+    columns = {"label": label, "query_id": query_id}
+    limits.check({name for name, values in columns.items() if values is not None})
     if not limits.given():
+        # An assertion without a limit would pass whatever the models predict.
         raise InputError("assert_reproducible needs max_pd, max_auc_loss_increase or max_swap_rate, got none of them")
     a = arrays.probabilities("a", a)
     b = arrays.probabilities("b", b, a.size)

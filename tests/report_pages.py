@@ -1,15 +1,21 @@
-"""Pages of reports: what they hold, what they must not do, and how wide they are in a browser."""
+"""Runs that were never trained and the pages of their reports: what these hold, must not do, and how wide they are."""
 
 from __future__ import annotations
 
+import copy
 import html.parser
+import json
 import re
 import shutil
 import subprocess
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from smooth_recs import config
+from smooth_recs.reports import run_report
 
 ATTACK = "<script>alert(1)</script>"
 
@@ -101,3 +107,136 @@ def assert_nothing_overflows(page: Page, folder: Path, width: int, charts: int) 
     assert scroll_width == client_width
     assert width - 20 <= client_width <= width
     assert seen == charts
+
+
+def slice_of(name: str, pd: float, share: float, pd_share: float, rows: int = 20_000) -> dict[str, Any]:
+    return {
+        "slice": name,
+        "rows": rows,
+        "weight_share": share,
+        "pd": pd,
+        "interval": [pd - 0.01, pd + 0.01],
+        "pd_share": pd_share,
+        "auc_loss": 0.21,
+        "log_loss": 0.33,
+        "label_mean": 0.14,
+        "small": rows < 100,
+    }
+
+
+SLICES: dict[str, Any] = {
+    "user": [
+        slice_of("tiny", 0.6, 0.0001, 0.0007, rows=10),
+        slice_of("17", 0.123, 0.25, 0.36),
+        slice_of("other", 0.073, 0.7499, 0.6393),
+    ],
+    "score": [
+        slice_of("decile 10 (0.31 to 0.7)", 0.11, 0.5, 0.6),
+        slice_of("decile 9 (0.2 to 0.31)", 0.06, 0.5, 0.4),
+    ],
+}
+
+
+METRICS: dict[str, Any] = {
+    "replicas": [
+        {
+            "log_loss": 0.33712345678,
+            "auc": 0.7712,
+            "auc_loss": 0.2288,
+            "normalized_entropy": 0.871,
+            "per_query_auc_loss": 0.241,
+            "calibration": 0.991,
+            "mean_prediction": 0.1353,
+        },
+        {
+            "log_loss": 0.3365,
+            "auc": 0.7731,
+            "auc_loss": 0.2269,
+            "normalized_entropy": 0.869,
+            "per_query_auc_loss": 0.239,
+            "calibration": 1.002,
+            "mean_prediction": 0.1367,
+        },
+    ],
+    "pd": {
+        "relative": 0.085312345,
+        "pairs": [[0, 1, 0.085312345]],
+        "interval": [0.0832, 0.0871],
+        "after_matching_means": 0.0812,
+        "absolute": 0.0123,
+        "relative_norm_1": 0.0427,
+        "relative_norm_2": 0.0431,
+        "standard_deviation": 0.0062,
+        "kl": float("inf"),
+        "jensen_shannon": 0.00041,
+        "logit_difference": 0.0931,
+        "flips": 0.0021,
+        "quantiles": {"0.5": 0.061, "0.9": 0.19, "0.99": 0.37},
+        "histogram": {"edges": [0.0, 0.1, 0.2, 0.5, 2.0], "counts": [0.7, 0.25, 0.05, 0.0]},
+    },
+    "recommendations": {
+        "k": 3,
+        "swap_rate": 0.217,
+        "swap_rate_interval": [0.21, 0.224],
+        "top_k_overlap": 0.961,
+        "kendall_distance": 0.052,
+        "requests": 25_000,
+        "single_row_requests": 12,
+    },
+    "slices": SLICES,
+    "pd_estimate": {
+        "rank_correlation": {
+            "units": {"value": 0.62, "interval": [0.6, 0.64]},
+            "summaries": {"value": 0.55, "interval": [0.53, 0.57]},
+            "prediction_only": {"value": 0.21, "interval": [0.2, 0.23]},
+        },
+        "rows_fitted": 50_000,
+        "rows_tested": 49_000,
+        "method": "ridge regression",
+    },
+    "best_possible": {"auc": 0.8336, "log_loss": 0.3011},
+    "history": [
+        {"step": 400, "pd": 0.2, "auc": 0.70, "log_loss": 0.40},
+        {"step": 1800, "pd": 0.09, "auc": 0.77, "log_loss": 0.34},
+    ],
+    "layers": [{"name": "dense_0", "pre_activation_rms": 0.62, "transition_share": 0.31}],
+    "examples": 1_000_000,
+    "examples_per_second": 47123.4,
+    "exports": ["export/replica_0/1", "export/replica_1/1"],
+}
+
+
+MANIFEST: dict[str, Any] = {
+    "versions": {"smooth_recs": "0.1.0", "tensorflow": "2.21.0"},
+    "seeds": {"seed": 1, "replicas": [11, 12]},
+    "data": {
+        "fingerprint": "sha256:9c11",
+        "rows": 1_100_000,
+        "malformed": {"rows": 2, "first": ["log.csv:12: label must be 0 or 1, got '2'", "log.csv:99: empty line"]},
+    },
+    "command": "python -m smooth_recs.bin.train --config=configs/demo.py",
+}
+
+
+def workdir(
+    folder: Path, *, activation: str = "smelu", beta: Any = 0.1, metrics: Any = METRICS, manifest: Any = MANIFEST
+) -> str:
+    folder.mkdir(parents=True)
+    settings = config.Config(model=config.Model(activation=activation, beta=beta)).to_dict()
+    for name, content in (("config", settings), ("manifest", manifest), ("metrics", metrics)):
+        (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    return str(folder)
+
+
+def page_of(tmp_path: Path, *workdirs: str) -> Page:
+    output = tmp_path / "out" / "report.html"
+    run_report.write(workdirs, str(output))
+    return Page(output)
+
+
+def relu(tmp_path: Path, **pd: Any) -> str:
+    metrics = copy.deepcopy(METRICS)
+    metrics["pd"].update({"relative": 0.144, "interval": [0.141, 0.147], "pairs": [[0, 1, 0.144]], **pd})
+    for replica in metrics["replicas"]:
+        replica["auc_loss"] += 0.002
+    return workdir(tmp_path / "relu", activation="relu", beta=None, metrics=metrics)

@@ -2,9 +2,11 @@
 
 `subprocess.Popen` becomes `Warm` for the tests (conftest.py) and for all that a warm process starts itself, such as
 the cells of a sweep. It takes over `python -m smooth_recs...`, the files of this repository, and `python -X warm -c`;
-anything else, above all `python -X importtime` and a plain `python -c`, is started as ever. A warm process is a real
-one: arguments, environment, files, working directory, process group, signals and status are its own. What differs: its
-modules are there already, its parent is the process that waits, and a session of its own is a process group only.
+anything else, above all `python -X importtime`, `python -B FILE` and a plain `python -c`, is started as ever.
+
+A warm process is a real one: arguments, environment, files, working directory, process group, signals and status are
+its own. What differs: its modules are there already, its parent is the process that waits, and a session of its own is
+a process group only.
 """
 
 from __future__ import annotations

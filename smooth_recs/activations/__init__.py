@@ -20,7 +20,6 @@ __all__ = [
     "get",
     "join",
     "probe",
-    "register",
     "serialize",
     "takes_beta",
     "width_schedule",

@@ -23,7 +23,7 @@ PADDING = -1
 
 
 class Encoding(NamedTuple):
-    """Knowledge of an encoder, without its lookup tables: those are tensors, which a cluster would place somewhere."""
+    """Knowledge of an encoder without its lookup tables, which are tensors that a cluster would place on a device."""
 
     schema: Schema
     statistics: Statistics

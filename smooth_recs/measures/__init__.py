@@ -1,10 +1,9 @@
-"""What predictions are measured by, in NumPy and float64, without TensorFlow; the difference itself is in
-`prediction_difference`.
+"""Measures of predictions in NumPy and float64, without TensorFlow: accuracy, recommendations, slices, gates.
 
-Each module is also an attribute of the package: `sr.accuracy` is `sr.measures.accuracy`.
+`catalogue` has a row for every measure; the difference between models is in `smooth_recs.prediction_difference`.
+Most modules are also attributes of the package: `sr.accuracy` is `sr.measures.accuracy`.
 """
 
-from smooth_recs.measures import accuracy, gates, held_out, increases, recommendations, slices
-from smooth_recs.measures import catalogue as registry
+from smooth_recs.measures import accuracy, catalogue, gates, held_out, increases, recommendations, slices
 
-__all__ = ["accuracy", "gates", "held_out", "increases", "recommendations", "registry", "slices"]
+__all__ = ["accuracy", "catalogue", "gates", "held_out", "increases", "recommendations", "slices"]

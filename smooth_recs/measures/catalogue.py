@@ -1,8 +1,8 @@
-"""The table of all measures, a row each: what `metrics.json` holds, and what reports, sweeps and comparisons say of it.
+"""The table of all measures, one row each: where its value comes from, and how reports, sweeps and gates show it.
 
-Who adds a measure of accuracy writes its function (in `accuracy`), a row here and its test. The row alone brings it
-into `metrics.json`, the tables and explanations of reports, the model card, and a sweep's goals, tables and CSV.
-Measures of other families are computed together, where their family says; their rows say how they are shown.
+To add a measure of accuracy, write its function (in `accuracy`), a row here and its test. The row alone brings it into
+`metrics.json`, the tables and explanations of reports, the model card, and a sweep's goals, tables and CSV. Measures of
+the other families are computed together, in the place that `Family` names; their rows say how they are shown.
 """
 
 from __future__ import annotations
@@ -19,32 +19,33 @@ from smooth_recs.measures import accuracy
 from smooth_recs.statistics.arrays import Array
 
 Family = Literal["difference", "ranking", "probability", "recommendations", "training", "size", "serving"]
-"""What a measure is about, in the order in which people read of it; each family has a section of `metrics.json`.
+"""What a measure is about, in the order in which reports show the families.
 
-difference       between two models, averaged over pairs: `prediction_difference.statistics`
-ranking          accuracy of each replica: how it orders rows
-probability      accuracy of each replica: how far its probabilities are right
-recommendations  between two models' lists: `recommendations.statistics_over_pairs`
-training         what the run itself measures while it trains
-size             what a model has: `models.cost`
-serving          what exports take, which a sweep measures: `experiments.sweeps.serving_cost`
+difference       two models' predictions, averaged over pairs of models: `prediction_difference.statistics`
+ranking          accuracy of one model: the order of its predictions
+probability      accuracy of one model: the values of its predictions
+recommendations  two models' lists: `recommendations.statistics_over_pairs`
+training         the speed of the run
+size             the parts of a model: `models.cost`
+serving          the time that exports take, which a sweep measures: `experiments.sweeps.sweep_runs`
 """
 
+# Accuracies are measured for each replica; the other families have a section of `metrics.json`, or stand at its top.
 ACCURACY: tuple[Family, ...] = ("ranking", "probability")
 _SECTIONS: Mapping[Family, str] = {"difference": "pd", "recommendations": "recommendations", "size": "cost"}
 PROGRESSIVE = "progressive_"
-"""Begins the names in the logs of what is measured on rows that no replica has trained on yet."""
+"""Prefix in the logs of `fit` for what is measured on rows that no replica has trained on yet."""
 
 Form = Literal["percent", "points", "decimal", "count", "short", "unbounded"]
-"""How a value is written: the name of a function in `reports.formats`."""
+"""The name of the function in `reports.formats` that writes the values."""
 
 Watched = Literal["no", "table", "chart"]
-"""Whether a measure is taken while models train, and how a report shows its course."""
+"""Whether a measure is taken while models train, and whether reports show its course in a chart or only in a table."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """What one model predicts for rows, and what is known of these: [n] each, None for what they lack."""
+    """One model's predictions for some rows, and the rows' other columns, [n] each; None for a column they lack."""
 
     label: Any
     prediction: Array
@@ -53,35 +54,37 @@ class Rows:
 
     @functools.cached_property
     def auc_loss(self) -> float | None:
-        return accuracy.auc_loss(self.label, self.prediction, self.weight)  # sorts the rows, so once for all measures
+        """AUC loss of the rows (eq. 1), computed once."""
+        # Two measures need it, and it sorts all rows.
+        return accuracy.auc_loss(self.label, self.prediction, self.weight)
 
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """A row of the table.
+    """One row of the table.
 
     Attributes:
-      name: what goals, CSV columns and the logs of `fit` call it.
+      name: its name in goals, CSV columns and the logs of `fit`.
       family: see `Family`.
-      label: what reports call it.
+      label: its name in reports.
       form: how its values are written.
-      better: which values are; a number is the ideal one, None says that none is.
-      function: computes it from `Rows`; None in families that are computed together.
-      needs: the columns without which there is no such measure.
-      key: its key in the section of its family in `metrics.json`; empty: its name.
-      brief: the label where room is scarce, and in sentences; empty: the label.
-      row: the label in the table of its own family, where that differs.
-      terminal: the label in the lines that a command prints, where that differs from `inside`; at most 11 letters.
-      note: what it is, in small print beside its row in the table of its family.
-      meaning: what it is, in full sentences, among the words that a report explains; empty: it needs no explanation.
+      better: whether lower or higher values are better; a number is the ideal value, None means that there is none.
+      function: computes it from `Rows`; None in the families that are computed together.
+      needs: the columns that it cannot be computed without.
+      key: its key in its family's section of `metrics.json`, a dot between levels; empty: its name.
+      brief: a shorter label, for sentences and narrow places; empty: the label.
+      row: the label in the table of its own family, where that is a different one.
+      terminal: the label in lines that a command prints, where that is not `inside`; at most 11 letters.
+      note: explanation in small print beside its row in the table of its family.
+      meaning: explanation in full sentences under "Words used here" in a report; empty: it needs none.
       card: the small print of its card at the head of a run's report; empty: it has no card.
       held_out: whether it is taken on held-out rows while models train, under its name in the logs of `fit`.
-      progressive: the same on rows that no replica has trained on yet, as `progressive_NAME`.
-      leading: it stands for all of accuracy where there is room for little: after a run, by slice, by cause.
-      swept: whether a sweep compares variants by it: not by what tells no more than another row.
-      bounds: between which its values lie, where a gate can be on it.
+      progressive: whether it is taken on rows that no replica has trained on yet, as `progressive_NAME`.
+      leading: whether it represents accuracy where there is room for two numbers: after a run, by slice, by cause.
+      swept: whether a sweep compares variants by it; False where another row tells the same.
+      bounds: the lowest and the highest value, for measures that a gate can limit.
       keras: the class in `smooth_recs.metrics` that measures it batch by batch; empty: there is none.
-      source: where it is defined: the paper's equation or section.
+      source: its definition: the paper's equation or section.
     """
 
     name: str
@@ -107,13 +110,13 @@ class Measure:
     source: str = ""
 
     def of(self, rows: Rows) -> float | None:
-        """The measure of one model; None where the rows lack what it needs, or it is not defined for them."""
+        """Its value for one model; None where the rows lack a column that it needs, or it is not defined for them."""
         if self.function is None or any(getattr(rows, column) is None for column in self.needs):
             return None
         return self.function(rows)
 
     def read(self, metrics: Mapping[str, Any]) -> Any:
-        """Its value in the content of a `metrics.json`, of several replicas the mean; None where there is none."""
+        """Its value in the content of a `metrics.json`, the mean over the replicas; None where there is none."""
         if self.family in ACCURACY:
             values = [self.within(replica) for replica in metrics["replicas"]]
             return None if None in values or not values else statistics.fmean(values)
@@ -121,21 +124,22 @@ class Measure:
         return self.within(metrics if section is None else metrics.get(section) or {})
 
     def within(self, section: Mapping[str, Any]) -> Any:
-        """Its value in a section of a `metrics.json`, or in a replica; None where there is none."""
+        """Its value in the section of its family, or in one replica; None where there is none."""
         head, _, rest = (self.key or self.name).partition(".")
         return (section.get(head) or {}).get(rest) if rest else section.get(head)
 
     @property
     def short(self) -> str:
+        """The label for narrow places."""
         return self.brief or self.label
 
     @property
     def inside(self) -> str:
-        """The short label as it stands inside a sentence: `log loss`, `AUC loss`."""
+        """The short label inside a sentence: `log loss`, `AUC loss`."""
         return self.short if self.short[:2].isupper() else f"{self.short[:1].lower()}{self.short[1:]}"
 
 
-# In each family in the order of `metrics.json`.
+# The accuracies of a replica stand in this order in `metrics.json`.
 MEASURES = (
     Measure(
         name="pd",
@@ -160,7 +164,7 @@ MEASURES = (
         row="Relative, means matched",
         note="what remains without a shift that all share",
         meaning="PD after the models' predictions are scaled to the same mean: what remains when a shift that all "
-        "predictions share is taken out.",
+        "predictions of a model share is taken out.",
     ),
     Measure(
         name="quantiles.0.5",
@@ -274,7 +278,8 @@ MEASURES = (
         form="decimal",
         function=lambda rows: accuracy.normalized_entropy(rows.label, rows.prediction, rows.weight),
         needs=("label",),
-        swept=False,  # log loss times what depends on the labels alone
+        # Log loss times a factor that depends on the labels alone, so that it ranks variants as log loss does.
+        swept=False,
         keras="NormalizedEntropy",
         source="He et al. 2014",
     ),
@@ -290,7 +295,8 @@ MEASURES = (
         "loss is 1 − AUC; within a request it counts only pairs of the same request.",
         card="1 is perfect, 0.5 is chance",
         held_out="chart",
-        swept=False,  # 1 - AUC loss
+        # 1 - AUC loss.
+        swept=False,
     ),
     Measure(
         name="auc_loss",
@@ -338,7 +344,8 @@ MEASURES = (
         form="decimal",
         better=None,
         function=lambda rows: float(np.average(rows.prediction, weights=rows.weight)),
-        swept=False,  # calibration times what depends on the labels alone
+        # Calibration times a factor that depends on the labels alone.
+        swept=False,
     ),
     Measure(
         name="swap_rate",
@@ -346,9 +353,9 @@ MEASURES = (
         label="Swap rate",
         form="percent",
         needs=("query_id",),
-        note="requests whose ordered top k differs",
-        meaning="Share of the requests for which the two models put other rows, or the same in another order, on the "
-        "first k places.",
+        note="requests with a different ordered top k",
+        meaning="Share of the requests for which the two models put different rows, or the same rows in a different "
+        "order, on the first k places.",
         bounds=(0, 1),
         keras="SwapRate",
     ),
@@ -359,7 +366,7 @@ MEASURES = (
         form="percent",
         better="higher",
         needs=("query_id",),
-        note="of the two top k, in whatever order",
+        note="rows that are in both top k, in any order",
         swept=False,
     ),
     Measure(
@@ -390,7 +397,7 @@ PD = BY_NAME["pd"]
 
 
 def of(*families: Family) -> list[Measure]:
-    """The measures of some families, one family after the other; of all in the order of reading where none is named.
+    """The measures of the named families, one family after the other; without a name, those of all families.
 
     >>> [measure.name for measure in of("ranking")]
     ['auc', 'auc_loss', 'per_query_auc_loss']
@@ -399,7 +406,7 @@ def of(*families: Family) -> list[Measure]:
 
 
 def accuracies(rows: Rows) -> dict[str, float | None]:
-    """All measures of one model, as a replica has them in `metrics.json`.
+    """The accuracies of one model, by name, as a replica has them in `metrics.json`.
 
     >>> accuracies(Rows([1, 0], np.array([0.5, 0.25])))["auc"]
     1.0
@@ -408,7 +415,7 @@ def accuracies(rows: Rows) -> dict[str, float | None]:
 
 
 def leading() -> list[Measure]:
-    """The measures that stand for all of accuracy where there is room for little.
+    """The measures that represent accuracy where there is room for two numbers.
 
     >>> [measure.name for measure in leading()]
     ['auc_loss', 'log_loss']
@@ -417,15 +424,15 @@ def leading() -> list[Measure]:
 
 
 def swept(*families: Family) -> list[Measure]:
-    """The measures by which a sweep compares variants, of some families or of all."""
+    """The measures by which a sweep compares variants, of the named families or of all."""
     return [measure for measure in of(*families) if measure.swept]
 
 
 def held_out() -> list[Measure]:
-    """What is measured on held-out rows while models train."""
+    """The measures that are taken on held-out rows while models train."""
     return [measure for measure in of() if measure.held_out != "no"]
 
 
 def progressive() -> list[Measure]:
-    """What is measured on rows that no replica has trained on yet."""
+    """The measures that are taken on rows that no replica has trained on yet."""
     return [measure for measure in of() if measure.progressive != "no"]

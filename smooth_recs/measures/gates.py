@@ -1,6 +1,7 @@
-"""Gates: limits on how much worse, or how different, a new model may be before it is not released.
+"""Gates: limits on how different, and how much worse, a new model may be for a release.
 
-Point estimates decide. All values are fractions: `max_pd=0.1` is 10%. A value at its limit meets it.
+Point estimates decide, not their intervals. All values are fractions: `max_pd=0.1` is 10%. A value that equals its
+limit meets the gate.
 """
 
 from __future__ import annotations
@@ -17,19 +18,21 @@ _WORDS = {"label": "labels", "query_id": "query ids"}
 
 
 def limited(name: str) -> tuple[Measure, bool]:
-    """The measure that a field of `Limits` is a limit on, and whether on its increase."""
+    """The measure that a field of `Limits` is a limit on, and whether on its increase; KeyError for another name."""
     return catalogue.BY_NAME[name.removeprefix("max_").removesuffix("_increase")], name.endswith("_increase")
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """None is no gate.
+    """The limits of a comparison, each optional; None is no gate.
+
+    A field is called `max_MEASURE` or `max_MEASURE_increase`, by the name of a row of `measures.catalogue`.
 
     Attributes:
-      max_pd: the most that the relative PD of baseline and new model (eq. 2) may be, from 0 to 2.
-      max_auc_loss_increase: the most that the new model's AUC loss may exceed the baseline's, from -1 to 1; below 0 it
-        must be better by so much.
-      max_swap_rate: the most that the share of requests with another top-k list may be, from 0 to 1.
+      max_pd: the highest relative PD of baseline and new model (eq. 2), from 0 to 2.
+      max_auc_loss_increase: the highest increase of the AUC loss (eq. 1) from the baseline to the new model, from -1 to
+        1; below 0, the new model must be better by that much.
+      max_swap_rate: the highest share of requests whose ordered top-k list changes, from 0 to 1.
     """
 
     max_pd: float | None = None
@@ -37,21 +40,26 @@ class Limits:
     max_swap_rate: float | None = None
 
     def given(self) -> dict[str, float]:
-        """The limits that are not None."""
+        """The limits that are not None, by name."""
         return {name: limit for name, limit in dataclasses.asdict(self).items() if limit is not None}
 
     def check(self, known: Collection[str]) -> None:
-        """Raises InputError for a limit out of its bounds, or one that cannot be measured.
+        """Refuses limits that are out of bounds, or that cannot be measured.
 
         Args:
-          known: which of `label` and `query_id` the rows have.
+          known: the columns that the rows have, `label` and `query_id` among them.
+
+        Raises:
+          InputError: see above.
         """
         for name, limit in self.given().items():
             measure, increase = limited(name)
             assert measure.bounds is not None
             low, high = measure.bounds
             if increase:
+                # The difference of two values that both lie within the bounds.
                 low, high = low - high, high - low
+            # NaN is refused too: it compares as False with everything.
             if not low <= limit <= high:
                 raise InputError(f"{name} must be a fraction from {low} to {high}, got {limit:g}")
             for column in measure.needs:
@@ -60,12 +68,12 @@ class Limits:
 
 
 class Gate(NamedTuple):
-    """A limit and what was measured.
+    """A limit with the measured value.
 
     Attributes:
-      name: that of the field of `Limits`.
-      limit: its value there.
-      value: what was measured.
+      name: the field of `Limits`.
+      limit: the value of that field.
+      value: the measured value.
     """
 
     name: str
@@ -74,10 +82,11 @@ class Gate(NamedTuple):
 
     @property
     def met(self) -> bool:
+        """Whether the value is at most the limit."""
         return self.value <= self.limit
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: `name`, `limit`, `value`, `met`."""
+        """A dictionary for JSON: `name`, `limit`, `value`, `met`."""
         return {**self._asdict(), "met": self.met}
 
     def __str__(self) -> str:
@@ -88,14 +97,14 @@ class Gate(NamedTuple):
 
 
 def judge(limits: Limits, measured: Mapping[str, float | None]) -> list[Gate]:
-    """The gates of `limits`, in the order of its fields.
+    """Compares every limit that is given with its measured value, in the order of the fields of `Limits`.
 
     Args:
       limits: see `Limits`.
       measured: `pd`, `auc_loss_increase` and `swap_rate`, as far as there are limits on them.
 
     Raises:
-      InputError: a value is None: the AUC loss of rows whose labels are all alike.
+      InputError: a value is None, which is the AUC loss of rows whose labels are all alike.
 
     ```python
     judge(Limits(max_pd=0.1), {"pd": 0.125})[0].met  # False
@@ -111,11 +120,11 @@ def judge(limits: Limits, measured: Mapping[str, float | None]) -> list[Gate]:
 
 
 def measured(metrics: Mapping[str, Any], increase: Mapping[str, Any]) -> dict[str, float | None]:
-    """What `judge` needs, of two models; None for what the rows do not tell.
+    """The values that `judge` needs, from the measures of two models; None where the rows do not determine one.
 
     Args:
-      metrics: of `held_out.metrics`.
-      increase: of `increases.increase`, by measure.
+      metrics: the result of `held_out.metrics`.
+      increase: the results of `increases.increase`, by measure.
     """
     found: dict[str, float | None] = {}
     for field in dataclasses.fields(Limits):
@@ -126,10 +135,10 @@ def measured(metrics: Mapping[str, Any], increase: Mapping[str, Any]) -> dict[st
 
 
 def failure(gates: Sequence[Gate]) -> str | None:
-    """One line that names every gate that is not met, its limit, the value and by how much; None where all are met.
+    """One line that names every gate that is not met, with limit, value and distance; None where all are met.
 
     Args:
-      gates: what `judge` found.
+      gates: the result of `judge`.
 
     ```python
     failure([Gate("max_pd", 0.1, 0.125)])  # "gate not met: max_pd=0.1: pd is 0.125, 0.025 above"

@@ -1,4 +1,4 @@
-"""From the columns of held-out rows to what `metrics.json` says: accuracy, PD, recommendations, slices."""
+"""All measures of held-out rows, as `metrics.json` has them: accuracy, PD, recommendations, slices."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from smooth_recs.statistics.arrays import Array
 
 Columns = Mapping[str, Any]
 
-BUILT_IN_SLICES = Evaluation().slices  # the default is all of them
+BUILT_IN_SLICES = Evaluation().slices
+"""The slices that need no feature, which is the default of the field: label, score, position, frequency."""
+
 _NO_DIFFERENCES: dict[str, Any] = {"pd": None, "recommendations": None, "slices": {}}
 
 
@@ -29,24 +31,24 @@ def metrics(
     frequency: Columns | None = None,
     multiplier: Any = None,
 ) -> dict[str, Any]:
-    """All that is measured on held-out rows, ready for JSON.
+    """Measures held-out rows in every way that their columns allow; the result is ready for JSON.
 
     Args:
-      columns: `prediction` [n, R] of R replicas, and where there are any `label`, `weight`, `query_id` and
-        `true_probability`, each [n].
-      evaluation: which slices, k and threshold.
-      slice_columns: the raw values of the features that `evaluation.slices` may name, [n] or [n, m].
-      frequency: how often each row's value is in the training rows, [n], by feature.
-      multiplier: [n], what predictions are multiplied by before a request's rows are ordered.
+      columns: `prediction` [n, R] of R replicas, and optionally `label`, `weight`, `query_id` and `true_probability`,
+        each [n].
+      evaluation: the slices, k (the length of the lists) and the threshold of classification flips.
+      slice_columns: by feature, the raw values that `evaluation.slices` may name, [n] or [n, m].
+      frequency: by feature, how often each row's value occurs in the training rows, [n].
+      multiplier: [n], by which predictions are multiplied before a request's rows are ordered.
 
     Returns:
-      `replicas`: accuracies of each; `pd`: `prediction_difference.statistics`; `recommendations`:
-      `recommendations.statistics_over_pairs`, None without `query_id`; `slices`: by title, `slices.measure`;
-      `best_possible`: accuracies of the true probabilities, None where they are not known; `eval_examples`. One replica
-      alone has no PD (None) and no slices. Accuracies without labels are None.
+      `replicas`: accuracies of each; `pd`: see `prediction_difference.statistics`; `recommendations`: see
+      `recommendations.statistics_over_pairs`, None without `query_id`; `slices`: by title, see `slices.measure`;
+      `best_possible`: accuracies of the true probabilities, None where they are not known; `eval_examples`. A single
+      replica has no PD (None), no recommendations (None) and no slices. Accuracies without labels are None.
 
     Raises:
-      InputError: as the parts; `evaluation.slices` names what the columns do not have.
+      InputError: columns of the wrong shape or with invalid values; `evaluation.slices` names what the columns lack.
 
     ```python
     columns = {"prediction": np.array([[0.125, 0.375], [0.2, 0.2]]), "label": np.array([1, 0])}
@@ -56,11 +58,25 @@ def metrics(
     predictions = np.asarray(columns["prediction"], np.float64)
     if predictions.ndim != 2 or not predictions.size:
         raise InputError(f"prediction must have shape [n, R] and at least one row, got {list(predictions.shape)}")
-    groups = _groups(columns, evaluation, slice_columns or {}, frequency or {})  # first, for it may raise
+    label, weight, query, truth = (columns.get(name) for name in ("label", "weight", "query_id", "true_probability"))
+    # First, because it refuses wrong names: a mistake should not cost the minutes that the measures take.
+    groups = _slices_by_title(columns, evaluation, slice_columns or {}, frequency or {})
     differences = _NO_DIFFERENCES
     if predictions.shape[1] > 1:
-        differences = _differences(columns, predictions, evaluation, groups, multiplier)
-    truth = columns.get("true_probability")
+        given_weight = arrays.weights(weight, len(predictions))
+        lists = None
+        if query is not None:
+            lists = recommendations.statistics_over_pairs(predictions, query, k=evaluation.k, multiplier=multiplier)
+        measured = {}
+        for title, parts in groups.items():
+            # A slice whose rows all have weight 0 has no mean; `slices.measure` refuses it.
+            weighted = {name: rows for name, rows in parts.items() if given_weight[rows].any()}
+            measured[title] = slices.measure(weighted, predictions, label, given_weight, query_id=query)
+        differences = {
+            "pd": prediction_difference.statistics(predictions, weight, query_id=query, threshold=evaluation.threshold),
+            "recommendations": lists,
+            "slices": measured,
+        }
     return {
         "replicas": [_accuracy(columns, prediction) for prediction in predictions.T],
         **differences,
@@ -70,11 +86,11 @@ def metrics(
 
 
 def of_diverged(columns: Columns, diverged: Collection[int]) -> dict[str, Any]:
-    """What `metrics` returns where some replicas' predictions are no numbers: accuracies of the others.
+    """The result of `metrics` where some replicas predict NaN: accuracies of the others, and no differences.
 
     Args:
-      columns: as for `metrics`.
-      diverged: the numbers of those replicas, which `diverged` names in what is returned.
+      columns: see `metrics`.
+      diverged: the numbers of the replicas that predict NaN; the result has them as `diverged`.
     """
     prediction = np.asarray(columns["prediction"], np.float64)
     nothing = dict.fromkeys(measure.name for measure in catalogue.MEASURES if measure.family in catalogue.ACCURACY)
@@ -87,21 +103,8 @@ def of_diverged(columns: Columns, diverged: Collection[int]) -> dict[str, Any]:
     }
 
 
-def _differences(
-    columns: Columns, predictions: Array, evaluation: Evaluation, groups: Mapping[str, slices.Groups], multiplier: Any
-) -> dict[str, Any]:
-    weight, query = columns.get("weight"), columns.get("query_id")
-    lists = None
-    if query is not None:
-        lists = recommendations.statistics_over_pairs(predictions, query, k=evaluation.k, multiplier=multiplier)
-    return {
-        "pd": prediction_difference.statistics(predictions, weight, query_id=query, threshold=evaluation.threshold),
-        "recommendations": lists,
-        "slices": _slices(groups, columns, predictions),
-    }
-
-
 def _accuracy(columns: Columns, prediction: Array) -> dict[str, float | None]:
+    """Accuracies of one model's predictions for the rows."""
     label, weight, query = (columns.get(name) for name in ("label", "weight", "query_id"))
     return catalogue.accuracies(catalogue.Rows(label, prediction, weight, query))
 
@@ -109,28 +112,31 @@ def _accuracy(columns: Columns, prediction: Array) -> dict[str, float | None]:
 def slice_names(
     evaluation: Evaluation, features: Collection[str], *, label: bool = True, query_id: bool, frequency: bool
 ) -> list[str]:
-    """The names of `evaluation.slices` that can be measured; of the default ones those are left out that cannot.
+    """The names in `evaluation.slices` that can be measured.
+
+    Where the field has its default, names that cannot be measured are left out; otherwise they are refused.
 
     Args:
-      evaluation: the wish.
+      evaluation: the section of the configuration.
       features: names of the features whose values are known.
       label, query_id, frequency: whether the rows have labels, belong to requests, have features with frequencies.
 
     Raises:
-      InputError: a name that is not among the default ones cannot be measured.
+      InputError: a name that the user gave cannot be measured.
     """
-    there = (label, True, query_id, frequency)
-    known = list(dict.fromkeys([*itertools.compress(BUILT_IN_SLICES, there), *sorted(features)]))
+    # In the order of BUILT_IN_SLICES; a score is always there.
+    available = (label, True, query_id, frequency)
+    known = list(dict.fromkeys([*itertools.compress(BUILT_IN_SLICES, available), *sorted(features)]))
     for name in evaluation.slices:
         if name not in known and evaluation.slices != BUILT_IN_SLICES:
             raise InputError(f"evaluation.slices must name any of {', '.join(known)}, got {name!r}")
     return [name for name in evaluation.slices if name in known]
 
 
-def _groups(
+def _slices_by_title(
     columns: Columns, evaluation: Evaluation, slice_columns: Columns, frequency: Columns
 ) -> dict[str, slices.Groups]:
-    """The slices of each title; a feature goes before what is built in under the same name."""
+    """The slices under each title; a feature takes precedence over a built-in slice of the same name."""
     label, query = columns.get("label"), columns.get("query_id")
     names = slice_names(
         evaluation, slice_columns, label=label is not None, query_id=query is not None, frequency=bool(frequency)
@@ -148,15 +154,3 @@ def _groups(
         else:
             groups |= {f"frequency of {each}": slices.by_frequency(counts) for each, counts in frequency.items()}
     return groups
-
-
-def _slices(groups: Mapping[str, slices.Groups], columns: Columns, predictions: Array) -> dict[str, Any]:
-    """Without the slices whose rows have no weight."""
-    weight = arrays.weights(columns.get("weight"), len(predictions))
-    measured = {}
-    for title, parts in groups.items():
-        weighty = {name: rows for name, rows in parts.items() if weight[rows].any()}
-        measured[title] = slices.measure(
-            weighty, predictions, columns.get("label"), weight, query_id=columns.get("query_id")
-        )
-    return measured

@@ -1,8 +1,8 @@
-"""How far apart the lists are that two models recommend: swap rate, overlap of the top k, Kendall distance, in NumPy.
+"""Differences between the lists that two models recommend: swap rate, overlap of the top k, Kendall distance.
 
-A request's list holds its rows by descending score, rows of equal score in the order in which they stand. The score is
-what the model predicts or, with a `multiplier` (bids), the product of both. Wrong input raises InputError, a
-ValueError, in one line.
+A request's list holds its rows by descending score; rows with the same score keep the order of the input. The score is
+the prediction or, with a `multiplier` (bids), the product of the two. Wrong input raises InputError, a ValueError, with
+one line that names the argument, the rule and the value.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from smooth_recs.statistics.bootstrap import PoissonBootstrap, request_keys
 
 
 def swap_rate(a: Any, b: Any, query_id: Any, *, k: int = 3, multiplier: Any = None) -> float:
-    """Share of the requests whose ordered top-k list is not the same for both models.
+    """Share of the requests whose ordered top-k lists by the two models are different.
 
     Args:
       a, b: [n] finite scores that the two models give the rows; at or above 0 where there is a multiplier.
       query_id: [n] integers or strings: which request a row belongs to.
-      k: length of the lists; a request of fewer rows has a shorter one. All requests count, also those of one row.
+      k: length of the lists; a request of fewer rows has a shorter one. All requests count, those of one row included.
       multiplier: [n], at or above 0, by which the scores are multiplied before rows are ordered; None: 1.
 
     ```python
-    swap_rate([0.3, 0.2, 0.1, 0.6, 0.5], [0.3, 0.1, 0.2, 0.7, 0.2], [7, 7, 7, 8, 8])  # 0.5: request 7 is another
+    swap_rate([0.3, 0.2, 0.1, 0.6, 0.5], [0.3, 0.1, 0.2, 0.7, 0.2], [7, 7, 7, 8, 8])  # 0.5: request 7 changes
     ```
     """
     requests, (one, other) = _lists({"a": a, "b": b}, query_id, multiplier)
@@ -39,7 +39,7 @@ def swap_rate(a: Any, b: Any, query_id: Any, *, k: int = 3, multiplier: Any = No
 
 
 def top_k_overlap(a: Any, b: Any, query_id: Any, *, k: int = 3, multiplier: Any = None) -> float:
-    """Mean over requests of |top_k(a) & top_k(b)| / min(k, rows), in whatever order; 1: the same rows.
+    """Mean over requests of |top_k(a) & top_k(b)| / min(k, rows), in any order; 1: the same rows.
 
     Args: those of `swap_rate`.
 
@@ -52,9 +52,10 @@ def top_k_overlap(a: Any, b: Any, query_id: Any, *, k: int = 3, multiplier: Any 
 
 
 def kendall_distance(a: Any, b: Any, query_id: Any, *, multiplier: Any = None) -> float | None:
-    """Mean over requests of two rows or more of the share of their pairs of rows that the models order differently.
+    """Mean share of the pairs of rows of a request that the two models order differently.
 
-    0: the same order everywhere; 1: reversed. None: no request has two rows. In O(n log r) for requests of r rows.
+    The mean is over requests of at least two rows; None where there is none. 0: the same order everywhere; 1: reversed.
+    Computed in O(n log r) for requests of r rows.
 
     Args: those of `swap_rate`.
 
@@ -67,13 +68,13 @@ def kendall_distance(a: Any, b: Any, query_id: Any, *, multiplier: Any = None) -
 
 
 def statistics(a: Any, b: Any, query_id: Any, *, k: int = 3, multiplier: Any = None) -> dict[str, Any]:
-    """All of the above for two models, with a 95% interval of the swap rate by a Poisson bootstrap over requests.
+    """Swap rate with its interval, overlap and Kendall distance of two models.
 
     Args: those of `swap_rate`.
 
     Returns:
-      `k`, `swap_rate`, `swap_rate_interval` ([low, high]: for these very models), `top_k_overlap`, `kendall_distance`,
-      `requests`, and `single_row_requests`, which count as unchanged.
+      `k`, `swap_rate`, `swap_rate_interval` ([low, high]: 95%, for these very models, by a Poisson bootstrap over
+      requests), `top_k_overlap`, `kendall_distance`, `requests`, and `single_row_requests`, which count as unchanged.
 
     ```python
     statistics([0.3, 0.2, 0.6], [0.1, 0.2, 0.6], [7, 7, 8])["swap_rate"]  # 0.5
@@ -83,9 +84,9 @@ def statistics(a: Any, b: Any, query_id: Any, *, k: int = 3, multiplier: Any = N
 
 
 def statistics_over_pairs(predictions: Any, query_id: Any, *, k: int = 3, multiplier: Any = None) -> dict[str, Any]:
-    """`statistics`, averaged over all unordered pairs of the R >= 2 models in predictions [n, R].
+    """Mean of `statistics` over all unordered pairs of the R >= 2 models in predictions [n, R].
 
-    Args: besides `predictions` those of `swap_rate`.
+    Args: `predictions` and those of `swap_rate`.
 
     ```python
     statistics_over_pairs([[0.3, 0.3, 0.1], [0.2, 0.1, 0.2]], [7, 7])["swap_rate"]  # 0.666...: two pairs of three
@@ -99,8 +100,10 @@ def statistics_over_pairs(predictions: Any, query_id: Any, *, k: int = 3, multip
 
 
 def _statistics(models: dict[str, Any], query_id: Any, k: int, multiplier: Any) -> dict[str, Any]:
+    """The statistics of all pairs of models; `models` maps the name of an argument to its scores."""
     requests, lists = _lists(models, query_id, multiplier)
     pairs = list(itertools.combinations(lists, 2))
+    # The mean over the pairs first: pairs that share a model depend on each other, requests do not.
     swapped = np.mean([requests.swapped(*pair, k) for pair in pairs], axis=0)
     bootstrap = PoissonBootstrap()
     bootstrap.add(swapped, np.ones_like(swapped), request_keys(requests.ids))
@@ -116,7 +119,10 @@ def _statistics(models: dict[str, Any], query_id: Any, k: int, multiplier: Any) 
 
 
 class _Requests:
-    """The rows of each request. A list is [n]: request after request, row numbers in the order of their scores."""
+    """The rows of each request, and comparisons of two models' lists, request by request.
+
+    The lists of all requests are one array [n]: request after request, the row numbers in the order of their scores.
+    """
 
     def __init__(self, query_id: Any, size: int) -> None:
         self.ids, self.request = arrays.numbered("query_id", query_id, size)
@@ -126,37 +132,41 @@ class _Requests:
         self.position = np.arange(self.request.size) - self.first
 
     def ordered(self, score: Array) -> Integers:
+        """The lists of one model."""
         return by_query(np.argsort(-score, kind="stable"), self.request)
 
     def ranks(self, rows: Integers) -> Integers:
-        """[n] by row number: the row's position in its list."""
+        """Each row's position in its list, [n] by row number."""
         ranks = np.empty_like(rows)
         ranks[rows] = self.position
         return ranks
 
     def swapped(self, one: Integers, other: Integers, k: int) -> npt.NDArray[np.bool_]:
+        """Whether the first k places of each request differ."""
         return np.logical_or.reduceat((one != other) & (self.position < k), self.starts)
 
     def overlap(self, one: Integers, other: Integers, k: int) -> Array:
+        """Share of each request's first k rows that are in both lists."""
         in_both = (self.position < k) & (self.ranks(other)[one] < k)
         return np.add.reduceat(in_both, self.starts, dtype=np.int64) / np.minimum(k, self.sizes)
 
     def kendall(self, one: Integers, other: Integers) -> Array:
-        """NaN for requests of one row."""
+        """Share of each request's pairs of rows that stand in a different order; NaN for requests of one row."""
         pairs = self.sizes * (self.sizes - 1) / 2
         discordant = self._inversions(self.ranks(other)[one])
         return np.divide(discordant, pairs, out=np.full(pairs.size, np.nan), where=pairs > 0)
 
     def _inversions(self, rank: Integers) -> Integers:
-        """In each request, how many pairs of `rank`, a permutation of 0 to rows - 1, stand in descending order.
+        """Number of pairs of each request that stand in descending order; its `rank` is a permutation of 0 to rows - 1.
 
-        A radix sort from the highest bit down: of two ranks that agree above a bit, the later is the lesser where the
-        bit is 1 in the first and 0 in the later.
+        Counted while a radix sort goes from the highest bit down, all requests at once: two ranks that agree above a
+        bit are inverted where the earlier one has the bit set and the later one has not.
         """
         here, found = np.arange(rank.size), np.zeros(self.sizes.size, np.int64)
         for bit in reversed(range(int(self.sizes.max() - 1).bit_length())):
             one = (rank >> bit) & 1
-            group = self.first + (rank >> (bit + 1) << (bit + 1))  # where the ranks start that agree above the bit
+            # Ranks that agree above the bit stand side by side since the last round; this is where their group starts.
+            group = self.first + (rank >> (bit + 1) << (bit + 1))
             ones = np.cumsum(one) - one
             ones -= ones[group]
             found += np.add.reduceat(ones * (1 - one), self.starts)
@@ -166,6 +176,7 @@ class _Requests:
 
 
 def _lists(models: dict[str, Any], query_id: Any, multiplier: Any) -> tuple[_Requests, list[Integers]]:
+    """The requests, and the lists of each model; `models` maps the name of an argument to its scores."""
     first = arrays.scores(*next(iter(models.items())))
     arrays.refuse_empty("predictions", first)
     requests = _Requests(query_id, first.size)
@@ -179,11 +190,14 @@ def _lists(models: dict[str, Any], query_id: Any, multiplier: Any) -> tuple[_Req
 
 
 def _mean_of_known(values: Array) -> float | None:
+    """Mean of the values that are not NaN; None where all are."""
     known = values[~np.isnan(values)]
     return float(np.mean(known)) if known.size else None
 
 
 def _checked_k(k: int) -> int:
+    """The length of the lists as a Python number."""
+    # True is an integer to Python.
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
         raise InputError(f"k must be a whole number of at least 1, got {k!r}")
     return int(k)

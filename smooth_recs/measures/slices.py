@@ -1,7 +1,7 @@
-"""Slices of the examples (by value, by score, by position in the request, by frequency), and PD and accuracy in each.
+"""Slices of the examples by value, score, position or frequency, and the PD and accuracy within each slice.
 
-A dictionary of groups maps the name of a slice to its rows: their numbers, or a mask. Slices may overlap. Wrong input
-raises InputError, a ValueError, in one line.
+Groups are a dictionary from the name of a slice to its rows: their numbers, or a mask. Slices may overlap. Wrong input
+raises InputError, a ValueError, with one line that names the argument, the rule and the value.
 """
 
 from __future__ import annotations
@@ -22,22 +22,23 @@ from smooth_recs.statistics.arrays import Array, Integers
 Groups = dict[str, Integers]
 
 OTHER, MISSING = "other", "missing"
-SMALL = 100  # rows, below which a slice is flagged: its numbers are mostly chance
+# The fewest rows of a slice that is not flagged as small: with fewer, its numbers are mostly chance.
+SMALL = 100
 _POSITIONS = 20
 
 
 def by_value(values: Any, *, most: int = 20) -> Groups:
-    """The rows of each value.
+    """One slice for each value of a feature.
 
     Args:
-      values: [n], or [n, m] padded with missing: a row then belongs to each of its values. Texts and integers are
-        categories, of which "" and -1 are missing; floats are numbers, of which NaN is missing.
-      most: of more categories than this, the most frequent have slices of their own and the rest are `other`; more
-        distinct numbers than this become quintiles, each named by its range.
+      values: [n], or [n, m] padded with missing values: a row then belongs to each of its values. Texts and integers
+        are categories, where "" and -1 are missing; floats are numbers, where NaN is missing.
+      most: how many slices at most. The most frequent categories have slices of their own and the rest are `other`;
+        where there are more distinct numbers, they become quintiles, each named by its range.
 
     Returns:
       Slices, the most frequent category or the lowest numbers first, then `other` and `missing`; none is empty. A
-      category that is itself called so stands in quotes.
+      category whose own name is "other" or "missing" stands in quotes.
 
     ```python
     by_value(["at", "de", "de", ""])  # {"de": [1, 2], "at": [0], "missing": [3]}
@@ -46,20 +47,26 @@ def by_value(values: Any, *, most: int = 20) -> Groups:
     array = np.asarray(values)
     if array.ndim not in (1, 2):
         raise InputError(f"values must have shape [n] or [n, m], got {list(array.shape)}")
+    # NumPy cannot infer the -1 of an array without rows.
     table = array.reshape(len(array), -1) if array.size else array.reshape(len(array), 1 if array.ndim == 1 else -1)
     present = ~_is_missing(table)
     row, value = np.nonzero(present)[0], table[present]
     if table.dtype.kind == "f" and len(np.unique(value)) > most:
-        code, ranges, _ = _by_quantile(value, np.ones(len(value)), parts=5)
-        names = _named(ranges)
+        code, names, _ = _by_quantile(value, np.ones(len(value)), parts=5)
     else:
-        row, code, names = _by_frequency_of_value(row, value, most)
+        categories, code = _categories(value)
+        # A row that has a value twice belongs to its slice once.
+        row, code = np.divmod(np.unique(row * len(categories) + code), max(len(categories), 1))
+        order = np.argsort(-np.bincount(code, minlength=len(categories)), kind="stable")
+        place = np.full(len(categories), most)
+        place[order[:most]] = np.arange(min(most, len(categories)))
+        code, names = place[code], [*(categories[each] for each in order[:most]), OTHER]
     missing = np.flatnonzero(~present.any(axis=1))
     return _groups(row, code, names) | ({MISSING: missing} if len(missing) else {})
 
 
 def by_decile(prediction: Any, sample_weight: Any = None) -> Groups:
-    """Ten slices of equal weight, from the lowest predictions to the highest; equal predictions stay together.
+    """Ten slices of equal weight by prediction, the lowest first; equal predictions stay together.
 
     Args:
       prediction: [n], any finite scores.
@@ -73,12 +80,12 @@ def by_decile(prediction: Any, sample_weight: Any = None) -> Groups:
     weight = arrays.weights(sample_weight, len(values))
     arrays.refuse_weightless("a split into deciles", weight)
     code, ranges, deciles = _by_quantile(values, weight, parts=10)
-    names = [f"decile {decile + 1} ({name})" for decile, name in zip(deciles, _named(ranges), strict=True)]
+    names = [f"decile {decile + 1} ({name})" for decile, name in zip(deciles, ranges, strict=True)]
     return _groups(np.arange(len(values)), code, names)
 
 
 def by_position(query_id: Any) -> Groups:
-    """The first rows of all requests, the second ones, and so on up to the 20th, in row order; the rest together.
+    """One slice for each position in the request, in row order: 1 to 20, and one for the later positions.
 
     Args:
       query_id: [n] integers or strings: which request a row belongs to.
@@ -97,7 +104,10 @@ def by_position(query_id: Any) -> Groups:
 
 
 def by_frequency(counts: Any) -> Groups:
-    """Rows whose value is in no training row (`0`), in `1-9`, `10-99` and so on; `counts` is [n], of each row's value.
+    """Slices by how often a row's value occurs in the training rows: `0`, `1-9`, `10-99` and so on.
+
+    Args:
+      counts: [n], the number of training rows that have the row's value.
 
     ```python
     by_frequency([0, 3, 12, 9])  # {"0": [0], "1-9": [1, 3], "10-99": [2]}
@@ -114,22 +124,22 @@ def by_frequency(counts: Any) -> Groups:
 def measure(
     groups: Mapping[str, Any], predictions: Any, label: Any, sample_weight: Any = None, *, query_id: Any = None
 ) -> list[dict[str, Any]]:
-    """PD and accuracy within each slice, the slice of the highest PD first.
+    """PD and accuracy within each slice, the slice with the highest PD first.
 
     Args:
-      groups: name: row numbers or mask [n].
+      groups: row numbers, or a mask [n], by name of the slice.
       predictions: [n, R] probabilities of R >= 2 models.
       label: [n], 0 or 1; None: accuracies are None.
-      sample_weight: [n], at or above 0.
+      sample_weight: [n], at or above 0; None: equal weights.
       query_id: [n], for the intervals (see `prediction_difference.interval`).
 
     Returns:
       For each slice its name (`slice`), `rows`, `weight_share`, mean `pd` over pairs, its 95% `interval`, `pd_share`
-      (the share of the sum of weight times PD that it carries), mean `auc_loss` and `log_loss` of the models,
-      `label_mean`, and `small`: fewer than 100 rows.
+      (its share of the sum over all rows of weight times PD), mean `auc_loss` and `log_loss` of the models (None where
+      they are not defined), `label_mean`, and `small`: whether it has fewer than 100 rows.
 
     Raises:
-      InputError: as `prediction_difference`; a slice has no rows, or none of positive weight.
+      InputError: invalid predictions, labels or weights; a slice has no rows, or none of positive weight.
 
     ```python
     measure({"all": [0, 1]}, [[0.125, 0.375], [0.2, 0.2]], [1, 0])[0]["pd"]  # 0.5
@@ -140,40 +150,37 @@ def measure(
     label = None if label is None else arrays.scores("label", label, len(matrix))
     query = None if query_id is None else arrays.identifiers("query_id", query_id, len(matrix))
     pairs = itertools.combinations(matrix.T, 2)
-    carried = weight * np.mean([prediction_difference.per_example(a, b) for a, b in pairs], axis=0)
+    weighted_difference = weight * np.mean([prediction_difference.per_example(a, b) for a, b in pairs], axis=0)
     measured = []
     for name, group in groups.items():
-        rows = _rows(name, group, weight)
-        part = matrix[rows], weight[rows]
+        rows = _row_numbers(name, group, weight)
+        within, of_slice = weight[rows], weighted_difference[rows].sum()
+        requests = None if query is None else query[rows]
+        labels = None if label is None else label[rows]
+        models = [catalogue.Rows(labels, prediction, within) for prediction in matrix[rows].T]
+        accuracies: dict[str, float | None] = {}
+        for accuracy in catalogue.leading():
+            values = [value for model in models if (value := accuracy.of(model)) is not None]
+            accuracies[accuracy.name] = float(np.mean(values)) if values else None
         measured.append(
             {
                 "slice": name,
                 "rows": len(rows),
-                "weight_share": float(weight[rows].sum() / weight.sum()),
-                "pd": float(carried[rows].sum() / weight[rows].sum()),
-                "interval": list(
-                    prediction_difference.interval(*part, query_id=None if query is None else query[rows])
-                ),
-                "pd_share": float(carried[rows].sum() / carried.sum()) if carried.any() else 0.0,
-                **_accuracy(*part, None if label is None else label[rows]),
+                "weight_share": float(within.sum() / weight.sum()),
+                "pd": float(of_slice / within.sum()),
+                "interval": list(prediction_difference.interval(matrix[rows], within, query_id=requests)),
+                # Where all models agree on all rows, there is no difference to share.
+                "pd_share": float(of_slice / weighted_difference.sum()) if weighted_difference.any() else 0.0,
+                **accuracies,
+                "label_mean": None if labels is None else float(np.average(labels, weights=within)),
                 "small": len(rows) < SMALL,
             }
         )
     return sorted(measured, key=lambda each: -each["pd"])
 
 
-def _accuracy(predictions: Array, weight: Array, label: Array | None) -> dict[str, float | None]:
-    """Means over the models; None without labels, the AUC loss also where the labels are all alike."""
-    models = [catalogue.Rows(label, prediction, weight) for prediction in predictions.T]
-    found: dict[str, float | None] = {}
-    for measure in catalogue.leading():
-        defined = [value for rows in models if (value := measure.of(rows)) is not None]
-        found[measure.name] = float(np.mean(defined)) if defined else None
-    return found | {"label_mean": None if label is None else float(np.average(label, weights=weight))}
-
-
-def _rows(name: str, group: Any, weight: Array) -> Integers:
-    """Numbers of the rows of a group, each once."""
+def _row_numbers(name: str, group: Any, weight: Array) -> Integers:
+    """Row numbers of a slice, each once; refuses a slice that is no set of rows, or has no weight."""
     array = np.asarray(group)
     if array.dtype == bool and array.shape != weight.shape:
         raise InputError(f"slice {name!r} must be a mask of {weight.size} rows, got shape {list(array.shape)}")
@@ -187,37 +194,29 @@ def _rows(name: str, group: Any, weight: Array) -> Integers:
 
 
 def _groups(row: Integers, code: Integers, names: Sequence[str]) -> Groups:
+    """The rows of each code, under the code's name; names without rows are left out."""
     groups = {name: np.unique(row[code == number]) for number, name in enumerate(names)}
     return {name: rows for name, rows in groups.items() if len(rows)}
 
 
 def _is_missing(table: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Whether each value is missing: NaN of floats, -1 of signed integers, and "", None, -1 or NaN of objects."""
     if table.dtype.kind == "f":
         return np.isnan(table)
     if table.dtype.kind in "iu":
         return table == -1 if table.dtype.kind == "i" else np.zeros(table.shape, bool)
-    # NaN, which is not itself, is how pandas marks a missing text.
+    # pandas marks a missing text as NaN, which is the only value that differs from itself.
     missing = [value is None or value in ("", b"", -1) or value != value for value in table.ravel().tolist()]
     return np.array(missing, bool).reshape(table.shape)
 
 
-def _by_frequency_of_value(row: Integers, value: npt.NDArray[Any], most: int) -> tuple[Integers, Integers, list[str]]:
-    """Row and slice of every cell, each combination once, and the names of the slices."""
-    names, code = _categories(value)
-    cells = np.unique(row * len(names) + code)
-    row, code = np.divmod(cells, max(len(names), 1))
-    order = np.argsort(-np.bincount(code, minlength=len(names)), kind="stable")
-    place = np.full(len(names), most)
-    place[order[:most]] = np.arange(min(most, len(names)))
-    return row, place[code], [*(names[each] for each in order[:most]), OTHER]
-
-
 def _categories(value: npt.NDArray[Any]) -> tuple[list[str], Integers]:
-    """Names of the distinct values, in order, and the number of each value's name."""
+    """Names of the distinct values, sorted, and each value's number among them."""
     if value.dtype.kind in "iufb":
         distinct, code = np.unique(value, return_inverse=True)
         text = np.format_float_positional
         return [text(each, trim="-") if value.dtype.kind == "f" else str(each) for each in distinct], code
+    # Objects of different kinds cannot be sorted by NumPy, and a text and its bytes are one category.
     seen: dict[str, int] = {}
     code = np.array([seen.setdefault(value_name(each), len(seen)) for each in value.tolist()], np.int64)
     names = sorted(seen)
@@ -227,33 +226,30 @@ def _categories(value: npt.NDArray[Any]) -> tuple[list[str], Integers]:
 
 
 def value_name(value: Any) -> str:
-    """What a value is called; in quotes where it could be mistaken for a slice that is none of the values."""
+    """The name of a value as a slice; in quotes where it could be mistaken for `other` or `missing`."""
     text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
     return repr(text) if text in (OTHER, MISSING) or text[:1] in ("'", '"') else text
 
 
-def _by_quantile(values: Array, weight: Array, parts: int) -> tuple[Integers, list[tuple[float, float]], Integers]:
-    """Splits values into `parts` of equal weight, of which only those with any value count.
+def _by_quantile(values: Array, weight: Array, parts: int) -> tuple[Integers, list[str], Integers]:
+    """Splits values into `parts` of equal weight, and names each part that is not empty by its range.
 
-    Part k, from 0, ends with the least value at which the cumulated share of the weight reaches (k + 1) / `parts`.
+    Part k, from 0, ends with the lowest value at which the cumulated share of the weight reaches (k + 1) / `parts`.
 
     Returns:
-      For each value the place of its part among those that have any; their lowest and highest values; their k.
+      For each value, the place of its part among those that are not empty; their names; their k.
     """
     distinct, inverse = np.unique(values, return_inverse=True)
     reached = np.cumsum(np.bincount(inverse, weight))
     before = np.append(0.0, reached[:-1])
+    # The rounding of the sums must not put a value that starts a part into the part before.
     part = np.minimum(np.floor(parts * before / reached[-1] + 1e-9), parts - 1).astype(np.int64)
     used, place = np.unique(part, return_inverse=True)
-    ends = [distinct[part == number][[0, -1]].tolist() for number in used]
-    return place[inverse], [(low, high) for low, high in ends], used
-
-
-def _named(ranges: Sequence[tuple[float, float]]) -> list[str]:
-    """Three digits, or as many as it takes to tell the ranges apart."""
+    ranges = [distinct[part == number][[0, -1]].tolist() for number in used]
+    # Three digits, or as many as it takes to tell the ranges apart.
     for digits in range(3, 18):
         ends = [(f"{low:.{digits}g}", f"{high:.{digits}g}") for low, high in ranges]
         names = [low if low == high else f"{low} to {high}" for low, high in ends]
         if len(set(names)) == len(names):
             break
-    return names
+    return place[inverse], names, used

@@ -1,8 +1,8 @@
-"""Prediction difference (PD): how far models of the same configuration are apart (section 3), in NumPy and float64.
+"""Prediction difference (PD): how much models of one configuration disagree (section 3), in NumPy and float64.
 
 Predictions are probabilities, [n] or [n, 1]; those of R >= 2 models for the same examples are [n, R]. Every function
-raises InputError, a ValueError, in one line for NaN, values outside [0, 1], unequal lengths, negative weights and
-nothing to average.
+raises InputError, a ValueError with a message of one line, for NaN, values outside [0, 1], arrays of different lengths,
+negative weights, and where there is nothing to average.
 """
 
 from smooth_recs.prediction_difference.accumulator import Accumulator, statistics

@@ -1,7 +1,8 @@
-"""Every measure of difference: of rows that come batch by batch and shard by shard, or all at once.
+"""All measures of difference at once, for rows that come in batches and shards (`Accumulator`) or all together.
 
-Sums are plain float64: what is promised is that merged shards measure what the whole does, which holds up to rounding,
-about 1e-12 of the value, and `bin.compare`, which promises to print exactly what one process would, merges rows.
+Sums are plain float64: merged shards measure the same as the whole, up to rounding of about 1e-12 of the value. Sums
+exact to the bit would need a format of their own, and no promise needs them: `bin.compare`, which prints exactly
+the same for any number of processes, merges rows, not sums.
 """
 
 from __future__ import annotations
@@ -21,21 +22,25 @@ from smooth_recs.statistics.arrays import Array
 from smooth_recs.statistics.bootstrap import PoissonBootstrap, request_keys, row_keys
 
 HISTOGRAM_BINS = 100
+# Quantiles are read from bins this much finer, so that they are within 0.0003 of the exact ones.
 _FINE_BINS = 64 * HISTOGRAM_BINS
 _FINE_EDGES = np.linspace(0.0, 2.0, _FINE_BINS + 1)
 
 
 class Accumulator:
-    """The measures of `statistics`, but for `after_matching_means`, which needs all rows at a time.
+    """Sums for the measures of `statistics`, except `after_matching_means`, which needs all rows at once.
 
     Any partition of the rows into batches and shards, in any order, gives the same values up to the rounding of
-    float64 sums, about 1e-12 relative. Quantiles are the lower edges of bins that are 2 / 6400 wide.
+    float64 sums, about 1e-12 of the value. Quantiles are the lower edges of bins of width 2 / 6400.
 
     Args:
-      models: R >= 2.
-      threshold: of `flips`.
-      replicates: of the bootstrap by request; 0: there is no `interval`.
-      seed: of the bootstrap.
+      models: the number of models, R >= 2.
+      threshold: the probability from which `flips` counts a prediction as positive, in [0, 1].
+      replicates: how many the bootstrap over requests draws; 0: there is no `interval`.
+      seed: the seed of the bootstrap.
+
+    Raises:
+      InputError: fewer than 2 models, a negative number of replicates, or a threshold outside [0, 1].
 
     ```python
     first, second = Accumulator(), Accumulator()
@@ -54,13 +59,14 @@ class Accumulator:
         self.settings = {"models": models, "threshold": threshold, "replicates": replicates, "seed": seed}
         self._terms = terms.by_name(arrays.probability("threshold", threshold))
         self._pairs = list(itertools.combinations(range(models), 2))
-        # All are of `terms.scaled_weights`: the weight, and weight times the terms of each measure.
+        # Sums of the scaled weights (`terms.scaled_weights`), and of these times the terms of each measure.
         self._sums: dict[str, Array] = {
             "weight": np.zeros([]),
             "pairs": np.zeros(len(self._pairs)),
             **{name: np.zeros([]) for name in self._terms},
         }
-        self._bins = np.zeros([len(self._pairs), _FINE_BINS])  # the weights by relative PD
+        # For each pair, the scaled weights by relative PD.
+        self._bins = np.zeros([len(self._pairs), _FINE_BINS])
         self._bootstrap = PoissonBootstrap(replicates, seed) if replicates else None
 
     def add(self, predictions: Any, sample_weight: Any = None, *, keys: Any = None) -> None:
@@ -69,8 +75,11 @@ class Accumulator:
         Args:
           predictions: [n, R] probabilities.
           sample_weight: [n], at or above 0; None: equal weights.
-          keys: [n] integers or strings: the request of each example, or where there are none a number of its own. The
-            examples of a request may come in several batches and shards. Required where there are replicates.
+          keys: [n] integers or strings: the request of each example, or a different number for each example. Examples
+            of one request may come in several batches and shards. Required where there are replicates.
+
+        Raises:
+          InputError: arrays that are not as above; nothing is added then.
         """
         columns = arrays.prediction_matrix(predictions).T
         if len(columns) != self.settings["models"]:
@@ -86,14 +95,14 @@ class Accumulator:
         for number, (i, j) in enumerate(self._pairs):
             difference = terms.relative(columns[i], columns[j])
             self._sums["pairs"][number] += terms.weighted_sum(difference, scaled)
-            # An edge belongs to the bin above it, but for the last.
+            # An edge belongs to the bin above it, except the last.
             above = np.searchsorted(_FINE_EDGES, difference, side="right")
             self._bins[number] += np.bincount(np.minimum(above, _FINE_BINS) - 1, scaled, _FINE_BINS)
         for name, term in self._terms.items():
             self._sums[name] += terms.weighted_sum(term(columns), scaled)
 
     def merge(self, other: Accumulator) -> None:
-        """Adds what `other`, of the same settings, has seen; it stays as it is."""
+        """Adds the rows that `other`, of the same settings, has seen; `other` does not change."""
         if other.settings != self.settings:
             raise InputError(f"only accumulators of the same settings merge, got {self.settings} and {other.settings}")
         for name, total in other._sums.items():
@@ -103,7 +112,8 @@ class Accumulator:
             self._bootstrap.merge(other._bootstrap)
 
     def to_dict(self) -> dict[str, Any]:
-        """All that it holds, for JSON, without loss."""
+        """Its state for JSON, without loss."""
+        # Most bins are empty.
         used = np.flatnonzero(self._bins)
         sums: dict[str, Any] = {name: total.tolist() for name, total in self._sums.items()}
         sums["bins"] = {"numbers": used.tolist(), "weights": self._bins.flat[used].tolist()}
@@ -113,7 +123,7 @@ class Accumulator:
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Accumulator:
-        """The accumulator that `to_dict` described; raises InputError for what is no such description."""
+        """Restores an accumulator from the result of `to_dict`; raises InputError for anything else."""
         try:
             accumulator, sums = cls(**state["settings"]), state["sums"]
             for name, total in accumulator._sums.items():
@@ -127,7 +137,7 @@ class Accumulator:
         return accumulator
 
     def result(self) -> dict[str, Any]:
-        """The measures so far, by the names of `statistics`."""
+        """The measures of the rows so far, by the names of `statistics`."""
         weight = self._sums["weight"]
         arrays.refuse_weightless("prediction difference", weight)
         means = {name: (total / weight).tolist() for name, total in self._sums.items()}
@@ -161,14 +171,14 @@ def statistics(
     threshold: float = 0.5,
     replicates: int = 1000,
 ) -> dict[str, Any]:
-    """Every measure of this package, in Python numbers; those of two models are averaged over the unordered pairs.
+    """All measures of this package in Python numbers, averaged over the unordered pairs of models.
 
     Args:
       predictions: [n, R] probabilities.
       sample_weight: [n], at or above 0; None: equal weights.
-      query_id: [n], which request an example belongs to; None: every example is its own.
-      threshold: of `flips`.
-      replicates: of the bootstrap; 0: there is no `interval`.
+      query_id: [n], which request an example belongs to; None: every example is a request of its own.
+      threshold: the probability from which `flips` counts a prediction as positive, in [0, 1].
+      replicates: how many the bootstrap draws; 0: there is no `interval`.
 
     Returns:
       `relative` (the mean over pairs), `pairs` ([i, j, relative] of each), `interval` (for these very models, by
@@ -187,6 +197,7 @@ def statistics(
     accumulator.add(matrix, weight, keys=row_keys(query_id, len(matrix)))
     pairs = list(itertools.combinations(matrix.T, 2))
     streamed = accumulator.result()
+    # All rows are here, so that quantiles can be exact.
     levels = np.mean([quantiles(a, b, weight) for a, b in pairs], axis=0)
     return {
         **streamed,

@@ -1,6 +1,6 @@
-"""Measures of the difference between models: of two, of R >= 2, and how the examples are spread.
+"""Measures of the difference between two models, between R >= 2 models, and of its distribution over the examples.
 
-Arguments of all: a and b, [n] probabilities that two models predict for the same examples, or predictions, [n, R]; and
+All functions take a and b, [n] probabilities that two models predict for the same examples, or predictions, [n, R]; and
 sample_weight, [n], at or above 0, or None for equal weights.
 """
 
@@ -20,12 +20,12 @@ from smooth_recs.statistics.arrays import Array
 
 QUANTILES = (0.5, 0.9, 0.99)
 
-# Predictions of exactly 0 and 1 have no logit: they count as these.
+# Predictions of exactly 0 and 1 have no finite logit; these stand for them.
 _LEAST, _GREATEST = 1e-300, 1.0 - 2.0**-53
 
 
 def per_example(a: Any, b: Any) -> Array:
-    """Relative PD of each example: 2 |a - b| / (a + b), from 0 to 2; 0 where both are 0 (the summand of eq. 2).
+    """Relative PD of each example (the summand of eq. 2): 2 |a - b| / (a + b), from 0 to 2; 0 where both are 0.
 
     ```python
     per_example([0.125, 0.0], [0.375, 0.0])  # [1.0, 0.0]
@@ -57,8 +57,8 @@ def absolute(a: Any, b: Any, sample_weight: Any = None) -> float:
 def kl(a: Any, b: Any, sample_weight: Any = None) -> float:
     """Weighted mean of the Kullback-Leibler divergence KL(Bernoulli(a) || Bernoulli(b)), in nats.
 
-    a log(a / b) + (1 - a) log((1 - a) / (1 - b)), where 0 log 0 = 0; infinite where an example of positive weight has a
-    b of 0 or 1 that rules out what a allows.
+    a log(a / b) + (1 - a) log((1 - a) / (1 - b)), where 0 log 0 = 0. It is infinite where b is 0 or 1 for an example of
+    positive weight, and a is not the same.
 
     ```python
     kl([1.0], [0.5])  # 0.6931..., log 2
@@ -80,7 +80,7 @@ def jensen_shannon(a: Any, b: Any, sample_weight: Any = None) -> float:
 
 
 def logit_difference(a: Any, b: Any, sample_weight: Any = None) -> float:
-    """Weighted mean of |logit(a) - logit(b)|; equal predictions add 0, others infinity where one is 0 or 1.
+    """Weighted mean of |logit(a) - logit(b)|, from 0; infinite where only one of a and b is 0, or only one is 1.
 
     ```python
     logit_difference([0.5, 1.0], [0.75, 1.0])  # 0.549..., log(3) / 2
@@ -90,7 +90,11 @@ def logit_difference(a: Any, b: Any, sample_weight: Any = None) -> float:
 
 
 def flips(a: Any, b: Any, sample_weight: Any = None, *, threshold: float = 0.5) -> float:
-    """Share of the weight where a >= threshold and b >= threshold are not the same answer.
+    """Share of the weight where only one of the two predictions reaches the threshold.
+
+    Args:
+      a, b, sample_weight: those of `relative`.
+      threshold: in [0, 1].
 
     ```python
     flips([0.25, 0.5], [0.5, 0.75])  # 0.5
@@ -101,7 +105,7 @@ def flips(a: Any, b: Any, sample_weight: Any = None, *, threshold: float = 0.5) 
 
 
 def pairs(predictions: Any, sample_weight: Any = None) -> list[tuple[int, int, float]]:
-    """(i, j, relative PD) of every unordered pair i < j of the models.
+    """Relative PD of every unordered pair i < j of the models, as (i, j, PD).
 
     ```python
     pairs([[0.125, 0.375, 0.375]])  # [(0, 1, 1.0), (0, 2, 1.0), (1, 2, 0.0)]
@@ -124,13 +128,14 @@ def mean_over_pairs(predictions: Any, sample_weight: Any = None) -> float:
 
 
 def relative_norm(predictions: Any, sample_weight: Any = None, *, p: float = 1) -> float:
-    """L_p difference from the models' mean, relative to it (section 3).
+    """L_p distance of the models from their mean, relative to the mean (section 3).
 
     Weighted mean over t of (mean over m of |y_tm - ybar_t|^p)^(1/p) / ybar_t, where ybar_t is the mean over the models;
-    0 where that is 0. For two models it is half of eq. 2, whatever p.
+    0 where that is 0. For two models it is half of eq. 2 with any p.
 
     Args:
-      predictions, sample_weight: see above.
+      predictions: [n, R] probabilities.
+      sample_weight: [n], at or above 0; None: equal weights.
       p: at least 1; infinity takes the greatest deviation.
 
     ```python
@@ -144,7 +149,7 @@ def relative_norm(predictions: Any, sample_weight: Any = None, *, p: float = 1) 
 
 
 def standard_deviation(predictions: Any, sample_weight: Any = None) -> float:
-    """Weighted mean over t of sqrt(mean over m of (y_tm - ybar_t)^2), ybar_t being the mean over the models.
+    """Weighted mean over t of sqrt(mean over m of (y_tm - ybar_t)^2), where ybar_t is the mean over the models.
 
     ```python
     standard_deviation([[0.125, 0.375]])  # 0.125
@@ -155,10 +160,10 @@ def standard_deviation(predictions: Any, sample_weight: Any = None) -> float:
 
 
 def after_matching_means(a: Any, b: Any, sample_weight: Any = None) -> float:
-    """Relative PD that is left once a mere difference in calibration is taken away.
+    """Relative PD that remains when both models are given the same mean prediction.
 
-    Each model's predictions are shifted by one constant in logit space, sigma(logit(y) + c), so that both mean
-    predictions become the average of the two; then eq. 2.
+    Each model's predictions are shifted by a constant in logit space, sigma(logit(y) + c), so that both means become
+    the average of the two; then eq. 2. Models that differ by such a shift alone have 0.
 
     Args:
       a, b, sample_weight: those of `relative`.
@@ -171,13 +176,14 @@ def after_matching_means(a: Any, b: Any, sample_weight: Any = None) -> float:
     b = arrays.probabilities("b", b, a.size)
     weight = arrays.weights(sample_weight, a.size)
     arrays.refuse_weightless("prediction difference", weight)
-    weight = weight / weight.max()  # averages of the smallest weights would underflow
+    # The products of the smallest weights would underflow.
+    weight = weight / weight.max()
     mean = (np.average(a, weights=weight) + np.average(b, weights=weight)) / 2
     return relative(shifted_to_mean(a, mean, weight), shifted_to_mean(b, mean, weight), weight)
 
 
 def shifted_to_mean(predictions: Array, mean: float, weight: Array) -> Array:
-    """sigma(logit(y) + c), where c is such that the weighted mean becomes `mean`.
+    """Predictions shifted by a constant in logit space, sigma(logit(y) + c), so that their weighted mean is `mean`.
 
     Args:
       predictions: y, [n], in [0, 1].
@@ -192,8 +198,8 @@ def shifted_to_mean(predictions: Array, mean: float, weight: Array) -> Array:
     def excess(shift: float) -> float:
         return float(np.average(special.expit(logits + shift), weights=weight)) - target
 
-    # The mean grows with the shift: where the highest prediction is at the target it is too low, where the lowest is,
-    # too high. One further on either side, rounding cannot change that.
+    # The mean grows with the shift. It is too low when the highest prediction is shifted to the target, and too high
+    # when the lowest is; with 1 more on either side, rounding cannot change the signs that brentq needs.
     low, high = special.logit(target) - logits.max() - 1, special.logit(target) - logits.min() + 1
     shift = optimize.brentq(excess, low, high, xtol=1e-15, rtol=4 * np.finfo(np.float64).eps, maxiter=1000)
     shifted: Array = special.expit(logits + shift)
@@ -201,11 +207,11 @@ def shifted_to_mean(predictions: Array, mean: float, weight: Array) -> Array:
 
 
 def histogram(a: Any, b: Any, sample_weight: Any = None, *, bins: int = 40) -> tuple[Array, Array]:
-    """The shares of the weight whose relative PD lies in each of `bins` equal parts of [0, 2].
+    """Shares of the weight whose relative PD lies in each of `bins` equal parts of [0, 2].
 
     Args:
       a, b, sample_weight: those of `relative`.
-      bins: how many.
+      bins: the number of parts, at least 1.
 
     Returns:
       The shares, [bins], which add up to 1, and the edges, [bins + 1]. An edge belongs to the bin above it.
@@ -222,9 +228,9 @@ def histogram(a: Any, b: Any, sample_weight: Any = None, *, bins: int = 40) -> t
 
 
 def quantiles(a: Any, b: Any, sample_weight: Any = None, *, q: Any = QUANTILES) -> Array:
-    """Weighted quantiles of the relative PD of single examples, those of `per_example`.
+    """Weighted quantiles of the examples' relative PD (see `per_example`).
 
-    Each is the least value at which the cumulated share of the weight reaches q.
+    Each is the lowest value at which the cumulated share of the weight reaches q.
 
     Args:
       a, b, sample_weight: those of `relative`.
@@ -237,22 +243,26 @@ def quantiles(a: Any, b: Any, sample_weight: Any = None, *, q: Any = QUANTILES) 
     levels = arrays.probabilities("q", np.atleast_1d(q))
     difference, weight = _weighted(a, b, sample_weight)
     order = np.argsort(difference)
+    # Otherwise q = 0 could find an example without weight.
     order = order[weight[order] > 0]
     cumulated = np.cumsum(weight[order])
     return difference[order[np.searchsorted(cumulated / cumulated[-1], levels)]]
 
 
 def _mean_of(term: terms.Term, a: Any, b: Any, sample_weight: Any) -> float:
+    """Weighted mean of a term of two models, after the arrays are checked."""
     a, b = _pair(a, b)
     return weighted_mean(term(a, b), arrays.weights(sample_weight, a.size))
 
 
 def _pair(a: Any, b: Any) -> tuple[Array, Array]:
+    """Two models' predictions after the check, [n] each."""
     a = arrays.probabilities("a", a)
     return a, arrays.probabilities("b", b, a.size)
 
 
 def _weighted(a: Any, b: Any, sample_weight: Any) -> tuple[Array, Array]:
+    """The examples' relative PD, and their checked weights."""
     difference = per_example(a, b)
     weight = arrays.weights(sample_weight, difference.size)
     arrays.refuse_weightless("prediction difference", weight)

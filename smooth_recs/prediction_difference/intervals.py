@@ -1,4 +1,7 @@
-"""Intervals of the PD: for these very models, over the models trained together, over independent training runs."""
+"""Intervals of the PD: over requests for the given models, over models trained together, over independent runs.
+
+They answer different questions. Only `interval_over_seeds` supports a claim about an activation or a configuration.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +26,17 @@ def interval(
     replicates: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentile interval of `mean_over_pairs` for these very models, by a Poisson bootstrap over requests.
+    """Percentile interval of `mean_over_pairs` for the given models, by a Poisson bootstrap over requests.
 
     It says how exactly the examples determine the PD of these models; it says nothing about another training run.
 
     Args:
       predictions: [n, R] probabilities.
       sample_weight: [n], at or above 0.
-      query_id: [n], which request an example belongs to; None: every example is its own. The examples of a request are
-        alike, so intervals by example are too narrow where there are requests.
-      confidence: share of the replicates that the interval holds.
-      replicates, seed: of the bootstrap.
+      query_id: [n], which request an example belongs to; None: every example is a request of its own. The examples of
+        a request resemble each other, so intervals by example are too narrow where there are requests.
+      confidence: share of the replicates within the interval, between 0 and 1.
+      replicates, seed: how many the bootstrap draws, and its seed.
 
     ```python
     rng = np.random.default_rng(0)
@@ -52,11 +55,11 @@ def interval(
 def interval_over_replicas(
     predictions: Any, sample_weight: Any = None, *, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Interval of `mean_over_pairs` over further models of the same configuration, by leaving out one at a time.
+    """Interval of `mean_over_pairs` for other models of the same configuration and data, by the jackknife.
 
     Mean over the pairs, plus and minus Student's t (R - 1 degrees of freedom) times the jackknife's standard error,
-    sqrt((R - 1) / R * sum over r of (PD without r - their mean)^2). Models are left out, not pairs, because pairs that
-    share a model depend on each other. The lower end is not below 0.
+    sqrt((R - 1) / R * sum over r of (PD without model r - the mean of these)^2). Models are left out, not pairs,
+    because pairs that share a model depend on each other. The lower end is at least 0.
 
     Args:
       predictions: [n, R] probabilities of R >= 3 models.
@@ -74,7 +77,7 @@ def interval_over_replicas(
 
 
 def jackknife(of_pairs: list[tuple[int, int, float]], confidence: float = 0.95) -> tuple[float, float]:
-    """`interval_over_replicas` from the PD of every pair of the models."""
+    """The interval of `interval_over_replicas`, from the PD of every pair of the models."""
     models = 1 + max(j for _, j, _ in of_pairs)
     table = np.zeros([models, models])
     for i, j, value in of_pairs:
@@ -86,12 +89,12 @@ def jackknife(of_pairs: list[tuple[int, int, float]], confidence: float = 0.95) 
 
 
 def interval_over_seeds(values: Any, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of a mean over independent training runs, the one that supports a claim about a configuration.
+    """Interval of a mean over independent training runs, which supports claims about a configuration.
 
     Mean plus and minus Student's t (n - 1 degrees of freedom) times the standard error.
 
     Args:
-      values: [n >= 2], one a run: PDs, or differences of losses.
+      values: [n >= 2], one for each run: PDs, or differences of losses.
       confidence: between 0 and 1.
 
     ```python
@@ -107,7 +110,7 @@ def interval_over_seeds(values: Any, *, confidence: float = 0.95) -> tuple[float
 
 def student_interval(mean: float, error: float, degrees: int, confidence: float = 0.95) -> tuple[float, float]:
     """`mean` plus and minus the quantile of Student's t times the standard error `error`."""
-    # Not scipy.stats.t.interval, which takes a second to import and has no interval where the error is 0.
+    # Not scipy.stats.t.interval: scipy.stats takes a second to import, and its interval is NaN where the error is 0.
     from scipy.special import stdtrit
 
     if not 0 < confidence < 1:

@@ -1,6 +1,6 @@
-"""The look of a chart, and how a chart becomes a part of a page that follows the reader's light or dark mode.
+"""Charts of a report: SVG that follows the page's light or dark mode, and a PNG for a README.
 
-The charts of a report, as SVG inside a page, and the picture of a README.
+`svg` and the settings above it are shared by all pages; the functions from `pd_bars` on draw runs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from smooth_recs.measures.catalogue import Measure
 from smooth_recs.reports.formats import decimal, percent
 from smooth_recs.workdir.finished_runs import Run, is_number
 
-# Each as (on white, on dark); inside a page every colour is a CSS variable that the page sets to one of the two.
+# Colours on white and on dark. Inside a page each colour is a CSS variable, which the page sets to one of the two.
 SERIES = (
     ("#868c96", "#9ba2ad"),
     ("#2566ae", "#6dabef"),
@@ -37,7 +37,8 @@ STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "text.color": INK,
-    "text.parse_math": False,  # a dollar sign in a setting is a dollar sign
+    # matplotlib would read what stands between two dollar signs of a user's text as a formula.
+    "text.parse_math": False,
     "axes.titlesize": 10,
     "axes.labelcolor": MUTED,
     "axes.labelsize": 9,
@@ -52,9 +53,15 @@ STYLE: dict[Any, Any] = {
     "xtick.labelcolor": MUTED,
     "ytick.labelcolor": INK,
     "xtick.labelsize": 9,
+    # Text stays text, in the font of the page.
     "svg.fonttype": "none",
 }
-STEPS = (1, 2, 2.5, 5, 10)  # ticks at 2%, 4%, 6%, never 8%, 16%, 24%
+# Distances of ticks: at 2%, 4%, 6%, never at 8%, 16%, 24%.
+STEPS = (1, 2, 2.5, 5, 10)
+# The few examples beyond this share would squeeze the others into a corner of the histogram.
+_HISTOGRAM_SHARE = 0.995
+# A narrower axis would look like a difference where there is none.
+_LEAST_AUC_RANGE = 0.001
 _NAME_LENGTH = 22
 _VARIABLES = {
     INK: "currentColor",
@@ -65,31 +72,52 @@ _VARIABLES = {
 
 
 def colour_index(position: int, runs: int) -> int:
-    """Which of `SERIES` a run has: grey is for the baseline of a comparison."""
+    """The place in `SERIES` of a run's colour; the first, grey, is for the baseline of a comparison."""
     return (position if runs > 1 else 1) % len(SERIES)
 
 
+def colour(position: int, runs: int) -> str:
+    """A run's colour on white."""
+    return SERIES[colour_index(position, runs)][0]
+
+
 def svg(name: str, description: str, size: tuple[float, float], draw: Callable[[Axes], None]) -> str:
-    """A chart to stand inside HTML: it takes the width, the colours and the font of its place.
+    """Draws a chart for the inside of an HTML page, where it takes the width, the colours and the font of its place.
 
     Args:
-      name: differs from chart to chart, so that no two on a page share an id.
-      description: for those who do not see the chart.
-      size: in inches of matplotlib's; only the proportions and the relative size of the text remain.
+      name: a different one for each chart of a page: ids inside the SVG are hashes of it.
+      description: text for readers who do not see the chart.
+      size: width and height in inches; only their proportion, and the relative size of the text, remain in a page.
       draw: fills the axes.
     """
     buffer = io.StringIO()
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # the page's own fonts may have what matplotlib's lack
+        # The reader's fonts may have letters that matplotlib's fonts lack.
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
         figure = Figure(figsize=size, layout="constrained")
         draw(figure.add_subplot())
+        # Without metadata, which has the time: equal runs give equal files.
         no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
-    return _inline(buffer.getvalue(), description)
+    # What only a file of its own needs goes: the XML head, a style sheet that would reach beyond the chart, and ids of
+    # groups, which would occur in every chart of the page.
+    document = buffer.getvalue()
+    text = document[document.index("<svg") :]
+    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r'<g id="[\w.]+_\d+"', "<g", text)
+    opening = re.compile(r'<svg [^>]*(viewBox="[^"]*")[^>]*>')
+    text = opening.sub(lambda found: f'<svg {found[1]} role="img" aria-label="{escape(description)}">', text, count=1)
+    # Only inside styles: a colour in a text is a user's.
+    return re.sub(
+        r'style="[^"]*"',
+        lambda style: re.sub(r"#[0-9a-f]{6}", lambda code: _VARIABLES.get(code[0], code[0]), style[0]),
+        text,
+    )
 
 
 def row_names(axes: Axes, names: Sequence[str]) -> None:
-    """One row a name, the first on top; long names are cut."""
+    """Labels the rows of a horizontal chart, the first on top; long names are cut."""
+    # A line break or a tab in a name would break the row.
     lines = ["".join(letter if letter.isprintable() else " " for letter in name) for name in names]
     short = [line if len(line) <= _NAME_LENGTH else line[: _NAME_LENGTH - 1] + "…" for line in lines]
     axes.set_yticks(range(len(names)), short)
@@ -100,26 +128,9 @@ def row_names(axes: Axes, names: Sequence[str]) -> None:
 
 
 def percent_ticks(axis: Axis, ticks: int) -> None:
+    """Writes shares as percentages, at no more than `ticks` intervals."""
     axis.set_major_locator(MaxNLocator(ticks, steps=STEPS))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
-
-
-def _inline(document: str, description: str) -> str:
-    """Without what only a file of its own needs, and without ids and styles that reach beyond the chart."""
-    text = document[document.index("<svg") :]
-    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>\s*", "", text, flags=re.DOTALL)
-    text = re.sub(r'<g id="[\w.]+_\d+"', "<g", text)
-    opening = re.compile(r'<svg [^>]*(viewBox="[^"]*")[^>]*>')
-    text = opening.sub(lambda found: f'<svg {found[1]} role="img" aria-label="{escape(description)}">', text, count=1)
-    return re.sub(r'style="[^"]*"', _with_variables, text)
-
-
-def _with_variables(style: re.Match[str]) -> str:
-    return re.sub(r"#[0-9a-f]{6}", lambda colour: _VARIABLES.get(colour[0], colour[0]), style[0])
-
-
-_HISTOGRAM_SHARE = 0.995  # the few examples beyond would squeeze the others into a corner
-_LEAST_AUC_RANGE = 0.001  # what is narrower would look like a difference where there is none
 
 
 def pd_bars(runs: Sequence[Run]) -> str:
@@ -128,24 +139,65 @@ def pd_bars(runs: Sequence[Run]) -> str:
 
 
 def auc_dots(runs: Sequence[Run]) -> str:
-    """AUC of every replica, a row a run, as SVG."""
+    """AUC of every replica, one row for each run, as SVG."""
     return svg("auc", "AUC of every replica", (4.2, _height(runs)), lambda axes: _auc_dots(axes, runs))
 
 
 def pd_histogram(runs: Sequence[Run]) -> str:
-    """How PD is spread over the held-out examples, as SVG."""
-    return svg("histogram", "Spread of PD over the examples", (4.4, 2.6), lambda axes: _histogram(axes, runs))
+    """Distribution of PD over the held-out examples, as SVG; a dashed line at each run's mean."""
+
+    def draw(axes: Axes) -> None:
+        limits = []
+        for row, run in enumerate(runs):
+            bins = run.pd.get("histogram") or {}
+            edges, counts = bins.get("edges") or [], bins.get("counts") or []
+            total = sum(counts)
+            if not total:
+                continue
+            # Shares for each percentage point, so that bins of different widths can be compared.
+            widths = [high - low for low, high in itertools.pairwise(edges)]
+            density = [count / total / (100 * width) for count, width in zip(counts, widths, strict=True)]
+            axes.stairs(density, edges, fill=True, color=colour(row, len(runs)), alpha=0.16 if len(runs) > 1 else 0.35)
+            axes.stairs(density, edges, color=colour(row, len(runs)), linewidth=1.3)
+            axes.axvline(run.pd["relative"], color=colour(row, len(runs)), linewidth=1.3, linestyle=(0, (3, 2)))
+            below = zip(edges[1:], itertools.accumulate(counts), strict=True)
+            limits.append(next(high for high, seen in below if seen >= _HISTOGRAM_SHARE * total))
+        axes.set_xlim(0, max(limits, default=1))
+        percent_ticks(axes.xaxis, 6)
+        percent_ticks(axes.yaxis, 5)
+        _curve_style(axes)
+        axes.set_xlabel("PD of an example")
+        axes.set_ylabel("examples per point of PD")
+
+    return svg("histogram", "Distribution of PD over the examples", (4.4, 2.6), draw)
 
 
 def history(runs: Sequence[Run], measure: Measure, prefix: str = "") -> str:
-    """A measure against the training step, as SVG; with `prefix` its name is a key of metrics.json's history."""
+    """Course of a measure while training, as SVG; `prefix` and its name are the key in the history of metrics.json."""
+    key = prefix + measure.name
+
+    def draw(axes: Axes) -> None:
+        for row, run in enumerate(runs):
+            points = [(entry["step"], entry[key]) for entry in run.history if is_number(entry.get(key))]
+            if points:
+                steps, values = zip(*points, strict=True)
+                axes.plot(steps, values, color=colour(row, len(runs)), linewidth=1.6, marker="o", markersize=3)
+        # Shares start at 0, so that heights can be compared; losses would be flat lines then.
+        if measure.form == "percent":
+            axes.set_ylim(bottom=0)
+            percent_ticks(axes.yaxis, 5)
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
+        _curve_style(axes)
+        axes.set_xlabel("training step")
+
     title = f"{measure.short} on rows not trained on yet" if prefix else measure.short
-    name = f"history-{prefix}{measure.name}"
-    return svg(name, f"{title} while training", (4.2, 2.5), lambda axes: _history(axes, runs, measure, prefix))
+    return svg(f"history-{key}", f"{title} while training", (4.2, 2.5), draw)
 
 
 def picture(runs: Sequence[Run], output_png: str) -> None:
-    """PD with its interval, AUC beside it, as PNG on white."""
+    """Writes PD with its interval, and AUC beside it, as PNG on white."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(8, _height(runs) + 0.2), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(5, 4))
@@ -156,14 +208,17 @@ def picture(runs: Sequence[Run], output_png: str) -> None:
         right.set_yticklabels([])
         left.set_xlabel("")
         right.set_xlabel("")
+        # Without the version of matplotlib: equal runs give equal files.
         figure.savefig(output_png, dpi=200, facecolor="white", metadata={"Software": None})
 
 
 def _height(runs: Sequence[Run]) -> float:
+    """Inches for one row of a run each."""
     return 0.75 + 0.42 * len(runs)
 
 
 def _pd_bars(axes: Axes, runs: Sequence[Run]) -> None:
+    """A bar for each run's PD, with a line for its interval."""
     row_names(axes, [run.label for run in runs])
     ends = [0.0]
     for row, run in enumerate(runs):
@@ -172,7 +227,7 @@ def _pd_bars(axes: Axes, runs: Sequence[Run]) -> None:
             _write(axes, "not measured", 0.0, row)
             continue
         low, high = run.pd.get("interval") or (relative, relative)
-        axes.barh(row, relative, height=0.52, color=_colour(row, runs))
+        axes.barh(row, relative, height=0.52, color=colour(row, len(runs)))
         axes.plot([low, high], [row, row], color=INK, linewidth=1.2, marker="|", markersize=5)
         _write(axes, percent(relative), max(relative, high), row)
         ends.append(max(relative, high))
@@ -182,10 +237,11 @@ def _pd_bars(axes: Axes, runs: Sequence[Run]) -> None:
 
 
 def _auc_dots(axes: Axes, runs: Sequence[Run]) -> None:
+    """A dot for each replica's AUC, and a mark at the mean of each run."""
     row_names(axes, [run.label for run in runs])
     for row, run in enumerate(runs):
         values, mean = run.values("auc"), run.mean("auc")
-        axes.plot(values, [row] * len(values), "o", color=_colour(row, runs), markersize=7, markeredgewidth=0)
+        axes.plot(values, [row] * len(values), "o", color=colour(row, len(runs)), markersize=7, markeredgewidth=0)
         if mean is not None:
             axes.plot([mean], [row], "|", color=INK, markersize=13)
             _write(axes, f"mean {decimal(mean)}", max(values), row)
@@ -194,60 +250,15 @@ def _auc_dots(axes: Axes, runs: Sequence[Run]) -> None:
     axes.set_xlim(min(every) - 0.15 * span, max(every) + 0.75 * span)
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4f}".rstrip("0")))
-    axes.set_xlabel("a dot a replica; higher is better")
+    axes.set_xlabel("one dot for each replica; higher is better")
 
 
-def _histogram(axes: Axes, runs: Sequence[Run]) -> None:
-    limits = []
-    for row, run in enumerate(runs):
-        bins = run.pd.get("histogram") or {}
-        edges, counts = bins.get("edges") or [], bins.get("counts") or []
-        total = sum(counts)
-        if not total:
-            continue
-        # Shares for each percentage point, so that bins of different widths stay comparable.
-        widths = [high - low for low, high in itertools.pairwise(edges)]
-        density = [count / total / (100 * width) for count, width in zip(counts, widths, strict=True)]
-        axes.stairs(density, edges, fill=True, color=_colour(row, runs), alpha=0.16 if len(runs) > 1 else 0.35)
-        axes.stairs(density, edges, color=_colour(row, runs), linewidth=1.3)
-        axes.axvline(run.pd["relative"], color=_colour(row, runs), linewidth=1.3, linestyle=(0, (3, 2)))
-        below = itertools.accumulate(counts)
-        limits.append(
-            next(high for high, seen in zip(edges[1:], below, strict=True) if seen >= _HISTOGRAM_SHARE * total)
-        )
-    axes.set_xlim(0, max(limits, default=1))
-    percent_ticks(axes.xaxis, 6)
-    percent_ticks(axes.yaxis, 5)
-    _quiet(axes)
-    axes.set_xlabel("PD of an example")
-    axes.set_ylabel("examples per point of PD")
-
-
-def _history(axes: Axes, runs: Sequence[Run], measure: Measure, prefix: str) -> None:
-    metric = prefix + measure.name
-    for row, run in enumerate(runs):
-        points = [(entry["step"], entry[metric]) for entry in run.history if is_number(entry.get(metric))]
-        if points:
-            steps, values = zip(*points, strict=True)
-            axes.plot(steps, values, color=_colour(row, runs), linewidth=1.6, marker="o", markersize=3)
-    if measure.form == "percent":
-        axes.set_ylim(bottom=0)
-        percent_ticks(axes.yaxis, 5)
-    axes.set_xlim(left=0)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
-    _quiet(axes)
-    axes.set_xlabel("training step")
-
-
-def _quiet(axes: Axes) -> None:
+def _curve_style(axes: Axes) -> None:
+    """Ticks without marks and horizontal grid lines, for charts with numbers on both axes."""
     axes.tick_params(length=0, pad=5, labelcolor=MUTED, labelsize=9)
     axes.grid(axis="y")
 
 
 def _write(axes: Axes, text: str, x: float, row: int) -> None:
+    """Writes a text to the right of x in a row."""
     axes.annotate(text, (x, row), (7, 0), textcoords="offset points", va="center_baseline", fontsize=9)
-
-
-def _colour(row: int, runs: Sequence[Run]) -> str:
-    return SERIES[colour_index(row, len(runs))][0]

@@ -1,7 +1,8 @@
-"""The report of two models that predicted the same rows, as one HTML file."""
+"""Report of two models that predicted the same rows, as one HTML file."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from smooth_recs.measures import catalogue, gates
 from smooth_recs.reports import charts, formats, page, slice_tables, tables, verdict
 from smooth_recs.reports.formats import (
+    Format,
     Table,
     TableCell,
     count,
@@ -28,7 +30,7 @@ Comparison = Mapping[str, Any]
 
 
 def write(comparison: Comparison, output_html: str) -> None:
-    """Writes the report of a comparison: its gates first, then what was measured; `a` is the baseline.
+    """Writes the report of a comparison: its gates first, then everything measured; `a` is the baseline.
 
     Args:
       comparison: the content of the JSON file of `smooth_recs.bin.compare`.
@@ -38,36 +40,49 @@ def write(comparison: Comparison, output_html: str) -> None:
     comparison_report.write(json.loads(Path("comparison.json").read_text()), "comparison.html")
     ```
     """
-    page.write("comparison.html.j2", _contents(comparison), output_html)
+    a, b = comparison["a"], comparison["b"]
+    # A comparison has what a run has: PD, slices and recommendations between two models.
+    manifest = {key: comparison.get(key) for key in ("data", "versions", "command")}
+    runs = [Run("", "B against A", comparison.get("settings") or {}, manifest, comparison)]
 
+    lists, increases = comparison.get("recommendations") or {}, comparison.get("increase") or {}
+    cards = [
+        (f"{each.label}, B − A", signed_decimal(increases[each.name]["value"]), "lower is better")
+        for each in catalogue.leading()
+        if increases.get(each.name)
+    ]
+    if lists:
+        different = f"requests with a different top {lists.get('k')}"
+        cards.insert(0, ("Swap rate", percent(lists.get("swap_rate")), different))
 
-def _contents(comparison: Comparison) -> dict[str, Any]:
-    runs = [_as_run(comparison)]
-    return {
-        "title": _title(str(comparison["a"]["path"]), str(comparison["b"]["path"])),
+    warnings = []
+    alone = [(count(comparison.get(f"only_in_{name}")), name) for name in "ab" if comparison.get(f"only_in_{name}")]
+    if alone:
+        where = " and ".join(f"{rows} only in {name.upper()}" for rows, name in alone)
+        warnings = [f"Not all rows have a counterpart: {where}. They are left out of everything on this page."]
+
+    models = {key: [TableCell((str(each.get(key)),)) for each in (a, b)] for key in ("path", "kind")}
+    models["rows"] = [number(each.get("rows"), count) for each in (a, b)]
+    contents = {
+        "title": _title(str(a["path"]), str(b["path"])),
         "runs": runs,
         "gates": [_gate(gate) for gate in comparison.get("gates") or ()],
-        "cards": _cards(comparison),
-        "warnings": _warnings(comparison),
+        "cards": cards,
+        "warnings": warnings,
         "sentences": _sentences(comparison),
         "caveat": verdict.caveat(runs),
         "accuracy": _accuracy(comparison),
-        "models": _models(comparison),
+        "models": Table(("", "A", "B"), models, numeric=False),
         "histogram": charts.pd_histogram(runs) if tables.histogram(runs) else "",
         "slice_charts": slice_tables.draw(runs),
         "where_sentences": verdict.where(runs),
         "recommendation_sentences": verdict.recommendations(runs),
     }
-
-
-def _as_run(comparison: Comparison) -> Run:
-    """A comparison has what a run has: PD, slices and recommendations between its two models."""
-    manifest = {key: comparison.get(key) for key in ("data", "versions", "command")}
-    return Run("", "B against A", comparison.get("settings") or {}, manifest, comparison)
+    page.write("comparison.html.j2", contents, output_html)
 
 
 def _title(a: str, b: str) -> str:
-    """By the parts of the two paths that differ: `smelu against relu` of runs/relu/export and runs/smelu/export."""
+    """The parts in which two paths differ: `smelu against relu` for runs/relu/export and runs/smelu/export."""
     one, other = list(PurePath(a).parts), list(PurePath(b).parts)
     for end in (0, -1):
         while one and other and one[end] == other[end]:
@@ -77,12 +92,18 @@ def _title(a: str, b: str) -> str:
 
 
 def _gate(gate: Mapping[str, Any]) -> dict[str, Any]:
-    measure, increase = gates.limited(gate["name"])
-    text = signed_short if increase else formats.of(measure)
+    """A gate in words: its name, the value, the limit, and the distance between the two."""
+    name: str = gate["name"]
+    text: Format = short
+    # A gate of another version, which this one does not know, keeps its name.
+    with contextlib.suppress(KeyError):
+        measure, increase = gates.limited(name)
+        text = signed_short if increase else formats.of(measure)
+        name = f"Increase of the {measure.inside}" if increase else measure.label
     distance = abs(gate["value"] - gate["limit"])
     size = points(distance) if text is percent else short(distance)
     return {
-        "name": f"Increase of the {measure.inside}" if increase else measure.label,
+        "name": name,
         "met": gate["met"],
         "value": text(gate["value"]),
         "limit": text(gate["limit"]),
@@ -90,27 +111,8 @@ def _gate(gate: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _cards(comparison: Comparison) -> list[tuple[str, str, str]]:
-    lists, increases = comparison.get("recommendations") or {}, comparison.get("increase") or {}
-    cards = [
-        (f"{each.label}, B − A", signed_decimal(increases[each.name]["value"]), "lower is better")
-        for each in catalogue.leading()
-        if increases.get(each.name)
-    ]
-    if lists:
-        cards.insert(0, ("Swap rate", percent(lists.get("swap_rate")), f"requests with another top {lists.get('k')}"))
-    return cards
-
-
-def _warnings(comparison: Comparison) -> list[str]:
-    alone = [(count(comparison.get(f"only_in_{name}")), name) for name in "ab" if comparison.get(f"only_in_{name}")]
-    if not alone:
-        return []
-    where = " and ".join(f"{rows} only in {name.upper()}" for rows, name in alone)
-    return [f"Not all rows have a counterpart: {where}. They are left out of everything on this page."]
-
-
 def _sentences(comparison: Comparison) -> list[str]:
+    """Paragraphs on PD and on the increase of the AUC loss."""
     pd = comparison["pd"]
     text = f"The predictions of B for the same example differ from those of A by {percent(pd['relative'])} on average"
     text += f"{verdict.ends(pd.get('interval'))}."
@@ -122,10 +124,10 @@ def _sentences(comparison: Comparison) -> list[str]:
     if increase:
         low, high = increase["interval"]
         how = "lower" if increase["value"] < 0 else "higher"
-        holds = "holds" if low <= 0 <= high else "does not hold"
+        includes = "includes 0, so the difference is inconclusive" if low <= 0 <= high else "does not include 0"
         found.append(
             f"The AUC loss of B is {decimal(abs(increase['value']))} {how} than that of A; the 95% interval of the "
-            f"increase is {signed_decimal(low)} to {signed_decimal(high)}, which {holds} 0."
+            f"increase is {signed_decimal(low)} to {signed_decimal(high)}, which {includes}."
         )
     best = (comparison.get("best_possible") or {}).get("auc_loss")
     if is_number(best):
@@ -134,7 +136,7 @@ def _sentences(comparison: Comparison) -> list[str]:
 
 
 def _accuracy(comparison: Comparison) -> Table:
-    """A, B and the increase from A to B, with its interval where it is measured."""
+    """Accuracies of A and B and their increase from A to B, with its interval where it is measured."""
     a, b = (replica or {} for replica in comparison["replicas"])
     increases = comparison.get("increase") or {}
     rows = {}
@@ -145,9 +147,3 @@ def _accuracy(comparison: Comparison) -> Table:
         cells = [number(value, formats.of(measure)) for value in values]
         rows[measure.label] = [*cells, number(change, signed_decimal), interval(of_change, signed_decimal)]
     return Table(("", "A", "B", "B − A", "95% interval"), measured(rows))
-
-
-def _models(comparison: Comparison) -> Table:
-    both = [comparison["a"], comparison["b"]]
-    rows = {key: [TableCell((str(each.get(key)),)) for each in both] for key in ("path", "kind")}
-    return Table(("", "A", "B"), rows | {"rows": [number(each.get("rows"), count) for each in both]}, numeric=False)

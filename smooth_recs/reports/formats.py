@@ -1,6 +1,6 @@
-"""How a report writes numbers and settings for people.
+"""Texts of numbers and settings for people, and the tables that hold them.
 
-What a table of a report is made of. A cell keeps the exact number beside the text that a reader sees.
+A cell of a table keeps the exact number beside the text that a reader sees.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from smooth_recs.measures.catalogue import Form, Measure
-from smooth_recs.workdir.finished_runs import is_number
+from smooth_recs.workdir.finished_runs import flatten, is_number
+
+Format = Callable[[Any], str]
+"""Writes a value for people; a dash for what is not a finite number."""
 
 MISSING, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 
@@ -20,16 +23,17 @@ def percent(value: Any) -> str:
     """A share with three digits: 14.4%, 8.50%, 0.0120%."""
     if not is_number(value):
         return MISSING
+    # The "#" keeps zeros at the end, which are digits that are known: 10.0%, not 10%.
     return f"{100 * value:#.3g}".rstrip(".") + "%" if value else "0%"
 
 
 def points(value: Any) -> str:
-    """A difference of shares in percentage points, with three digits: 1.23 points."""
+    """A difference of two shares in percentage points, with three digits: 1.23 points."""
     return percent(value).replace("%", " points")
 
 
 def decimal(value: Any) -> str:
-    """An accuracy with four decimals."""
+    """An accuracy with four decimals: 0.7712."""
     return f"{value:.4f}" if is_number(value) else MISSING
 
 
@@ -39,16 +43,16 @@ def count(value: Any) -> str:
 
 
 def short(value: Any) -> str:
-    """Three digits: 0.620, 14.4."""
+    """A number with three digits: 0.620, 14.4."""
     return f"{value:#.3g}".rstrip(".") if is_number(value) else MISSING
 
 
 def unbounded(value: Any) -> str:
-    """Three digits, where the value may be infinite."""
+    """A number with three digits, or the word `infinite`."""
     return "infinite" if value == math.inf else short(value)
 
 
-_FORMS: dict[Form, Callable[[Any], str]] = {
+_FORMS: dict[Form, Format] = {
     "percent": percent,
     "points": points,
     "decimal": decimal,
@@ -58,13 +62,13 @@ _FORMS: dict[Form, Callable[[Any], str]] = {
 }
 
 
-def of(measure: Measure) -> Callable[[Any], str]:
+def of(measure: Measure) -> Format:
     """The function that writes the values of a measure."""
     return _FORMS[measure.form]
 
 
 def signed(size: str, value: float) -> str:
-    """A formatted absolute value with the sign that `value` has; what shows as zero has none."""
+    """The text of an absolute value with the sign of `value`; a text that shows zero has no sign."""
     if size.strip("0.%") == "":
         return size
     return ("+" if value > 0 else MINUS) + size
@@ -89,12 +93,9 @@ def setting(value: Any) -> str:
     return str(value) if value != "" else "(empty)"
 
 
-Format = Callable[[Any], str]
-
-
 @dataclasses.dataclass(frozen=True)
 class TableCell:
-    """`values` are what `texts` say, exactly; None where a text is no number."""
+    """One or more texts, and the exact number that each stands for; None for a text that is no number."""
 
     texts: Sequence[str] = (MISSING,)
     values: Sequence[Any] = (None,)
@@ -102,7 +103,15 @@ class TableCell:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """`rows` maps the first column to the cells of the others; `notes` explains some of its names in smaller print."""
+    """A table of a report.
+
+    Attributes:
+      columns: heads, that of the first column included.
+      rows: the cells of the other columns, by the text in the first column.
+      title: the caption, where there are several such tables.
+      numeric: whether cells are numbers, which stand on the right.
+      notes: explanations in smaller print, by the text in the first column.
+    """
 
     columns: Sequence[str]
     rows: Mapping[str, Sequence[TableCell]]
@@ -112,12 +121,12 @@ class Table:
 
 
 def number(value: Any, text: Format) -> TableCell:
-    """A number as `text` formats it; a dash where there is none."""
+    """A cell with one number; a dash where there is none."""
     return TableCell((text(value),), (value if is_number(value) else None,))
 
 
 def interval(ends: Any, text: Format = percent) -> TableCell:
-    """Both ends of an interval; a dash for none."""
+    """A cell with both ends of an interval; a dash where there is none."""
     return (
         TableCell([text(end) for end in ends], [end if is_number(end) else None for end in ends])
         if ends
@@ -125,8 +134,14 @@ def interval(ends: Any, text: Format = percent) -> TableCell:
     )
 
 
+def settings_table(values: Mapping[str, Any], title: str = "") -> Table:
+    """Nested settings, one a row under its path: `model.beta`."""
+    rows = {name: [TableCell((setting(value),))] for name, value in flatten(values).items()}
+    return Table((title, "Value"), rows, numeric=False)
+
+
 def measured(rows: Mapping[str, Sequence[TableCell]]) -> dict[str, Sequence[TableCell]]:
-    """Without the rows that say nothing."""
+    """The rows that have any text: what was not measured has no row."""
     return {
         name: cells
         for name, cells in rows.items()
@@ -135,7 +150,7 @@ def measured(rows: Mapping[str, Sequence[TableCell]]) -> dict[str, Sequence[Tabl
 
 
 def markdown(table: Table) -> str:
-    """A table as Markdown, a note in brackets; numbers to the right."""
+    """A table as Markdown, with notes in brackets and numbers on the right."""
     lines = [table.columns, ["---", *["---:"] * (len(table.columns) - 1)]]
     names = {name: f"{name} ({table.notes[name]})" if name in table.notes else name for name in table.rows}
     lines += [[names[name], *(" ".join(cell.texts) for cell in cells)] for name, cells in table.rows.items()]

@@ -1,4 +1,7 @@
-"""What the numbers of one run, or of several beside each other, say in plain words, and what they do not say."""
+"""Sentences of a report in plain words: what the numbers of one run, or of several, say and what they do not say.
+
+A difference that chance can explain is called inconclusive.
+"""
 
 from __future__ import annotations
 
@@ -9,153 +12,137 @@ from smooth_recs.reports.slice_tables import highest
 from smooth_recs.workdir.finished_runs import Run, differing, flatten, is_number
 
 _CAVEAT = (
-    "The interval is over held-out requests: it tells how far PD would move with other requests, for these very "
+    "The interval is over held-out requests: it shows how much PD would vary with other requests, for these very "
     "models. It says nothing about another training run. A claim about an activation needs several pairs, each with a "
     "seed of its own."
 )
 _OVER_REPLICAS = (
-    " The interval over replicas tells how far PD would move with other replicas of the same run: the same data and "
+    " The interval over replicas shows how much PD would vary with other replicas of the same run: the same data and "
     "settings, and whatever else the replicas share."
 )
 DIFFER = {
-    "order": "on the same rows, each in an order of its own",
-    "init": "on the same rows in the same order, each from initial weights of its own",
-    "both": "on the same rows, each in an order and from initial weights of its own",
+    "order": "on the same rows, each in its own order",
+    "init": "on the same rows in the same order, each from its own initial weights",
+    "both": "on the same rows, each in its own order and from its own initial weights",
     "nothing": "on the same rows, in the same order, from the same initial weights",
 }
+"""What the replicas of a run have in common, by the values of `siblings.differ`."""
 
 
 def sentences(runs: Sequence[Run]) -> list[str]:
-    """Paragraphs on what is measured; of several runs the first is the baseline."""
-    if len(runs) == 1:
-        found = [*_disagreement(runs[0]), *_accuracy(runs[0])]
+    """Paragraphs on PD and accuracy: of one run, or of each further run against the first, the baseline."""
+    return _on_one_run(runs[0]) if len(runs) == 1 else [_against(runs[0], run) for run in runs[1:]]
+
+
+def _on_one_run(run: Run) -> list[str]:
+    """What PD and AUC of a run are."""
+    relative, matched = run.pd.get("relative"), run.pd.get("after_matching_means")
+    if is_number(relative):
+        how = DIFFER.get((run.config.get("siblings") or {}).get("differ", ""), "on the same rows")
+        text = (
+            f"{len(run.replicas)} replicas of this model were trained {how}. Their predictions for the same held-out "
+            f"example differ by {percent(relative)} on average{ends(run.pd.get('interval'))}."
+        )
+        if is_number(matched):
+            text += f" Scaled to the same mean prediction, they differ by {percent(matched)}"
+            text += "; the rest is a shift that all predictions of a replica share." if matched < relative else "."
     else:
-        found = [" ".join([*_pd_against(runs[0], run), *_accuracy_against(runs[0], run)]) for run in runs[1:]]
+        text = "One replica was trained, so there is nothing to compare it with: no prediction difference is measured."
+    found, auc = [text], run.mean("auc")
+    if auc is not None:
+        text = f"The mean AUC of the replicas is {decimal(auc)}."
+        best = (run.metrics.get("best_possible") or {}).get("auc")
+        if is_number(best):
+            text += f" The log is synthetic, so its true probabilities are known: their AUC is {decimal(best)}."
+        found.append(text)
     return found
 
 
+def _against(baseline: Run, run: Run) -> str:
+    """How PD and AUC loss of a run compare with those of the baseline."""
+    ours, theirs = run.pd.get("relative"), baseline.pd.get("relative")
+    our_interval, their_interval = run.pd.get("interval"), baseline.pd.get("interval")
+    if ours is None or theirs is None:
+        text = f"{run.label} cannot be compared in PD with {baseline.label}: it takes two replicas of each."
+    else:
+        text = f"The PD of {run.label} is {percent(ours)}{ends(our_interval)}, that of {baseline.label} "
+        text += f"{percent(theirs)}{ends(their_interval, say='')}"
+        if theirs and ours != theirs:
+            text += f": {abs(ours / theirs - 1):.0%} {'lower' if ours < theirs else 'higher'}"
+        text += "."
+        if our_interval and their_interval:
+            apart = our_interval[1] < their_interval[0] or our_interval[0] > their_interval[1]
+            text += f" The two intervals {'do not overlap' if apart else 'overlap, so the difference is inconclusive'}."
+
+    ours, theirs = run.mean("auc_loss"), baseline.mean("auc_loss")
+    if ours is None or theirs is None:
+        return text
+    text += f" Its AUC loss is {decimal(ours)} against {decimal(theirs)}, "
+    distance = abs(ours - theirs)
+    same = float(decimal(distance)) == 0
+    text += "the same to four decimals" if same else f"{decimal(distance)} {'lower' if ours < theirs else 'higher'}"
+    if min(len(baseline.replicas), len(run.replicas)) > 1:
+        # The differences between replicas of one run are the only yardstick that one pair of runs has.
+        spread = max(max(each.values("auc_loss")) - min(each.values("auc_loss")) for each in (baseline, run))
+        text += f"; replicas of the same run differ by up to {decimal(spread)}"
+        text += ", so this is inconclusive" if not same and distance <= spread else ""
+    return text + "."
+
+
 def where(runs: Sequence[Run]) -> list[str]:
-    """Which slice of each run has the highest PD, and how much of the whole difference it carries."""
+    """The slice with the highest PD of each run, and its share of the whole difference."""
     found = []
     for run in runs:
         for title, name, each in highest(run)[:1]:
-            text = f"{_of(run, runs)}the PD is highest where {title} is {name}: {percent(each['pd'])}"
-            text += ends(each.get("interval"))
+            text = f"the PD is highest where {title} is {name}: {percent(each['pd'])}{ends(each.get('interval'))}"
             if is_number(each.get("weight_share")) and is_number(each.get("pd_share")):
                 text += f". These are {percent(each['weight_share'])} of the examples"
                 text += f" and {percent(each['pd_share'])} of the whole difference"
-            found.append(_sentence(text))
+            found.append(_sentence(text, run, runs))
     return found
 
 
 def recommendations(runs: Sequence[Run]) -> list[str]:
-    """What a retraining does to the lists of each run."""
+    """How often two models of each run recommend different lists."""
     found = []
     for run in runs:
         lists = run.metrics.get("recommendations") or {}
         if is_number(lists.get("swap_rate")):
-            text = f"{_of(run, runs)}{percent(lists['swap_rate'])} of the requests"
-            text += f" have another ordered top {lists.get('k')} by one model than by another"
-            found.append(_sentence(text + ends(lists.get("swap_rate_interval"))))
+            text = f"two models have a different ordered top {lists.get('k')} in {percent(lists['swap_rate'])} of the"
+            found.append(_sentence(f"{text} requests{ends(lists.get('swap_rate_interval'))}", run, runs))
     return found
 
 
+def _sentence(text: str, run: Run, runs: Sequence[Run]) -> str:
+    """A whole sentence, which names the run where there are several."""
+    return f"For {run.label}, {text}." if len(runs) > 1 else f"{text[:1].upper()}{text[1:]}."
+
+
 def caveat(runs: Sequence[Run]) -> str:
-    """What the intervals do not cover; nothing where there is none."""
+    """What the intervals do not cover; empty where there is no interval."""
     if not any(run.pd.get("interval") for run in runs):
         return ""
     return _CAVEAT + (_OVER_REPLICAS if any(run.pd.get("interval_over_replicas") for run in runs) else "")
 
 
 def warnings(runs: Sequence[Run]) -> list[str]:
-    """Why the runs cannot be compared like for like, if so."""
+    """Reasons why the runs cannot be compared like for like; mostly none."""
     settings = [flatten(run.config.get("data") or {}, "data") for run in runs]
+    # The window of the shuffle changes the order of the rows, not the rows.
     keys = [key for key in differing(settings) if key != "data.shuffle_window"]
     fingerprints = {str((run.manifest.get("data") or {}).get("fingerprint")) for run in runs}
     measured = list(dict.fromkeys(run.metrics.get("eval_examples") for run in runs))
-    found = []
     if keys or len(fingerprints) > 1:
         reason = f"{', '.join(keys)} differ" if keys else "their fingerprints differ"
-        found.append(f"These runs did not see the same data ({reason}): part of what separates them can be the data.")
-    elif len(measured) > 1:  # train.patience leaves out the rows that it chose by
-        found.append(f"These runs were not measured on the same held-out rows ({', '.join(map(count, measured))}).")
-    return found
+        return [
+            f"These runs did not see the same data ({reason}): part of the difference between them can be the data."
+        ]
+    # A run with `train.patience` chooses its best weights on the first held-out rows, and leaves those out.
+    if len(measured) > 1:
+        return [f"These runs were not measured on the same held-out rows ({', '.join(map(count, measured))})."]
+    return []
 
 
 def ends(interval: Sequence[float] | None, say: str = "95% interval ") -> str:
-    """An interval of shares in brackets, to follow a value; nothing for none."""
+    """An interval of shares in brackets, to follow a value; empty where there is none."""
     return f" ({say}{percent(interval[0])} to {percent(interval[1])})" if interval else ""
-
-
-def _disagreement(run: Run) -> list[str]:
-    if not is_number(run.pd.get("relative")):
-        return [
-            "One replica was trained, so there is nothing to compare it with: no prediction difference is measured."
-        ]
-    how = DIFFER.get((run.config.get("siblings") or {}).get("differ", ""), "on the same rows")
-    first = (
-        f"{len(run.replicas)} replicas of this model were trained {how}. Their predictions for the same held-out "
-        f"example differ by {percent(run.pd['relative'])} on average{_interval(run)}."
-    )
-    matched = run.pd.get("after_matching_means")
-    if is_number(matched):
-        first += f" Scaled to the same mean prediction, they differ by {percent(matched)}"
-        shared = matched < run.pd["relative"]
-        first += "; what is missing is a shift that all predictions of a replica share." if shared else "."
-    return [first]
-
-
-def _accuracy(run: Run) -> list[str]:
-    auc = run.mean("auc")
-    if auc is None:
-        return []
-    text = f"The mean AUC of the replicas is {decimal(auc)}."
-    best = (run.metrics.get("best_possible") or {}).get("auc")
-    if is_number(best):
-        text += f" The log is synthetic, so its true probabilities are known: they score {decimal(best)}."
-    return [text]
-
-
-def _pd_against(baseline: Run, run: Run) -> list[str]:
-    ours, theirs = run.pd.get("relative"), baseline.pd.get("relative")
-    if ours is None or theirs is None:
-        return [f"{run.label} cannot be compared in PD with {baseline.label}: it takes two replicas of each."]
-    text = f"The PD of {run.label} is {percent(ours)}{_interval(run)}, that of {baseline.label} {percent(theirs)}"
-    text += _interval(baseline, say="")
-    text += f": {_relative(ours, theirs)}." if theirs and ours != theirs else "."
-    if not (run.pd.get("interval") and baseline.pd.get("interval")):
-        return [text]
-    (low, high), (base_low, base_high) = run.pd["interval"], baseline.pd["interval"]
-    apart = high < base_low or low > base_high
-    return [text, "The two intervals do not overlap." if apart else "The two intervals overlap."]
-
-
-def _accuracy_against(baseline: Run, run: Run) -> list[str]:
-    """The change of AUC loss beside the spread among siblings: the only yardstick that one pair of runs has."""
-    ours, theirs = run.mean("auc_loss"), baseline.mean("auc_loss")
-    if ours is None or theirs is None:
-        return []
-    size = decimal(abs(ours - theirs))
-    how = "lower" if ours < theirs else "higher"
-    text = f"Its AUC loss is {decimal(ours)} against {decimal(theirs)}, "
-    text += "the same to four decimals" if float(size) == 0 else f"which is {size} {how}"
-    spreads = [max(each.values("auc_loss")) - min(each.values("auc_loss")) for each in (baseline, run)]
-    if min(len(baseline.replicas), len(run.replicas)) > 1:
-        text += f"; replicas of one and the same run differ by up to {decimal(max(spreads))}"
-    return [text + "."]
-
-
-def _of(run: Run, runs: Sequence[Run]) -> str:
-    return f"of {run.label}, " if len(runs) > 1 else ""
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
-
-
-def _interval(run: Run, say: str = "95% interval ") -> str:
-    return ends(run.pd.get("interval"), say)
-
-
-def _relative(value: float, baseline: float) -> str:
-    return f"{abs(value / baseline - 1):.0%} {'lower' if value < baseline else 'higher'}"

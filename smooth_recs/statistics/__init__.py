@@ -1,1 +1,1 @@
-"""Checked arrays, and intervals, correlations and regressions over many rows, in NumPy and float64."""
+"""Statistics over many rows in NumPy and float64: checked arrays, bootstrap, rank correlation, ridge regression."""

@@ -1,12 +1,11 @@
 """Poisson bootstrap of a ratio of sums, over requests or examples, in constant memory.
 
-In every replicate of the sample a request counts n times, n drawn from Poisson(1). The draw is a function of the seed,
-the replicate and the request's key alone: a request that is spread over batches or shards counts n times in all of
-them, so that shards can be merged.
+In every replicate of the sample a request counts n times, where n is drawn from Poisson(1). The draw is a function of
+the seed, the replicate and the request's key alone: a request whose rows are spread over batches or shards counts n
+times in all of them, so that shards can be merged.
 
-The draws are made for 65,536 groups that the keys are hashed to, so that ten million rows cost little more than as many
-groups. Requests that share a group are drawn together; as they are independent, this lowers the expected variance by
-one part in 65,536 and no more.
+Keys are hashed to 65,536 groups, and each group is drawn as a whole: ten million rows cost little more than 65,536.
+Requests of one group are independent, so that the expected variance is lower by only one part in 65,536.
 """
 
 from __future__ import annotations
@@ -24,16 +23,22 @@ from smooth_recs.statistics.arrays import Array
 Keys = npt.NDArray[np.uint64]
 
 _GROUP_BITS = 16
-_CELLS = 1 << 16  # draws that are held at a time: they stay in the cache
-_LANES = 4  # draws of 16 bits from one hash
+# The number of draws in memory at a time: few enough to stay in the processor's cache.
+_CELLS = 1 << 16
+# One hash of 64 bits makes this many draws of 16 bits.
+_LANES = 4
+# The quantile function of Poisson(1) at the 65,536 levels of 16 bits; its mean and variance are 1 to 4 digits.
+_POISSON = np.searchsorted(
+    np.cumsum(np.exp(-1.0) / np.cumprod([1.0, *range(1, 16)])), (np.arange(1 << 16) + 0.5) / (1 << 16)
+).astype(np.float64)
 
 
 class PoissonBootstrap:
-    """Replicates of sum(numerator) / sum(denominator).
+    """Replicates of sum(numerator) / sum(denominator) over requests.
 
     Args:
-      replicates: how many.
-      seed: of the draws.
+      replicates: the number of replicates, at least 1.
+      seed: the seed of the draws.
 
     ```python
     bootstrap = PoissonBootstrap()
@@ -49,7 +54,7 @@ class PoissonBootstrap:
         self.sums = np.zeros([replicates, 2])
 
     def add(self, numerator: Array, denominator: Array, keys: Keys) -> None:
-        """Adds the terms of examples, [n]; the examples of a request have equal keys."""
+        """Adds the terms of examples, [n]; examples of the same request have equal keys."""
         replicates = len(self.sums)
         group = (_mix(keys) >> np.uint64(64 - _GROUP_BITS)).astype(np.int64)
         groups = np.flatnonzero(np.bincount(group))
@@ -60,21 +65,21 @@ class PoissonBootstrap:
             self.sums += poisson_draws(groups[part].astype(np.uint64), replicates, self.seed).T @ terms[part]
 
     def merge(self, other: PoissonBootstrap) -> None:
-        """Adds what `other`, of the same seed and number of replicates, has seen."""
+        """Adds the sums of `other`, which has the same seed and number of replicates."""
         if other.seed != self.seed or len(other.sums) != len(self.sums):
             raise InputError("only bootstraps of the same seed and replicates can be merged, got different ones")
         self.sums += other.sums
 
     def state(self) -> list[list[float]]:
-        """The sums for JSON."""
+        """Its sums, for JSON."""
         return self.sums.tolist()
 
     def add_state(self, state: list[list[float]]) -> None:
-        """Adds the sums that `state` described, of a bootstrap of the same seed and replicates."""
+        """Adds the sums of a bootstrap with the same seed and number of replicates, as `state` returned them."""
         self.sums += np.array(state, np.float64)
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """The percentile interval; replicates that drew nothing are left out."""
+        """The percentile interval, [low, high]; replicates that drew no weight are left out."""
         if not 0 < confidence < 1:
             raise InputError(f"confidence must be between 0 and 1, got {confidence!r}")
         arrays.refuse_weightless("a bootstrap", self.sums[:, 1])
@@ -84,18 +89,18 @@ class PoissonBootstrap:
 
 
 def row_keys(query_id: Any, size: int) -> Keys:
-    """The key of each of `size` examples: that of its request or, where `query_id` is None, one of its own."""
+    """The key of each of `size` examples: its request's, or a different one for each where `query_id` is None."""
     return request_keys(np.arange(size) if query_id is None else arrays.identifiers("query_id", query_id, size))
 
 
 def request_keys(query_id: Any) -> Keys:
-    """A key for each request: integers are their own, anything else is hashed as text, bytes as UTF-8."""
+    """Keys of requests: an integer is its own key; texts are hashed, and bytes as the text they encode."""
     array = np.asarray(query_id)
     if array.dtype.kind in "iub":
         return array.astype(np.int64).view(np.uint64) if array.dtype.kind != "u" else array.astype(np.uint64)
     texts = array.tolist()
     raw = {text: text if isinstance(text, bytes) else str(text).encode() for text in set(texts)}
-    # Not Python's hash, which is another in every process: shards must agree on the keys.
+    # Not Python's hash, which differs from process to process: shards must agree on the keys.
     table = {
         text: int.from_bytes(hashlib.blake2b(each, digest_size=8).digest(), "little") for text, each in raw.items()
     }
@@ -103,7 +108,8 @@ def request_keys(query_id: Any) -> Keys:
 
 
 def poisson_draws(keys: Keys, replicates: int, seed: int) -> Array:
-    """Poisson(1), float64 [keys, replicates], from SplitMix64 (Steele et al. 2014) started at a hash of each key."""
+    """Draws from Poisson(1), [keys, replicates], by SplitMix64 (Steele et al. 2014) started at a hash of each key."""
+    # The generator counts modulo 2^64, of which NumPy would warn.
     with np.errstate(over="ignore"):
         start = _mix(keys ^ _mix(np.full(1, seed, np.int64).view(np.uint64)))
         counter = np.arange(1, -(-replicates // _LANES) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
@@ -112,16 +118,7 @@ def poisson_draws(keys: Keys, replicates: int, seed: int) -> Array:
 
 
 def _mix(bits: Keys) -> Keys:
+    """The mixing function of SplitMix64: every bit of the result depends on every bit of the argument."""
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return bits ^ (bits >> np.uint64(31))
-
-
-def _poisson_table() -> Array:
-    """The quantile function of Poisson(1) at the 65,536 levels of 16 bits: mean and variance 1 to 4 digits."""
-    probabilities = np.exp(-1.0) / np.cumprod([1.0, *range(1, 16)])
-    levels = (np.arange(1 << 16) + 0.5) / (1 << 16)
-    return np.searchsorted(np.cumsum(probabilities), levels).astype(np.float64)
-
-
-_POISSON = _poisson_table()

@@ -1,4 +1,4 @@
-"""Spearman's rank correlation with an interval that knows of requests, in NumPy, float64."""
+"""Spearman's rank correlation, with an interval over requests."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from smooth_recs.statistics.bootstrap import PoissonBootstrap, row_keys
 def spearman(
     a: Any, b: Any, *, query_id: Any = None, replicates: int = 1000, confidence: float = 0.95
 ) -> dict[str, Any] | None:
-    """The correlation of the ranks of `a` and `b`, [n] each; equal values share their mean rank.
+    """Correlation of the ranks of `a` and `b`, [n] each; equal values share their mean rank.
 
-    The interval is a Poisson bootstrap over requests of the correlation's linearisation: the mean of what each example
-    contributes (its influence value). Equal values within `a` or `b` are rare where it is exact to first order.
+    The interval is a Poisson bootstrap over requests of the correlation's linearisation, which is the mean of the
+    examples' influence values. It is exact to first order where few values within `a`, or within `b`, are equal.
 
     Args:
       a, b: [n] numbers.
-      query_id: [n], which request an example belongs to; None: every example is its own.
-      replicates: of the bootstrap.
-      confidence: share of the replicates that the interval holds.
+      query_id: [n], which request an example belongs to; None: every example is a request of its own.
+      replicates: how many the bootstrap draws.
+      confidence: share of the replicates within the interval, between 0 and 1.
 
     Returns:
       `value` and `interval`, [low, high]; None where `a` or `b` is constant, or shorter than 2.
 
     Raises:
-      InputError: unequal lengths, or values that are not finite.
+      InputError: arrays of different lengths, or values that are not finite.
 
     ```python
     spearman([1.0, 2.0, 3.0], [0.1, 0.3, 0.2])["value"]  # 0.5
@@ -53,14 +53,15 @@ def spearman(
 
 def _centred_ranks(values: Array) -> Array:
     """Ranks as shares of n, ties averaged, minus their mean."""
-    from scipy import stats  # here, because it takes a second to import
+    # Imported here, because it takes a second.
+    from scipy import stats
 
     ranks: Array = stats.rankdata(values)
     return (ranks - (values.size + 1) / 2) / values.size
 
 
 def _mean_above(values: Array, others: Array) -> Array:
-    """For each value v: the mean over all examples of `others` where `values` is above v; where it is v, of half."""
+    """The sum of `others` over the examples with higher `values`, for each example, divided by n; ties count half."""
     _, group = np.unique(values, return_inverse=True)
     sums = np.bincount(group, others)
     above = np.cumsum(sums[::-1])[::-1] - sums / 2

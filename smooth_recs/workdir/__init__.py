@@ -1,5 +1,5 @@
-"""What a run leaves in its workdir, and reading it back.
+"""Files that a run leaves in its workdir, and reading them back.
 
-`manifest` says whose a workdir is; `finished_runs` reads what a finished run measured; `checkpoint_reader` reads what
-its models had learnt, variable by variable.
+`manifest` says which run a workdir belongs to, `finished_runs` reads what a finished run measured, and
+`checkpoint_reader` reads what its models have learned, variable by variable.
 """

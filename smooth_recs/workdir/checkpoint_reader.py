@@ -1,4 +1,4 @@
-"""The checkpoint of a run, read variable by variable, whatever model it is of."""
+"""Reader of a run's checkpoint, variable by variable, without building its model."""
 
 from __future__ import annotations
 
@@ -18,23 +18,27 @@ _GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 
 class CheckpointReader:
-    """The siblings in a checkpoint: its objects are numbered nodes, and a variable's node has a value.
+    """The siblings in a checkpoint, whose objects are numbered nodes; the nodes of variables have values.
 
     Args:
       path: the workdir of a run, its folder of checkpoints, or one checkpoint: `ckpt-100`, not `ckpt-100.index`.
 
     Attributes:
-      path: of the checkpoint; the newest one of a folder.
-      replicas: nodes of the siblings.
+      path: the checkpoint; in a folder, the newest one.
+      replicas: the nodes of the siblings.
 
     Raises:
-      InputError: there is no checkpoint, it cannot be read, or it is not one of siblings.
+      InputError: there is no checkpoint, it cannot be read, or it does not hold siblings.
     """
 
     def __init__(self, path: str) -> None:
-        self.path = _newest(path)
+        saved = newest_first(folder(path)) or newest_first(path)
+        if not saved and not os.path.exists(f"{path}.index"):
+            raise InputError(f"train.warm_start must be the workdir of a run or a checkpoint, got {path!r}")
+        self.path = saved[0] if saved else path
         with self._reading():
             self._reader = tf.train.load_checkpoint(self.path)
+            # TensorFlow 2.21 has no public way to list a checkpoint's objects; it stores the graph of them as a tensor.
             graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(self._reader.get_tensor(_GRAPH))
         self._nodes = graph.nodes
         model = self.children(0).get("model", 0)
@@ -50,56 +54,50 @@ class CheckpointReader:
 
     @property
     def encoding(self) -> encoding.Encoding | None:
-        """What the rows of the embedding tables stand for, as the run's workdir says; None where it does not."""
+        """The values that rows of the embedding tables stand for, from the run's workdir; None where it has no file."""
         path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(self.path))), encoding.NAME)
         return encoding.load(path) if os.path.exists(path) else None
 
     @property
     def steps(self) -> int:
-        """That the run had made."""
+        """Number of steps that the run had made."""
         node = self.children(0).get("steps")
         return 0 if node is None else int(self.value(node))
 
     def children(self, node: int) -> dict[str, int]:
+        """Nodes of an object's attributes, by name."""
         return {child.local_name: child.node_id for child in self._nodes[node].children}
 
     def shape(self, node: int) -> list[int] | None:
-        """None for what is not a variable."""
+        """Shape of a variable; None where the node is not a variable."""
         key = self._key(node)
         return None if key is None else list(self._reader.get_variable_to_shape_map()[key])
 
     def value(self, node: int) -> Any:
-        """Of a variable, a NumPy array."""
+        """Value of a variable, as a NumPy array."""
         with self._reading():
             return self._reader.get_tensor(self._key(node))
 
     def slot(self, node: int, name: str) -> Any:
-        """What the optimizer keeps for a variable under this name, a NumPy array; None where there is nothing."""
+        """Slot that the optimizer keeps for a variable under this name, as a NumPy array; None where it has none."""
         slot = self._slots.get((node, name))
         return None if slot is None else self.value(slot)
 
     def _key(self, node: int) -> str | None:
+        """Key of a variable's value in the checkpoint; None where the node is not a variable."""
         return next((str(value.checkpoint_key) for value in self._nodes[node].attributes), None)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
+        """Turns the errors of TensorFlow's reader into InputError."""
         try:
             yield
-        except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:  # what its reader raises
+        # The reader of TensorFlow 2.21 raises any of these for a damaged file, depending on where the damage is.
+        except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
             line = str(error).splitlines()[0]
             raise InputError(f"train.warm_start: checkpoint {self.path} cannot be read: {line}") from error
 
 
 def folder(workdir: str) -> str:
-    """Where the checkpoints of a run lie."""
+    """The folder of a run's checkpoints."""
     return os.path.join(workdir, "checkpoints")
-
-
-def _newest(path: str) -> str:
-    for place in (folder(path), path):
-        saved = newest_first(place)
-        if saved:
-            return saved[0]
-    if os.path.exists(f"{path}.index"):
-        return path
-    raise InputError(f"train.warm_start must be the workdir of a run or a checkpoint, got {path!r}")

@@ -1,4 +1,4 @@
-"""A finished run, read back from its workdir, and the name by which a reader tells it from others."""
+"""Finished runs, read back from their workdirs, each with a label that tells it from the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from smooth_recs.workdir import manifest
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What `config.json`, `manifest.json` and `metrics.json` of one workdir say; `label` is its name in a report."""
+    """The content of `config.json`, `manifest.json` and `metrics.json` of a workdir; `label` is its name in reports."""
 
     workdir: str
     label: str
@@ -24,46 +24,53 @@ class Run:
 
     @property
     def replicas(self) -> list[Mapping[str, Any]]:
+        """Accuracies of each replica."""
         return [replica or {} for replica in self.metrics["replicas"]]
 
     @property
     def pd(self) -> Mapping[str, Any]:
-        """The `pd` object of metrics.json; empty where one replica was trained."""
+        """The `pd` section of metrics.json; empty where one replica was trained."""
         return self.metrics.get("pd") or {}
 
     @property
     def history(self) -> list[Mapping[str, Any]]:
+        """Measures that were taken while training, each entry with its `step`."""
         return list(self.metrics.get("history") or ())
 
     @property
     def slices(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-        """By title, the slices of the held-out rows, the one of the highest PD first."""
+        """Slices of the held-out rows by title, those with the highest PD first."""
         return self.metrics.get("slices") or {}
 
     def mean(self, metric: str) -> float | None:
-        """Mean of a metric over the replicas, or None where a replica has none."""
+        """Mean of a metric over the replicas; None where a replica does not have it."""
         values = self.values(metric)
         return math.fsum(values) / len(values) if len(values) == len(self.replicas) else None
 
     def values(self, metric: str) -> list[float]:
-        """The metric of each replica that has it."""
+        """Values of a metric, of the replicas that have it."""
         return [replica[metric] for replica in self.replicas if is_number(replica.get(metric))]
 
 
 def load(workdirs: Sequence[str]) -> list[Run]:
-    """Reads finished runs; the labels differ from each other wherever the settings do.
+    """Reads finished runs, and labels them by activation or, where that is not enough, by what differs between them.
 
     Raises:
       InputError: no workdir is given, or one does not hold the files of a finished run.
     """
     if not workdirs:
         raise InputError("workdirs: must name at least one workdir, got none")
-    runs = [_read(str(workdir)) for workdir in workdirs]
-    return [dataclasses.replace(run, label=label) for run, label in zip(runs, _labels(runs), strict=True)]
+    runs = []
+    for workdir in map(str, workdirs):
+        found = manifest.read_finished(workdir)
+        if not found.metrics.get("replicas"):
+            raise InputError(f"workdir {workdir} must hold a replica or more in metrics.json, got none")
+        runs.append(Run(workdir, activation_label(found.config) or Path(workdir).name, *found))
+    return [dataclasses.replace(run, label=label) for run, label in zip(runs, _different_labels(runs), strict=True)]
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested settings as {"model.beta": 0.1, ...}; a list of plain values stays one value."""
+    """Nested settings as a flat dictionary {"model.beta": 0.1, ...}; a list of plain values stays one value."""
     if isinstance(value, Mapping) and value:
         children = [(f"{prefix}.{key}" if prefix else str(key), child) for key, child in value.items()]
     elif isinstance(value, list) and any(isinstance(child, Mapping) for child in value):
@@ -80,20 +87,14 @@ def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def is_number(value: Any) -> TypeGuard[float]:
-    """Whether a value of a JSON file is a finite number (a metric that is not defined is null or NaN)."""
+    """Whether a value from a JSON file is a finite number; a metric that is not defined is null or NaN."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _read(workdir: str) -> Run:
-    found = manifest.read_finished(workdir)
-    if not found.metrics.get("replicas"):
-        raise InputError(f"workdir {workdir} must hold a replica or more in metrics.json, got none")
-    return Run(workdir, activation_label(found.config) or Path(workdir).name, *found)
-
-
 def activation_label(config: Mapping[str, Any]) -> str:
-    """`SmeLU 0.1`, or `SmeLU 0.4 to 0.05` where the width parameter is a schedule over the layers."""
-    from smooth_recs.activations import registry  # here, so that flags are read without TensorFlow
+    """Name and width parameter of a configuration's activation: `SmeLU 0.1`; `SmeLU 0.4 to 0.05` for a schedule."""
+    # Imported here, so that binaries read their flags without TensorFlow.
+    from smooth_recs.activations import registry
 
     model = config.get("model") or {}
     name = model.get("activation") or ""
@@ -103,11 +104,13 @@ def activation_label(config: Mapping[str, Any]) -> str:
     return f"{registry.label(name)} {' to '.join(map(str, widths))}".strip()
 
 
-def _labels(runs: Sequence[Run]) -> list[str]:
+def _different_labels(runs: Sequence[Run]) -> list[str]:
+    """The runs' labels, with up to three settings, or else their workdirs, where two labels are the same."""
     labels = [run.label for run in runs]
     if len(set(labels)) == len(runs):
         return labels
     settings = [flatten(run.config) for run in runs]
+    # The label already has the activation and its width.
     keys = [key for key in differing(settings) if key not in ("model.activation", "model.beta")]
     if 0 < len(keys) <= 3:
         details = [", ".join(f"{key.rpartition('.')[2]} {mapping.get(key)}" for key in keys) for mapping in settings]

@@ -18,6 +18,7 @@ from source_imports import ROOT
 
 LAUNCHER = [sys.executable, "-m", "smooth_recs.bin.local_cluster"]
 TRAINING = [sys.executable, str(Path(__file__).with_name("small_training.py"))]
+COLD = [TRAINING[0], "-B", *TRAINING[1:]]  # takes as long to start as it does for users (warm_processes.py)
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if name != "TF_CONFIG"},
     "PYTHONPATH": str(ROOT),
@@ -102,8 +103,8 @@ def launch(tmp_path):
     """Starts a command as a local cluster; whatever happens, nothing of it is left after the test."""
     clusters = []
 
-    def start(*flags, command=None, training=()):
-        run = command or [*TRAINING, *map(str, training)]
+    def start(*flags, command=None, training=(), cold=False):
+        run = command or [*(COLD if cold else TRAINING), *map(str, training)]
         arguments = [*LAUNCHER, *flags, f"--logs={tmp_path / 'logs'}", "--", *run]
         clusters.append(Cluster(arguments, tmp_path / f"launcher-{len(clusters)}.txt"))
         return clusters[-1]
@@ -122,10 +123,10 @@ def start_task(tmp_path):
     """Starts the small training as one process of a cluster; none is left after the test."""
     started = []
 
-    def start(cluster, kind, training=(1, 1, 1), chief_seconds=100):
+    def start(cluster, kind, training=(1, 1, 1), chief_seconds=100, cold=False):
         config = {"cluster": cluster, "task": {"type": kind, "index": 0}}
         environment = {"TF_CONFIG": json.dumps(config), "CHIEF_SECONDS": str(chief_seconds)}
-        command = [*TRAINING, *map(str, training)]
+        command = [*(COLD if cold else TRAINING), *map(str, training)]
         started.append(Output(command, tmp_path / f"{kind}-{len(started)}.txt", **environment))
         return started[-1]
 

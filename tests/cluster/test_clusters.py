@@ -28,7 +28,9 @@ def test_two_workers_train_in_step(launch, tmp_path):
 
 
 def test_parameter_servers_go_on_while_workers_die_return_and_stop(launch, end_of):
-    cluster = launch("--workers=2", "--servers=2", "--restart", training=(FOREVER, 1, ROWS, 3, LONG, LONG))
+    settings = (FOREVER, 1, ROWS, 3, LONG, LONG)
+    # Cold: a worker that comes back within the 3 seconds has not been missed.
+    cluster = launch("--workers=2", "--servers=2", "--restart", training=settings, cold=True)
     cluster.wait_for(r"^step 100$")
     killed, stopped = cluster.pid("worker 0"), cluster.pid("worker 1")
 
@@ -68,7 +70,8 @@ def test_servers_outlive_their_chief_and_serve_the_next(start_task):
     first.wait_for(r"^step 100$")
     first.process.kill()
     first.process.wait()
-    second = start_task(cluster, "chief", training=(50, 2, ROWS, 5, LONG, LONG))
+    # Cold: the servers have the time to see that the first is gone.
+    second = start_task(cluster, "chief", training=(50, 2, ROWS, 5, LONG, LONG), cold=True)
     assert second.status() == 0, second.text
     assert "trained 100 steps with ParameterServerStrategy" in second.text
     assert "table parts 1" in second.text

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from smooth_recs.data.encoding import Encoding
 from smooth_recs.data.feature_statistics import Statistics
-from smooth_recs.data.matching_rows import matching
 from smooth_recs.schema import Categorical, Schema
+from smooth_recs.training.warm_start import matching
 
 VALUES = st.lists(st.sampled_from([b"a", b"b", b"c", b"d", b"\xff"]), unique=True, max_size=5).map(tuple)
 

@@ -108,12 +108,12 @@ def test_sentences_say_which_way_and_how_surely(tmp_path: Path) -> None:
     page = page_of(tmp_path, increase={"auc_loss": better})
     assert (
         "The AUC loss of B is 0.0020 lower than that of A; the 95% interval of the increase is "
-        "\N{MINUS SIGN}0.0030 to \N{MINUS SIGN}0.0010, which does not hold 0."
+        "\N{MINUS SIGN}0.0030 to \N{MINUS SIGN}0.0010, which does not include 0."
     ) in page.prose
     unsure = {"value": 0.002, "interval": [-0.003, 0.007]}
     page = page_of(tmp_path, increase={"auc_loss": unsure})
     assert "0.0020 higher than that of A; the 95% interval of the increase is" in page.prose
-    assert "which holds 0." in page.prose
+    assert "which includes 0, so the difference is inconclusive." in page.prose
 
 
 def test_without_labels_and_requests_only_the_difference_is_left(tmp_path: Path) -> None:
