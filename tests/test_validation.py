@@ -39,7 +39,8 @@ def test_the_defaults_are_valid():
 # Any value of their type is possible; whoever adds a field here has thought about it.
 WITHOUT_RULE = {
     *("data.path", "data.eval_path", "data.schema", "data.synthetic.bias", "train.warm_start", "evaluation.order_by"),
-    *("data.header", "model.linear", "train.deterministic", "train.progressive", "evaluation.estimate"),
+    *("data.header", "model.linear", "train.deterministic", "train.progressive", "train.huge_pages"),
+    "evaluation.estimate",
 }
 WRONG = (-1, -1.0, 0, 0.0, 2.0, "", "no such choice", ("twice", "twice"), (0,), (-1.0,))
 
