@@ -1,3 +1,5 @@
+"""Row norms: the norms of rows, their gradients, and the constraint after updates."""
+
 from __future__ import annotations
 
 import json

@@ -142,7 +142,7 @@ def rescu(x: Any, *, knots: Sequence[Any], slopes: Sequence[Any], t: Any = 0.0) 
 
     Raises:
       TypeError: `x` is not of a floating-point type, or a hyperparameter is not a number.
-      InputError: fewer than two knots, knots that do not increase, another number of slopes, or one that is not finite.
+      InputError: fewer than two knots, knots that do not increase, more or fewer slopes, or a value that is not finite.
     """
     x = floating(x)
     check_rescu(knots, slopes, t)

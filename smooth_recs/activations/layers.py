@@ -1,4 +1,8 @@
-"""The activations as Keras layers, with fixed or learned hyperparameters; learned ones as constants in exports."""
+"""The activations as Keras layers, with fixed or learned hyperparameters.
+
+`Activation` makes the weights and keeps them in bounds; a subclass names its hyperparameters and its function. In
+exports learned hyperparameters are constants: see `frozen`.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +23,8 @@ from smooth_recs.errors import InputError
 Names = str | Iterable[str]
 
 INFINITY = float("inf")
-SMALLEST_WIDTH = 1e-6  # of a learned transition region, so that it stays one
-SMALLEST_GAP = 1e-3  # between learned hyperparameters that are ordered, so that float32 tells them apart
+SMALLEST_WIDTH = 1e-6  # a learned transition region is no narrower: at 0 it would get no gradient back
+SMALLEST_GAP = 1e-3  # learned hyperparameters that are ordered are no closer: float32 must tell them apart
 POSITIVE = (SMALLEST_WIDTH, INFINITY)
 
 
@@ -35,7 +39,7 @@ class Activation(keras_generation.keras().layers.Layer):  # type: ignore[misc]
       **kwargs: of `tf.keras.layers.Layer`.
 
     Raises:
-      TypeError, InputError: a name in `learn` that is no hyperparameter, another `per`, or a value out of its bounds.
+      TypeError, InputError: a name in `learn` is not a hyperparameter, `per` is unknown, or a value is out of bounds.
     """
 
     function: Callable[..., Any]
@@ -48,7 +52,7 @@ class Activation(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         super().__init__(**kwargs)
         if per not in ("layer", "unit"):
             raise InputError(f"per must be 'layer' or 'unit', got {per!r}")
-        self.supports_masking = True
+        self.supports_masking = True  # a mask passes through, as an activation changes no positions
         self.names = tuple(values)
         wanted = set(self.names if learn == "all" else [learn] if isinstance(learn, str) else learn)
         for name in sorted(wanted - set(self.names)):
@@ -95,6 +99,7 @@ class Activation(keras_generation.keras().layers.Layer):  # type: ignore[misc]
 
     def hyperparameters(self) -> dict[str, Any]:
         """The hyperparameters by name: arrays, and tensors in place of those that are learned."""
+        # Those that are learned without bounds of their own (slopes, knots) come from a subclass.
         own = set(self.learn).intersection(self.bounds)
         return {name: self.weight(name) if name in own else np.asarray(getattr(self, name)) for name in self.names}
 
@@ -103,7 +108,7 @@ class Activation(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         return {name: np.asarray(value) for name, value in self.hyperparameters().items()}
 
     def freeze(self) -> None:
-        """What is traced from now on has today's hyperparameters in it as constants, and no weights."""
+        """Makes the hyperparameters of now constants, without weights, in whatever is traced from now on."""
         self._constants = tuple(self.current().items())
 
     def unfreeze(self) -> None:
@@ -114,7 +119,8 @@ class Activation(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         return self.function(inputs, **(dict(self._constants) or self.hyperparameters()))
 
     def compute_output_spec(self, inputs: Any) -> Any:
-        """Keras 3 builds a model without calling its layers: without this the first batch would bring the error."""
+        """Raises for inputs of another type than a floating-point type when a model is built."""
+        # Keras 3 (3.15) builds a model without calling its layers: without this the first batch would bring the error.
         floating_type(inputs.dtype)
         return super().compute_output_spec(inputs)
 
@@ -142,7 +148,7 @@ class SmeLU(Activation):
       **kwargs: of `tf.keras.layers.Layer`.
 
     Raises:
-      TypeError, InputError: as `smelu`; a name in `learn` that is no hyperparameter; another `per`.
+      TypeError, InputError: as `smelu`; a name in `learn` that is not a hyperparameter; an unknown `per`.
     """
 
     function = staticmethod(functions.smelu)
@@ -169,7 +175,7 @@ class GSmeLU(Activation):
       **kwargs: of `tf.keras.layers.Layer`.
 
     Raises:
-      TypeError, InputError: as `gsmelu`; a name in `learn` that is no hyperparameter; another `per`.
+      TypeError, InputError: as `gsmelu`; a name in `learn` that is not a hyperparameter; an unknown `per`.
     """
 
     function = staticmethod(functions.gsmelu)
@@ -191,7 +197,8 @@ class GSmeLU(Activation):
         super().__init__(values, learn, per, **kwargs)
 
     def add_hyperparameters(self) -> None:
-        """The weights of learned slopes are the gap between the two and, where both are learned, g_minus."""
+        """Adds the weights behind learned slopes: the gap between the two and, where both are learned, g_minus."""
+        # A gap that is held above 0 keeps g_minus below g_plus, whatever both become.
         super().add_hyperparameters()
         learned = {"g_minus", "g_plus"}.intersection(self.learn)
         if len(learned) == 2:
@@ -224,7 +231,7 @@ class RESCU(Activation):
       **kwargs: of `tf.keras.layers.Layer`.
 
     Raises:
-      TypeError, InputError: as `rescu`; a name in `learn` that is no hyperparameter; another `per`.
+      TypeError, InputError: as `rescu`; a name in `learn` that is not a hyperparameter; an unknown `per`.
     """
 
     function = staticmethod(functions.rescu)
@@ -243,7 +250,7 @@ class RESCU(Activation):
         super().__init__({"knots": knots, "slopes": slopes, "t": t}, learn, per, **kwargs)
 
     def add_hyperparameters(self) -> None:
-        """The weights of learned knots are the first knot and the gaps between them."""
+        """Adds the weights behind learned knots: the first knot and the gaps between them, which keep their order."""
         super().add_hyperparameters()
         if "knots" in self.learn:
             self.add_hyperparameter("knot_0", self.knots[0])
@@ -273,7 +280,7 @@ class Sharpness(Activation):
       **kwargs: of `tf.keras.layers.Layer`.
 
     Raises:
-      TypeError, InputError: as the function; a name in `learn` that is no hyperparameter; another `per`.
+      TypeError, InputError: as the function; a name in `learn` that is not a hyperparameter; an unknown `per`.
     """
 
     bounds: ClassVar = {"beta": POSITIVE}
@@ -327,7 +334,7 @@ class GELU(Sharpness):
       form: "erf", exact, or "sigmoid", the paper's approximation.
 
     Raises:
-      TypeError, InputError: see `Sharpness`; another `form`.
+      TypeError, InputError: see `Sharpness`; an unknown `form`.
 
     ```python
     sharp = tf.keras.layers.Dense(64, activation=sr.layers.GELU(beta=5.0))
@@ -356,7 +363,7 @@ def find(model: Any) -> list[Activation]:
 
 @contextlib.contextmanager
 def frozen(model: Any) -> Iterator[None]:
-    """Inside, whatever is traced from the model has its learned activations in it as constants.
+    """Makes learned activations constants in whatever is traced from the model inside.
 
     ```python
     with sr.activations.frozen(model):

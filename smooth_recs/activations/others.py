@@ -80,7 +80,7 @@ def gelu(x: Any, *, beta: Any = 1.0, form: str = "erf") -> Any:
       form: "erf", exact, or "sigmoid", the paper's approximation x sigmoid(sqrt(8 / pi) beta x), which is a Swish.
 
     Raises:
-      TypeError, InputError: as `smelu`, and for another `form`.
+      TypeError, InputError: as `smelu`, and for an unknown `form`.
     """
     check_form(form)
     x = floating(x)

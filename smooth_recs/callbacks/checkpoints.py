@@ -16,7 +16,8 @@ from smooth_recs.callbacks.keep_best import KeepBest
 from smooth_recs.errors import InputError
 
 _UNREADABLE = (tf.errors.OpError, IndexError)  # IndexError is what TensorFlow 2.21 raises for a file that is too short
-_OTHERS_GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)  # another process' fault
+# A process of the cluster is gone: the file is not to blame.
+_OTHERS_GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
 _COMPLETED = "checkpoint"  # the file that lists the checkpoints; TensorFlow writes it once one is complete
 
 

@@ -113,7 +113,7 @@ class JointPredictor:
 
         Raises:
           InputError: the data has no batch.
-          ValueError: a model or a slice has another shape than one value a row.
+          ValueError: a model or a slice does not have one value a row.
         """
         unpack = keras_generation.keras().utils.unpack_x_y_sample_weight
         if self._traced is None:

@@ -121,7 +121,7 @@ class PerQueryAUCLoss(SumMetric):
         remember.
 
     Raises:
-      ValueError: another `weighting`.
+      ValueError: an unknown `weighting`.
 
     The result, float64, is NaN where it is not defined: until a query had both classes, and once a score was NaN or a
     label neither 0 nor 1.

@@ -1,3 +1,5 @@
+"""Frequency admission against counting ids one by one."""
+
 from __future__ import annotations
 
 from collections import Counter

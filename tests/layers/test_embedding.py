@@ -1,3 +1,5 @@
+"""The stacked embedding against brute force, and its sparse gradients and updates."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Tables are made in place: with the values of the initializer, and without a second copy."""
+
 from __future__ import annotations
 
 import os

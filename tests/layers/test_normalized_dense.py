@@ -1,3 +1,5 @@
+"""The normalised dense layer against hand-derived outputs, finite differences and a plain dense layer."""
+
 from __future__ import annotations
 
 import json

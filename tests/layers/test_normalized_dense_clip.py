@@ -1,3 +1,5 @@
+"""Clipping: values and gradients inside, at and beyond the limits."""
+
 from __future__ import annotations
 
 import math

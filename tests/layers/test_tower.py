@@ -1,3 +1,5 @@
+"""The tower: the order of its parts, its shapes and its configurations."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""Interactions and their shapes against numbers by hand."""
+
 from __future__ import annotations
 
 import numpy as np

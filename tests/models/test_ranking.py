@@ -1,3 +1,5 @@
+"""The ranking model: its parts, its loss, its two optimizers, and configurations of it."""
+
 from __future__ import annotations
 
 import dataclasses

@@ -1,3 +1,5 @@
+"""Siblings: what is equal and what is different between replicas that are trained side by side."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
