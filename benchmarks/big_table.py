@@ -27,8 +27,7 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 import tensorflow as tf
 
 from smooth_recs import config
-from smooth_recs.callbacks import huge_pages
-from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower
+from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower, id_tables
 from smooth_recs.models import RankingModel, from_config, interactions
 
 GIB = 2**30
@@ -56,7 +55,7 @@ def main() -> None:
     trained = peak_memory() - before
     print(f"peak in training    {trained / GIB:.2f} GiB, {trained / table / 2:.2f} times table and accumulator")
     begun = time.perf_counter()
-    asked = huge_pages.ask() if arguments.huge_pages else 0
+    asked = id_tables.ask_for_huge_pages() if arguments.huge_pages else 0
     print(f"huge pages          {asked / GIB:.2f} GiB asked for, in {time.perf_counter() - begun:.1f} s")
     small = contender(arguments, arguments.small_rows)
     small(LAWS[0])

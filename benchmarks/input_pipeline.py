@@ -31,16 +31,16 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from smooth_recs import config
-from smooth_recs.data import criteo, presets, shuffling, splits
+from smooth_recs.data import presets, public_logs, shuffling, splits
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.feature_statistics import Statistics
+from smooth_recs.data.file_sources import encoded, part_of
 from smooth_recs.data.raw_rows import read_chunks
 from smooth_recs.data.readers.parquet import parquet_to_tfrecord
-from smooth_recs.data.sources import encoded, part_of
 from smooth_recs.data.survey import survey
 
 GOAL = 100_000  # rows a second of processor time, all stages together
-SCHEMA = criteo.SCHEMA
+SCHEMA = public_logs.CRITEO
 # Shares of missing values and sizes of the integers, roughly those of the Kaggle file.
 MISSING_INTEGERS = (0.45, 0.0, 0.21, 0.22, 0.03, 0.22, 0.04, 0.0, 0.04, 0.45, 0.04, 0.77, 0.22)
 MISSING_CATEGORIES = dict.fromkeys((2, 3, 11, 15, 20, 23), 0.03) | dict.fromkeys((18, 19, 24, 25), 0.44) | {21: 0.76}

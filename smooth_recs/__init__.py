@@ -22,10 +22,11 @@ from smooth_recs.version import __version__
 
 __all__ = ["__version__"]
 
-# The attributes of the package, and the modules that they are.
+# The attributes of the package, and the modules that they name.
 _SUBMODULES = {
     "accuracy": "measures.accuracy",
     "activations": "activations",
+    "artifacts": "artifacts",
     "callbacks": "callbacks",
     "cluster": "cluster",
     "comparison": "comparison",
@@ -43,6 +44,7 @@ _SUBMODULES = {
     "models": "models",
     "prediction_difference": "prediction_difference",
     "recommendations": "measures.recommendations",
+    "release": "release",
     "reports": "reports",
     "serving": "serving",
     "slices": "measures.slices",

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and read back: JSON, arrays, and what processes hand to each other."""
+"""Files written whole or not at all, and read back: JSON, arrays, and what processes hand to each other."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ _ABOUT, _LENGTHS, _TEXTS = "about", "lengths", "texts"
 
 @contextlib.contextmanager
 def whole_file(path: str) -> Iterator[str]:
-    """A path to write to, of the same name, whose file becomes that of `path` at the end; after an error none does.
+    """A path to write to, whose file takes the place of `path` at the end; after an error `path` stays as it was.
 
-    Its folder is made where it does not exist. Other processes see the file of before, or the whole new one.
+    The file has the same name, in a folder of its own. The folder of `path` is made where it does not exist. Other
+    processes see the earlier file, or the whole new one.
 
     ```python
     with whole_file("runs/notes.txt") as beside, open(beside, "w") as file:
@@ -36,14 +37,15 @@ def whole_file(path: str) -> Iterator[str]:
     """
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     with tempfile.TemporaryDirectory(dir=os.path.dirname(path) or ".", prefix=".writing-") as folder:
-        # Others may read a file that is opened in the folder, as those of a training run, unlike a temporary file.
+        # A temporary file has mode 600, and others could not read it: so an ordinary file in a temporary folder. That
+        # folder is beside the file, because os.replace works within one file system only.
         beside = os.path.join(folder, os.path.basename(path))
         yield beside
         os.replace(beside, path)
 
 
 def check_output(flag: str, path: str) -> None:
-    """Makes the folder of a file that is to be written; raises InputError, which names `flag`, where it cannot be."""
+    """Makes the folder of a file that is to be written; raises InputError, naming `flag`, where that is impossible."""
     folder = os.path.dirname(os.path.abspath(path))
     try:
         os.makedirs(folder, exist_ok=True)
@@ -55,13 +57,14 @@ def check_output(flag: str, path: str) -> None:
 
 
 def write_json(path: str, content: Any) -> None:
-    """Writes `content` to `path`, whole or not at all; what is not finite, which JSON has no word for, as null."""
+    """Writes `content` to `path`, whole or not at all; NaN and infinities, which JSON lacks, become null."""
     with whole_file(path) as beside, open(beside, "w", encoding="utf-8") as file:
         json.dump(_finite(content), file, indent=2, allow_nan=False)
         file.write("\n")
 
 
 def read_json(path: str) -> Any:
+    """The content of a JSON file."""
     with open(path, encoding="utf-8") as file:
         return json.load(file)
 
@@ -84,48 +87,49 @@ def write_arrays(path: str, about: Any, groups: Sequence[Arrays]) -> None:
 
 
 def read_arrays(path: str) -> tuple[Any, list[dict[str, npt.NDArray[Any]]]]:
-    """What `write_arrays` was given."""
+    """Reads what `write_arrays` was given."""
     return unpack_arrays(pathlib.Path(path).read_bytes())
 
 
 def pack_arrays(about: Any, groups: Sequence[Arrays]) -> bytes:
     """The content of the file that `write_arrays` writes."""
+    # Arrays are stored by number: np.savez would take one that is called `file` for an argument of its own.
     stored = {_ABOUT: np.array(json.dumps([about, [list(group) for group in groups]]))}
     for g, group in enumerate(groups):
         for a, array in enumerate(group.values()):
-            stored |= {f"{g}/{a}/{part}": values for part, values in _parts(array).items()}
+            if array.dtype.kind in "OS":
+                texts = array.ravel().tolist()
+                lengths = np.array([len(text) for text in texts], np.int64).reshape(array.shape)
+                stored[f"{g}/{a}/{_LENGTHS}"] = lengths
+                stored[f"{g}/{a}/{_TEXTS}"] = np.frombuffer(b"".join(texts), np.uint8)
+            else:
+                stored[f"{g}/{a}/"] = array
     content = io.BytesIO()
     np.savez(content, **stored)  # type: ignore[arg-type]  # its stub takes the names for those of options
     return content.getvalue()
 
 
 def unpack_arrays(content: bytes) -> tuple[Any, list[dict[str, npt.NDArray[Any]]]]:
-    """What `pack_arrays` was given."""
+    """Takes apart what `pack_arrays` made."""
     with np.load(io.BytesIO(content), allow_pickle=False) as stored:
         about, names = json.loads(str(stored[_ABOUT]))
-        return about, [
-            {name: _whole(stored, f"{g}/{a}/") for a, name in enumerate(group)} for g, group in enumerate(names)
-        ]
-
-
-def _parts(array: npt.NDArray[Any]) -> Arrays:
-    if array.dtype.kind not in "OS":
-        return {"": array}
-    texts = array.ravel().tolist()
-    lengths = np.array([len(text) for text in texts], np.int64).reshape(array.shape)
-    return {_LENGTHS: lengths, _TEXTS: np.frombuffer(b"".join(texts), np.uint8)}
-
-
-def _whole(stored: Any, prefix: str) -> npt.NDArray[Any]:
-    if prefix in stored:
-        return stored[prefix]
-    lengths, joined = stored[prefix + _LENGTHS], stored[prefix + _TEXTS].tobytes()
-    ends = np.cumsum(lengths.ravel())
-    texts = np.empty(lengths.size, object)
-    texts[:] = [joined[end - length : end] for end, length in zip(ends, lengths.ravel(), strict=True)]
-    return texts.reshape(lengths.shape)
+        groups: list[dict[str, npt.NDArray[Any]]] = []
+        for g, group in enumerate(names):
+            groups.append({})
+            for a, name in enumerate(group):
+                prefix = f"{g}/{a}/"
+                if prefix in stored:
+                    groups[g][name] = stored[prefix]
+                    continue
+                lengths, joined = stored[prefix + _LENGTHS], stored[prefix + _TEXTS].tobytes()
+                ends = np.cumsum(lengths.ravel())
+                texts = np.empty(lengths.size, object)
+                texts[:] = [joined[end - length : end] for end, length in zip(ends, lengths.ravel(), strict=True)]
+                groups[g][name] = texts.reshape(lengths.shape)
+        return about, groups
 
 
 def child_environment(**more: str) -> dict[str, str]:
-    """The variables of this process, with which a Python started by it finds the same modules; and `more`."""
+    """Environment variables for a Python process that is to find the same modules as this one, and `more` of them."""
+    # An empty entry of sys.path means the current folder, which may be another one in the new process.
     return {**os.environ, "PYTHONPATH": os.pathsep.join(folder or os.getcwd() for folder in sys.path), **more}

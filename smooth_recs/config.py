@@ -1,4 +1,4 @@
-"""What a run is: plain dataclasses, no TensorFlow. A file in `configs/` states only what differs.
+"""The configuration of a run: plain dataclasses, no TensorFlow. A file in `configs/` states only what differs.
 
 ```python
 from smooth_recs import config
@@ -336,6 +336,7 @@ class Config:
     distribution: Distribution = dataclasses.field(default_factory=Distribution)
 
     def to_dict(self) -> dict[str, Any]:
+        """The configuration as nested dictionaries, which JSON can hold."""
         return dataclasses.asdict(self)
 
     @classmethod

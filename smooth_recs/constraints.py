@@ -1,4 +1,4 @@
-"""Weight constraints for any Keras layer."""
+"""Row norms of weights (section 2): the function, and a constraint for any Keras layer."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ def normalized_rows(kernel: tf.Tensor, *, norm_value: float = 1.0, p: float = 2.
     """Scales every row of the paper's W to L_p norm v: w_j <- v w_j / ||w_j||_p (section 2).
 
     A Keras kernel is [inputs, units], so a row of W, the weights into one unit, is a column of `kernel`, and norms are
-    over axis 0. Rows of zeros stay zeros. The gradient goes through the norm: it is orthogonal to w_j for p = 2. There
-    the squares have to be numbers: in float32 rows of a norm below 1e-19 count as zeros, and above 1e19 become zeros.
+    over axis 0. Rows of zeros stay zeros. The gradient goes through the norm: for p = 2 it is orthogonal to w_j. For
+    p = 2 the squares must be in range: in float32 rows of a norm below 1e-19 count as zeros, those above 1e19 become
+    zeros.
 
     Args:
       kernel: [inputs, units], any float dtype.
@@ -35,8 +36,8 @@ def normalized_rows(kernel: tf.Tensor, *, norm_value: float = 1.0, p: float = 2.
         return tf.cast(normalized_rows(tf.cast(kernel, tf.float32), norm_value=norm_value, p=p), kernel.dtype)
     if p == 2 and kernel.shape.rank == 2:
         return _euclidean_rows(kernel, norm_value)
-    # The result does not depend on the scale of a row, so neither does the gradient: dividing by the largest magnitude
-    # first keeps every power in range, and that divisor needs no gradient of its own.
+    # The scale of a row has no effect on the result. Division by the largest magnitude first keeps all powers in range,
+    # and this divisor needs no gradient of its own.
     largest = tf.stop_gradient(tf.reduce_max(tf.abs(kernel), axis=0, keepdims=True))
     scaled = kernel / _one_where(largest == 0, largest)
     if math.isinf(p):
@@ -48,13 +49,15 @@ def normalized_rows(kernel: tf.Tensor, *, norm_value: float = 1.0, p: float = 2.
 
 
 def _euclidean_rows(kernel: tf.Tensor, norm_value: float) -> tf.Tensor:
-    """p = 2 in a quarter of the operations, with the gradient f (G - u <u, G>): f = v / ||w||, u = w / ||w||.
+    """The rows for p = 2, in a quarter of the operations.
 
-    What the gradient has in common with the value is computed once where both are one graph, and higher derivatives
-    follow from its operations. The gradient of a bias is the one sum over rows that is fast on a processor.
+    The gradient of w_j <- f w_j is f (G - u <u, G>) for the upstream gradient G, with f = v / ||w_j|| and
+    u = w_j / ||w_j||. Where value and gradient are one graph, what they share is computed once, and higher derivatives
+    follow from its operations.
     """
 
     def factor_of(kernel: tf.Tensor) -> tf.Tensor:
+        # BiasAddGrad is the one sum over axis 0 that is fast on a processor (TensorFlow 2.21).
         squares = tf.raw_ops.BiasAddGrad(out_backprop=kernel * kernel)
         return norm_value / tf.sqrt(_one_where(squares < np.finfo(squares.dtype.as_numpy_dtype).tiny, squares))
 
@@ -72,11 +75,12 @@ def _euclidean_rows(kernel: tf.Tensor, norm_value: float) -> tf.Tensor:
 
 
 def _one_where(condition: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor:
+    """Replaces a divisor by 1 where it must not divide, before the division: its gradient has to be finite too."""
     return tf.where(condition, tf.ones_like(tensor), tensor)
 
 
 def validate_norm(norm_value: float, p: float, name: str = "norm_value") -> None:
-    """Raises ValueError unless `norm_value`, which the user knows as `name`, is finite and above 0, and `p` >= 1."""
+    """Raises ValueError unless `norm_value`, which users know as `name`, is finite and above 0, and `p` >= 1."""
     if not (math.isfinite(norm_value) and norm_value > 0):
         raise ValueError(f"{name} must be finite and above 0, got {norm_value!r}")
     if not p >= 1:
@@ -88,12 +92,12 @@ class RowNorm(keras_generation.keras().constraints.Constraint):  # type: ignore[
     """Keras constraint that sets every row of the paper's W to L_p norm v after each update (section 2).
 
     `NormalizedDense` does the same inside the layer, by reparameterisation: the better choice in a new model. The
-    constraint suits a layer that is there already. Where an optimizer updates variables by other means than Keras'
-    (embeddings on a TPU), it is not applied.
+    constraint suits a layer that exists already. It is not applied where something else than a Keras optimizer updates
+    the variable (embeddings on a TPU).
 
     Args:
-      value: the norm v.
-      p: order of the norm, at least 1.
+      value: the norm v, 1 by default.
+      p: order of the norm, at least 1; 2 by default.
 
     Raises:
       ValueError: value not above 0, p below 1.

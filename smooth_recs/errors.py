@@ -1,7 +1,4 @@
-"""The ways a run ends that are not a fault of the program.
-
-What an exception says, in one line.
-"""
+"""The errors with which a run ends though the program has no fault, and what any exception says, in one line."""
 
 from __future__ import annotations
 
@@ -16,14 +13,17 @@ class InputError(ValueError):
 
 
 class GateNotMet(Exception):
-    """A measured value is beyond the limit that the user set: exit status 3."""
+    """A measured value is beyond the limit that the user set; the binaries answer it with exit status 3."""
 
 
 class Diverged(Exception):
-    """A trained model predicts what is no number: exit status 4. What the run measured is written."""
+    """A trained model predicts NaN or infinity; the binaries answer it with exit status 4.
+
+    What the run measured before is written.
+    """
 
 
-# TensorFlow wraps the reason in where the graph was built.
+# TensorFlow 2.21 puts lines about where the graph was built around the reason.
 _NOISE = re.compile(
     r'Graph execution error|Detected at node|File "|Node: |<stack traces|\[\[|\d+ root error|in user code'
 )

@@ -1,4 +1,4 @@
-"""What a field of a dataclass may hold: its annotation states the type and the rule, and all else reads them there.
+"""Fields of configuration dataclasses: the annotation states type and rule, and all else reads them there.
 
 ```python
 from typing import Annotated, Literal
@@ -29,7 +29,7 @@ from smooth_recs.errors import InputError
 
 
 class Rule(NamedTuple):
-    """A value must be `words`; no words are those of its type."""
+    """A rule for a value, which must be `words`; where these are empty, what the type is called."""
 
     words: str
     holds: Callable[[Any], bool]
@@ -41,16 +41,19 @@ def _numbers(value: Any) -> tuple[Any, ...]:
 
 
 def at_least(low: float, below: float = math.inf) -> Rule:
+    """Each number is `low` or more, and less than `below`."""
     words = f"at least {low}" if below == math.inf else f"at least {low} and below {below}"
     return Rule(words, lambda value: all(low <= number < below for number in _numbers(value)))
 
 
 def above(low: float, below: float = math.inf) -> Rule:
+    """Each number is more than `low`, and less than `below`."""
     words = f"above {low}" if below == math.inf else f"above {low} and below {below}"
     return Rule(words, lambda value: all(low < number < below for number in _numbers(value)))
 
 
 def between(low: float, high: float) -> Rule:
+    """The number is from `low` to `high`, both included."""
     return Rule(f"from {low} to {high}", lambda value: low <= value <= high)
 
 
@@ -118,7 +121,7 @@ def is_a(value: Any, kind: Any) -> bool:
     if origin is tuple:
         return isinstance(value, tuple) and all(is_a(item, arguments[0]) for item in value)
     if kind in (int, float):
-        return isinstance(value, int | kind) and not isinstance(value, bool)
+        return isinstance(value, int | kind) and not isinstance(value, bool)  # bool is a subclass of int
     return isinstance(value, origin or kind)
 
 
@@ -134,7 +137,7 @@ _SEVERAL: dict[Any, str] = {int: "integers", float: "numbers", str: "texts"}
 
 
 def words(kind: Any, *, typed: bool = False) -> str:
-    """What a value of a type is called; `typed`: as text after a flag.
+    """The name of a type of values in errors, or, where they are `typed` as text after a flag, in `--help`.
 
     >>> words(float | tuple[float, ...] | None), words(float | tuple[float, ...] | None, typed=True)
     ('a number, a tuple of numbers or None', 'a number, numbers with commas, or null')
@@ -142,21 +145,20 @@ def words(kind: Any, *, typed: bool = False) -> str:
     own = [text for text in getattr(kind, "__metadata__", ()) if isinstance(text, str)]
     if own:
         return own[0]
-    *others, last = [_words_of_one(each, typed) for each in alternatives(kind)]
+    found = []
+    for each in alternatives(kind):
+        if choices(each):
+            found.append(f"one of {', '.join(choices(each))}")
+        elif typing.get_origin(each) is tuple:
+            item = typing.get_args(each)[0]
+            with_commas = f"{'names' if item is str else _SEVERAL[item]} with commas"
+            found.append(with_commas if typed else f"a tuple of {_SEVERAL[item]}")
+        elif typed and each is types.NoneType:
+            found.append("null")
+        else:
+            found.append(_ONE.get(typing.get_origin(each) or each) or f"a {each.__name__}")
+    *others, last = found
     return f"{', '.join(others)}{',' * typed} or {last}" if others else last
-
-
-def _words_of_one(kind: Any, typed: bool) -> str:
-    if choices(kind):
-        return f"one of {', '.join(choices(kind))}"
-    if typing.get_origin(kind) is tuple:
-        item = typing.get_args(kind)[0]
-        if typed:
-            return f"{'names' if item is str else _SEVERAL[item]} with commas"
-        return f"a tuple of {_SEVERAL[item]}"
-    if typed and kind is types.NoneType:
-        return "null"
-    return _ONE.get(typing.get_origin(kind) or kind) or f"a {kind.__name__}"
 
 
 def check(name: str, value: Any, kind: Any) -> None:
@@ -174,7 +176,7 @@ def check(name: str, value: Any, kind: Any) -> None:
 
 
 def check_rules(name: str, value: Any, kind: Any) -> None:
-    """As `check`, for a value that may be of another type that behaves alike, such as a number of NumPy."""
+    """Checks rules and choices alone: the value may be of a type that behaves alike, such as a number of NumPy."""
     if choices(kind) and value not in choices(kind):
         raise InputError(f"{name} must be {words(kind)}, got {value!r}")
     for rule in rules(kind):
@@ -188,13 +190,13 @@ def rules(kind: Any) -> list[Rule]:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`did you mean a or b?`, of the known names that look like this one; empty where none does."""
+    """The question `did you mean a or b?` with the known names that look like this one; empty where none does."""
     near = difflib.get_close_matches(name, list(known))
     return f"did you mean {' or '.join(near)}?" if near else ""
 
 
 def from_dict(kind: type[Any], values: Any, path: str = "") -> Any:
-    """The `kind` whose fields have these values; a field that is not named keeps its default.
+    """An instance of the dataclass `kind` with these values; a field that is not named keeps its default.
 
     The reverse of `dataclasses.asdict`, also after a trip through JSON: dataclasses inside are made likewise, and lists
     become tuples where the field is a tuple. Where a field may be one of several dataclasses, the one that knows all
@@ -226,10 +228,18 @@ def from_dict(kind: type[Any], values: Any, path: str = "") -> Any:
 
 
 def _from_json(kind: Any, value: Any, path: str) -> Any:
+    """The value of a field of type `kind` from what JSON made of it."""
     several = alternatives(kind)
     sections = [each for each in several if is_section(each)]
     if sections and not (value is None and types.NoneType in several):
-        return from_dict(_section(sections, value, path), value, path)
+        section = sections[0]
+        if len(sections) > 1 and isinstance(value, Mapping):
+            fitting = [each for each in sections if set(value) <= {field.name for field in dataclasses.fields(each)}]
+            if len(fitting) != 1:
+                names, given = " or ".join(each.__name__ for each in sections), ", ".join(map(str, value)) or "none"
+                raise InputError(f"{path} must have the fields of either {names}, got {given}")
+            section = fitting[0]
+        return from_dict(section, value, path)
     for each in several:
         if typing.get_origin(each) is tuple and isinstance(value, list | tuple):
             item_kind = typing.get_args(each)[0]
@@ -239,17 +249,6 @@ def _from_json(kind: Any, value: Any, path: str) -> Any:
         wanted = words(kind) if choices(kind) else f"of type {kind if typing.get_args(kind) else kind.__name__}"
         raise InputError(f"{path} must be {wanted}, got {value!r}")
     return value
-
-
-def _section(sections: list[Any], value: Any, path: str) -> Any:
-    """The one dataclass of `sections` that has all the fields of `value`."""
-    if len(sections) == 1 or not isinstance(value, Mapping):
-        return sections[0]
-    fitting = [each for each in sections if set(value) <= {field.name for field in dataclasses.fields(each)}]
-    if len(fitting) != 1:
-        names = " or ".join(each.__name__ for each in sections)
-        raise InputError(f"{path} must have the fields of either {names}, got {', '.join(map(str, value)) or 'none'}")
-    return fitting[0]
 
 
 def _join(path: str, name: object) -> str:

@@ -1,4 +1,4 @@
-"""The one place that knows that there are two Keras generations.
+"""The two generations of Keras: this is the one module that knows that there are two.
 
 `tf.keras` is Keras 3, or `tf_keras` (Keras 2) where `TF_USE_LEGACY_KERAS=1` was set before TensorFlow was imported.
 Activations, layers, constraints, metrics and callbacks run in both; the ranking stack runs in `tf_keras` only, because
@@ -14,15 +14,13 @@ from typing import Any
 LEGACY_VARIABLE = "TF_USE_LEGACY_KERAS"
 PACKAGE = "smooth_recs"
 
-
+# What `python -m` starts without `tf.keras` having been asked for: the binaries, and the process that asks exports with
+# TensorFlow's C++ loader, which has no Python TensorFlow at all.
 _PROGRAMS = (f"{PACKAGE}.bin.", f"{PACKAGE}.serving.loader_process")
 
 
 def started_as_binary() -> bool:
-    """True in `python -m smooth_recs.bin.X`, and in `bin/X.py` run as a file (Bazel does).
-
-    It is true in the process that asks exports as well, which has no Python TensorFlow.
-    """
+    """True in `python -m smooth_recs.bin.X`, in `bin/X.py` run as a file (Bazel), and in the loader's process."""
     if sys.argv[:1] == ["-m"]:  # the package is imported before the module that -m names
         return any(argument.startswith(_PROGRAMS) for argument in sys.orig_argv)
     folder, _, _ = (sys.argv[0] if sys.argv else "").replace(os.sep, "/").rpartition("/")
@@ -55,9 +53,9 @@ def require_legacy(what: str) -> None:
 
 
 def recommenders(what: str) -> Any:
-    """TensorFlow Recommenders, which `what` is made with.
+    """Imports TensorFlow Recommenders, which `what` is made with.
 
-    TFRS 0.7.7 refuses Keras 3 with an error of its own, without a remedy: so this asks first.
+    TFRS 0.7.7 refuses Keras 3 with an error that names no remedy, so this checks first.
 
     Raises:
       ImportError: `tf.keras` is Keras 3; one line, with the remedy.
@@ -69,7 +67,7 @@ def recommenders(what: str) -> Any:
 
 
 def keeping_dtype() -> dict[str, bool]:
-    """Arguments of `add_weight` for a variable that mixed precision does not cast where it is read."""
+    """Arguments of `add_weight` for a variable that mixed precision must not cast where it is read."""
     return {"experimental_autocast" if is_legacy() else "autocast": False}
 
 
@@ -80,4 +78,5 @@ def serializable(thing: Any) -> Any:
 
 def all_layers(model: Any) -> list[Any]:
     """The model and every layer in it, at any depth, in the order in which they were attached."""
-    return list(model._flatten_layers())  # neither generation has a public way into layers of layers
+    # Neither tf_keras 2.21 nor Keras 3.15 has a public way into layers of layers.
+    return list(model._flatten_layers())

@@ -1,8 +1,8 @@
-"""What is minimised beside the labels' loss: the losses of the paper's alternatives (sections 1.2 and 6).
+"""Losses of the paper's alternatives (sections 1.2 and 6), which are minimised beside the loss of the labels.
 
-`decorrelation` is that of anti-distillation [46]. `soft_label` and `logit` draw a student towards a teacher [21], to
-which no gradient flows, and `Distillation` adds them to a ranking model's loss. `Ramp` is a weight that changes over a
-run.
+`decorrelation` is the loss of anti-distillation [46]. `soft_label` and `logit` draw a student towards a teacher [21],
+which gets no gradient, and `Distillation` adds one of them to a ranking model's loss. `Ramp` is a weight that changes
+over a run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 __all__ = ["Distillation", "Ramp", "decorrelation", "logit", "soft_label"]
 
-_CONSTANT = 1e-5  # a standard deviation below this share of the root mean square is rounding
+_CONSTANT = 1e-5  # logits whose standard deviation is below this share of their root mean square are constant: rounding
 
 
 def decorrelation(logits: Any, sample_weight: Any = None) -> tf.Tensor:
@@ -50,24 +50,24 @@ def decorrelation(logits: Any, sample_weight: Any = None) -> tf.Tensor:
         [tf.reduce_sum(weight), tf.reduce_sum(weight * logits, axis=0), tf.reduce_sum(weight * logits**2, axis=0)]
     )
     centred = logits - tf.math.divide_no_nan(first, total)
-    (rest,) = _over_devices([tf.reduce_sum(weight * centred, axis=0)])  # what rounding left of the mean
+    # A second pass takes out what rounding left of the mean, which may be all there is of logits that are far from 0.
+    (rest,) = _over_devices([tf.reduce_sum(weight * centred, axis=0)])
     centred -= tf.math.divide_no_nan(rest, total)
     (products,) = _over_devices([tf.matmul(weight * centred, centred, transpose_a=True)])
-    scale = _inverse_root(tf.linalg.diag_part(products), tf.stop_gradient(second) * _CONSTANT**2)
+    # 1 / standard deviation, and 0 with gradient 0 for a constant component. The inner where keeps rsqrt, and so its
+    # gradient, finite where it is not used.
+    variance = tf.linalg.diag_part(products)
+    varies = variance > tf.stop_gradient(second) * _CONSTANT**2
+    scale = tf.math.rsqrt(tf.where(varies, variance, tf.ones_like(variance)))
+    scale = tf.where(varies, scale, tf.zeros_like(variance))
     correlation = products * scale[:, None] * scale[None, :]
-    pairs = components * (components - 1)  # each twice
+    pairs = components * (components - 1)  # the matrix has each pair twice
     squares = tf.square(correlation)
     return (tf.reduce_sum(squares) - tf.reduce_sum(tf.linalg.diag_part(squares))) / pairs
 
 
-def _inverse_root(variance: tf.Tensor, least: tf.Tensor) -> tf.Tensor:
-    """1 / sqrt(variance) where it is above `least`, else 0 with gradient 0."""
-    varies = variance > least
-    return tf.where(varies, tf.math.rsqrt(tf.where(varies, variance, tf.ones_like(variance))), tf.zeros_like(variance))
-
-
 def _over_devices(sums: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Summed over the devices of a synchronous strategy; the gradient is too."""
+    """Adds sums up over the devices of a synchronous strategy; their gradients too."""
     if tf.distribute.get_strategy().num_replicas_in_sync == 1:
         return sums
     return list(tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, sums))
@@ -78,10 +78,10 @@ class Ramp:
 
     Args:
       value: a number, which is the weight throughout, or two: first and last.
-      total_steps: of the run, at least 1.
+      total_steps: how many steps the run has, at least 1.
 
     Attributes:
-      active: False where the weight is 0 throughout, so that what it weighs need not be computed.
+      active: False where the weight is 0 throughout, so that the term it weighs need not be computed.
 
     Raises:
       ValueError: not one or two numbers, one below 0, or total_steps below 1.
@@ -110,7 +110,7 @@ class Ramp:
         return self.first * (1.0 - share) + self.last * share
 
 
-NEAREST = 1e-6  # how near to 0 and 1 a probability is whose log-odds are taken: 13.8 at most
+NEAREST = 1e-6  # a teacher's probability counts as no nearer to 0 and 1, so its log-odds are at most 13.8
 
 
 def soft_label(logits: Any, teacher_probability: Any) -> tf.Tensor:
@@ -165,14 +165,14 @@ Features = Mapping[str, tf.Tensor]
 
 
 class Distillation:
-    """The loss of an example: (1 - w) label loss + w teacher loss, which no gradient leaves towards the teacher.
+    """The loss of distillation, (1 - w) label loss + w teacher loss for each example; the teacher gets no gradient.
 
-    What predicts is no part of the student: not of its variables, its checkpoints or its exports.
+    The teacher is not part of the student: not of its variables, its checkpoints or its exports.
 
     Args:
-      loss: `soft_label`: the logistic loss towards the teacher's probability; `logit`: half the squared difference of
-        the log-odds.
-      weight: w, a number, or a function of the number of training steps done, such as `losses.Ramp`.
+      loss: `soft_label`, the default: the logistic loss towards the teacher's probability; or `logit`: half the squared
+        difference of the log-odds.
+      weight: w, a number (0.5 by default), or a function of the number of training steps done, such as `Ramp`.
       teacher: maps a batch's encoded features to probabilities [batch]; None: the batch has them, as the feature
         `teacher_probability`.
 
@@ -203,12 +203,12 @@ class Distillation:
         self._teacher = teacher
 
     def __call__(self, label_loss: tf.Tensor, logits: tf.Tensor, features: Features, iterations: Any) -> tf.Tensor:
-        """The loss of each example, [batch].
+        """Computes the loss of each example, [batch].
 
         Args:
-          label_loss: of each example, [batch].
-          logits: the student's, [batch] or [batch, 1].
-          features: encoded; with `teacher_probability` where there is no `teacher`.
+          label_loss: the labels' loss of each example, [batch].
+          logits: the student's logits, [batch] or [batch, 1].
+          features: encoded features, with `teacher_probability` where there is no `teacher`.
           iterations: training steps done.
         """
         weight = self._weight(iterations) if callable(self._weight) else self._weight
@@ -217,7 +217,7 @@ class Distillation:
         return (1.0 - weight) * label_loss + weight * teacher
 
     def with_teacher(self, features: Features) -> Features:
-        """The features with `teacher_probability`: several networks that learn from one batch ask the teacher once."""
+        """Adds `teacher_probability` to the features, so that several networks can ask the teacher once a batch."""
         if TEACHER_PROBABILITY in features:
             return features
         if self._teacher is None:

@@ -1,4 +1,4 @@
-"""What a feature is: the columns of a click log and how each becomes an input of the model.
+"""The schema of a click log: its columns, and how each feature becomes an input of the model.
 
 A *raw* row holds what the log holds (strings, integers, floats, missing values). An *encoded* row holds what the model
 takes: an id per categorical value, a float per numeric one. `data.encoding` turns the first into the second, in the
@@ -38,11 +38,12 @@ class Numeric:
 
     @property
     def width(self) -> int:
-        """How many inputs of the network the feature becomes."""
+        """The number of inputs of the network that the feature becomes."""
         return 2 if self.missing == "indicator" else 1
 
     @property
     def needs_statistics(self) -> bool:
+        """True where encoding needs mean and standard deviation over the training rows."""
         return self.transform.endswith("standardize") or self.missing == "mean"
 
 
@@ -124,7 +125,7 @@ class Schema:
         return dataclasses.replace(self, features=chosen)
 
     def validate(self) -> None:
-        """Raises InputError, naming the feature, the rule and the value."""
+        """Raises InputError, naming the feature, the rule and the value, where a feature breaks a rule."""
         if not self.features:
             raise InputError("schema: features must name at least one feature, got none")
         names = [feature.name for feature in self.features]
@@ -133,22 +134,19 @@ class Schema:
                 raise InputError(f"schema: feature names must differ, got {name!r} twice")
             if name == self.label:
                 raise InputError(f"schema: the label column {name!r} must not be a feature")
+            # The inputs of an export are named after the features, and TensorFlow would alter other names.
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
                 raise InputError(f"schema: a feature name must be a plain identifier, got {name!r}")
         for feature in self.features:
             for name, kind in fields.annotations_of(type(feature)).items():
                 fields.check_rules(f"schema: {name} of {feature.name!r}", getattr(feature, name), kind)
-        for feature in self.categorical:
-            _validate_categorical(feature)
-
-
-def _validate_categorical(feature: Categorical) -> None:
-    least = 0 if feature.encoding == "vocabulary" else 1
-    if feature.size < least:
-        raise InputError(f"schema: size of {feature.name!r} must be at least {least}, got {feature.size}")
-    if feature.encoding == "identity" and feature.dtype != "int64":
-        raise InputError(
-            f"schema: dtype of {feature.name!r} must be int64 for encoding identity, got {feature.dtype!r}"
-        )
-    if feature.multi_valued and not feature.separator:
-        raise InputError(f"schema: separator of {feature.name!r} must not be empty for a multi-valued feature")
+        for category in self.categorical:
+            least = 0 if category.encoding == "vocabulary" else 1
+            if category.size < least:
+                raise InputError(f"schema: size of {category.name!r} must be at least {least}, got {category.size}")
+            if category.encoding == "identity" and category.dtype != "int64":
+                raise InputError(
+                    f"schema: dtype of {category.name!r} must be int64 for encoding identity, got {category.dtype!r}"
+                )
+            if category.multi_valued and not category.separator:
+                raise InputError(f"schema: separator of {category.name!r} must not be empty for a multi-valued feature")

@@ -1,4 +1,4 @@
-"""What a configuration must hold before a run starts: the rules of its fields, and those between fields.
+"""Validation of a configuration before a run starts: the rules of its fields, and those between fields.
 
 Activation names are not checked here but by `smooth_recs.activations.get`: this module needs no TensorFlow.
 """
@@ -28,11 +28,20 @@ def validate(config: config_lib.Config) -> None:
     """
     for name, kind, value in fields.walk(config):
         fields.check(name, value, kind)
-    _validate_source(config.data)
+    _validate_data(config.data)
     beta, layers = config.model.beta, len(config.model.hidden_units)
     if isinstance(beta, tuple) and len(beta) != layers:
         raise InputError(f"model.beta must have one number for each of the {layers} hidden layers, got {beta}")
-    _validate_ensemble(config)
+    ensemble = config.ensemble
+    if ensemble.components == 1 and ensemble != config_lib.Ensemble():
+        name = _first_changed(ensemble, config_lib.Ensemble())
+        raise InputError(f"ensemble.{name} needs ensemble.components of 2 or more, got 1")
+    if ensemble.components > 1 and ensemble.init == "same" and not config.model.dropout:
+        raise InputError(
+            "ensemble.init must be different where nothing else tells components apart, got same with model.dropout 0"
+        )
+    if ensemble.stale_steps and ensemble.codistillation in (0, (0,), (0, 0)):
+        raise InputError(f"ensemble.stale_steps needs ensemble.codistillation, got {ensemble.stale_steps} and 0")
     if not config.distillation.teachers and config.distillation != config_lib.Distillation():
         name = _first_changed(config.distillation, config_lib.Distillation())
         raise InputError(f"distillation.{name} needs distillation.teachers, got none")
@@ -44,7 +53,7 @@ def validate(config: config_lib.Config) -> None:
         raise InputError("train.patience must be 0 for a single replica, which has no PD, got siblings.replicas 1")
 
 
-def _validate_source(data: config_lib.Data) -> None:
+def _validate_data(data: config_lib.Data) -> None:
     for name in ("path", "eval_path", "schema") if data.source == "synthetic" else ():
         if value := getattr(data, name):
             raise InputError(f"data.{name} needs a data.source of files, got {value!r} and synthetic")
@@ -58,19 +67,6 @@ def _validate_source(data: config_lib.Data) -> None:
         data.schema.validate()
         if data.split in ("time", "user_time") and data.schema.timestamp is None and not data.eval_path:
             raise InputError(f"data.schema must have a timestamp for data.split {data.split!r}, got None")
-
-
-def _validate_ensemble(config: config_lib.Config) -> None:
-    ensemble, defaults = config.ensemble, config_lib.Ensemble()
-    if ensemble.components == 1 and ensemble != defaults:
-        name = _first_changed(ensemble, defaults)
-        raise InputError(f"ensemble.{name} needs ensemble.components of 2 or more, got 1")
-    if ensemble.components > 1 and ensemble.init == "same" and not config.model.dropout:
-        raise InputError(
-            "ensemble.init must be different where nothing else tells components apart, got same with model.dropout 0"
-        )
-    if ensemble.stale_steps and ensemble.codistillation in (0, (0,), (0, 0)):
-        raise InputError(f"ensemble.stale_steps needs ensemble.codistillation, got {ensemble.stale_steps} and 0")
 
 
 def _first_changed(section: Any, defaults: Any) -> str:

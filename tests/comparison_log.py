@@ -15,6 +15,7 @@ ROWS = 10_000  # three batches, the last one shorter
 DATA = config.Data(
     examples=2_000, eval_examples=ROWS, synthetic=config.SyntheticLog(users=100, items=30, missing_rate=0.0)
 )
+FEW = config.Evaluation(slices=("label",))
 
 
 class Log(NamedTuple):
@@ -47,3 +48,9 @@ def write_csv(path: Path, columns: dict[str, Any]) -> str:
         writer.writerow(columns)
         writer.writerows(zip(*(np.asarray(column).tolist() for column in columns.values()), strict=True))
     return str(path)
+
+
+def without_origin(comparison):
+    """What was measured."""
+    left_out = ("a", "b", "data", "settings", "command", "best_possible")
+    return {name: value for name, value in comparison.items() if name not in left_out}

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +14,19 @@ import pytest
 from source_imports import ROOT
 
 from smooth_recs import training
-from smooth_recs.config import Config
+from smooth_recs.config import Config, Data, Evaluation, Model, Train
 from smooth_recs.experiments import sweeps
+from smooth_recs.schema import Categorical, Numeric, Schema
+
+CSV_SCHEMA = Schema(
+    (
+        Categorical("user", "vocabulary"),
+        Categorical("words", "hash", 30, max_values=3),
+        Categorical("item", "identity", 20, "int64"),
+        Numeric("price", "log_standardize", "indicator"),
+    ),
+    query_id="request",
+)
 
 
 def small_demo(seed: int = 1) -> Config:
@@ -44,3 +56,25 @@ def trained(factory: pytest.TempPathFactory, config: Config) -> Path:
     """The workdir of a finished run of `config`."""
     name = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
     return once(factory, name, lambda folder: training.train_and_evaluate(config, str(folder / "run"))) / "run"
+
+
+def of_csv(factory: pytest.TempPathFactory) -> Path:
+    """The workdir of a finished run of two siblings on a small CSV file."""
+    return once(factory, "of_csv", _train_on_csv) / "run"
+
+
+def _train_on_csv(folder: Path) -> None:
+    chance = random.Random(1)
+    rows = [
+        f"{chance.choice(['ann', 'bob', ''])},{chance.choice(['one|two', 'two', ''])},{chance.randrange(25)},"
+        f"{chance.choice(['', 0.5, 3, 700])},{n // 4},{int(chance.random() < 0.3)}"
+        for n in range(2_500)
+    ]
+    (folder / "log.csv").write_text("user,words,item,price,request,label\n" + "\n".join(rows) + "\n")
+    settings = Config(
+        data=Data(source="csv", path=str(folder / "log.csv"), schema=CSV_SCHEMA),
+        model=Model(hidden_units=(8, 4), embedding_dim=4),
+        train=Train(batch_size=50, steps_per_execution=10, dense_learning_rate=0.1, evaluations=0),
+        evaluation=Evaluation(estimate=False),
+    )
+    training.train_and_evaluate(settings, str(folder / "run"))

@@ -31,10 +31,10 @@ import tensorflow as tf
 
 one = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(one, [tf.config.LogicalDeviceConfiguration()] * 2)
-from smooth_recs.bin import command, train
+from smooth_recs.bin import _command, train
 
 sys.argv[0] = "train"
-command.run(train.main)
+_command.run(train.main)
 """
 
 

@@ -1,15 +1,21 @@
-"""Files that are whole or not there, readable by others; outputs that cannot be written are found at once."""
+"""Files that are whole or not there, readable by others; outputs that cannot be written; arrays that come back."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
+import tempfile
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
-from smooth_recs._files import check_output, whole_file, write_json
+from smooth_recs._files import check_output, read_arrays, whole_file, write_arrays, write_json
 from smooth_recs.errors import InputError
 
 
@@ -61,3 +67,24 @@ def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
             check_output("--picture", str(tmp_path / path))
     with pytest.raises(InputError, match=r"^--output must be a file, got the folder "):
         check_output("--output", str(tmp_path))
+
+
+TEXT_ARRAYS = arrays.arrays(object, arrays.array_shapes(min_side=0, max_dims=3), elements=st.binary(max_size=5))
+
+NUMBER_ARRAYS = arrays.arrays(
+    st.sampled_from([np.int64, np.float32, np.bool_]), arrays.array_shapes(min_dims=0, min_side=0)
+)
+
+
+@given(st.lists(st.dictionaries(st.text(max_size=4), TEXT_ARRAYS | NUMBER_ARRAYS, max_size=3), max_size=3))
+@settings(max_examples=60, deadline=None)
+def test_arrays_come_back_from_their_file(groups: list[dict[str, Any]]) -> None:
+    with tempfile.NamedTemporaryFile(suffix=".npz") as file:
+        write_arrays(file.name, {"about": ["ä", None]}, groups)
+        about, read = read_arrays(file.name)
+    assert about == {"about": ["ä", None]}
+    assert [list(group) for group in read] == [list(group) for group in groups]
+    for group, same in zip(groups, read, strict=True):
+        for name, values in group.items():
+            assert (same[name].dtype, same[name].shape) == (values.dtype, values.shape)
+            np.testing.assert_array_equal(same[name], values)

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from smooth_recs import config
-from smooth_recs.data import criteo, shuffling
+from smooth_recs.data import public_logs, shuffling
 from smooth_recs.data.presets import open_source
 from smooth_recs.data.sources import Source
 from smooth_recs.models import from_config
@@ -67,8 +67,10 @@ def _source(work: Work) -> Source:
     train, held_out = folder / "train.txt", folder / "held_out.txt"
     write(train, dataclasses.replace(work, batches=PASSES * work.steps))
     write(held_out, dataclasses.replace(work, batches=1))
-    hashed = [Categorical(f.name, "hash", size=n) for f, n in zip(criteo.SCHEMA.categorical, work.rows, strict=True)]
-    schema = Schema((*criteo.SCHEMA.numeric, *hashed))
+    hashed = [
+        Categorical(f.name, "hash", size=n) for f, n in zip(public_logs.CRITEO.categorical, work.rows, strict=True)
+    ]
+    schema = Schema((*public_logs.CRITEO.numeric, *hashed))
     data = config.Data(source="criteo", path=str(train), eval_path=str(held_out), schema=schema)
     return open_source(data, str(folder))
 

@@ -1,4 +1,8 @@
-"""What every activation stands on: checks of its arguments, and partial derivatives that are written out."""
+"""What every activation stands on: checks of its arguments, and gradients from partial derivatives written by hand.
+
+Automatic differentiation gives a wrong slope where two pieces meet (3/4 for max(x, u^2 / 4 beta) at beta, where both
+pieces have slope 1), and keeps every intermediate result for the backward pass. `differentiable` avoids both.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +17,13 @@ import tensorflow as tf
 
 from smooth_recs.errors import InputError
 
-# Sums over more numbers than fit the caches are made in chunks. XLA on a processor would otherwise write every product
-# to memory and read it again: of a learned gSmeLU on 4096 x 1024 that made 4.7 times the cost of ReLU, and now about 2.
+# Sums over more numbers than fit the caches are made in chunks. XLA on a processor (TensorFlow 2.21) would otherwise
+# write every product to memory and read it again: a learned gSmeLU on 4096 x 1024 cost 4.7 times as much as ReLU that
+# way, and costs about twice as much now.
 LARGE = 2**20
 CHUNKS = 16
 
 Partials = Sequence[Callable[[], Any]]
-
 
 # Checks. Tensors pass as they are: their values are not known while a graph is made.
 
@@ -31,7 +35,7 @@ def is_tensor(value: Any) -> bool:
 
 def floating(x: Any) -> Any:
     """`x` as a tensor. Raises TypeError unless its type is a floating-point type."""
-    if type(x).__name__ == "KerasTensor":  # both Keras generations answer it with a page of text, or not at all
+    if type(x).__name__ == "KerasTensor":  # TensorFlow's own error is a page long in tf_keras, absent in Keras 3
         raise TypeError(f"x must be a tensor, got {x}: between the layers of a model use Activation(function)")
     x = tf.convert_to_tensor(x)
     floating_type(x.dtype)
@@ -39,7 +43,7 @@ def floating(x: Any) -> Any:
 
 
 def floating_type(dtype: Any) -> None:
-    """Raises TypeError unless it is a floating-point type."""
+    """Raises TypeError unless `dtype` is a floating-point type."""
     dtype = tf.as_dtype(dtype)
     if not dtype.is_floating:
         raise TypeError(f"x must be of a floating-point type, got {dtype.name}")
@@ -73,9 +77,6 @@ def increasing(name: str, values: Sequence[Any]) -> None:
             raise InputError(f"{name} must increase, got {right} after {left}")
 
 
-# Derivatives.
-
-
 @tf.autograph.experimental.do_not_convert
 def differentiable(
     value: Callable[..., Any],
@@ -84,23 +85,35 @@ def differentiable(
     hyperparameters: Mapping[str, Any],
     widen: bool = True,
 ) -> Any:
-    """`value(x, *hyperparameters)`, whose gradients are `partials(x, *hyperparameters)`.
+    """Computes `value(x, *hyperparameters)`, whose gradients are `partials(x, *hyperparameters)`.
 
-    The partial derivatives are computed from `x`, out of differentiable operations, when a gradient is asked for. So
-    nothing but `x` is kept for the backward pass, higher derivatives follow, and whoever optimises the graph of both
-    passes computes only once what they have in common.
+    The partial derivatives are computed from `x`, by differentiable operations, when a gradient is asked for. So only
+    `x` is kept for the backward pass, higher derivatives follow, and a compiler that sees both passes computes what
+    they share only once.
 
     Args:
       value: function of `x` and the hyperparameters, in their order.
-      partials: function of the same; returns one function for `x` and one for each hyperparameter, each of which
-        returns the derivative, in a shape that broadcasts with the value.
+      partials: function of the same arguments. It returns a function for `x`, then one for each hyperparameter, each of
+        which returns that derivative in a shape that broadcasts with the value.
       x: float tensor of any shape.
       hyperparameters: by name, numbers and arrays (which get no gradient) or tensors (which do) that broadcast with x.
-      widen: computes in float32 what is of a 16-bit type.
+      widen: computes in float32 where `x` is of a 16-bit type.
+
+    Raises:
+      InputError: a hyperparameter is larger than the largest number of the type it is computed in.
     """
     dtype = tf.float32 if widen and x.dtype.size < 4 else x.dtype
-    inputs = {name: tf.convert_to_tensor(_of_type(name, h, dtype)) for name, h in hyperparameters.items()}
-    tensors = {name: inputs[name] for name, h in hyperparameters.items() if is_tensor(h)}
+    inputs = {}
+    for name, given in hyperparameters.items():
+        if is_tensor(given):
+            inputs[name] = tf.cast(given, dtype)
+            continue
+        largest = float(dtype.max)
+        if np.any(np.abs(np.asarray(given, np.float64)) > largest):
+            raise InputError(f"{name} must be at most {largest:g} in {dtype.name}, got {given}")
+        # Rounded by NumPy, so that the graph has a constant here and not a cast of one.
+        inputs[name] = tf.convert_to_tensor(np.asarray(given).astype(dtype.as_numpy_dtype)[()])
+    tensors = {name: inputs[name] for name, given in hyperparameters.items() if is_tensor(given)}
     keeps_shape = all(_fits(h.shape, x.shape) for h in inputs.values())
     same_in_every_row = x.shape.rank and all(_fits(h.shape, x.shape[1:]) for h in inputs.values())
 
@@ -118,36 +131,19 @@ def differentiable(
             of_x = product if keeps_shape else _sum_to(product, x)
             if not tensors:
                 return of_x
-            chunks = _chunks(x, upstream) if same_in_every_row else [(x, upstream)]
-            return [of_x, *map(_sum_to, _totals([products(*chunk) for chunk in chunks]), args)]
+            large = (x.shape.num_elements() or 0) >= LARGE and x.shape.rank > 1 and x.shape[0] % CHUNKS == 0
+            if large and same_in_every_row:
+                by_chunk = list(map(products, tf.split(x, CHUNKS), tf.split(upstream, CHUNKS)))
+                sums = [functools.reduce(tf.add, same) for same in zip(*by_chunk, strict=True)]
+                # The stack makes the sums of all hyperparameters one kernel, which reads the inputs only once.
+                sums = tf.unstack(tf.reduce_sum(tf.stack(sums, axis=1), axis=0))
+            else:
+                sums = products(x, upstream)
+            return [of_x, *map(_sum_to, sums, args)]
 
         return tf.cast(value(tf.cast(x, dtype), *named.values()), x.dtype), gradient
 
     return function(x, *tensors.values())
-
-
-def _of_type(name: str, value: Any, dtype: Any) -> Any:
-    """`value` in `dtype`: a tensor cast, numbers rounded (in NumPy). Raises InputError where one is too large."""
-    if is_tensor(value):
-        return tf.cast(value, dtype)
-    largest = float(dtype.max)
-    if np.any(np.abs(np.asarray(value, np.float64)) > largest):
-        raise InputError(f"{name} must be at most {largest:g} in {dtype.name}, got {value}")
-    return np.asarray(value).astype(dtype.as_numpy_dtype)[()]
-
-
-def _chunks(x: Any, upstream: Any) -> list[tuple[Any, Any]]:
-    """`x` and `upstream` cut along the first axis where they are too large for the caches."""
-    size = x.shape.num_elements()
-    if size is None or size < LARGE or x.shape.rank < 2 or x.shape[0] % CHUNKS:
-        return [(x, upstream)]
-    return list(zip(tf.split(x, CHUNKS), tf.split(upstream, CHUNKS), strict=True))
-
-
-def _totals(products: list[list[Any]]) -> list[Any]:
-    """The sums over the chunks of each product. The stack makes them one kernel, which reads the inputs only once."""
-    sums = [functools.reduce(tf.add, same) for same in zip(*products, strict=True)]
-    return sums if len(products) == 1 else tf.unstack(tf.reduce_sum(tf.stack(sums, axis=1), axis=0))
 
 
 def _fits(small: Any, large: Any) -> bool:
@@ -160,7 +156,7 @@ def _fits(small: Any, large: Any) -> bool:
 
 
 def _sum_to(gradient: Any, of: Any) -> Any:
-    """Sums the gradient over the axes along which `of` was broadcast."""
+    """Sums a gradient over the axes along which `of` was broadcast."""
     shape = tf.shape(of)
     axes, _ = tf.raw_ops.BroadcastGradientArgs(s0=shape, s1=tf.shape(gradient))
     return tf.reshape(tf.reduce_sum(gradient, axes), shape)

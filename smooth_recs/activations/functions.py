@@ -1,8 +1,9 @@
-"""The paper's own activations (section 5), as pure functions of tensors: SmeLU, gSmeLU, RESCU.
+"""The paper's activations (section 5) as pure functions of tensors: SmeLU (eq. 7), gSmeLU (eqs. 9 and 10), RESCU.
 
-All take a tensor of any floating-point type and shape. Hyperparameters are keyword-only: numbers (or arrays of them,
+Each takes a tensor of any floating-point type and shape. Hyperparameters are keyword-only: numbers (or arrays of them,
 one a unit), which are checked, or tensors that broadcast with `x`, which are not checked and get gradients. At infinite
-`x` all give the mathematical limit; NaN stays NaN; higher derivatives exist.
+`x` each gives its mathematical limit; NaN stays NaN; higher derivatives exist. `join` makes an activation of a user's
+own pieces (section 5.2).
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ import tensorflow as tf
 from smooth_recs.activations._gradients import Partials, differentiable, floating, increasing, is_tensor, number
 from smooth_recs.errors import InputError
 
-DEFAULT_BETA = 0.1  # of SmeLU, everywhere: function, layer and string; docs/beta.md says how it was measured
+# SmeLU's width where none is given: in the function, the layer and the string. docs/beta.md says how it was measured.
+DEFAULT_BETA = 0.1
 
-JOINT_TOLERANCE = 1e-6  # relative to the larger of the two sides, or to 1
+# How far apart two pieces of `join` may be where they meet, relative to the larger of the two, or to 1.
+JOINT_TOLERANCE = 1e-6
 
 Function = Callable[[Any], Any]
 Piece = tuple[Function, tuple[float, float]]
@@ -50,25 +53,28 @@ def smelu(x: Any, *, beta: Any = DEFAULT_BETA) -> Any:
     number("beta", beta, at_least=0, at_most=float(x.dtype.max) / 4)
 
     def value(x: Any, beta: Any) -> Any:
-        # (7)  y = max(x, u^2 / 4 beta),  u = clip(x, -beta, beta) + beta
-        # The parabola touches the line y = x from above, so that the maximum chooses the piece; u (u / 4 beta) does not
-        # overflow where u^2 would.
+        # Eq. 7:  y = u (u / 4 beta) for x < beta, else x;  u = clip(x, -beta, beta) + beta.
+        # Left of -beta u is 0, and so is y. The parabola touches the line y = x from above at beta and stays at
+        # y = beta from there on, so the maximum of the two is the right piece everywhere, without a comparison.
+        # u (u / 4 beta) does not overflow where u^2 would.
         u = _clip(x, -beta, beta) + beta
         return tf.maximum(x, u * (u / _not_zero(beta * 4)))
 
     def partials(x: Any, beta: Any) -> Partials:
-        # dy/dx = s = (x + beta) / 2 beta held in [0, 1],  dy/dbeta = s (1 - s); unlike u / 2 beta also at beta = 0
+        # dy/dx = s = clip((x + beta) / 2 beta, 0, 1),  dy/dbeta = s (1 - s): defined at beta = 0, unlike u / 2 beta.
         slope = _share(x + beta, beta * 2)
         return [lambda: slope, lambda: slope * (1 - slope)]
 
     def fixed_partials(x: Any, beta: Any) -> Partials:
-        # dy/dx = u / 2 beta: u as in the value, which costs nothing more once both passes are one graph
+        # dy/dx = u / 2 beta, with the u of the value: a graph of both passes computes it once.
         u = _clip(x, -beta, beta) + beta
         return [lambda: u / (beta * 2)]
 
     if is_tensor(beta) or np.any(np.equal(beta, 0)):
         return differentiable(value, partials, x, {"beta": beta})
-    widen = x.dtype == tf.bfloat16  # where XLA rounds after every operation, which costs more than two casts
+    # float16 is exact enough here as it is; in bfloat16 XLA (TensorFlow 2.21) rounds after every operation, which costs
+    # more than the two casts to float32 and back.
+    widen = x.dtype == tf.bfloat16
     return differentiable(value, fixed_partials, x, {"beta": beta}, widen)
 
 
@@ -97,13 +103,17 @@ def gsmelu(x: Any, *, alpha: Any = 1.0, beta: Any = 1.0, g_minus: Any = 0.0, g_p
     """
     x = floating(x)
     check_gsmelu(alpha, beta, g_minus, g_plus, t)
-    # (9)  t plus the integral of the slope from -alpha on: the parabola's a, b and c of (10) cancel where it is narrow
+    # Eq. 9:  y = g_minus x + t + g_minus alpha                                      for x <= -alpha
+    #         y = a x^2 + b x + c                                                    between
+    #         y = g_plus x + t + (alpha + beta) g_minus / 2 + (alpha - beta) g_plus / 2  for x >= beta
+    # It is computed as t plus the integral of the slope from -alpha on. Eq. 10's a, b and c are numbers divided by
+    # alpha + beta, so their terms cancel where the transition is narrow.
     knots = {"alpha": -alpha if is_tensor(alpha) else np.negative(alpha), "beta": beta}
     return integral(x, knots, {"g_minus": g_minus, "g_plus": g_plus}, t)
 
 
 def check_gsmelu(alpha: Any, beta: Any, g_minus: Any, g_plus: Any, t: Any) -> None:
-    """The bounds of `gsmelu` for those hyperparameters that are numbers."""
+    """Raises TypeError or InputError where a hyperparameter of `gsmelu` that is a number breaks a bound."""
     number("alpha", alpha, at_least=0)
     number("beta", beta, at_least=0)
     number("g_minus", g_minus)
@@ -141,7 +151,7 @@ def rescu(x: Any, *, knots: Sequence[Any], slopes: Sequence[Any], t: Any = 0.0) 
 
 
 def check_rescu(knots: Sequence[Any], slopes: Sequence[Any], t: Any) -> None:
-    """The bounds of `rescu` for those hyperparameters that are numbers."""
+    """Raises TypeError or InputError where a hyperparameter of `rescu` that is a number breaks a bound."""
     if len(knots) < 2:
         raise InputError(f"knots must be at least two, got {knots}")
     if len(slopes) != len(knots):
@@ -153,16 +163,16 @@ def check_rescu(knots: Sequence[Any], slopes: Sequence[Any], t: Any) -> None:
     number("t", t)
 
 
-@tf.autograph.experimental.do_not_convert  # autograph would rewrite the functions inside, to no effect
+@tf.autograph.experimental.do_not_convert  # AutoGraph would rewrite the functions inside, to no effect
 def integral(x: Any, knots: Mapping[str, Any], slopes: Mapping[str, Any], t: Any) -> Any:
-    """t plus the integral, from the first knot to `x`, of the slope that is piecewise linear through (knots, slopes).
+    """Computes t plus the integral, from the first knot to x, of the piecewise-linear slope through (knots, slopes).
 
-    With share_i in [0, 1], the part of segment i (from knot i to knot i + 1) that lies left of x, the slope is
+    Let share_i in [0, 1] be the part of segment i (from knot i to knot i + 1) that lies left of x. Then the slope is
 
-        s(x) = sum_i slopes[i] * hat_i(x),   hat_i = share_(i-1) - share_i   (share_(-1) = 1, share_n = 0)
+        s(x) = sum_i slopes[i] hat_i(x),   hat_i = share_(i-1) - share_i,   share_(-1) = 1,   share_(n-1) = 0
 
-    and its integral from the first knot on is sum_i slopes[i] * basis_i(x): parabolas that meet smoothly, between two
-    straight tails.
+    for n knots, and its integral from the first knot on is sum_i slopes[i] basis_i(x): parabolas that meet smoothly,
+    between two straight tails.
 
     Args:
       x: float tensor of any shape.
@@ -174,7 +184,7 @@ def integral(x: Any, knots: Mapping[str, Any], slopes: Mapping[str, Any], t: Any
     def value(x: Any, *hyperparameters: Any) -> Any:
         knots, slopes, t = hyperparameters[:n], hyperparameters[n:-1], hyperparameters[-1]
         bases = _bases(x, knots, _segments(x, knots))
-        products = list(map(tf.math.multiply_no_nan, bases, slopes))  # a tail of slope 0 is 0 at infinity too
+        products = list(map(tf.math.multiply_no_nan, bases, slopes))  # so a tail of slope 0 stays 0 at infinity
         return sum(products[1:], products[0]) + t
 
     def partials(x: Any, *hyperparameters: Any) -> Partials:
@@ -188,7 +198,8 @@ def integral(x: Any, knots: Mapping[str, Any], slopes: Mapping[str, Any], t: Any
             return sum(hats[1:], hats[0])
 
         def of_knot(i: int) -> Any:
-            """A knot that moves right takes from the slope on both its sides, in proportion to its hat."""
+            # A knot that moves right shifts its hat: dy/dknot_i is minus the integral of the slope's change there,
+            # (slopes[i] - slopes[i-1]) share_(i-1)^2 / 2 left of it, and alike on its right.
             total = (slopes[i - 1] - slopes[i]) * 0.5 * tf.square(shares[i]) if i > 0 else -slopes[0]
             if i + 1 < n:
                 total += (slopes[i] - slopes[i + 1]) * (shares[i + 1] * (1 - shares[i + 1] * 0.5))
@@ -208,6 +219,8 @@ def integral(x: Any, knots: Mapping[str, Any], slopes: Mapping[str, Any], t: Any
 
 
 class _Segment(NamedTuple):
+    """A piece between two knots: its width, and the share of it, in [0, 1], that lies left of x."""
+
     width: Any
     share: Any
 
@@ -217,7 +230,9 @@ def _segments(x: Any, knots: Sequence[Any]) -> list[_Segment]:
 
 
 def _bases(x: Any, knots: Sequence[Any], segments: Sequence[_Segment]) -> list[Any]:
-    """basis_i, the integral of hat_i from the first knot to x."""
+    """Makes every basis_i, the integral of hat_i from the first knot to x."""
+    # Over a segment of width w, at share s: the hat that falls from 1 to 0 has the integral w s (1 - s / 2), the one
+    # that rises from 0 to 1 has w s^2 / 2. The first basis has the left tail, the last one the right tail.
     rises = [s.share * s.share * (s.width * 0.5) for s in segments]
     falls = [s.share * (1 - s.share * 0.5) * s.width for s in segments]
     before = tf.minimum(x - knots[0], tf.zeros([], x.dtype))
@@ -226,24 +241,26 @@ def _bases(x: Any, knots: Sequence[Any], segments: Sequence[_Segment]) -> list[A
 
 
 def _clip(x: Any, low: Any, high: Any) -> Any:
-    """`x` held in [low, high]; in one operation for scalar bounds."""
-    if low.shape.rank == high.shape.rank == 0:
+    """Holds x in [low, high]."""
+    if low.shape.rank == high.shape.rank == 0:  # one operation in place of two, but it does not broadcast
         return tf.raw_ops.ClipByValue(t=x, clip_value_min=low, clip_value_max=high)
-    return tf.maximum(tf.minimum(x, high), low)  # tf.clip_by_value does not broadcast x (TensorFlow 2.21)
+    return tf.maximum(tf.minimum(x, high), low)  # tf.clip_by_value does not broadcast x either (TensorFlow 2.21)
 
 
 def _not_zero(width: Any) -> Any:
-    """`width`, or the smallest normal number where it is 0: then 0 / 0 is 0, and all above 0 far more than 1."""
+    """Replaces a width of 0 by a tiny number, so that 0 / width is 0 and anything above 0 over it is far above 1."""
+    # 4 / largest is the smallest normal number of every type: its reciprocal is finite, and no device flushes it to 0.
     return tf.maximum(width, tf.constant(4 / float(width.dtype.max), width.dtype))
 
 
 def _share(length: Any, width: Any) -> Any:
-    """`length / width` held in [0, 1]. Its derivative at 0 is 0: of two neighbours only one counts at a knot."""
+    """Holds `length / width` in [0, 1]."""
+    # relu, whose derivative at 0 is 0, and not maximum, which passes a half: of two neighbours one counts at a knot.
     return tf.minimum(tf.nn.relu(length * tf.math.reciprocal(_not_zero(width))), tf.ones([], length.dtype))
 
 
 def join(pieces: Sequence[Piece]) -> Function:
-    """A rectified smooth continuous unit made of given pieces (section 5.2).
+    """Makes a rectified smooth continuous unit of given pieces (section 5.2).
 
     ```python
     lower = (lambda x: tf.exp(x) - 1, (-math.inf, 0.0))
@@ -257,57 +274,46 @@ def join(pieces: Sequence[Piece]) -> Function:
 
     Returns:
       A function of a float tensor. Each piece is only ever evaluated inside its own interval. Make it once, outside of
-      any `tf.function`: the joints are looked at then.
+      any `tf.function`: that is when the joints are checked.
 
     Raises:
       InputError: an interval is empty, there is a gap or an overlap, or the values or the gradients of two neighbours
         differ at their joint by more than 1e-6 of the larger (or of 1); the message says where and by how much.
     """
-    _check_intervals([interval for _, interval in pieces])
-    for (left, (_, joint)), (right, _) in itertools.pairwise(pieces):
-        sides = (_value_and_gradient(function, joint) for function in (left, right))
+    if not pieces:
+        raise InputError("pieces must be at least one, got none")
+    intervals = [interval for _, interval in pieces]
+    for low, high in intervals:
+        if not low < high:
+            raise InputError(f"the interval of a piece must not be empty, got ({low:g}, {high:g})")
+    ends = [-math.inf, *itertools.chain.from_iterable(intervals), math.inf]
+    for left, right in zip(ends[::2], ends[1::2], strict=True):
+        if left != right:
+            raise InputError(f"the pieces' intervals must touch and cover all numbers, got {left:g} before {right:g}")
+
+    def value_and_gradient(function: Function, point: float) -> tuple[float, float]:
+        x = tf.constant(point, tf.float64)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(x)
+        return float(y), float(tape.gradient(y, x, unconnected_gradients=tf.UnconnectedGradients.ZERO))
+
+    for (function, (_, joint)), (neighbour, _) in itertools.pairwise(pieces):
+        sides = value_and_gradient(function, joint), value_and_gradient(neighbour, joint)
         for what, a, b in zip(("values", "gradients"), *sides, strict=True):
-            if not abs(a - b) <= JOINT_TOLERANCE * max(abs(a), abs(b), 1):
+            if not abs(a - b) <= JOINT_TOLERANCE * max(abs(a), abs(b), 1):  # a NaN is apart too
                 apart = f"{a:g} and {b:g}, apart by {abs(a - b):g}"
                 raise InputError(f"the {what} of two pieces must meet at {joint:g}, got {apart}")
 
     def activation(x: Any) -> Any:
         x = floating(x)
-        y = _inside(pieces[-1], x)
-        for piece in reversed(pieces[:-1]):
-            y = tf.where(x <= piece[1][1], _inside(piece, x), y)
+        y = None
+        for function, (low, high) in reversed(pieces):
+            # A piece sees x held in its interval: where tf.where leaves it out its gradient must still be finite, since
+            # 0 times infinity is NaN.
+            inside = x if high == math.inf else tf.minimum(x, tf.constant(high, x.dtype))
+            inside = inside if low == -math.inf else tf.maximum(inside, tf.constant(low, x.dtype))
+            y = function(inside) if y is None else tf.where(x <= high, function(inside), y)
         return y * tf.where(tf.math.is_nan(x), x, tf.ones_like(x))  # a constant piece would lose NaN
 
     return activation
-
-
-def _inside(piece: Piece, x: Any) -> Any:
-    """The piece at `x`, or at the end of its interval where `x` is beyond: what is not used must stay finite."""
-    function, (low, high) = piece
-    if high < math.inf:
-        x = tf.minimum(x, tf.constant(high, x.dtype))
-    if low > -math.inf:
-        x = tf.maximum(x, tf.constant(low, x.dtype))
-    return function(x)
-
-
-def _check_intervals(intervals: Sequence[tuple[float, float]]) -> None:
-    if not intervals:
-        raise InputError("pieces must be at least one, got none")
-    for low, high in intervals:
-        if not low < high:
-            raise InputError(f"the interval of a piece must not be empty, got ({low:g}, {high:g})")
-    ends = [-math.inf, *(end for interval in intervals for end in interval), math.inf]
-    for left, right in zip(ends[::2], ends[1::2], strict=True):
-        if left != right:
-            raise InputError(f"the pieces' intervals must touch and cover all numbers, got {left:g} before {right:g}")
-
-
-def _value_and_gradient(function: Function, point: float) -> tuple[float, float]:
-    """Both at a point, in float64."""
-    x = tf.constant(point, tf.float64)
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        y = function(x)
-    gradient = tape.gradient(y, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    return float(y), float(gradient)

@@ -1,7 +1,8 @@
-"""The activations that the paper compares with (section 4), on the same terms as `functions`.
+"""The activations that the paper compares with (section 4): SoftPlus (eq. 3), Swish (eq. 4), GELU (eq. 5) and others.
 
-`x` is a float tensor of any shape, and the result is of its type and shape. TypeError: `x` is not of a floating-point
-type, or a hyperparameter is not a number; InputError: a hyperparameter is out of its bounds.
+As in `functions`, `x` is a float tensor of any shape, and the result is of its type and shape. Each raises TypeError
+where `x` is not of a floating-point type or a hyperparameter is not a number, and InputError where a hyperparameter
+breaks its bound.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ def softplus(x: Any, *, beta: Any = 1.0) -> Any:
         return tf.nn.softplus(x)
 
     def value(x: Any, beta: Any) -> Any:
-        # (3)  y = max(x, 0) + log(1 + exp(-beta |x|)) / beta, which does not overflow
+        # Eq. 3 as  y = max(x, 0) + log(1 + exp(-beta |x|)) / beta,  which does not overflow.
         return tf.nn.relu(x) + tf.math.log1p(tf.exp(-tf.abs(x) * beta)) / beta
 
     def partials(x: Any, beta: Any) -> Partials:
-        size = tf.minimum(tf.abs(x), x.dtype.max)  # so that inf * 0 is 0
+        size = tf.minimum(tf.abs(x), x.dtype.max)  # so that the products below are 0, not NaN, at infinity
 
         def of_beta() -> Any:
             return -(size * tf.sigmoid(-size * beta) + tf.math.log1p(tf.exp(-size * beta)) / beta) / beta
@@ -62,9 +63,9 @@ def swish(x: Any, *, beta: Any = 1.0) -> Any:
     number("beta", beta, at_least=0)
 
     def density(z: Any) -> Any:
-        return tf.sigmoid(z) * tf.sigmoid(-z)  # not sigmoid (1 - sigmoid), which cancels on the right
+        return tf.sigmoid(z) * tf.sigmoid(-z)  # sigmoid (1 - sigmoid) cancels where sigmoid is near 1
 
-    return _gated(x, beta, tf.sigmoid, density)
+    return _gated(x, beta, tf.sigmoid, density)  # eq. 4
 
 
 def gelu(x: Any, *, beta: Any = 1.0, form: str = "erf") -> Any:
@@ -89,12 +90,12 @@ def gelu(x: Any, *, beta: Any = 1.0, form: str = "erf") -> Any:
         return swish(x, beta=scaled * GELU_AS_SWISH)
 
     def cdf(z: Any) -> Any:
-        return 0.5 * tf.math.erfc(z * -(0.5**0.5))  # not 1 + erf(z), which cancels on the left
+        return 0.5 * tf.math.erfc(z * -(0.5**0.5))  # (1 + erf) / 2 cancels where erf is near -1
 
     def density(z: Any) -> Any:
         return tf.exp(-0.5 * tf.square(z)) * 0.3989422804014327  # 1 / sqrt(2 pi)
 
-    return _gated(x, beta, cdf, density)
+    return _gated(x, beta, cdf, density)  # eq. 5
 
 
 def check_form(form: str) -> None:
@@ -120,8 +121,9 @@ def leaky_relu(x: Any, *, alpha: Any = 0.2) -> Any:
     """
     x = floating(x)
     number("alpha", alpha, at_least=0)
-    if isinstance(alpha, int | float) and alpha > 0:  # TensorFlow's own gives NaN for 0 * -inf (2.21)
+    if isinstance(alpha, int | float) and alpha > 0:  # for alpha = 0 it gives NaN at -infinity (TensorFlow 2.21)
         return tf.nn.leaky_relu(x, alpha)
+    # The slope jumps from alpha to 1 at 0: two knots in the same place.
     return integral(x, {"left": 0.0, "right": 0.0}, {"alpha": alpha, "one": 1.0}, 0.0)
 
 
@@ -139,6 +141,7 @@ def elu(x: Any, *, alpha: Any = 1.0) -> Any:
 
 
 def _elu(x: Any, alpha: Any) -> Any:
+    # expm1 is exact near 0; it sees no positive x, of which it would be infinite, and its gradient with it.
     return tf.where(x > 0, x, tf.math.expm1(_negative(x)) * alpha)
 
 
@@ -160,7 +163,8 @@ def selu(x: Any) -> Any:
     def partials(x: Any) -> Partials:
         return [lambda: _elu_partials(x, SELU_ALPHA)[0]() * SELU_SCALE]
 
-    # TensorFlow's own (2.21) takes its gradient from its output, which in half precision is on the wrong side near 0.
+    # tf.nn.selu (TensorFlow 2.21) takes its gradient from its output, which in half precision may have rounded to the
+    # other side of 0.
     return differentiable(value, partials, floating(x), {})
 
 
@@ -177,13 +181,14 @@ def celu(x: Any, *, alpha: Any = 1.0) -> Any:
         return tf.where(x > 0, x, tf.math.expm1(_negative(x) / alpha) * alpha)
 
     def partials(x: Any, alpha: Any) -> Partials:
-        z = tf.maximum(_negative(x) / alpha, x.dtype.min)  # so that inf * 0 is 0
+        z = tf.maximum(_negative(x) / alpha, x.dtype.min)  # so that z exp(z) is 0, not NaN, at -infinity
         return [lambda: tf.exp(z), lambda: tf.math.expm1(z) - z * tf.exp(z)]
 
     return differentiable(value, partials, x, {"alpha": alpha})
 
 
 def _negative(x: Any) -> Any:
+    """The negative part of x: min(x, 0)."""
     return tf.minimum(x, tf.zeros([], x.dtype))
 
 
@@ -214,20 +219,21 @@ def tanhexp(x: Any) -> Any:
         return tf.tanh(tf.exp(z))
 
     def density(z: Any) -> Any:
-        exp = tf.exp(tf.minimum(z, tf.constant(5.0, z.dtype)))  # beyond, the gate is 1 in every type
+        exp = tf.exp(tf.minimum(z, tf.constant(5.0, z.dtype)))  # beyond 5 the gate is 1 in every type
         return (1 - tf.square(tf.tanh(exp))) * exp
 
     return _gated(floating(x), 1.0, gate, density)
 
 
 def _gated(x: Any, beta: Any, gate: Callable[[Any], Any], density: Callable[[Any], Any]) -> Any:
-    """x * gate(beta * x), where the gate rises from 0 to 1 and `density` is its derivative; both vanish at -infinity.
+    """Multiplies x by gate(beta x); the gate g rises from 0 to 1, and `density` is its derivative g'.
 
     y = x g(z),  dy/dx = g(z) + z g'(z),  dy/dbeta = x^2 g'(z),  z = beta x.
     """
 
     def value(x: Any, beta: Any) -> Any:
-        return tf.math.multiply_no_nan(x, gate(x * beta))  # TensorFlow's own Swish and GELU (2.21) give NaN at -inf
+        # -infinity times a gate of 0 is 0; tf.nn.silu and tf.nn.gelu (TensorFlow 2.21) give NaN there.
+        return tf.math.multiply_no_nan(x, gate(x * beta))
 
     def partials(x: Any, beta: Any) -> Partials:
         finite = _finite(x)
@@ -238,5 +244,5 @@ def _gated(x: Any, beta: Any, gate: Callable[[Any], Any], density: Callable[[Any
 
 
 def _finite(x: Any) -> Any:
-    """The largest number for infinity, so that times 0 it is 0."""
+    """Replaces infinity by the largest number, which times 0 is 0 and not NaN."""
     return tf.clip_by_value(x, x.dtype.min, x.dtype.max)

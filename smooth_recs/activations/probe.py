@@ -1,4 +1,4 @@
-"""The scale of pre-activations: what a transition region's width has to be compared with."""
+"""The scale of pre-activations, layer by layer: what the width of a transition region has to be compared with."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class PreActivation:
     """What reaches the activation of one layer.
 
     Attributes:
-      name: of the layer.
+      name: the layer's.
       units: width of the layer.
       rms: root mean square over the units and the batch.
-      transition_share: share of the units, over the batch, inside the transition region: near 0 the activation is
-        ReLU, near 1 the layer is almost a polynomial of degree 2; None for an activation without such a region.
+      transition_share: the share of units and rows inside the transition region. Near 0 the activation is ReLU, near 1
+        the layer is almost a polynomial of degree 2; None for an activation without such a region.
     """
 
     name: str
@@ -51,7 +51,15 @@ def probe(model: Any, inputs: Any) -> list[PreActivation]:
     ```
     """
     seen: list[PreActivation] = []
-    with recorded(model, lambda layer, activation, x, _: seen.append(_measured(layer.name, activation, x))):
+
+    def measure(layer: Any, activation: Any, x: Any, y: Any) -> None:
+        del y
+        rms = float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
+        region = transition_region(activation)
+        share = None if region is None else float(np.mean((x > region[0]) & (x < region[1])))
+        seen.append(PreActivation(layer.name, int(x.shape[-1]), rms, share))
+
+    with recorded(model, measure):
         model(inputs, training=False)
     return seen
 
@@ -61,35 +69,27 @@ Note = Callable[[Any, Callable[[Any], Any], Any, Any], None]
 
 @contextlib.contextmanager
 def recorded(model: Any, note: Note) -> Iterator[None]:
-    """Calls note(layer, activation, x, y) whenever a layer of the model makes x, float32 NumPy, to y = activation(x).
+    """Inside, calls note(layer, activation, x, y) whenever a layer of the model computes y = activation(x).
 
-    In the order of the forward pass; linear layers are left out. The model has to be called eagerly.
+    x and y are NumPy arrays, float32. The calls come in the order of the forward pass; linear layers are left out. The
+    model has to be called eagerly.
     """
-    with contextlib.ExitStack() as stack:
-        for layer in keras_generation.all_layers(model):
-            activation = getattr(layer, "activation", None)
-            if activation is not None and getattr(activation, "__name__", "") != "linear":
-                stack.enter_context(_recorded(layer, activation, note))
-        yield
 
+    def noting(layer: Any, activation: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def noted(x: Any) -> Any:
+            y = activation(x)
+            note(layer, activation, np.asarray(tf.cast(x, tf.float32)), np.asarray(tf.cast(y, tf.float32)))
+            return y
 
-@contextlib.contextmanager
-def _recorded(layer: Any, activation: Callable[[Any], Any], note: Note) -> Iterator[None]:
-    """Has the layer note what goes through its activation."""
+        return noted
 
-    def noting(x: Any) -> Any:
-        y = activation(x)
-        note(layer, activation, np.asarray(tf.cast(x, tf.float32)), np.asarray(tf.cast(y, tf.float32)))
-        return y
-
-    object.__setattr__(layer, "activation", noting)  # past Keras, which would forget the weights of a learned one
+    found = [(layer, getattr(layer, "activation", None)) for layer in keras_generation.all_layers(model)]
+    active = [(layer, f) for layer, f in found if f is not None and getattr(f, "__name__", "") != "linear"]
+    # Layer.__setattr__ of either Keras would forget the weights of a learned activation: object's goes past it.
     try:
+        for layer, activation in active:
+            object.__setattr__(layer, "activation", noting(layer, activation))
         yield
     finally:
-        object.__setattr__(layer, "activation", activation)
-
-
-def _measured(name: str, activation: Any, x: Any) -> PreActivation:
-    region = transition_region(activation)
-    share = None if region is None else float(np.mean((x > region[0]) & (x < region[1])))
-    return PreActivation(name, int(x.shape[-1]), float(np.sqrt(np.mean(np.square(x, dtype=np.float64)))), share)
+        for layer, activation in active:
+            object.__setattr__(layer, "activation", activation)

@@ -1,12 +1,15 @@
-"""Every activation in one table, and what is read from it: Keras strings, layers, widths, transition regions, names.
+"""The table of all activations, and what is read from it: Keras strings, layers, widths, transition regions, labels.
+
+To add an activation, write its function (and its layer, if its hyperparameters may be learned) and a row of `TABLE`.
 
 Names that Keras has itself ("relu", "softplus", "swish", "gelu", "elu", ...) keep Keras' meaning, which is that of our
-functions at their default hyperparameters. The others ("smelu", "gsmelu", "tanhexp", and what this Keras lacks of
-"mish", "celu", "leaky_relu") become Keras strings. `rescu` has no string, since its knots have no default.
+functions at their default hyperparameters. The others ("smelu", "gsmelu", "tanhexp", and those of "mish", "celu",
+"leaky_relu" that this Keras lacks) become Keras strings. `rescu` has no string, since its knots have no default.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import enum
@@ -24,7 +27,7 @@ Function = Callable[..., Any]
 
 
 class Served(enum.Enum):
-    """The form that an activation takes in an export, between two dense layers; `smooth_recs.serving` has the code."""
+    """How an activation between two dense layers is computed in an export; the code is in `smooth_recs.serving`."""
 
     AS_IT_IS = "its own function"
     RELU = "ReLU, or ReLU6 where it is clipped, which TensorFlow fuses into the dense layer"
@@ -33,15 +36,16 @@ class Served(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What there is to know about one activation.
+    """One activation.
 
     Attributes:
-      function: of a tensor; its name is the activation's.
-      label: its name in reports.
-      layer: the Keras layer whose hyperparameters may be learned, or None.
-      widths: the hyperparameters of `layer` that `model.beta` sets; none: it has no width parameter.
-      region: (left end, right end) of the transition region, from the hyperparameters by name; None: it has no ends.
-      served: its form in exports.
+      function: maps a tensor to a tensor; its name is the activation's.
+      label: the name in reports.
+      layer: the Keras layer, whose hyperparameters may be learned; None where there is none.
+      widths: the hyperparameters of `layer` that `model.beta` sets; empty where there is no width parameter.
+      region: maps the hyperparameters, by name, to the (left end, right end) of the transition region; None where it
+        has no ends.
+      served: the form in exports.
     """
 
     function: Function
@@ -107,20 +111,18 @@ LAYERS: dict[str, type[layers.Activation]] = {row.layer.__name__: row.layer for 
 # What `smooth_recs.activations` offers by name.
 OFFERED: dict[str, Any] = {**{name: row.function for name, row in TABLE.items()}, **LAYERS}
 
+# Keras' own functions of our names. They are found out here, before `register` adds ours to Keras' strings.
+_KERAS_OWN: dict[str, Function] = {}
+for _name in TABLE:
+    with contextlib.suppress(ValueError):
+        _KERAS_OWN[_name] = keras_generation.keras().activations.get(_name)
 
-def _of_keras(name: str) -> Function | None:
-    try:
-        return keras_generation.keras().activations.get(name)
-    except ValueError:
-        return None
-
-
-_KERAS_OWN = {name: function for name in TABLE if (function := _of_keras(name)) is not None}
+# Those of ours that Keras learns from us as strings.
 STRINGS = {name: function for name, function in FUNCTIONS.items() if name not in _KERAS_OWN}
 
 
 def row_of(activation: Any) -> Row | None:
-    """The row of a function or a layer, Keras' own function of the same name included; None for anything else."""
+    """Finds the row of a function or layer, Keras' own function of the same name included; None for anything else."""
     for name, row in TABLE.items():
         is_function = activation is row.function or (name in _KERAS_OWN and activation is _KERAS_OWN[name])
         if is_function or (row.layer is not None and isinstance(activation, row.layer)):
@@ -129,7 +131,7 @@ def row_of(activation: Any) -> Row | None:
 
 
 def hyperparameters(activation: Any) -> dict[str, Any]:
-    """The hyperparameters of a layer as they are now, of a function of ours its defaults; by name.
+    """The hyperparameters by name: those that a layer has now, the defaults of a function of ours, else none.
 
     >>> hyperparameters(functions.smelu)
     {'beta': 0.1}
@@ -141,7 +143,7 @@ def hyperparameters(activation: Any) -> dict[str, Any]:
 
 
 def transition_region(activation: Any) -> tuple[Any, Any] | None:
-    """Where the slope changes: (left end, right end), numbers or one a unit; None for an activation without ends.
+    """The (left end, right end) of where the slope changes, numbers or one a unit; None where there are no ends.
 
     >>> transition_region(functions.smelu)
     (-0.1, 0.1)
@@ -151,7 +153,7 @@ def transition_region(activation: Any) -> tuple[Any, Any] | None:
 
 
 def served(activation: Any) -> Served:
-    """The form in exports of a function or a layer."""
+    """The form in which an export computes a function or a layer."""
     row = row_of(activation)
     if row is None or (isinstance(activation, layers.Activation) and type(activation) is not row.layer):
         return Served.AS_IT_IS  # a subclass may compute something else
@@ -159,7 +161,7 @@ def served(activation: Any) -> Served:
 
 
 def label(name: str) -> str:
-    """The name in reports of the activation `name`; one that is not in the table keeps its name.
+    """The name that reports give to the activation `name`; one that is not in the table keeps its name.
 
     >>> label("smelu"), label("sigmoid")
     ('SmeLU', 'sigmoid')
@@ -229,8 +231,8 @@ def with_beta(name: str, beta: float | None = None) -> Function:
     0.1
 
     Args:
-      name: what `get` knows.
-      beta: its beta (of "gsmelu", alpha too), or None for the default.
+      name: one that `get` knows.
+      beta: the value of its width parameters (beta; alpha too for "gsmelu"), or None for the default.
 
     Returns:
       A function of a tensor that Keras can save: a layer where `beta` is given.
@@ -249,7 +251,7 @@ def with_beta(name: str, beta: float | None = None) -> Function:
 
 
 def width_schedule(first: float, last: float, layers: int, kind: str = "geometric") -> tuple[float, ...]:
-    """beta of every hidden layer, from the one next to the inputs to the one next to the output (section 5.1).
+    """The beta of every hidden layer, from the one next to the inputs to the one next to the output (section 5.1).
 
     geometric: first * (last / first)^(i / (layers - 1)),  linear: first + (last - first) * i / (layers - 1).
 
@@ -258,7 +260,7 @@ def width_schedule(first: float, last: float, layers: int, kind: str = "geometri
 
     Args:
       first, last: half-widths of the first and the last layer; above 0 for a geometric schedule.
-      layers: how many; of one layer the width is `first`.
+      layers: how many; one layer has the width `first`.
       kind: "geometric" or "linear".
 
     Raises:
@@ -285,19 +287,16 @@ def register() -> None:
         )
     for function in FUNCTIONS.values():
         keras_generation.serializable(function)
-    for name, function in STRINGS.items():
-        _add_string(name, function)
-
-
-def _add_string(name: str, function: Function) -> None:
-    """Keras 2 has a public table of names. Keras 3 reads a private one only, which a later version may not have."""
     if keras_generation.is_legacy():
-        keras_generation.keras().utils.get_custom_objects()[name] = function
+        keras_generation.keras().utils.get_custom_objects().update(STRINGS)
         return
+    # In Keras 3 no public hook reaches keras.activations.get(str) (3.15 and 3.16): it reads a private table only, which
+    # a later version may not have. A user then passes the function.
     try:
-        from keras.src import activations  # 3.15 and 3.16: no public hook reaches keras.activations.get(str)
+        from keras.src import activations
 
-        activations.ALL_OBJECTS_DICT[name] = function
+        activations.ALL_OBJECTS_DICT.update(STRINGS)
     except (ImportError, AttributeError, TypeError):
-        message = f"this Keras takes no further strings: instead of {name!r} pass smooth_recs.activations.{name}"
-        warnings.warn(message, stacklevel=2)
+        for name in STRINGS:
+            message = f"this Keras takes no further strings: instead of {name!r} pass smooth_recs.activations.{name}"
+            warnings.warn(message, stacklevel=2)

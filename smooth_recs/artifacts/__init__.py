@@ -1,1 +1,1 @@
-"""What predicts: exports, Keras models, and the files that hold predictions."""
+"""Exports, Keras models and files of predictions: what a path holds, and the models in it as things that predict."""

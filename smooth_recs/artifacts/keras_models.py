@@ -1,12 +1,10 @@
-"""Keras models in files (.keras), each in a process of its own whose Keras is of the model's generation.
+"""Keras models in files (.keras), each in a process of its own: both ends of that process.
 
-One process has one generation of Keras that knows this package's activations and layers; and two models of the same
-generation may each bring classes of the same name.
-
-The process that runs one Keras model for `keras_models`: `python -m ... PATH DESCRIPTOR`.
-
-It first sends the model's inputs, then answers each dictionary of arrays with predictions, until the other end closes.
-An answer is true with what was asked for, or false with why not (`_files.pack_arrays`: nothing is pickled).
+A process has one generation of Keras that knows this package's activations and layers, and two models of the same
+generation may each bring classes of the same name. So `KerasModel` starts `python -m smooth_recs.artifacts.keras_models
+FILE DESCRIPTOR` in the generation that the file was written with, and `main` answers there: first with the model's
+inputs, then each dictionary of arrays with predictions, until the other end closes. An answer is [true, what was asked
+for] or [false, why not], as the bytes of `_files.pack_arrays`: nothing is pickled.
 """
 
 from __future__ import annotations
@@ -21,13 +19,14 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy.typing as npt
+import tensorflow as tf
 
 from smooth_recs import keras_generation
 from smooth_recs._files import child_environment, pack_arrays, unpack_arrays
 from smooth_recs.artifacts.exports import Columns, Input
 from smooth_recs.errors import InputError
 
-_PROCESS = "smooth_recs.artifacts.keras_models"
+_MODULE = "smooth_recs.artifacts.keras_models"
 
 
 class KerasModel:
@@ -37,28 +36,52 @@ class KerasModel:
       flag: begins error messages.
       path: the file.
 
+    Attributes:
+      inputs: by name; None where the model is of a class of its own, which takes the dictionary of all features.
+
     Raises:
       InputError: it is no Keras model, or cannot be loaded.
     """
 
     def __init__(self, flag: str, path: str) -> None:
         self._name = f"{flag}: {path}"
-        self._process, self._connection = _start(path, legacy=_version(self._name, path).startswith("2."))
+        try:
+            with zipfile.ZipFile(path) as archive:
+                version = str(json.loads(archive.read("metadata.json"))["keras_version"])
+        except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{self._name} is no Keras model: {error}") from error
+        ours, theirs = socket.socketpair()
+        generation = {
+            keras_generation.LEGACY_VARIABLE: str(int(version.startswith("2."))),
+            "KERAS_BACKEND": "tensorflow",
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", _MODULE, path, str(theirs.fileno())],
+            env=child_environment(**generation),
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # TensorFlow writes there whatever happens; what matters comes as an answer
+        )
+        theirs.close()  # the child has it: with this copy open, the end of the child would never be seen
+        self._connection = Connection(ours.detach())
         inputs, _ = self._answer("cannot be loaded")
         self.inputs: dict[str, Input] | None = inputs and {
-            n: Input(d, tuple(shape)) for n, (d, shape) in inputs.items()
+            name: Input(dtype, tuple(shape)) for name, (dtype, shape) in inputs.items()
         }
 
     def predict(self, features: Columns) -> npt.NDArray[Any]:
+        """Probabilities [n] or [n, 1] of n rows, whose arrays have the inputs' own types and shapes."""
         self._connection.send_bytes(pack_arrays(None, [features]))
         _, (answer,) = self._answer("fails on the rows of --config")
         return answer["probability"]
 
     def close(self) -> None:
-        self._connection.close()  # ends the process, which reads from it
+        """Ends the process."""
+        self._connection.close()  # the process reads from it, and ends where there is nothing more to read
         self._process.wait()
 
-    def _answer(self, failing: str) -> tuple[Any, list[dict[str, npt.NDArray[Any]]]]:
+    def _answer(self, failing: str) -> tuple[Any, list[Columns]]:
         try:
             (done, about), arrays = unpack_arrays(self._connection.recv_bytes())
         except EOFError:
@@ -70,90 +93,52 @@ class KerasModel:
         return about, arrays
 
 
-def _version(name: str, path: str) -> str:
-    """The version of Keras that wrote the file."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return str(json.loads(archive.read("metadata.json"))["keras_version"])
-    except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{name} is no Keras model: {error}") from error
-
-
-def _start(path: str, *, legacy: bool) -> tuple[subprocess.Popen[bytes], Connection]:
-    ours, theirs = socket.socketpair()
-    generation = {keras_generation.LEGACY_VARIABLE: str(int(legacy)), "KERAS_BACKEND": "tensorflow"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", _PROCESS, path, str(theirs.fileno())],
-        env=child_environment(**generation),
-        pass_fds=[theirs.fileno()],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,  # what matters comes as an answer
-    )
-    theirs.close()
-    return process, Connection(ours.detach())
-
-
 def main(path: str, descriptor: int) -> None:
+    """Answers, at the socket `descriptor`, with the inputs and predictions of the model in `path`."""
     connection = Connection(descriptor)
 
     def answer(done: bool, about: Any, *arrays: dict[str, Any]) -> None:
         connection.send_bytes(pack_arrays([done, about], arrays))
 
+    def refuse(error: Exception) -> None:
+        # Keras 3 (3.15) says where, over many lines, before it says what.
+        what = str(error).rpartition("Exception encountered: ")[2]
+        answer(False, f"{type(error).__name__}: {' '.join(what.split())}"[:300])
+
     try:
         importlib.import_module("smooth_recs.layers")  # registers layers and constraints with Keras
+        # Not compiled: an optimizer or a loss of the user's own would have to be importable here. In safe mode a
+        # Lambda layer, which is code of whoever made the file, is refused.
         model = keras_generation.keras().models.load_model(path, compile=False, safe_mode=True)
-        predict = _predictor(model)
-        answer(True, _inputs(model))
+        tensors = getattr(model, "inputs", None)  # none of a model of a class of its own
+        # The dtype is text in Keras 3, and a tf.DType with a name in tf_keras.
+        answer(
+            True,
+            {str(t.name): (getattr(t.dtype, "name", t.dtype), tuple(t.shape)) for t in tensors} if tensors else None,
+        )
     except Exception as error:  # whatever it is, the other process reports it
-        answer(False, _one_line(error))
+        refuse(error)
         return
+
+    @tf.function(reduce_retracing=True)
+    def predict(features: Any) -> Any:
+        # Keras 3 (3.15) takes a dictionary that is not as the model's own by the order of its keys, not by its names:
+        # so the model gets its own structure of inputs.
+        own = tf.nest.map_structure(lambda tensor: features[str(tensor.name)], model.input) if tensors else features
+        return model(own, training=False)
+
     while True:
         try:
             _, (features,) = unpack_arrays(connection.recv_bytes())
         except EOFError:
             return
         try:
-            answer(True, None, {"probability": predict(features)})
+            outputs = tf.nest.flatten(predict({name: tf.constant(values) for name, values in features.items()}))
+            if len(outputs) != 1:
+                raise ValueError(f"it must have one output, got {len(outputs)}")
+            answer(True, None, {"probability": outputs[0].numpy()})
         except Exception as error:
-            answer(False, _one_line(error))
-
-
-def _inputs(model: Any) -> dict[str, tuple[str, tuple[int | None, ...]]] | None:
-    """Type and shape by name; None for a model of a class of its own, which takes whatever it is called with."""
-    tensors = getattr(model, "inputs", None)
-    if not tensors:
-        return None
-    return {_name(tensor): (getattr(tensor.dtype, "name", tensor.dtype), tuple(tensor.shape)) for tensor in tensors}
-
-
-def _predictor(model: Any) -> Any:
-    import tensorflow as tf
-
-    named = _inputs(model) is not None
-
-    @tf.function(reduce_retracing=True)
-    def predict(features: Any) -> Any:
-        # Keras 3 takes a dictionary that is not as the model's own by the order of its keys: so give the model's own.
-        inputs = tf.nest.map_structure(lambda tensor: features[_name(tensor)], model.input) if named else features
-        return model(inputs, training=False)
-
-    def probabilities(features: dict[str, Any]) -> Any:
-        outputs = tf.nest.flatten(predict({name: tf.constant(values) for name, values in features.items()}))
-        if len(outputs) != 1:
-            raise ValueError(f"it must have one output, got {len(outputs)}")
-        return outputs[0].numpy()
-
-    return probabilities
-
-
-def _name(tensor: Any) -> str:
-    return str(tensor.name)
-
-
-def _one_line(error: Exception) -> str:
-    telling = str(error).rpartition("Exception encountered: ")[2]  # Keras 3 tells where before it tells what
-    return f"{type(error).__name__}: {' '.join(telling.split())}"[:300]
+            refuse(error)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,4 @@
-"""Standard error without the messages that TensorFlow writes before any of its settings counts.
-
-What --help says: the binary's own flags first, and nothing of absl's.
-
-The one wrapper of every binary: from flags to an exit status.
+"""The one wrapper of every binary: from flags to an exit status, and what --help says.
 
     0    done
     1    the run failed: one line says why, --verbosity=1 adds the traceback
@@ -41,7 +37,10 @@ from smooth_recs.errors import Diverged, GateNotMet, InputError, one_line
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Drops what the process, native code included, writes to standard error; shows it where the block fails."""
+    """Drops what the process, native code included, writes to standard error; shows it if the block fails.
+
+    TensorFlow 2.21 writes some lines while it is imported, before any of its settings counts.
+    """
     sys.stderr.flush()
     with tempfile.TemporaryFile() as written:
         original = os.dup(2)
@@ -59,38 +58,33 @@ def held_back() -> Iterator[None]:
             os.close(original)
 
 
+flags.disclaim_key_flags()  # a flag defined through this module is the binary's own
+
 _WIDTH = 100
+_HELP = ("-h", "-?", "-help", "--help", "-helpshort", "--helpshort")
 _STATUSES = """\
 Exit status: 0 done; 1 the run failed; 2 wrong flags, configuration or input; 3 a gate was not met;
 4 a training diverged."""
 
 
-def of_binary(docstring: str, takes_config: bool) -> str:
-    """The docstring of a binary, its flags, the fields of a configuration and the exit statuses."""
-    parts = [inspect.cleandoc(docstring), _own_flags()]
+def help_text(docstring: str, takes_config: bool) -> str:
+    """The docstring of a binary, its own flags without absl's, the fields of a configuration, the exit statuses."""
+    own = [(f"--{flag.name}", flag.help) for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
+    common = [("--verbosity=1", "adds the traceback where a run fails"), ("--helpfull", "every flag of absl too")]
+    parts = [inspect.cleandoc(docstring), "\n".join(["Flags:", *(_entry(name, text) for name, text in own + common)])]
     if takes_config:
-        parts.append(_fields())
+        sections: dict[str, list[str]] = {}  # a paragraph each, of all fields with their defaults
+        for name, _, value in fields.walk(Config()):
+            section, _, field = name.rpartition(".")
+            sections.setdefault(section, []).append(f"{field}={_shown(value)}")
+        title = "Fields for --config.FIELD=VALUE, with the defaults of smooth_recs/config.py; files in configs/ differ:"
+        entries = (_entry(section or "(top)", "  ".join(texts)) for section, texts in sections.items())
+        parts.append("\n".join([title, *entries]))
     return "\n\n".join([*parts, _STATUSES])
 
 
-def _own_flags() -> str:
-    own = [(f"--{flag.name}", flag.help) for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
-    common = [("--verbosity=1", "adds the traceback where a run fails"), ("--helpfull", "every flag of absl too")]
-    return "\n".join(["Flags:", *(_entry(name, text) for name, text in own + common)])
-
-
-def _fields() -> str:
-    """Every field with its default, one paragraph a section."""
-    sections: dict[str, list[str]] = {}
-    for name, _, value in fields.walk(Config()):
-        section, _, field = name.rpartition(".")
-        sections.setdefault(section, []).append(f"{field}={_shown(value)}")
-    title = "Fields for --config.FIELD=VALUE, with the defaults of smooth_recs/config.py; files in configs/ differ:"
-    return "\n".join([title, *(_entry(section or "(top)", "  ".join(texts)) for section, texts in sections.items())])
-
-
 def _shown(value: Any) -> str:
-    """`value` as one writes it after --config.FIELD=."""
+    """The text that one writes for `value` after --config.FIELD=."""
     if isinstance(value, tuple):
         return ",".join(map(str, value)) or "()"
     if isinstance(value, bool):
@@ -102,9 +96,6 @@ def _entry(name: str, text: str) -> str:
     return textwrap.fill(f"  {name:<17} {text}", _WIDTH, subsequent_indent=" " * 20, break_on_hyphens=False)
 
 
-flags.disclaim_key_flags()  # a flag defined through this module is the binary's own
-
-_HELP = ("-h", "-?", "-help", "--help", "-helpshort", "--helpshort")
 _required: list[flags.FlagHolder[str | None]] = []
 
 
@@ -126,19 +117,21 @@ def run(main: Callable[[], None], *, tensorflow: bool = True) -> None:
 
 
 def _parse(argv: Sequence[str]) -> None:
+    """Parses the flags in absl's place, which would write several lines on an error and end with status 1."""
     if any(argument in _HELP for argument in argv[1:]):
-        with contextlib.suppress(BrokenPipeError):  # as of `--help | head`
-            print(of_binary(sys.modules["__main__"].__doc__ or "", _flags.is_defined()), flush=True)
+        with contextlib.suppress(BrokenPipeError):  # `--help | head` closes the pipe early
+            print(help_text(sys.modules["__main__"].__doc__ or "", _flags.is_defined()), flush=True)
         sys.exit(0)
     try:
-        _parse_flags(argv)
+        parse_flags(argv)
     except SystemExit:  # --helpfull and the like: absl ends them with 1
         sys.exit(0)
     except (flags.Error, ValueError) as error:
         sys.exit(_report(error, 2))
 
 
-def _parse_flags(argv: Sequence[str]) -> None:
+def parse_flags(argv: Sequence[str]) -> None:
+    """Sets the flags from the command line, program first; InputError or flags.Error for what is wrong with them."""
     flags.FLAGS.set_gnu_getopt(True)  # flags may follow an argument, which is an error of its own
     argv = flags.FLAGS.read_flags_from_files(list(argv), force_gnu=True)
     _flags.check_overrides(argv)
@@ -155,7 +148,11 @@ def _call(main: Callable[[], None], tensorflow: bool, _: None) -> int:
     std_logging.getLogger("matplotlib").setLevel(std_logging.WARNING)  # --verbosity=1 would show its search for fonts
     try:
         if tensorflow and flags.FLAGS.verbosity < 1:
-            _load_tensorflow_quietly()
+            # Standard error is this program's: what TensorFlow logs about a failure, its exception says too.
+            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+            logging.set_verbosity(logging.WARNING)  # app.run turns on what TensorFlow notes about every export
+            with held_back():
+                importlib.import_module("tensorflow")
         main()
     except InputError as error:
         return _report(error, 2)
@@ -169,14 +166,6 @@ def _call(main: Callable[[], None], tensorflow: bool, _: None) -> int:
     except Exception as error:
         return _report(error, 1)
     return 0
-
-
-def _load_tensorflow_quietly() -> None:
-    """Leaves standard error to this program: what TensorFlow logs about a failure, its exception says too."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.set_verbosity(logging.WARNING)  # app.run turns on what TensorFlow notes about every export
-    with held_back():
-        importlib.import_module("tensorflow")
 
 
 def _report(error: Exception, status: int) -> int:

@@ -1,8 +1,7 @@
-"""How the value of a flag is read: as the type that the annotation of a field states.
+"""Flags of typed fields: --config with its --config.FIELD=VALUE overrides, and a flag for each field of a dataclass.
 
-The flag --config: a file with a `get_config()` or a run's config.json, and typed --config.FIELD=VALUE overrides.
-
-Flags for the fields of a dataclass, so that names, defaults and texts stand in one place.
+--config names a file with a `get_config()`, or a run's config.json. The annotations of the fields say how a value is
+read (`FieldParser`); names, defaults and texts stand with the fields, in one place.
 """
 
 from __future__ import annotations
@@ -27,6 +26,8 @@ from ml_collections import config_flags
 from smooth_recs import fields, validation
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError, one_line
+
+flags.disclaim_key_flags()  # a flag defined through this module is the binary's own
 
 _TRUE, _FALSE = ("true", "t", "1", "yes"), ("false", "f", "0", "no")
 
@@ -60,8 +61,15 @@ def _read(kind: Any, text: str) -> Any:
     one = (fitting or several)[-1]
     origin, arguments = typing.get_origin(one), typing.get_args(one)
     if origin is tuple:
-        unquoted = _unquoted if arguments[0] is str else str
-        return tuple(_read(arguments[0], unquoted(item)) for item in _items(text))
+        inside = text.strip()
+        if inside[:1] + inside[-1:] in ("()", "[]"):
+            inside = inside[1:-1]
+        items = [item.strip() for item in inside.split(",")]
+        if not items[-1]:
+            items.pop()  # after the comma at the end of `(0.3,)`, and of an empty tuple
+        if arguments[0] is str:
+            items = [str(ast.literal_eval(item)) if item[:1] in ("'", '"') else item for item in items]
+        return tuple(_read(arguments[0], item) for item in items)
     if origin is dict:
         return ast.literal_eval(text)
     if one is types.NoneType:
@@ -73,25 +81,11 @@ def _read(kind: Any, text: str) -> Any:
     return one(text) if one in (int, float) else text
 
 
-def _items(text: str) -> list[str]:
-    """What stands between the commas, without the brackets of a tuple or list and a comma at the end."""
-    text = text.strip()
-    if text[:1] + text[-1:] in ("()", "[]"):
-        text = text[1:-1]
-    items = [item.strip() for item in text.split(",")]
-    return items if items[-1] else items[:-1]
-
-
-def _unquoted(item: str) -> str:
-    return str(ast.literal_eval(item)) if item[:1] in ("'", '"') else item
-
-
-flags.disclaim_key_flags()
-
 _NAME = "config"
 _TEXT = "file whose get_config() returns a smooth_recs.config.Config, or the config.json of a run"
 _MISSING = f"--{_NAME} must be given: {_TEXT}"
 Result = TypeVar("Result")
+Settings = TypeVar("Settings")
 _OVERRIDE = re.compile(rf"--?(?:no)?{_NAME}\.([^=]*)")
 
 
@@ -169,9 +163,15 @@ def load(path: str) -> Config:
       InputError: the file is missing, fails, has no `get_config` or returns something else; or it is not the JSON of a
         configuration. absl puts `flag --config=PATH: ` before the message.
     """
-    if path.endswith(".json"):
-        return _load_json(path)
-    return call(execute(path), "get_config", Config)
+    if not path.endswith(".json"):
+        return call(execute(path), "get_config", Config)
+    _check_exists(path)
+    try:
+        with open(path, encoding="utf-8") as file:
+            values = json.load(file)
+    except (OSError, ValueError) as error:
+        raise InputError(f"the file is not JSON: {one_line(error)}") from error
+    return Config.from_dict(values)
 
 
 def call(module: ModuleType, name: str, kind: type[Result]) -> Result:
@@ -185,17 +185,6 @@ def call(module: ModuleType, name: str, kind: type[Result]) -> Result:
     if not isinstance(result, kind):
         raise InputError(f"{name}() must return a {kind.__module__}.{kind.__name__}, got {type(result).__name__}")
     return result
-
-
-def _load_json(path: str) -> Config:
-    try:
-        _check_exists(path)
-        with open(path, encoding="utf-8") as file:
-            return Config.from_dict(json.load(file))
-    except InputError:
-        raise
-    except (OSError, ValueError) as error:
-        raise InputError(f"the file is not JSON: {one_line(error)}") from error
 
 
 def _check_exists(path: str) -> None:
@@ -222,14 +211,9 @@ def execute(path: str) -> ModuleType:
 
 
 def _line_in(error: Exception, path: str) -> str:
-    """` in line N`, the innermost line of the file at `path` that `error` passed."""
+    """The innermost line of the file at `path` that `error` passed, as the text ` in line N`."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
     return f" in line {lines[-1]}" if lines else ""
-
-
-flags.disclaim_key_flags()  # a flag defined here is the binary's own
-
-Settings = TypeVar("Settings")
 
 
 def define_settings(settings: type[Settings]) -> Callable[[], Settings]:
@@ -241,17 +225,12 @@ def define_settings(settings: type[Settings]) -> Callable[[], Settings]:
       What makes a `settings` of the flags, once they are parsed.
     """
     kinds = fields.annotations_of(settings)
-    of_settings = dataclasses.fields(settings)  # type: ignore[arg-type]
-    holders = {each.name: _define(kinds[each.name], each) for each in of_settings}
+    one_value = {bool: flags.DEFINE_boolean, int: flags.DEFINE_integer, float: flags.DEFINE_float}
+    holders: dict[str, flags.FlagHolder[Any]] = {}
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+        name, kind, text = field.name, kinds[field.name], field.metadata["help"]
+        if kind in one_value:
+            holders[name] = one_value[kind](name, field.default, text)
+        else:
+            holders[name] = flags.DEFINE(FieldParser(kind), name, field.default, f"with commas: {text}")
     return lambda: settings(**{name: holder.value for name, holder in holders.items()})
-
-
-def _define(kind: Any, field: dataclasses.Field[Any]) -> flags.FlagHolder[Any]:
-    name, default, text = field.name, field.default, field.metadata["help"]
-    if kind is bool:
-        return flags.DEFINE_boolean(name, default, text)
-    if kind is int:
-        return flags.DEFINE_integer(name, default, text)
-    if kind is float:
-        return flags.DEFINE_float(name, default, text)
-    return flags.DEFINE(FieldParser(kind), name, default, f"with commas: {text}")

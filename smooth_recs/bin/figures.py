@@ -38,7 +38,7 @@ def main() -> None:
     if _RUNS.value or _EXPORT_A.value or _EXPORT_B.value:
         print(_landscape(plan))
         return
-    from smooth_recs.experiments.figures import figure_page  # here, so that wrong flags do not wait for matplotlib
+    from smooth_recs.experiments.figures import figure_page  # here, so that wrong flags do not wait for TensorFlow
 
     names = figure_page.checked(_ONLY.value)
     folder = figure_page.opened(str(_WORKDIR.value))

@@ -27,9 +27,11 @@ _KEY = flags.DEFINE_list("key", [], "single-valued features that are written bes
 def main() -> None:
     from smooth_recs.release import predicting
 
-    wish = predicting.Wish(str(_EXPORT.value), _CONFIG.value, str(_OUTPUT.value), _DATA.value, tuple(_KEY.value))
-    rows = predicting.predict(wish)
-    print(f"predictions  {rows:,} rows in {wish.output}")
+    settings = predicting.PredictSettings(
+        str(_EXPORT.value), _CONFIG.value, str(_OUTPUT.value), _DATA.value, tuple(_KEY.value)
+    )
+    rows = predicting.predict(settings)
+    print(f"predictions  {rows:,} rows in {settings.output}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,4 @@
-"""What a sweep is on the command line: a file with a `get_sweep()`, or a configuration and what is varied in it.
-
-Trains several pairs of siblings for each variant of a configuration, and shows what each trades for what.
+"""Trains several pairs of siblings for each variant of a configuration, and shows what each trades for what.
 
   python -m smooth_recs.bin.sweep --config=configs/sweeps/figure4.py --workdir=runs/figure4
   python -m smooth_recs.bin.sweep --config=configs/demo.py --workdir=runs/sweep --pairs=5 \
@@ -30,10 +28,8 @@ from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.experiments.sweeps import Sweep
 
-flags.disclaim_key_flags()
-
 _DEFAULT_PAIRS = 3
-_of_file: list[Sweep] = []
+_of_file: list[Sweep] = []  # the sweep of the file of --config, if that has one
 
 
 def read(path: str) -> Config:
@@ -52,8 +48,7 @@ def read_sweep(config: Config, activations: str, grid: Sequence[str], pairs: int
     Raises:
       InputError: flags that contradict the file, name what there is not, or are missing.
     """
-    from smooth_recs.experiments import variants
-    from smooth_recs.experiments.sweeps import sweep_plan  # here, so that --help does not wait for TensorFlow
+    from smooth_recs.experiments import variants  # here, so that --help does not wait for TensorFlow
 
     if _of_file:
         if activations or grid:
@@ -70,7 +65,7 @@ def read_sweep(config: Config, activations: str, grid: Sequence[str], pairs: int
     values = dict(_values(text) for text in grid)
     if len(values) < len(grid):
         raise InputError(f"--grid must be given once a field, got {', '.join(grid)}")
-    found_variants = sweep_plan.crossed(config, texts, values)
+    found_variants = variants.crossed(config, texts, values)
     return Sweep(config, found_variants, found_variants[0].name, pairs or _DEFAULT_PAIRS)
 
 
@@ -118,20 +113,21 @@ _DRY_RUN = flags.DEFINE_boolean(
 
 
 def main() -> None:
-    from smooth_recs.experiments.sweeps import sweep_runs, workflow
+    from smooth_recs.experiments.sweeps import choice, sweep_runs, workflow
 
     sweep = read_sweep(_CONFIG.value, str(_ACTIVATIONS.value), _GRID.value, _PAIRS.value)
     sweep = dataclasses.replace(sweep, choose=sweep.choose if _CHOOSE.value is None else _CHOOSE.value)
-    workdir, way = str(_WORKDIR.value), workflow.Way(_CONFIRM.value, bool(_HALVING.value))
+    workdir, confirm, halving = str(_WORKDIR.value), int(_CONFIRM.value), bool(_HALVING.value)
     if not _DRY_RUN.value:
-        print(workflow.run(sweep, workdir, way))
+        print(workflow.run(sweep, workdir, confirm=confirm, halving=halving))
         return
-    workflow.parsed(sweep, way)
+    workflow.goal_of(sweep, confirm)
     print(sweep_runs.outline(sweep, workdir))
-    if way.halve:
-        print(f"--halving trains {workflow.outline(len(sweep.variants), len(sweep.seeds))} of these")
-    if way.confirm:
-        print(f"--confirm trains {way.confirm} more of the chosen variant and of each that it is compared with")
+    if halving:
+        rounds = choice.round_sizes(len(sweep.variants), len(sweep.seeds))
+        print(f"--halving trains {' + '.join(map(str, rounds))} cells of these")
+    if confirm:
+        print(f"--confirm trains {confirm} more of the chosen variant and of each that it is compared with")
 
 
 if __name__ == "__main__":

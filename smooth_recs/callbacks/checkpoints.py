@@ -1,4 +1,4 @@
-"""Checkpoints that know the position in the data, so that a killed run goes on where it was."""
+"""Checkpoints that know the position in the data, so that a killed run resumes where it was."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from smooth_recs import keras_generation
 from smooth_recs.callbacks.keep_best import KeepBest
 from smooth_recs.errors import InputError
 
-_UNREADABLE = (tf.errors.OpError, IndexError)  # TensorFlow's words for a file that is too short, among others
-_COMPLETED = "checkpoint"  # lists the checkpoints; TensorFlow writes it once one is complete
-_OTHERS_GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)  # not the file's fault
+_UNREADABLE = (tf.errors.OpError, IndexError)  # IndexError is what TensorFlow 2.21 raises for a file that is too short
+_OTHERS_GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)  # another process' fault
+_COMPLETED = "checkpoint"  # the file that lists the checkpoints; TensorFlow writes it once one is complete
 
 
 class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[misc]
-    """Saves the model, its optimizers and the number of steps done, now and then and at the end of `fit`.
+    """Saves the model, its optimizers and the number of steps done, at intervals and at the end of `fit`.
 
-    (Keras' `BackupAndRestore` saves the weights and the epoch, not the position in the data.)
+    Keras' own `BackupAndRestore` saves the weights and the epoch, but not the position in the data.
 
     Args:
       model: the model to save.
-      directory: where the checkpoints lie; the newest three are kept.
-      seconds: least time between two of them.
-      steps: save at every multiple of so many steps instead: processes that train in step must save together.
-      newest_in: another process' directory, whose checkpoints `restore` takes.
-      on_save: called with the number of steps done before each checkpoint is written, for what else belongs to it.
-      best: its weights are saved too; the model must be built. Its history has to be restored apart.
+      directory: the folder of the checkpoints; the newest three are kept.
+      seconds: least time between two of them, 60 by default.
+      steps: saves at every multiple of so many steps instead: processes that train in step must save together.
+      newest_in: the folder of another process, whose checkpoints `restore` takes.
+      on_save: a function that is called with the number of steps done before each checkpoint is written, to write what
+        else belongs to it.
+      best: a callback whose best weights are saved too; the model must be built. Its history is restored separately.
 
     Attributes:
-      ends_epoch: set it to false where a `fit` makes a part of an epoch only, which others follow at once: then its end
-        is not saved.
+      ends_epoch: set it to False where a `fit` is only a part of an epoch and another follows at once: then its end is
+        not saved.
 
     ```python
     checkpoints = Checkpoints(model, directory)
@@ -68,12 +69,12 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
         self._begun = 0
         self._done = self._saved = 0
         self.ends_epoch = True
-        self._supports_tf_logs = True  # else tf_keras refuses the callback under parameter servers
+        self._supports_tf_logs = True  # else tf_keras (2.21) refuses the callback under parameter servers
 
     def restore(self) -> int:
         """Restores the newest checkpoint, if there is one; returns the number of training steps done.
 
-        One that is damaged is passed over for the one before it; one line says so.
+        A damaged one is skipped for the one before it, and one line on stderr says so.
 
         Raises:
           InputError: see `restore_newest`.
@@ -113,6 +114,8 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
         coordinator = getattr(self.model, "_cluster_coordinator", None)
         if coordinator is not None:
             coordinator.join()  # under parameter servers the steps so far are still on their way
+        # First what belongs to the checkpoint: a process killed in between leaves a record without a checkpoint, which
+        # the one before it covers, and never a checkpoint without its record.
         if self._on_save is not None:
             self._on_save(self._done)
         self._steps.assign(self._done)
@@ -122,36 +125,37 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
 
 
 def newest_first(directory: str) -> list[str]:
-    """The checkpoints in a folder, the one of most steps first, also where the file that lists them is damaged."""
+    """Finds the checkpoints in a folder, most steps first, even where the file that lists them is damaged."""
     names = os.listdir(directory) if os.path.isdir(directory) else []
     found = [re.fullmatch(r"ckpt-(\d+)\.(?:index|data-.*)", name) for name in names]
     return [os.path.join(directory, f"ckpt-{n}") for n in sorted({int(f[1]) for f in found if f}, reverse=True)]
 
 
 def restore_newest(checkpoint: Any, directory: str, model: str = "this model, take another workdir") -> str | None:
-    """Restores the newest checkpoint in a folder that can be read; one line says which ones cannot.
+    """Restores the newest checkpoint in a folder that can be read; one line on stderr names each that cannot.
 
     Args:
       checkpoint: a `tf.train.Checkpoint`, all of whose objects must be in the files.
-      directory: where `Checkpoints` saved.
-      model: whose checkpoint it must be, as an error says it.
+      directory: the folder where `Checkpoints` saved.
+      model: the model it must be of, as an error message calls it.
 
     Returns:
       Its path, or None where there is no checkpoint, or only a first one that a killed process was still writing.
 
     Raises:
-      InputError: there are some, but none can be read; or one lacks a variable: it is another model's, or another
-        version's.
+      InputError: there are checkpoints, but none can be read; or one lacks a variable, so it is of another model or
+        version.
     """
     paths = newest_first(directory)
     for path in paths:
         try:
-            # A file may hold more, such as what an optimizer sets up with its first step.
+            # A file may hold more, such as variables that an optimizer makes in its first step.
             checkpoint.restore(path).assert_existing_objects_matched().expect_partial()
         except _OTHERS_GONE:
             raise
         except _UNREADABLE as error:
-            print(f"checkpoint {path} cannot be read, the one before it is tried: {_reason(error)}", file=sys.stderr)
+            reason = re.sub(r"\{\{.*?\}\} | \[Op:.*", "", str(error).splitlines()[0])  # without names of graph nodes
+            print(f"checkpoint {path} cannot be read, the one before it is tried: {reason}", file=sys.stderr)
         except (AssertionError, ValueError) as error:
             raise InputError(f"checkpoint {path} is not of {model}: {error}") from error
         else:
@@ -159,8 +163,3 @@ def restore_newest(checkpoint: Any, directory: str, model: str = "this model, ta
     if paths and os.path.exists(os.path.join(directory, _COMPLETED)):
         raise InputError(f"no checkpoint in {directory} can be read: repair it, or take another workdir")
     return None
-
-
-def _reason(error: Exception) -> str:
-    """In one line, without the names of TensorFlow's graph nodes."""
-    return re.sub(r"\{\{.*?\}\} | \[Op:.*", "", str(error).splitlines()[0])

@@ -1,4 +1,4 @@
-"""Early stopping and the best weights, by PD and accuracy together."""
+"""Early stopping, and the weights of the best measurement, by PD and accuracy together."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ ENDING = ".weights.h5"
 
 
 class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[misc]
-    """Keeps the weights of the best measurement, those in the middle of an epoch included, and stops when none follows.
+    """Keeps the weights of the best measurement, within epochs too, and stops when no better one follows.
 
-    A measurement is better than another if it exceeds the bounds of `subject_to` by less (the sum of what is above
-    them), or by the same, 0 most often, and its `minimize` is lower. One with a NaN among these values never is. So
+    A measurement is better than another if it exceeds the bounds of `subject_to` by less in sum, or by the same (mostly
+    0) and its `minimize` is lower. One with a NaN among these values is never better. So
     `minimize="log_loss", subject_to={"pd": 0.1}` takes the lowest log loss that comes with a PD of at most 0.1.
 
     Args:
       measured: the callback that measures. It must be among the callbacks of `fit` too, in any place.
-      minimize: name of a value of its `history`.
-      subject_to: upper bounds on values of its history, slices (`pd/NAME=VALUE`) included; None: no bounds.
-      patience: measurements without a better one after which training stops; None: it does not.
-      filepath: where the best weights of the trained model are written, `*.weights.h5`; None: nowhere.
-      restore_best_weights: the trained model has the best weights when `fit` ends, stopped or not. They are kept in
-        memory.
+      minimize: the name of a value of its `history`; "log_loss" by default.
+      subject_to: upper bounds on values of its history, slices (`pd/NAME=VALUE`) included; None for no bounds.
+      patience: the number of measurements without a better one after which training stops; None never stops it.
+      filepath: the file that the best weights of the trained model are written to, `*.weights.h5`; None for no file.
+      restore_best_weights: True, the default, gives the trained model the best weights when `fit` ends, stopped or not.
+        They are kept in memory.
 
     Attributes:
       best: the best measurement, with its `step`; None before the first one without NaN.
-      waited: how many measurements there were since.
-      stopped: `patience` is used up.
+      waited: how many measurements have been made since.
+      stopped: True once `patience` is used up.
 
-    All three follow from `measured.history` alone: give a resumed run's callback the history of the interrupted one,
-    and `filepath` or `callbacks.checkpoints.Checkpoints(..., best=...)` for the weights.
+    All three follow from `measured.history` alone. Give the callback of a resumed run the history of the interrupted
+    one, and `filepath` or `callbacks.checkpoints.Checkpoints(..., best=...)` for the weights.
 
     Raises:
       ValueError: an argument breaks a rule above.
@@ -68,7 +68,18 @@ class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
         super().__init__()
         self.minimize = minimize
         self.subject_to = dict(subject_to or {})
-        _check(measured, minimize, self.subject_to, patience, filepath)
+        losses = [name for name in measured.names if catalogue.BY_NAME[name].better == "lower"]
+        for argument, name in (("minimize", minimize), *(("subject_to", name) for name in self.subject_to)):
+            if name not in losses and not name.startswith("pd/"):
+                known = ", ".join(losses)
+                raise InputError(f"{argument} must name one of {known} or a slice pd/NAME=VALUE, got {name!r}")
+        for name, bound in self.subject_to.items():
+            if not bound >= 0:
+                raise InputError(f"subject_to must hold bounds of at least 0, got {bound!r} for {name!r}")
+        if patience is not None and (not isinstance(patience, int) or patience < 1):
+            raise InputError(f"patience must be a number of measurements of at least 1 or None, got {patience!r}")
+        if filepath is not None and not str(filepath).endswith(ENDING):
+            raise InputError(f"filepath must end with {ENDING}, got {str(filepath)!r}")
         self.measured = measured
         self.patience = math.inf if patience is None else patience
         self.filepath = None if filepath is None else str(filepath)
@@ -78,6 +89,8 @@ class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
         self._copies: list[tf.Variable] = []
         self._weights_at: float | None = None  # the step that the copies are of
         self._copies_restored = False
+        # It does not read the logs. Without these tf_keras (2.21) turns the logs of every execution into NumPy for it,
+        # and Keras 3 (3.15) waits for each execution before it starts the next one.
         self.async_safe = self._supports_tf_logs = True
 
     @property
@@ -87,6 +100,8 @@ class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
     def on_train_begin(self, logs: Any = None) -> None:
         if getattr(self.measured, "model", None) is not self.model:
             raise ValueError("measured must be among the callbacks of fit too, got it without")
+        # A listener, since in its own on_epoch_end it could come before `measured`, and it would miss what is measured
+        # within an epoch.
         if self._measurement not in self.measured.listeners:
             self.measured.listeners.append(self._measurement)
         self.replay()
@@ -96,7 +111,7 @@ class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
             self.restore(self.model)
 
     def replay(self) -> None:
-        """Makes `best`, `waited` and `stopped` what they follow to be from the history so far."""
+        """Derives `best`, `waited` and `stopped` anew from the history so far."""
         self.best, self.waited = None, 0
         for entry in self.measured.history:
             self._consider(entry)
@@ -123,18 +138,26 @@ class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
             )
 
     def copies(self, model: Any) -> list[tf.Variable]:
-        """Variables that hold the best weights of the model, which must be built: what a checkpoint saves of them."""
+        """Makes the variables that hold the best weights of a built model, which checkpoints save."""
         if not self._copies:
             self._copies = [tf.Variable(tf.convert_to_tensor(w), trainable=False) for w in model.weights]
         return self._copies
 
     def copies_restored(self) -> None:
-        """After a checkpoint brought the copies back: they are of the best measurement of the history by then."""
+        """Tells that a checkpoint restored the copies: they belong to the best measurement of the history."""
         self._copies_restored = True
 
     def _measurement(self, entry: dict[str, float]) -> None:
+        """Listens to `measured`: keeps the weights of a better measurement, or stops."""
         if self._consider(entry):
-            self._keep(entry["step"])
+            if self.restore_best_weights or self._copies:
+                for copy, weight in zip(self.copies(self.model), self.model.weights, strict=True):
+                    copy.assign(tf.convert_to_tensor(weight))
+                self._weights_at = entry["step"]
+            if self.filepath is not None:  # renamed once it is whole: a killed run leaves the file before
+                unfinished = self.filepath.removesuffix(ENDING) + ".unfinished" + ENDING
+                self.model.save_weights(unfinished)
+                os.replace(unfinished, self.filepath)
         elif self.stopped:
             self.model.stop_training = True
 
@@ -148,7 +171,7 @@ class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
         return True
 
     def _rank(self, entry: dict[str, float]) -> tuple[float, float]:
-        """(excess over the bounds, objective): less is better."""
+        """Ranks a measurement by (excess over the bounds, objective): less is better."""
         for name in (self.minimize, *self.subject_to):
             if name not in entry and not math.isnan(entry["pd"]):
                 known = ", ".join(known for known in entry if known != "step")
@@ -156,29 +179,3 @@ class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
         value = {name: entry.get(name, math.nan) for name in (self.minimize, *self.subject_to)}
         excess = [value[name] - bound if not value[name] <= bound else 0.0 for name, bound in self.subject_to.items()]
         return sum(excess, 0.0), value[self.minimize]
-
-    def _keep(self, step: float) -> None:
-        if self.restore_best_weights or self._copies:
-            for copy, weight in zip(self.copies(self.model), self.model.weights, strict=True):
-                copy.assign(tf.convert_to_tensor(weight))
-            self._weights_at = step
-        if self.filepath is not None:
-            unfinished = self.filepath.removesuffix(ENDING) + ".unfinished" + ENDING
-            self.model.save_weights(unfinished)
-            os.replace(unfinished, self.filepath)
-
-
-def _check(
-    measured: PredictionDifference, minimize: str, subject_to: Mapping[str, float], patience: Any, filepath: Any
-) -> None:
-    losses = [name for name in measured.names if catalogue.BY_NAME[name].better == "lower"]
-    for argument, name in (("minimize", minimize), *(("subject_to", name) for name in subject_to)):
-        if name not in losses and not name.startswith("pd/"):
-            raise InputError(f"{argument} must name one of {', '.join(losses)} or a slice pd/NAME=VALUE, got {name!r}")
-    for name, bound in subject_to.items():
-        if not bound >= 0:
-            raise InputError(f"subject_to must hold bounds of at least 0, got {bound!r} for {name!r}")
-    if patience is not None and (not isinstance(patience, int) or patience < 1):
-        raise InputError(f"patience must be a number of measurements of at least 1 or None, got {patience!r}")
-    if filepath is not None and not str(filepath).endswith(ENDING):
-        raise InputError(f"filepath must end with {ENDING}, got {str(filepath)!r}")

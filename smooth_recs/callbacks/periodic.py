@@ -14,16 +14,20 @@ _STATISTICS = {"minimum": tf.reduce_min, "mean": tf.reduce_mean, "maximum": tf.r
 
 
 class Periodic(keras_generation.keras().callbacks.Callback):  # type: ignore[misc]
-    """Calls `report(logs)` when it is time, knows the training step and writes for TensorBoard.
+    """A callback that calls `report(logs)` at intervals, knows the training step and writes for TensorBoard.
 
     Args:
-      every: "epoch", or a number of training steps: then also at every multiple of it, at the same steps in a resumed
-        run. With `steps_per_execution` above 1, after the execution that passes one.
-      log_dir: where `write` leaves values for TensorBoard; None: nowhere.
+      every: "epoch" reports at every epoch's end; a number of training steps also at every multiple of it, which are
+        the same steps in a resumed run. With `steps_per_execution` above 1, the report follows the execution that
+        passes one.
+      log_dir: the folder where `write` leaves values for TensorBoard; None for nowhere.
 
     Attributes:
       step: training steps made, those before this `fit` included.
-      ends_epoch: set it to false where a `fit` makes a part of an epoch only: then nothing is reported at its end.
+      ends_epoch: set it to False where a `fit` is only a part of an epoch: then nothing is reported at its end.
+
+    Raises:
+      ValueError: `every` is neither "epoch" nor a number of at least 1.
     """
 
     def __init__(self, every: str | int, log_dir: str | os.PathLike[str] | None) -> None:
@@ -35,8 +39,8 @@ class Periodic(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
         self.step = self._epoch_start = 0
         self.ends_epoch = True
         self._writer: Any = None
-        # Without these tf_keras turns the logs of every execution into NumPy for this callback, and Keras 3 waits for
-        # each execution before it starts the next one.
+        # Without these tf_keras (2.21) turns the logs of every execution into NumPy for this callback, and Keras 3
+        # (3.15) waits for each execution before it starts the next one.
         self._supports_tf_logs = True
         self.async_safe = every == "epoch"
 
@@ -44,7 +48,10 @@ class Periodic(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
         raise NotImplementedError
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self.step = max(self.step, _steps_made(self.model))
+        # Steps before this `fit`, as the model's optimizer counted them, or that of its first replica.
+        trained = (getattr(self.model, "replicas", None) or [self.model])[0]
+        iterations = getattr(getattr(trained, "optimizer", None), "iterations", None)
+        self.step = max(self.step, 0 if iterations is None else int(iterations.numpy()))
         if self.log_dir is not None:
             self._writer = tf.summary.create_file_writer(str(self.log_dir))
 
@@ -52,7 +59,7 @@ class Periodic(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
         self._epoch_start = self.step
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        # The last execution of an epoch may be a short one.
+        # `batch` is the last one of an execution, as if all had the same length; the last of an epoch may be shorter.
         in_epoch = min(batch + 1, self.params.get("steps") or batch + 1)
         before, self.step = self.step, max(self.step, self._epoch_start + in_epoch)
         if self.every != "epoch" and self.step // int(self.every) > before // int(self.every):
@@ -68,7 +75,7 @@ class Periodic(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
             self._writer = None
 
     def write(self, values: Mapping[str, float]) -> None:
-        """To TensorBoard, at this step."""
+        """Writes values by name for TensorBoard, at this step."""
         if self._writer is None:
             return
         with self._writer.as_default(step=self.step):
@@ -78,17 +85,19 @@ class Periodic(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
 
 
 class LearnedActivations(Periodic):
-    """Writes what the learned hyperparameters of the model's activations are, as TensorBoard scalars.
+    """Writes the learned hyperparameters of the model's activations as TensorBoard scalars.
 
-    One number is written as `activations/LAYER/NAME`, one a unit as `.../minimum`, `.../mean` and `.../maximum`.
+    A single number is written as `activations/LAYER/NAME`, one number a unit as `.../minimum`, `.../mean` and
+    `.../maximum`.
 
     ```python
     model.fit(data, callbacks=[sr.callbacks.LearnedActivations("runs/tensorboard", every=100)])
     ```
 
     Args:
-      log_dir: folder of the event files.
-      every: training steps between two points; the start of a `fit` and the end of every epoch are points too.
+      log_dir: the folder of the event files.
+      every: training steps between two points, 100 by default; the start of a `fit` and the end of every epoch are
+        points too.
 
     Raises:
       ValueError: every below 1.
@@ -112,23 +121,23 @@ class LearnedActivations(Periodic):
 
 
 class ProgressiveValidation(Periodic):
-    """Reads and resets the progressive metrics of a `SiblingModel` every so many steps: a point is of a window of rows.
+    """Reads and resets the progressive metrics of a `SiblingModel` at intervals: each point measures a window of rows.
 
-    Each row of the log is predicted by all replicas before any of them trains on it (section 2, [8]); that needs no
-    held-out rows, and every row counts once: `sr.models.SiblingModel.compile(progressive=True)` with
-    `data.windows.shuffled(..., ahead=True)`. Rows of the first shuffle window are not predicted, and from the second
-    epoch on, where no row is new, nothing is recorded.
+    All replicas predict each row of the log before any of them trains on it (section 2, reference [8]), so no rows are
+    held out, and every row counts once. It needs `sr.models.SiblingModel.compile(progressive=True)` and
+    `data.shuffling.shuffled(..., ahead=True)`. Rows of the first shuffle window are not predicted. From the second
+    epoch on no row is new, and nothing is recorded.
 
     Args:
-      every: a number of training steps, or "epoch"; see `Periodic`. A window also ends where an epoch does.
-      log_dir: where to write the same values for TensorBoard, by training step; None: nowhere.
+      every: a number of training steps, or "epoch", the default; see `Periodic`. A window also ends with an epoch.
+      log_dir: the folder where the same values are written for TensorBoard, by training step; None for nowhere.
 
     Attributes:
-      history: dicts with `step`, where the window ended, `progressive_pd` (with two or more replicas),
-        `progressive_log_loss` and `progressive_auc_loss`, in order; none for a window without a new row, whose values
+      history: dicts with `step` (where the window ended), `progressive_pd` (with two or more replicas),
+        `progressive_log_loss` and `progressive_auc_loss`, in order. A window without a new row has none, and its values
         are taken out of `logs` too.
 
-    The metrics are saved and restored with the model: a run that is resumed within a window completes it.
+    The metrics are saved and restored with the model: a run that resumes within a window completes it.
 
     Raises:
       ValueError: the model was compiled without `progressive=True`.
@@ -165,20 +174,14 @@ class ProgressiveValidation(Periodic):
             self.history.append({"step": self.step, **values})
             self.write(values)
         if logs is not None and not (self.history and self.history[-1]["step"] == self.step):
-            for name in values:  # of no row, or of rows that were trained on
+            for name in values:  # they are of no row, or of rows that were trained on
                 logs.pop(name, None)
         metrics.reset()
 
 
-def _steps_made(model: Any) -> int:
-    """Training steps before this `fit`, by the model's optimizer or that of its first replica."""
-    trained = (getattr(model, "replicas", None) or [model])[0]
-    iterations = getattr(getattr(trained, "optimizer", None), "iterations", None)
-    return 0 if iterations is None else int(iterations.numpy())
-
-
 def _scalars(name: str, value: Any) -> None:
-    if isinstance(value, list):  # one a knot
+    """Writes a number, the statistics of one number a unit, or a list of these, one a knot."""
+    if isinstance(value, list):
         for i, item in enumerate(value):
             _scalars(f"{name}_{i}", item)
     elif value.shape.rank == 0:

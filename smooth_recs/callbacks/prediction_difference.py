@@ -1,25 +1,155 @@
-"""Prediction difference, measured while the models train."""
+"""The prediction difference of two or more models (eq. 2), measured while they train.
+
+All models predict the same data in one pass (`JointPredictor`); slices of the data have a PD of their own.
+"""
 
 from __future__ import annotations
 
 import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
-from smooth_recs import prediction_difference
-from smooth_recs.callbacks._joint_predictions import JointPredictor, Predictions, SliceFunctions, as_dataset, has_label
+from smooth_recs import keras_generation, prediction_difference
 from smooth_recs.callbacks.periodic import Periodic
+from smooth_recs.data.files import untuned
 from smooth_recs.errors import InputError
 from smooth_recs.measures import catalogue
 from smooth_recs.measures.slices import value_name
 from smooth_recs.statistics import arrays
 
+BATCH_SIZE = 1024
+
+SliceFunctions = Mapping[str, Callable[[Any], Any]]
+"""The slices by name: functions of x that give each row's value."""
+
+
+class Predictions(NamedTuple):
+    """The predictions of R models for n rows.
+
+    Attributes:
+      predictions: float64 [n, R].
+      label, weight: [n]; None where the data has none.
+      slices: each row's value, [n], by the name of the slice.
+    """
+
+    predictions: npt.NDArray[np.float64]
+    label: npt.NDArray[Any] | None
+    weight: npt.NDArray[Any] | None
+    slices: dict[str, npt.NDArray[Any]]
+
+
+def as_dataset(data: Any) -> tf.data.Dataset:
+    """Makes a finite data set of batches of `data`: a data set, or a tuple of arrays (x,), (x, y) or (x, y, weight).
+
+    Raises:
+      InputError: arrays of different lengths.
+      ValueError: data of another kind, or that never ends.
+    """
+    if isinstance(data, tuple):
+        try:
+            tf.data.Dataset.from_tensor_slices(data)
+        except ValueError as error:
+            raise InputError(f"data must be arrays of the same length, got others: {error}") from error
+        # Cut out of the whole; batches put together from single rows take several times as long.
+        return untuned(tf.data.Dataset.from_tensors(data).rebatch(BATCH_SIZE))
+    if not isinstance(data, tf.data.Dataset):
+        raise ValueError(f"data must be a tf.data.Dataset or a tuple of arrays, got a {type(data).__name__}")
+    if data.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError("data must be finite, got a data set that repeats forever")
+    return data
+
+
+class JointPredictor:
+    """Runs R models over a data set, batch by batch, all of them in one compiled function that is traced once.
+
+    Args:
+      models: Keras models that map x to probabilities, [batch] or [batch, 1].
+      dataset: batches of x, (x, y) or (x, y, sample_weight).
+      from_logits: the models predict log-odds instead.
+      slices: functions of x by name, [batch] or [batch, 1] each.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Any],
+        dataset: tf.data.Dataset,
+        from_logits: bool = False,
+        slices: SliceFunctions | None = None,
+    ) -> None:
+        self.models = list(models)
+        self.dataset = dataset
+        self._from_logits = from_logits
+        self._slices = slices or {}
+        self._traced: Any = None
+
+    def _predict(self, x: Any) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        probabilities = []
+        for i, model in enumerate(self.models):
+            output = model(x, training=False)
+            if not tf.is_tensor(output) or not (output.shape.rank == 1 or output.shape[1:] == [1]):
+                got = output.shape if tf.is_tensor(output) else f"a {type(output).__name__}"
+                raise ValueError(
+                    f"models must predict one value of shape [batch] or [batch, 1], got {got} from model {i}"
+                )
+            output = tf.reshape(tf.cast(output, tf.float64), [-1])
+            probabilities.append(tf.sigmoid(output) if self._from_logits else output)
+        columns = {}
+        for name, value_of in self._slices.items():
+            values = tf.convert_to_tensor(value_of(x))
+            if not (values.shape.rank == 1 or values.shape[1:] == [1]):
+                raise ValueError(
+                    f"slices must have one value a row, [batch] or [batch, 1], got {values.shape} for {name!r}"
+                )
+            columns[name] = tf.reshape(values, [-1])
+        return tf.stack(probabilities, axis=1), columns
+
+    def run(self) -> Predictions:
+        """Predicts all of the data, in one pass.
+
+        Raises:
+          InputError: the data has no batch.
+          ValueError: a model or a slice has another shape than one value a row.
+        """
+        unpack = keras_generation.keras().utils.unpack_x_y_sample_weight
+        if self._traced is None:
+            signature = [unpack(self.dataset.element_spec)[0]]
+            try:  # AutoGraph takes most of the time of tracing, and few models need it
+                traced = tf.function(self._predict, input_signature=signature, autograph=False)
+                traced.get_concrete_function()
+            except tf.errors.OperatorNotAllowedInGraphError:  # Python's `if` or `for` over a tensor in a model's call
+                traced = tf.function(self._predict, input_signature=signature)
+            self._traced = traced
+        predictions, labels, weights, columns = [], [], [], []
+        for batch in self.dataset:
+            x, label, weight = unpack(batch)
+            predicted, sliced = self._traced(x)
+            predictions.append(predicted.numpy())
+            columns.append(sliced)
+            labels.append(label)
+            weights.append(weight)
+        if not predictions:
+            raise InputError("data must have at least one batch, got none")
+        slices = {name: np.concatenate([part[name].numpy() for part in columns]) for name in columns[0]}
+        return Predictions(np.concatenate(predictions), _joined(labels), _joined(weights), slices)
+
+
+def has_label(dataset: tf.data.Dataset) -> bool:
+    """True where the batches of a data set have labels."""
+    _, label, _ = keras_generation.keras().utils.unpack_x_y_sample_weight(dataset.element_spec)
+    return label is not None
+
+
+def _joined(parts: list[Any]) -> npt.NDArray[Any] | None:
+    return None if parts[0] is None else np.concatenate([part.numpy().reshape(-1) for part in parts])
+
+
 NAN = float("nan")
-MOST_SLICES = 10  # of a name
+MOST_SLICES = 10  # values of a name that are measured
 
 
 class PredictionDifference(Periodic):
@@ -31,12 +161,13 @@ class PredictionDifference(Periodic):
 
     Args:
       data: a finite `tf.data.Dataset` of batches, or a tuple of arrays: x, (x, y) or (x, y, sample_weight).
-      models: which Keras models. Two or more: these. One: the model that is trained, and this one. None: the `replicas`
-        of the model that is trained (`sr.models.SiblingModel` has them).
-      every: "epoch", or a number of training steps: then also at every multiple of it, at the same steps in a
-        resumed run. With `steps_per_execution` above 1, after the execution that passes one.
-      log_dir: where to write the same values for TensorBoard, by training step; None: nowhere.
-      prefix: in front of the names in `logs` and TensorBoard, for models that report an `auc` of their own.
+      models: the Keras models to compare. Two or more are compared with each other, one with the model that is trained;
+        None, the default, compares the `replicas` of the model that is trained (`sr.models.SiblingModel` has them).
+      every: "epoch", the default, measures at every epoch's end; a number of training steps also at every multiple of
+        it, which are the same steps in a resumed run. With `steps_per_execution` above 1, the measurement follows the
+        execution that passes one.
+      log_dir: the folder where the same values are written for TensorBoard, by training step; None for nowhere.
+      prefix: what precedes the names in `logs` and TensorBoard, for models that report an `auc` of their own.
       from_logits: the models predict log-odds, not probabilities.
       slices: also measures the PD of the rows that share a value: functions of x by name, [batch] or [batch, 1] each,
         or names of entries of x. The 10 most frequent values of each name go into `history` and TensorBoard as
@@ -46,9 +177,9 @@ class PredictionDifference(Periodic):
 
     Attributes:
       history: every measurement, in order: dicts with `step`, `pd` and, with labels, `auc` and `log_loss`.
-      listeners: called with each measurement while the models still are what was measured.
+      listeners: functions that are called with each measurement, before training changes what was measured.
 
-    A value that is not defined is NaN: all of them where a prediction is NaN, `auc` where the labels are of one class.
+    A value that is not defined is NaN: all of them where a prediction is NaN, `auc` where all labels are the same.
     A measurement takes about as long as training each model on a third of its rows (`benchmarks/callback_overhead.py`):
     with a fiftieth as many rows as are trained on in between, siblings train 1% longer.
     The progress bar of tf_keras shows the mean of an epoch's measurements, that of Keras 3 the last one.
@@ -87,43 +218,50 @@ class PredictionDifference(Periodic):
         self.from_logits = from_logits
         self.history: list[dict[str, float]] = []
         self.listeners: list[Callable[[dict[str, float]], None]] = []
-        self._slices = _slice_functions(slices)
+        if slices is not None and (isinstance(slices, str) or not all(isinstance(name, str) for name in slices)):
+            raise ValueError(f"slices must map names to functions of x, or be a sequence of names of x, got {slices!r}")
+        self._slices = dict(slices) if isinstance(slices, Mapping) else {name: _entry(name) for name in slices or ()}
         self._sliced = SlicedDifference()
         self._predictor: JointPredictor | None = None
         self._clash_checked = False
 
     @property
     def names(self) -> list[str]:
-        """What is measured, slices apart."""
+        """The names of what is measured, except slices."""
         return [
             measure.name for measure in catalogue.held_out() if "label" not in measure.needs or has_label(self.data)
         ]
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
-        models = self._models()
-        # Kept over several fits of the same models: tracing costs more than a measurement.
-        if self._predictor is None or [id(m) for m in self._predictor.models] != [id(m) for m in models]:
-            self._predictor = JointPredictor(models, self.data, self.from_logits, self._slices)
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        if not isinstance(logs, dict):
-            logs = {}  # a parameter server's logs are still on their way
-        self._refuse_clash(logs)
-        super().on_train_batch_end(batch, logs)
-
-    def _models(self) -> list[Any]:
         if self.models is None:
             models = list(getattr(self.model, "replicas", ()))
             if len(models) < 2:
                 raise ValueError(
                     f"models must be given unless the trained model has two or more replicas, got {len(models)}"
                 )
-            return models
-        return [self.model, *self.models] if len(self.models) == 1 else list(self.models)
+        else:
+            models = [self.model, *self.models] if len(self.models) == 1 else list(self.models)
+        # Kept over several fits of the same models, since tracing costs more than a measurement.
+        if self._predictor is None or [id(m) for m in self._predictor.models] != [id(m) for m in models]:
+            self._predictor = JointPredictor(models, self.data, self.from_logits, self._slices)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if not isinstance(logs, dict):
+            logs = {}  # under parameter servers (tf_keras 2.21) the logs are values still to come
+        if not self._clash_checked:  # before the first measurement every name in the logs is the model's own
+            self._clash_checked = True
+            for name in self.names:
+                if self.prefix + name in logs:
+                    raise ValueError(
+                        f"prefix must keep the callback's names apart from the model's, got {self.prefix!r}: "
+                        f"the model reports {self.prefix + name!r} as well"
+                    )
+        super().on_train_batch_end(batch, logs)
 
     def report(self, logs: dict[str, Any] | None) -> None:
         """Puts the values of this step into the history and TensorBoard, once, and into `logs`."""
+        # The last batch and the end of an epoch may ask for the same step: it is measured once.
         if not self.history or self.history[-1]["step"] != self.step:
             assert self._predictor is not None
             values = self._measure(self._predictor.run())
@@ -136,7 +274,7 @@ class PredictionDifference(Periodic):
 
     def _measure(self, data: Predictions) -> dict[str, float]:
         predictions, label, weight, slices = data
-        if np.isnan(predictions).any():
+        if np.isnan(predictions).any():  # a model diverged: training goes on, so that callbacks can stop it
             return dict.fromkeys(self.names, NAN)
         outside = predictions[(predictions < 0) | (predictions > 1)]
         if outside.size:
@@ -152,23 +290,11 @@ class PredictionDifference(Periodic):
                     values[measure.name] = float(np.mean([NAN if value is None else value for value in found]))
         return values | (self._sliced.measure(slices, predictions, weight) if slices else {})
 
-    def _refuse_clash(self, logs: dict[str, Any]) -> None:
-        """Before the first measurement every name in the logs is the model's own."""
-        if self._clash_checked:
-            return
-        self._clash_checked = True
-        for name in self.names:
-            if self.prefix + name in logs:
-                raise ValueError(
-                    f"prefix must keep the callback's names apart from the model's, got {self.prefix!r}: "
-                    f"the model reports {self.prefix + name!r} as well"
-                )
-
 
 class SlicedDifference:
     """The relative PD, mean over the pairs of models, of the rows that share a value, for the most frequent values.
 
-    The values of the first call stay: at most 10 a name, by number of rows.
+    Which values are measured, at most 10 a name, by number of rows, is decided in the first call.
     """
 
     def __init__(self) -> None:
@@ -180,7 +306,7 @@ class SlicedDifference:
         predictions: npt.NDArray[np.float64],
         weight: npt.NDArray[Any] | None,
     ) -> dict[str, float]:
-        """`pd/NAME=VALUE` of columns [n] by name, and predictions [n, R]; NaN where no row has the value."""
+        """Measures `pd/NAME=VALUE` of columns [n] by name, and predictions [n, R]; NaN where no row has the value."""
         pairs = itertools.combinations(predictions.T, 2)
         difference = np.mean([prediction_difference.per_example(a, b) for a, b in pairs], axis=0)
         weight = arrays.weights(weight, len(predictions))
@@ -188,7 +314,7 @@ class SlicedDifference:
         for name, values in columns.items():
             found, group, rows = np.unique(values, return_inverse=True, return_counts=True)
             total, sums = np.bincount(group, weight), np.bincount(group, weight * difference)
-            with np.errstate(invalid="ignore"):  # a value all of whose rows weigh 0
+            with np.errstate(invalid="ignore"):  # 0 / 0 where all rows of a value weigh 0
                 by_value = dict(zip(map(value_name, found), sums / total, strict=True))
             if name not in self._values:
                 order = np.argsort(-rows, kind="stable")[:MOST_SLICES]
@@ -198,18 +324,9 @@ class SlicedDifference:
         return measured
 
 
-def _slice_functions(slices: SliceFunctions | Sequence[str] | None) -> SliceFunctions:
-    """Functions of x by name; a name alone takes that entry of x."""
-    if slices is None:
-        return {}
-    if isinstance(slices, str) or not all(isinstance(name, str) for name in slices):
-        raise ValueError(f"slices must map names to functions of x, or be a sequence of names of x, got {slices!r}")
-    if isinstance(slices, Mapping):
-        return dict(slices)
-    return {name: _entry(name) for name in slices}
-
-
 def _entry(name: str) -> Callable[[Any], Any]:
+    """Makes the function of x that takes its entry `name`."""
+
     def entry(x: Any) -> Any:
         if not isinstance(x, Mapping) or name not in x:
             known = ", ".join(x) if isinstance(x, Mapping) else f"x is a {type(x).__name__}"

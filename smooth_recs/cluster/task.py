@@ -80,7 +80,7 @@ class Task:
 
     @property
     def data_port(self) -> int:
-        """Of the data service: its dispatcher in the chief, its servers in the workers."""
+        """The port of the data service: its dispatcher in the chief, its servers in the workers."""
         return self.port + 1
 
     @property

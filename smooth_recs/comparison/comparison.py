@@ -1,7 +1,4 @@
-"""The way in: compares, writes, prints a summary, and holds the result against the gates.
-
-From matched rows to the content of the JSON file.
-"""
+"""A comparison from its settings to its files: measures the matched rows, prints a summary, and judges the gates."""
 
 from __future__ import annotations
 
@@ -15,18 +12,21 @@ from smooth_recs._files import check_output, write_json
 from smooth_recs.artifacts import exports
 from smooth_recs.comparison import predictions, rows
 from smooth_recs.comparison.rows import Matched, match
-from smooth_recs.comparison.settings import FREQUENCY, SLICE, Columns, Settings, Shard, Side, named_as_flags
+from smooth_recs.comparison.settings import FREQUENCY, SLICE, Settings, Shard, Side, named_as_flags
 from smooth_recs.errors import GateNotMet, InputError
 from smooth_recs.measures import catalogue, gates, held_out, increases
 from smooth_recs.measures.gates import Gate
 from smooth_recs.reports import comparison_report
 from smooth_recs.workdir import manifest
 
+INCREASES = [measure.name for measure in catalogue.of() if measure.name in increases.TERMS]
+_MEASURED = ("prediction", "label", "weight", "query_id", "true_probability")
+
 
 def compare(settings: Settings) -> dict[str, Any]:
     """Compares two models over the same rows; writes JSON, HTML beside it, and prints a summary.
 
-    Where `settings.shard` is given, only predicts that part and leaves it beside the output: {} comes back.
+    Where `settings.shard` is given, it only predicts that part, leaves it beside the output and returns {}.
 
     Returns:
       The content of the JSON file.
@@ -46,63 +46,32 @@ def compare(settings: Settings) -> dict[str, Any]:
     check_output("--output", settings.output)
     both = [exports.identify("--a", settings.a), exports.identify("--b", settings.b)]
     if settings.merge:
-        a, b, data = rows.load(settings, both)
-        predictions.check(settings, {*a.columns, *b.columns})
+        a, b, data = rows.load_shards(settings, both)
+        predictions.check_measurable(settings, {*a.columns, *b.columns})
     else:
         a, b, data = predictions.gather(settings, both, settings.shard or Shard())
     if settings.shard:
-        print(f"shard        {rows.save(settings, settings.shard, a, b, data)}")
+        print(f"shard        {rows.save_shard(settings, settings.shard, a, b, data)}")
         return {}
     comparison = measure(settings, a, b, match(a, b), data)
     write_json(settings.output, comparison)
     comparison_report.write(comparison, settings.html)
     print(f"{summary(comparison)}\nresults      {settings.output}\nreport       {settings.html}")
-    _hold(comparison)
+    # Last: whoever a gate stops wants to see in the files why.
+    failure = gates.failure(gates_of(comparison))
+    if failure:
+        raise GateNotMet(failure)
     return comparison
 
 
-def summary(comparison: Mapping[str, Any]) -> str:
-    """The lines that `smooth_recs.bin.compare` prints."""
-    difference, lists = comparison["pd"], comparison["recommendations"]
-    over = "requests" if lists else "rows"
-    low, high = difference["interval"]
-    lines = [
-        f"rows         {comparison['rows']:,} matched, {comparison['only_in_a']:,} only in a, "
-        f"{comparison['only_in_b']:,} only in b",
-        f"relative PD  {difference['relative']:.2%} (95% over {over}: {low:.2%} to {high:.2%})",
-    ]
-    lines += [_loss(catalogue.BY_NAME[name], comparison) for name, each in comparison["increase"].items() if each]
-    if lists:
-        low, high = lists["swap_rate_interval"]
-        lines.append(f"swap rate    {lists['swap_rate']:.2%} of the top {lists['k']} ({low:.2%} to {high:.2%})")
-    lines += [f"gate         {gate}{', met' * gate.met}" for gate in _gates(comparison)]
-    return "\n".join(lines)
-
-
-def _loss(measure: catalogue.Measure, comparison: Mapping[str, Any]) -> str:
-    a, b = (replica[measure.name] for replica in comparison["replicas"])
-    increase = comparison["increase"][measure.name]
-    low, high = increase["interval"]
-    name = measure.terminal or measure.inside
-    return f"{name:11}  {a:.4f} to {b:.4f}: {increase['value']:+.4f} ({low:+.4f} to {high:+.4f})"
-
-
-def _hold(comparison: Mapping[str, Any]) -> None:
-    failure = gates.failure(_gates(comparison))
-    if failure:
-        raise GateNotMet(failure)
-
-
-def _gates(comparison: Mapping[str, Any]) -> list[Gate]:
-    return [Gate(gate["name"], gate["limit"], gate["value"]) for gate in comparison["gates"]]
-
-
-INCREASES = [measure.name for measure in catalogue.of() if measure.name in increases.TERMS]
-_MEASURED = ("prediction", "label", "weight", "query_id", "true_probability")
-
-
 def measure(settings: Settings, a: Side, b: Side, matched: Matched, data: dict[str, Any] | None) -> dict[str, Any]:
-    """All that `--output` holds.
+    """The content of the file `--output`.
+
+    Args:
+      settings: what is asked for.
+      a, b: the two sides.
+      matched: their rows that have a counterpart.
+      data: what is to be said of the rows' origin.
 
     Raises:
       InputError: all weights are 0, or a gate is on the AUC loss of one class.
@@ -117,12 +86,20 @@ def measure(settings: Settings, a: Side, b: Side, matched: Matched, data: dict[s
         frequency=matched.group(FREQUENCY),
         multiplier=columns.get("multiplier"),
     )
-    increase: dict[str, Any] = {metric: _increase(metric, columns) for metric in INCREASES}
+    increase: dict[str, Any] = dict.fromkeys(INCREASES)  # None without labels
+    if "label" in columns:
+        a_predicted, b_predicted = columns["prediction"].T
+        weight, query = columns.get("weight"), columns.get("query_id")
+        for name in INCREASES:
+            increase[name] = increases.increase(
+                name, columns["label"], a_predicted, b_predicted, weight, query_id=query
+            )
     with named_as_flags():
         judged = gates.judge(settings.limits, gates.measured(metrics, increase))
+    origins = [{"path": side.artifact.path, "kind": side.artifact.kind, "rows": side.total} for side in (a, b)]
     return {
-        "a": _origin(a),
-        "b": _origin(b),
+        "a": origins[0],
+        "b": origins[1],
         "rows": len(columns["prediction"]),
         "only_in_a": matched.only_in_a,
         "only_in_b": matched.only_in_b,
@@ -145,14 +122,29 @@ def measure(settings: Settings, a: Side, b: Side, matched: Matched, data: dict[s
     }
 
 
-def _origin(side: Side) -> dict[str, Any]:
-    return {"path": side.artifact.path, "kind": side.artifact.kind, "rows": side.total}
+def gates_of(comparison: Mapping[str, Any]) -> list[Gate]:
+    """The gates that a comparison was held against, with what was measured."""
+    return [Gate(gate["name"], gate["limit"], gate["value"]) for gate in comparison["gates"]]
 
 
-def _increase(metric: str, columns: Columns) -> dict[str, Any] | None:
-    """None without labels."""
-    if "label" not in columns:
-        return None
-    a, b = columns["prediction"].T
-    query = columns.get("query_id")
-    return increases.increase(metric, columns["label"], a, b, columns.get("weight"), query_id=query)
+def summary(comparison: Mapping[str, Any]) -> str:
+    """The lines that `smooth_recs.bin.compare` prints."""
+    difference, lists = comparison["pd"], comparison["recommendations"]
+    over = "requests" if lists else "rows"
+    low, high = difference["interval"]
+    lines = [
+        f"rows         {comparison['rows']:,} matched, {comparison['only_in_a']:,} only in a, "
+        f"{comparison['only_in_b']:,} only in b",
+        f"relative PD  {difference['relative']:.2%} (95% over {over}: {low:.2%} to {high:.2%})",
+    ]
+    for name, increase in comparison["increase"].items():
+        if increase:
+            a, b = (replica[name] for replica in comparison["replicas"])
+            low, high = increase["interval"]
+            title = catalogue.BY_NAME[name].terminal or catalogue.BY_NAME[name].inside
+            lines.append(f"{title:11}  {a:.4f} to {b:.4f}: {increase['value']:+.4f} ({low:+.4f} to {high:+.4f})")
+    if lists:
+        low, high = lists["swap_rate_interval"]
+        lines.append(f"swap rate    {lists['swap_rate']:.2%} of the top {lists['k']} ({low:.2%} to {high:.2%})")
+    lines += [f"gate         {gate}{', met' * gate.met}" for gate in gates_of(comparison)]
+    return "\n".join(lines)

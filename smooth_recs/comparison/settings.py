@@ -1,7 +1,4 @@
-"""What a comparison is asked to do.
-
-The two sides of a comparison: rows with predictions, and what is known of each row.
-"""
+"""What a comparison is asked to do, and its two sides: rows with predictions, and what is known of each row."""
 
 from __future__ import annotations
 
@@ -13,12 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smooth_recs.artifacts.exports import Artifact
+from smooth_recs.artifacts.exports import Artifact, Columns
 from smooth_recs.config import Config, Evaluation
 from smooth_recs.errors import InputError
 from smooth_recs.measures.gates import Limits
 
 DEFAULT_COLUMNS = {"prediction": "prediction", "label": "label", "weight": "weight", "query_id": "query_id"}
+BATCH_SIZE = 4096
+KEY, SLICE, FREQUENCY = "key/", "slice/", "frequency/"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +34,11 @@ class Shard:
         if slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
             return cls(int(number), int(count))
         raise InputError(f"--shard must be i/n with i from 1 to n, such as 1/3, got {text!r}")
+
+    def rows(self, total: int) -> npt.NDArray[np.int64]:
+        """The numbers of the shard's rows, ascending, where there are `total` rows in all."""
+        rows = np.arange(total)
+        return rows[rows // BATCH_SIZE % self.count == self.number - 1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,10 +88,12 @@ class Settings:
 
     @property
     def stem(self) -> str:
+        """`output` without its suffix."""
         return self.output.removesuffix(".json")
 
     @property
     def html(self) -> str:
+        """Path of the report."""
         return f"{self.stem}.html"
 
     @property
@@ -96,7 +102,7 @@ class Settings:
         return self.columns.get("multiplier") or self.evaluation.order_by
 
     def identity(self) -> dict[str, Any]:
-        """What the columns of a shard depend on, but for models and data themselves; paths do not count."""
+        """What the columns of a shard depend on, except for models and data themselves; paths do not count."""
         data = dataclasses.asdict(self.config.data) if self.config else {}
         return {
             "data": {name: value for name, value in data.items() if name not in ("path", "eval_path")},
@@ -109,17 +115,11 @@ class Settings:
 
 @contextlib.contextmanager
 def named_as_flags() -> Iterator[None]:
-    """An InputError that begins with the name of a limit, or of a field of `evaluation`, names its flag instead."""
+    """Makes an InputError about a limit, or about a field of `evaluation`, name the flag in its place."""
     try:
         yield
     except InputError as error:
         raise InputError(f"--{str(error).removeprefix('evaluation.')}") from error
-
-
-Columns = dict[str, npt.NDArray[Any]]
-
-BATCH_SIZE = 4096
-KEY, SLICE, FREQUENCY = "key/", "slice/", "frequency/"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,13 +141,8 @@ class Side:
 
     @property
     def keys(self) -> list[npt.NDArray[Any]]:
+        """The columns that together tell rows apart; none: rows stand in the same order on both sides."""
         return [column for role, column in self.columns.items() if role.startswith(KEY)]
-
-
-def rows_of(shard: Shard, total: int) -> npt.NDArray[np.int64]:
-    """The numbers of the rows of a shard: of every `count`-th batch."""
-    rows = np.arange(total)
-    return rows[rows // BATCH_SIZE % shard.count == shard.number - 1]
 
 
 def check_predictions(flag: str, prediction: npt.NDArray[Any], row: npt.NDArray[np.int64]) -> None:

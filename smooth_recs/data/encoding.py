@@ -1,6 +1,7 @@
-"""From raw rows to what the model takes: the same code in the input pipeline and inside every export.
+"""Encoding of raw rows as what the model takes: the same code in the input pipeline and inside every export.
 
-What the rows of a run's embedding tables stand for, in a file beside its checkpoints, so that its data may go.
+`Encoder` does it in TensorFlow operations. `Encoding` is what it knows: `save` keeps it beside the checkpoints of a
+run, so that the meaning of every embedding row is known when the data are gone.
 """
 
 from __future__ import annotations
@@ -21,6 +22,26 @@ from smooth_recs.schema import Categorical, Numeric, Schema
 PADDING = -1
 
 
+class Encoding(NamedTuple):
+    """Knowledge of an encoder without its lookup tables, which are tensors that a cluster would place on a device."""
+
+    schema: Schema
+    statistics: Statistics
+
+    @classmethod
+    def of(cls, encoder: Encoder) -> Encoding:
+        """The knowledge of that encoder."""
+        return cls(encoder.schema, encoder.statistics)
+
+    def known_values(self, feature: Categorical) -> int:
+        """The number of values that have a row of their own."""
+        return len(self.statistics.vocabularies[feature.name]) if feature.encoding == "vocabulary" else feature.size
+
+    def table_rows(self, feature: Categorical) -> int:
+        """Rows of the feature's embedding table: known values, out of vocabulary, missing."""
+        return self.known_values(feature) + 2
+
+
 class Encoder(tf.Module):
     """Encodes raw features {name: tensor} as ids and floats, in any graph and at any batch size, 0 included.
 
@@ -30,7 +51,8 @@ class Encoder(tf.Module):
 
     Args:
       schema: the features; string or int64 [n], or [n, max_values] for multi-valued ones, or float32 [n].
-      statistics: what `statistics.collect` found in the training rows; needed for vocabularies and standardisation.
+      statistics: what `feature_statistics.collect` found in the training rows; needed for vocabularies and
+        standardisation.
 
     Raises:
       InputError: the statistics lack a feature that needs them.
@@ -51,44 +73,48 @@ class Encoder(tf.Module):
         schema.validate()
         self.schema = schema
         self.statistics = statistics
-        self._check_statistics()
+        vocabularies = {feature.name for feature in schema.categorical if feature.encoding == "vocabulary"}
+        moments = {feature.name for feature in schema.numeric if feature.needs_statistics}
+        for feature in schema.features:
+            if feature.name in (vocabularies - set(statistics.vocabularies)) | (moments - set(statistics.moments)):
+                raise InputError(f"encoder: statistics must hold the feature {feature.name!r}, got none for it")
         self._vocabularies = {
             f.name: Vocabulary(statistics.vocabularies[f.name], f.dtype)
             for f in schema.categorical
-            if f.encoding == "vocabulary"
+            if f.name in vocabularies
         }
 
+    # AutoGraph would go through all that is called from here, and find nothing to convert: a run starts sooner so.
     @tf.autograph.experimental.do_not_convert
     def __call__(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """The encoded features; raises InputError where one is not in `raw`."""
         lacking = [feature.name for feature in self.schema.features if feature.name not in raw]
         if lacking:
             raise InputError(f"encoder: the raw features lack {', '.join(map(repr, lacking))}")
-        return {feature.name: self._encode(feature, raw[feature.name]) for feature in self.schema.features}
+        return {
+            f.name: self._number(f, raw[f.name]) if isinstance(f, Numeric) else self._ids(f, raw[f.name])
+            for f in self.schema.features
+        }
 
     def known_values(self, feature: Categorical) -> int:
-        """How many values have a row of their own."""
-        return len(self.statistics.vocabularies[feature.name]) if feature.encoding == "vocabulary" else feature.size
+        """The number of values that have a row of their own."""
+        return Encoding.of(self).known_values(feature)
 
     def table_rows(self, feature: Categorical) -> int:
         """Rows of the feature's embedding table: known values, out of vocabulary, missing."""
-        return self.known_values(feature) + 2
+        return Encoding.of(self).table_rows(feature)
 
     def raw_signature(self) -> dict[str, tf.TensorSpec]:
         """The export's inputs: [None], or [None, None] for multi-valued features (`max_values` of them are used)."""
-        return {feature.name: _raw_spec(feature) for feature in self.schema.features}
-
-    def _check_statistics(self) -> None:
-        for feature in self.schema.features:
-            needs_moments = isinstance(feature, Numeric) and feature.needs_statistics
-            needs_vocabulary = isinstance(feature, Categorical) and feature.encoding == "vocabulary"
-            if (needs_moments and feature.name not in self.statistics.moments) or (
-                needs_vocabulary and feature.name not in self.statistics.vocabularies
-            ):
-                raise InputError(f"encoder: statistics must hold the feature {feature.name!r}, got none for it")
-
-    def _encode(self, feature: Numeric | Categorical, values: Any) -> Any:
-        return self._number(feature, values) if isinstance(feature, Numeric) else self._ids(feature, values)
+        several = {feature.name for feature in self.schema.categorical if feature.multi_valued}
+        return {
+            feature.name: tf.TensorSpec(
+                [None, None] if feature.name in several else [None],
+                tf.float32 if isinstance(feature, Numeric) else tf.as_dtype(feature.dtype),
+                name=feature.name,
+            )
+            for feature in self.schema.features
+        }
 
     def _ids(self, feature: Categorical, values: Any) -> Any:
         values = tf.convert_to_tensor(values, tf.as_dtype(feature.dtype))
@@ -100,7 +126,7 @@ class Encoder(tf.Module):
         else:  # hashing the text of an integer: the same id whether a log stores it as a number or as text
             text = values if feature.dtype == "string" else tf.strings.as_string(values)
             ids = tf.strings.to_hash_bucket_fast(text, known)
-        missing = tf.equal(values, _missing(feature))
+        missing = tf.equal(values, "" if feature.dtype == "string" else -1)
         if feature.multi_valued:
             return tf.where(missing, tf.constant(PADDING, tf.int64), ids)[:, : feature.max_values]
         return tf.where(missing, tf.constant(known + 1, tf.int64), ids)
@@ -111,43 +137,13 @@ class Encoder(tf.Module):
         mean, std = self.statistics.moments.get(feature.name, (0.0, 1.0))
         values, center = rescaled(feature, values), mean
         if feature.transform.endswith("standardize"):
-            values, center = finite((values - mean) / std), 0.0
+            values, center = finite((values - mean) / std), 0.0  # a tiny deviation makes a large value infinite
         values = tf.where(missing, center if feature.missing == "mean" else 0.0, values)
         columns = [values, tf.cast(missing, tf.float32)] if feature.missing == "indicator" else [values]
         return tf.stack(columns, axis=-1)
 
 
-def _missing(feature: Categorical) -> str | int:
-    return "" if feature.dtype == "string" else -1
-
-
-def _raw_spec(feature: Numeric | Categorical) -> tf.TensorSpec:
-    if isinstance(feature, Numeric):
-        return tf.TensorSpec([None], tf.float32, name=feature.name)
-    shape = [None, None] if feature.multi_valued else [None]
-    return tf.TensorSpec(shape, tf.as_dtype(feature.dtype), name=feature.name)
-
-
 NAME = "encoder.json"
-
-
-class Encoding(NamedTuple):
-    """What an encoder knows, without the lookup tables, which would be placed in a cluster."""
-
-    schema: Schema
-    statistics: Statistics
-
-    @classmethod
-    def of(cls, encoder: Encoder) -> Encoding:
-        return cls(encoder.schema, encoder.statistics)
-
-    def known_values(self, feature: Categorical) -> int:
-        """As `Encoder.known_values`."""
-        return len(self.statistics.vocabularies[feature.name]) if feature.encoding == "vocabulary" else feature.size
-
-    def table_rows(self, feature: Categorical) -> int:
-        """As `Encoder.table_rows`."""
-        return self.known_values(feature) + 2
 
 
 def save(encoder: Encoder, path: str) -> None:
@@ -158,16 +154,16 @@ def save(encoder: Encoder, path: str) -> None:
 
 
 def load(path: str) -> Encoding:
-    """What `save` wrote; raises InputError where the file does not hold it."""
+    """Reads what `save` wrote; raises InputError where the file does not hold it."""
     try:
         with open(path, encoding="utf-8") as stream:
             content = json.load(stream)
         schema: Schema = from_dict(Schema, content["schema"], "schema")
         schema.validate()
         statistics = Statistics.from_json(json.dumps(content["statistics"]))
-        lacking = [f.name for f in schema.categorical if f.encoding == "vocabulary"]
-        if not set(lacking) <= set(statistics.vocabularies):
-            raise InputError(f"no vocabulary for {', '.join(lacking)}")
+        vocabularies = [f.name for f in schema.categorical if f.encoding == "vocabulary"]
+        if not set(vocabularies) <= set(statistics.vocabularies):
+            raise InputError(f"no vocabulary for {', '.join(vocabularies)}")
         return Encoding(schema, statistics)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError) as error:
         raise InputError(f"{path} must hold the encoder of a run: {error}") from error

@@ -1,8 +1,8 @@
-"""The scale on which a numeric feature is standardised: one definition for statistics, pipeline and export.
+"""Statistics of the features in the training rows: vocabularies, means and standard deviations.
 
-From values to their ranks, in ops that keep no state: a dataset that holds them can be sent to other processes.
-
-Vocabularies and numeric moments, built from training rows only, kept in one JSON file.
+`collect` builds them in one pass over the training rows alone, `Statistics` keeps them as JSON, and `Vocabulary` looks
+values up in TensorFlow operations without state. `rescaled` is the scale on which a numeric feature is standardised,
+the same here, in the input pipeline and in exports.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from smooth_recs.errors import InputError
-from smooth_recs.schema import Categorical, Numeric, Schema
+from smooth_recs.schema import Numeric, Schema
 
 LARGEST = 1e12  # the square of a unit's input is still finite, and so is a layer normalisation's variance
 
@@ -28,7 +28,7 @@ def finite(values: Any) -> Any:
 
 
 def rescaled(feature: Numeric, values: Any) -> Any:
-    """`values`, or sign(x) log(1 + |x|) of them where the feature's transform starts with a logarithm."""
+    """Finite values, or sign(x) log(1 + |x|) of them where the feature's transform starts with a logarithm."""
     values = finite(values)
     if feature.transform.startswith("log"):
         return tf.sign(values) * tf.math.log1p(tf.abs(values))
@@ -41,15 +41,15 @@ _BUCKETS = 2**63 - 1
 class Vocabulary:
     """Looks values up by binary search: texts by a hash of 63 bits, and the text found is compared.
 
-    (A hash table of TensorFlow takes a third of the 100 nanoseconds a value, but is a resource of one process, which
-    the data service of a cluster cannot serialise.)
+    A hash table of TensorFlow takes a third of the 100 nanoseconds per value, but is a resource of one process, which
+    the data service of a cluster cannot serialise (TensorFlow 2.21).
 
     Args:
       values: the known ones, each once, in the order of their ranks.
       dtype: `string` or `int64`.
 
     Raises:
-      InputError: two texts have the same hash; of a million texts once in 18 million times.
+      InputError: two texts have the same hash; for a million texts the chance is 1 in 18 million.
     """
 
     def __init__(self, values: Sequence[bytes | int], dtype: str) -> None:
@@ -66,10 +66,11 @@ class Vocabulary:
             self._values = tf.gather(known, order)
 
     def rank(self, values: Any) -> Any:
-        """int64 of the same shape: the rank of every value, `size` for an unknown one."""
+        """The rank of every value, int64 of the same shape; `size` for an unknown one."""
         if not self.size:
             return tf.zeros_like(values, tf.int64)
         flat = tf.reshape(values, [-1])
+        # Beyond the last key: compare with the last value, which is different, rather than gather out of bounds.
         place = tf.minimum(tf.searchsorted(self._keys, _key(flat)), self.size - 1)
         known = tf.equal(tf.gather(self._values, place), flat)
         return tf.reshape(tf.where(known, tf.gather(self._rank, place), self.size), tf.shape(values))
@@ -84,38 +85,38 @@ Value = bytes | int
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-    """What the encoder must know of the training rows; empty for a schema that needs nothing.
+    """Statistics of the training rows that the encoder must know; empty for a schema that needs nothing.
 
     Attributes:
       vocabularies: by feature name, the most frequent value first, equally frequent ones in ascending order.
-      moments: by feature name, mean and standard deviation after `transforms.rescaled`.
+      moments: by feature name, mean and standard deviation of the `rescaled` values.
     """
 
     vocabularies: Mapping[str, tuple[Value, ...]] = dataclasses.field(default_factory=dict)
     moments: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> str:
-        """Bytes become text in which an undecodable byte is a lone surrogate: lossless, and readable if it is UTF-8."""
-        vocabularies = {name: [_to_text(value) for value in values] for name, values in self.vocabularies.items()}
+        """The statistics as JSON: texts that are UTF-8 stay readable, and others come back without loss."""
+        # JSON has no bytes: a byte that is not UTF-8 becomes a lone surrogate, which `from_json` turns back.
+        vocabularies = {
+            name: [each.decode("utf-8", "surrogateescape") if isinstance(each, bytes) else each for each in values]
+            for name, values in self.vocabularies.items()
+        }
         return json.dumps({"vocabularies": vocabularies, "moments": {k: list(v) for k, v in self.moments.items()}})
 
     @classmethod
     def from_json(cls, text: str) -> Statistics:
+        """The statistics that `to_json` gave."""
         content = json.loads(text)
-        vocabularies = {name: tuple(map(_from_text, values)) for name, values in content["vocabularies"].items()}
+        vocabularies = {
+            name: tuple(each.encode("utf-8", "surrogateescape") if isinstance(each, str) else each for each in values)
+            for name, values in content["vocabularies"].items()
+        }
         return cls(vocabularies, {name: (mean, std) for name, (mean, std) in content["moments"].items()})
 
 
-def _to_text(value: Value) -> str | int:
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
-
-
-def _from_text(value: str | int) -> Value:
-    return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
-
-
 def needed(schema: Schema) -> bool:
-    """Whether encoding needs a look at the training rows first."""
+    """True where encoding needs a pass over the training rows first."""
     return any(f.encoding == "vocabulary" for f in schema.categorical) or any(
         f.needs_statistics for f in schema.numeric
     )
@@ -128,10 +129,11 @@ class Moments:
         self.count, self.mean, self._squares = 0, 0.0, 0.0
 
     def add(self, values: np.ndarray) -> None:
-        """Merges a chunk (Chan, Golub and LeVeque's update: no sum of squares to cancel)."""
+        """Merges a chunk."""
         values = values[np.isfinite(values)].astype(np.float64)
         if not values.size:
             return
+        # The update of Chan, Golub and LeVeque: it keeps squared deviations, so that no large sums of squares cancel.
         mean, total = float(values.mean()), self.count + values.size
         shift = mean - self.mean
         self._squares += float(np.square(values - mean).sum()) + shift**2 * self.count * values.size / total
@@ -140,7 +142,7 @@ class Moments:
 
     @property
     def std(self) -> float:
-        """Of the population; 1 for a constant or empty column, which then standardises to 0."""
+        """The population's standard deviation; 1 for a constant or empty column, which then standardises to 0."""
         return float(np.sqrt(self._squares / self.count)) or 1.0 if self.count else 1.0
 
 
@@ -155,19 +157,14 @@ def collect(schema: Schema, chunks: Iterable[Mapping[str, Any]]) -> Statistics:
             counters[feature.name].update(np.asarray(raw[feature.name]).ravel().tolist())
         for number in numeric:
             values = np.asarray(raw[number.name])
-            moments[number.name].add(_rescaled(number, values[np.isfinite(values)]))
-    return Statistics(
-        {feature.name: _most_frequent(feature, counters[feature.name]) for feature in vocabulary},
-        {name: (moment.mean, moment.std) for name, moment in moments.items()},
-    )
-
-
-def _rescaled(feature: Numeric, values: np.ndarray) -> np.ndarray:
-    return np.asarray(rescaled(feature, tf.constant(values)))
-
-
-def _most_frequent(feature: Categorical, counter: collections.Counter[Value]) -> tuple[Value, ...]:
-    missing: Value = b"" if feature.dtype == "string" else -1
-    counted = [(value, n) for value, n in counter.items() if n >= feature.min_count and value != missing]
-    counted.sort(key=lambda item: (-item[1], item[0]))
-    return tuple(value for value, _ in counted[: feature.size or None])
+            # Infinite values go before `rescaled`, which would make finite ones of them.
+            finite_values = tf.constant(values[np.isfinite(values)])
+            moments[number.name].add(np.asarray(rescaled(number, finite_values)))
+    vocabularies = {}
+    for feature in vocabulary:
+        missing: Value = b"" if feature.dtype == "string" else -1
+        counts = counters[feature.name].items()
+        frequent = [(value, n) for value, n in counts if n >= feature.min_count and value != missing]
+        frequent.sort(key=lambda item: (-item[1], item[0]))  # a tie is broken by value: the order of rows never counts
+        vocabularies[feature.name] = tuple(value for value, _ in frequent[: feature.size or None])
+    return Statistics(vocabularies, {name: (moment.mean, moment.std) for name, moment in moments.items()})

@@ -1,6 +1,7 @@
 """The sources that `data.source` names: presets, which know their files, and formats, which take a schema.
 
-All good rows of some files, as the log holds them: neither split nor encoded.
+`open_source` gives a run its examples; `open_rows` gives all good rows of some files as the log holds them, neither
+split nor encoded.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from smooth_recs import config
-from smooth_recs.data import criteo, files, movielens, open_bandit, splits
+from smooth_recs.data import files, public_logs, splits
+from smooth_recs.data.file_sources import Origin, open_files, part_of, read_as
 from smooth_recs.data.files import expand
-from smooth_recs.data.first_pass import Origin, kept_survey, open_origin, read_as
 from smooth_recs.data.raw_rows import Reader
 from smooth_recs.data.readers.csv import CsvReader
 from smooth_recs.data.readers.tfrecord import TFRecordReader
-from smooth_recs.data.sources import Source, part_of
-from smooth_recs.data.survey import Survey
+from smooth_recs.data.sources import Source
+from smooth_recs.data.survey import Survey, kept_survey
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Schema
 
@@ -42,7 +43,7 @@ def open_source(data: config.Data, cache_dir: str) -> Source:
         from smooth_recs.data.synthetic import SyntheticSource
 
         return SyntheticSource(data)
-    return open_origin(data, origin(data), cache_dir)
+    return open_files(data, origin(data), cache_dir)
 
 
 def origin(data: config.Data) -> Origin:
@@ -57,7 +58,7 @@ def origin(data: config.Data) -> Origin:
 
 
 def reader_of(data: config.Data) -> Callable[[Sequence[str]], Reader]:
-    """What reads files of the format and schema that `data` describes.
+    """The function that opens files of the format and schema that `data` describes.
 
     Raises:
       InputError: `data` has no schema, or one that breaks a rule.
@@ -69,11 +70,7 @@ def reader_of(data: config.Data) -> Callable[[Sequence[str]], Reader]:
     return lambda files: FORMATS[data.source](data, files, schema)
 
 
-def _csv(data: config.Data, files: Sequence[str], schema: Schema) -> Reader:
-    return CsvReader(files, schema, delimiter=data.delimiter, header=data.header, column_names=data.column_names)
-
-
-def _parquet(data: config.Data, files: Sequence[str], schema: Schema) -> Reader:
+def _parquet(_: config.Data, files: Sequence[str], schema: Schema) -> Reader:
     from smooth_recs.data.readers.parquet import ParquetReader  # loads pyarrow
 
     return ParquetReader(files, schema)
@@ -81,11 +78,11 @@ def _parquet(data: config.Data, files: Sequence[str], schema: Schema) -> Reader:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What there is to know about one preset: a public log whose format and schema are known.
+    """A preset: a public log whose format and schema are known.
 
     Attributes:
       name: its name in `data.source`.
-      origin: the files, and how they are read; its module has the schema.
+      origin: the files, and how they are read.
       about: whose log it is, and where to get it; each has terms of its own.
     """
 
@@ -99,22 +96,30 @@ PRESETS: dict[str, Row] = {
     for row in (
         Row(
             "criteo",
-            criteo.origin,
+            public_logs.criteo,
             "Criteo's display advertising challenge or 1TB click logs, https://ailab.criteo.com/ressources/",
         ),
-        Row("movielens", movielens.origin, "MovieLens 100K, https://grouplens.org/datasets/movielens/100k/"),
-        Row("open_bandit", open_bandit.origin, "Open Bandit Dataset of ZOZO, https://research.zozo.com/data.html"),
+        Row("movielens", public_logs.movielens, "MovieLens 100K, https://grouplens.org/datasets/movielens/100k/"),
+        Row("open_bandit", public_logs.open_bandit, "Open Bandit Dataset of ZOZO, https://research.zozo.com/data.html"),
     )
 }
 FORMATS: dict[str, Callable[[config.Data, Sequence[str], Schema], Reader]] = {
-    "csv": _csv,
+    "csv": lambda data, files, schema: CsvReader(
+        files, schema, delimiter=data.delimiter, header=data.header, column_names=data.column_names
+    ),
     "tfrecord": lambda _, files, schema: TFRecordReader(files, schema),
     "parquet": _parquet,
 }
 
 
 class AllRows(NamedTuple):
-    """`chunks`: a dataset of chunks of raw rows (see `raw_rows`); `survey`: how many rows there are."""
+    """All good rows of some files.
+
+    Attributes:
+      schema: their columns.
+      survey: how many rows there are, and which are malformed.
+      chunks: a dataset of chunks of raw rows (see `raw_rows`).
+    """
 
     schema: Schema
     survey: Survey

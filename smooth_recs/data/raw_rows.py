@@ -1,19 +1,16 @@
-"""From what a file holds (text, integers, floats, absent values) to the types a schema asks for, in TensorFlow ops.
+"""Raw rows of a log: converted to the types of a schema, gathered in chunks, and offered by readers of files.
 
-Every function takes `values` and `present`, a mask of the same shape, and returns the converted tensor and the mask of
-values that are there but cannot be converted. An empty text is not there, whatever the mask says. Where everything is
-there, `present` may be None; so is then the mask that is returned where nothing can go wrong. Text is matched byte by
-byte against patterns of ASCII, so bytes that are no UTF-8 do no harm.
+**Conversion.** `to_float`, `to_int64`, `to_string` and `to_time` take `values` as a file holds them and `present`, a
+mask of the same shape that is true where there is a value, or None where there is one everywhere. They return the
+converted tensor and a mask of the values that are there but cannot be converted, or None where no value can be wrong.
+An empty text counts as missing, whatever the mask says. Text is matched byte by byte against ASCII patterns, so bytes
+that are not UTF-8 do no harm.
 
-Chunks of raw rows: what every reader yields, and what makes a row malformed.
+**Chunks.** A chunk is a dictionary: `raw` {feature: tensor}, `label` and `weight` float32 [n], `query_id` int64 [n] and
+`timestamp` float64 [n] where the schema names them, `problem` int32 [n] (0 = a good row), `file` int32 (the number of
+the file) and `line` int64 [n], counted from 1. All rows of a chunk come from one file.
 
-A chunk is a dictionary: `raw` {feature: tensor}, `label` and `weight` float32 [n], `query_id` int64 [n] and `timestamp`
-float64 [n] where the schema names them, `problem` int32 [n] (0 = a good row), `file` int32 (its number) and `line`
-int64 [n], counted from 1. All rows of a chunk lie in one file.
-
-Files as chunks of their lines or records, each with its place.
-
-The readers of files of raw rows, behind one interface.
+**Readers.** A `Reader` yields the chunks of its files, one file after the other, from any chunk on.
 """
 
 from __future__ import annotations
@@ -26,22 +23,21 @@ import tensorflow as tf
 
 from smooth_recs.data.files import compression, untuned
 from smooth_recs.errors import InputError
-from smooth_recs.schema import Categorical, Numeric, Schema
+from smooth_recs.schema import Numeric, Schema
 
 _LARGEST_INTEGER = "9223372036854775807"
-
-
-def _integer_pattern() -> str:
-    """Matches exactly the integers that int64 holds, the smallest one aside: beyond them TensorFlow's parser fails."""
-    bounded = [r"\d{1,18}", _LARGEST_INTEGER]
-    for position, digit in enumerate(_LARGEST_INTEGER):
-        if digit != "0":
-            rest = len(_LARGEST_INTEGER) - position - 1
-            bounded.append(rf"{_LARGEST_INTEGER[:position]}[0-{int(digit) - 1}]\d{{{rest}}}")
-    return rf"\s*-?0*(?:{'|'.join(bounded)})\s*"
-
-
-INTEGER = _integer_pattern()
+# TensorFlow's parser of numbers fails the whole batch on an integer beyond int64 (TensorFlow 2.21), so the pattern
+# matches exactly what int64 holds, except for its smallest number: at most 18 digits, or 19 digits of which the first
+# that differs from the largest integer is smaller, or the largest integer itself.
+INTEGER = (
+    r"\s*-?0*(?:\d{1,18}|"
+    + "".join(
+        rf"{_LARGEST_INTEGER[:place]}[0-{int(digit) - 1}]\d{{{len(_LARGEST_INTEGER) - place - 1}}}|"
+        for place, digit in enumerate(_LARGEST_INTEGER)
+        if digit != "0"
+    )
+    + rf"{_LARGEST_INTEGER})\s*"
+)
 NUMBER = r"\s*[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,9})?|(?i:inf(?:inity)?|nan))\s*"
 _DATE = r"(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
 _CLOCK = r"([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d(?:\.\d{1,9})?))?"
@@ -50,29 +46,29 @@ ISO_8601 = rf"{_DATE}(?:[T ]{_CLOCK}{_ZONE})?"
 
 
 def to_float(values: Any, present: Any, dtype: tf.DType = tf.float32) -> tuple[Any, Any]:
-    """Numbers; NaN where absent."""
+    """Numbers; NaN where missing."""
     if values.dtype != tf.string:
-        return _where(present, tf.cast(values, dtype), tf.constant(float("nan"), dtype)), _none_wrong(present)
-    present = _not_empty(values, present)
+        return _where(present, tf.cast(values, dtype), tf.constant(float("nan"), dtype)), None
+    present = _and(present, tf.not_equal(values, ""))
     good = present & tf.strings.regex_full_match(values, NUMBER)
     return tf.strings.to_number(tf.where(good, values, "nan"), dtype), present & ~good
 
 
 def to_int64(values: Any, present: Any) -> tuple[Any, Any]:
-    """Integers; -1 where absent. A float counts if it is whole (a column of integers with gaps, written by pandas)."""
+    """Integers; -1 where missing. A float counts if it is whole: pandas writes a column of integers with gaps so."""
     if values.dtype == tf.string:
-        present = _not_empty(values, present)
+        present = _and(present, tf.not_equal(values, ""))
         good = present & tf.strings.regex_full_match(values, INTEGER)
         return tf.strings.to_number(tf.where(good, values, "-1"), tf.int64), present & ~good
     if not values.dtype.is_floating:
-        return _where(present, tf.cast(values, tf.int64), -1), _none_wrong(present)
+        return _where(present, tf.cast(values, tf.int64), -1), None
     present = _and(present, ~tf.math.is_nan(values))
     good = present & tf.equal(values, tf.floor(values)) & (tf.abs(values) < 2.0**63)
     return tf.cast(tf.where(good, values, -1.0), tf.int64), present & ~good
 
 
 def to_string(values: Any, present: Any) -> tuple[Any, Any]:
-    """Bytes; "" where absent. Numbers become their shortest text, so that 7, 7.0 and "7" agree."""
+    """Bytes; "" where missing. Numbers become their shortest text, so that 7, 7.0 and "7" agree."""
     if values.dtype == tf.string:
         text = values
     elif values.dtype.is_floating:
@@ -82,106 +78,103 @@ def to_string(values: Any, present: Any) -> tuple[Any, Any]:
         text = tf.where(whole, digits, tf.strings.as_string(values, shortest=True))
     else:
         text = tf.strings.as_string(values)
-    return _where(present, text, ""), _none_wrong(present)
+    return _where(present, text, ""), None
 
 
 def to_time(values: Any, present: Any) -> tuple[Any, Any]:
-    """float64: a number as it stands, an ISO 8601 date or date and time as seconds since 1970 (UTC without a zone)."""
+    """Times as float64: numbers as they are; ISO 8601 dates or times as seconds since 1970, in UTC without a zone."""
     if values.dtype != tf.string:
         return to_float(values, present, tf.float64)
-    present = _not_empty(values, present)
+    present = _and(present, tf.not_equal(values, ""))
     iso = present & tf.strings.regex_full_match(values, ISO_8601)
     numbers, bad = to_float(values, present & ~iso, tf.float64)
-    return tf.cond(tf.reduce_any(iso), lambda: tf.where(iso, _seconds(values, iso), numbers), lambda: numbers), bad
+
+    def with_dates() -> Any:
+        return tf.where(iso, _seconds_since_1970(tf.where(iso, values, "1970-01-01")), numbers)
+
+    # Taking a date apart costs nine regular expressions: columns of plain numbers go without them.
+    return tf.cond(tf.reduce_any(iso), with_dates, lambda: numbers), bad
 
 
 def _and(present: Any, mask: Any) -> Any:
     return mask if present is None else present & mask
 
 
-def _not_empty(text: Any, present: Any) -> Any:
-    return _and(present, tf.not_equal(text, ""))
+def _where(present: Any, values: Any, missing: Any) -> Any:
+    return values if present is None else tf.where(present, values, missing)
 
 
-def _where(present: Any, values: Any, absent: Any) -> Any:
-    return values if present is None else tf.where(present, values, absent)
-
-
-def _none_wrong(present: Any) -> Any:
-    return None if present is None else tf.zeros_like(present)
-
-
-def _seconds(text: Any, iso: Any) -> Any:
-    """Seconds since 1970-01-01 UTC where `iso`."""
-    text = tf.where(iso, text, "1970-01-01")
+def _seconds_since_1970(text: Any) -> Any:
+    """Seconds from 1970-01-01 UTC to each ISO 8601 text, float64."""
 
     def group(rewrite: str) -> Any:
         return tf.strings.to_number(tf.strings.regex_replace(text, f"^{ISO_8601}$", rewrite), tf.float64)
 
-    # A group that is not there is empty: the digit before or after it makes it 0, or a sign of +1.
+    # A group that is not in the text is empty: the digit before or after it makes it 0, or a sign of +1.
     year, month, day, hour, minute, second = (group(rf"0\{number}") for number in range(1, 7))
     offset = group(r"\71") * (3600.0 * group(r"0\8") + 60.0 * group(r"0\9"))
-    return 86400.0 * _days(year, month, day) + 3600.0 * hour + 60.0 * minute + second - offset
-
-
-def _days(year: Any, month: Any, day: Any) -> Any:
-    """Days since 1970-01-01 in the Gregorian calendar, with years that start in March, after the leap day."""
+    # Years are counted from March, so that the leap day is the last day of its year: then the days of the months before
+    # month m (0 = March) are floor((153 m + 2) / 5), and 719,468 days lie between 0000-03-01 and 1970-01-01.
     year = tf.where(month <= 2, year - 1, year)
     day_of_year = tf.floor((153 * tf.math.floormod(month + 9, tf.constant(12, tf.float64)) + 2) / 5) + day - 1
-    return 365 * year + tf.floor(year / 4) - tf.floor(year / 100) + tf.floor(year / 400) + day_of_year - 719468
+    days = 365 * year + tf.floor(year / 4) - tf.floor(year / 100) + tf.floor(year / 400) + day_of_year - 719468
+    return 86400.0 * days + 3600.0 * hour + 60.0 * minute + second - offset
 
 
 GOOD, WRONG_FIELDS, UNREADABLE, FIRST_COLUMN = 0, 1, 2, 3
 Column = tuple[Any, Any]
-"""Values as the file holds them, [n], or [n, max_values] if multi-valued, and a mask of those that are there, or None.
-
-See `conversion`."""
+"""Values as the file holds them, [n], or [n, max_values] if multi-valued, and the mask `present` of them, or None."""
 
 
 def assemble(schema: Schema, columns: Mapping[str, Column], problem: Any, file: Any, line: Any) -> dict[str, Any]:
-    """A chunk from the columns of a file; `problem` says which rows the reader itself could not read."""
-    bad: dict[str, Any] = {}  # a mask of the rows, or None where the column cannot be bad
-    chunk: dict[str, Any] = {"raw": {}, "file": file, "line": line}
+    """A chunk of rows from the columns of a file.
+
+    Args:
+      schema: which column has which role and type.
+      columns: by name, all that the schema names.
+      problem: int32 [n], what the reader itself could not read; rows that are `GOOD` are checked here, and get the
+        number of their first bad column.
+      file: the number of the file.
+      line: int64 [n].
+    """
+    raw: dict[str, Any] = {}
+    bad: list[tuple[str, Any]] = []  # a column may be here twice, in two roles
     for feature in schema.features:
-        values, wrong = _feature(feature, columns[feature.name])
-        chunk["raw"][feature.name] = values
-        bad[feature.name] = tf.reduce_any(wrong, axis=1) if wrong is not None and wrong.shape.rank == 2 else wrong
-    for key, column, convert in (
-        ("label", schema.label, _label(schema.label_threshold)),
-        ("weight", schema.weight, _weight),
-        ("query_id", schema.query_id, _query_id),
-        ("timestamp", schema.timestamp, _timestamp),
-    ):
-        if column:
-            chunk[key], wrong = convert(*columns[column])
-            bad[column] = _either(bad.get(column), wrong)
-    chunk.setdefault("weight", tf.ones_like(chunk["label"]))
-    chunk["problem"] = _problem([bad[name] for name in schema.columns], problem)
+        convert = to_float if isinstance(feature, Numeric) else to_string if feature.dtype == "string" else to_int64
+        raw[feature.name], wrong = convert(*columns[feature.name])
+        if wrong is not None:
+            bad.append((feature.name, tf.reduce_any(wrong, axis=1) if wrong.shape.rank == 2 else wrong))
+    chunk: dict[str, Any] = {"raw": raw, "file": file, "line": line}
+
+    numbers, _ = to_float(*columns[schema.label])
+    if schema.label_threshold is None:
+        chunk["label"] = numbers
+        bad.append((schema.label, ~(tf.equal(numbers, 0.0) | tf.equal(numbers, 1.0))))
+    else:
+        chunk["label"] = tf.cast(numbers >= schema.label_threshold, tf.float32)
+        bad.append((schema.label, tf.math.is_nan(numbers)))
+    chunk["weight"] = tf.ones_like(numbers)
+    if schema.weight:
+        chunk["weight"], _ = to_float(*columns[schema.weight])
+        bad.append((schema.weight, ~(tf.math.is_finite(chunk["weight"]) & (chunk["weight"] >= 0.0))))
+    if schema.query_id:
+        text, _ = to_string(*columns[schema.query_id])
+        # A fingerprint, because an id may be a text, and TensorFlow has texts on the CPU alone.
+        chunk["query_id"] = tf.strings.to_hash_bucket_fast(text, 2**63 - 1)
+    if schema.timestamp:
+        chunk["timestamp"], _ = to_time(*columns[schema.timestamp])
+        bad.append((schema.timestamp, ~tf.math.is_finite(chunk["timestamp"])))
+
+    first_bad = tf.fill(tf.shape(problem), GOOD)
+    numbered = [(FIRST_COLUMN + schema.columns.index(name), mask) for name, mask in bad]
+    for number, mask in sorted(numbered, key=lambda one: one[0], reverse=True):  # the first column has the last word
+        first_bad = tf.where(mask, number, first_bad)
+    chunk["problem"] = tf.where(problem == GOOD, first_bad, problem)
     return chunk
 
 
-def select(chunk: Mapping[str, Any], mask: Any) -> dict[str, Any]:
-    """The rows of a chunk where the mask is true; its `file` stays."""
-    rows = _rows(chunk)
-
-    def some() -> Any:
-        kept = tf.where(mask)[:, 0]
-        return tf.nest.map_structure(lambda tensor: tf.gather(tensor, kept), rows)
-
-    return {**tf.cond(tf.reduce_all(mask), lambda: rows, some), "file": chunk["file"]}
-
-
-def replaced(chunk: Mapping[str, Any], mask: Any, others: Mapping[str, Any]) -> dict[str, Any]:
-    """The chunk with the rows of another, which has one for every row where the mask is true, in their place."""
-    places = tf.where(mask)
-    rows = tf.nest.map_structure(
-        lambda tensor, other: tf.tensor_scatter_nd_update(tensor, places, other), _rows(chunk), _rows(others)
-    )
-    return {**rows, "file": chunk["file"]}
-
-
 def describe(schema: Schema, problem: int) -> str:
-    """Why a row is malformed, in words."""
+    """The reason why a row is malformed, in words."""
     if problem == WRONG_FIELDS:
         return "wrong number of fields or values"
     if problem == UNREADABLE:
@@ -197,58 +190,33 @@ def describe(schema: Schema, problem: int) -> str:
     return f"{name} is no integer" if integer else f"{name} is no number"
 
 
+def select(chunk: Mapping[str, Any], mask: Any) -> dict[str, Any]:
+    """The rows of a chunk where the mask is true."""
+    rows = _rows(chunk)
+
+    def some() -> Any:
+        kept = tf.where(mask)[:, 0]
+        return tf.nest.map_structure(lambda tensor: tf.gather(tensor, kept), rows)
+
+    # Nearly always all rows are kept: gathering them would copy every column.
+    return {**tf.cond(tf.reduce_all(mask), lambda: rows, some), "file": chunk["file"]}
+
+
+def replaced(chunk: Mapping[str, Any], mask: Any, others: Mapping[str, Any]) -> dict[str, Any]:
+    """A chunk with other rows where the mask is true: `others` has one for each of them."""
+    places = tf.where(mask)
+    rows = tf.nest.map_structure(
+        lambda tensor, other: tf.tensor_scatter_nd_update(tensor, places, other), _rows(chunk), _rows(others)
+    )
+    return {**rows, "file": chunk["file"]}
+
+
 def _rows(chunk: Mapping[str, Any]) -> dict[str, Any]:
-    """What has an entry for every row."""
+    """The entries of a chunk that have one value for every row."""
     return {key: value for key, value in chunk.items() if key != "file"}
 
 
-def _either(one: Any, other: Any) -> Any:
-    if one is None or other is None:
-        return other if one is None else one
-    return one | other
-
-
-def _problem(bad: Sequence[Any], problem: Any) -> Any:
-    """The first bad column of each row, unless the reader found something worse."""
-    first = tf.zeros_like(problem) + GOOD
-    for number, mask in reversed(list(enumerate(bad))):
-        if mask is not None:
-            first = tf.where(mask, FIRST_COLUMN + number, first)
-    return tf.where(problem == GOOD, first, problem)
-
-
-def _feature(feature: Numeric | Categorical, column: Column) -> tuple[Any, Any]:
-    if isinstance(feature, Numeric):
-        return to_float(*column)
-    return (to_string if feature.dtype == "string" else to_int64)(*column)
-
-
-def _label(threshold: float | None) -> Any:
-    def convert(values: Any, present: Any) -> tuple[Any, Any]:
-        numbers, _ = to_float(values, present)
-        if threshold is None:
-            return numbers, ~(tf.equal(numbers, 0.0) | tf.equal(numbers, 1.0))
-        return tf.cast(numbers >= threshold, tf.float32), tf.math.is_nan(numbers)
-
-    return convert
-
-
-def _weight(values: Any, present: Any) -> tuple[Any, Any]:
-    numbers, _ = to_float(values, present)
-    return numbers, ~(tf.math.is_finite(numbers) & (numbers >= 0.0))
-
-
-def _timestamp(values: Any, present: Any) -> tuple[Any, Any]:
-    numbers, _ = to_time(values, present)
-    return numbers, ~tf.math.is_finite(numbers)
-
-
-def _query_id(values: Any, present: Any) -> tuple[Any, Any]:
-    text, bad = to_string(values, present)
-    return tf.strings.to_hash_bucket_fast(text, 2**63 - 1), bad
-
-
-CHUNK_ROWS = 8192
+CHUNK_ROWS = 8192  # so many that the cost of an element of a dataset does not count, and a few MB all the same
 
 
 def read_chunks(
@@ -257,7 +225,7 @@ def read_chunks(
     """A dataset of (records [n], number of the file, line of the first record), one file after the other.
 
     Args:
-      open_file: `tf.data.TextLineDataset` or `tf.data.TFRecordDataset`: from a path and its compression.
+      open_file: `tf.data.TextLineDataset` or `tf.data.TFRecordDataset`, called with a path and its compression.
       files: all paths.
       file: the number of the file to start with.
       line: the line of that file to start at, from 1.
@@ -267,6 +235,7 @@ def read_chunks(
     kinds = [compression(name) for name in names]
     first = tf.constant([max(line - 1, skip)] + [skip] * (len(names) - 1), tf.int64)
 
+    # `skip` and `batch` within one file, so that a chunk never holds rows of two files.
     @tf.autograph.experimental.do_not_convert
     def chunks(name: Any, kind: Any, number: Any, left_out: Any) -> Any:
         batches = open_file(name, kind).skip(left_out).batch(CHUNK_ROWS)
@@ -277,7 +246,7 @@ def read_chunks(
 
 
 def lines(first: Any, records: Any) -> Any:
-    """int64 [n]: the line of every record of a chunk."""
+    """The line of every record of a chunk, int64 [n], counted on from that of the first."""
     return first + tf.range(tf.size(records, tf.int64), dtype=tf.int64)
 
 
@@ -293,10 +262,10 @@ class Reader(Protocol):
     schema: Schema
 
     def read(self, file: int = 0, line: int = 1) -> Any:
-        """A dataset of chunks (see `raw_rows`) from line `line` (counted from 1) of file number `file` on.
+        """A dataset of chunks (see the top of this module) from line `line` of file number `file` on.
 
-        A line is a line of text, or a record. From a line at which a chunk started in an earlier pass, the same chunks
-        follow.
+        A line is a line of text, or a record, counted from 1. From a line at which a chunk started in an earlier pass,
+        the same chunks follow.
         """
 
 
@@ -313,5 +282,5 @@ def chunks(dataset: Any) -> Iterator[dict[str, Any]]:
 
 
 def without_places(error: tf.errors.OpError) -> str:
-    """What went wrong, in one line without the names of TensorFlow's graph nodes."""
+    """The first line of an error's message, without the names of TensorFlow's graph nodes."""
     return re.sub(r"\{\{.*?\}\} | \[Op:.*", "", error.message.splitlines()[0])

@@ -1,7 +1,8 @@
-"""Shuffling by window, for several siblings at once, that can be resumed at any row.
+"""Shuffling within windows, for several siblings at once, that can resume at any row.
 
 A window of rows is read and parsed once; each sibling sees it in an order of its own, a permutation that is a pure
 function of (the sibling's seed, the number of the window). There is no hidden state: a position is a number of rows.
+`tf.data.Dataset.shuffle` offers neither: its order depends on all that was read before.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class SiblingBatches(NamedTuple):
     Attributes:
       batches: one batch for each sibling.
       ahead: as many rows that no sibling has trained on yet; () where none were asked for.
-      is_ahead: bool [batch], false where a row of `ahead` only fills up: at the end of the log nothing is ahead.
+      is_ahead: bool [batch], false where a row of `ahead` is only padding: at the end of the log nothing is ahead.
     """
 
     batches: tuple[Any, ...]
@@ -67,54 +68,49 @@ def shuffled(
     size = rows_in_window(window, batch_size)
     begun, skip = divmod(start, size)
     one_order = len(set(seeds)) == 1
-    orders = _Orders(seeds[:1] if one_order else seeds, window > 1, first_window + begun, skip)
-    windows = open_rows(begun * size).rebatch(size)
 
-    def permuted(number: tf.Tensor, columns: Any) -> Any:
-        batches = [_taken(columns, order) for order in orders.of(number, _rows(columns))]
+    def permuted(number: tf.Tensor, rows: Any) -> Any:
+        """The rows of a window in the order of each seed, without those that a run has seen before it resumes."""
+        index = tf.range(_size(rows))
+        left_out = tf.where(number == first_window + begun, skip, 0)
+        batches = []
+        for seed in seeds[:1] if one_order else seeds:
+            order = index
+            if window > 1:
+                order = tf.random.experimental.stateless_shuffle(index, tf.stack([tf.constant(seed, tf.int64), number]))
+            batches.append(_taken(rows, order[left_out:]))
         return batches[0] if one_order else SiblingBatches(tuple(batches))
 
     def permuted_with_ahead(number: tf.Tensor, both: Any) -> SiblingBatches:
+        """The same with the next window in the log's order, padded to the length of this one."""
         rows, following = both
-        return permuted(number, rows)._replace(**_filled_up(following, rows, orders.left_out(number)))
+        index = tf.range(_size(rows))[tf.where(number == first_window + begun, skip, 0) :]
+        # The last windows' next one is shorter, and padded with its last row, or empty: then rows of this one pad.
+        table = tf.cond(_size(following) > 0, lambda: following, lambda: rows)
+        next_rows = _taken(table, tf.minimum(index, _size(table) - 1))
+        return permuted(number, rows)._replace(ahead=next_rows, is_ahead=index < _size(following))
 
     with_ahead = ahead and not one_order
+    windows = open_rows(begun * size).rebatch(size)
     numbered = (_with_following(windows) if with_ahead else windows).enumerate(first_window + begun)
     # Two windows in the making: the next one is ready when a window ends, and memory stays at a few windows.
     made = numbered.map(permuted_with_ahead if with_ahead else permuted, num_parallel_calls=2, deterministic=True)
     return untuned(made.rebatch(batch_size).prefetch(tf.data.AUTOTUNE))
 
 
-class _Orders(NamedTuple):
-    """Permutations of the rows of windows, one per seed; the first `skip` rows of window number `first` left out."""
-
-    seeds: Sequence[int]
-    permute: bool
-    first: int
-    skip: int
-
-    def left_out(self, number: tf.Tensor) -> tf.Tensor:
-        return tf.where(number == self.first, self.skip, 0)
-
-    def of(self, number: tf.Tensor, rows: tf.Tensor) -> list[tf.Tensor]:
-        index = tf.range(rows)
-        orders = [index] * len(self.seeds)
-        if self.permute:
-            pairs = [tf.stack([tf.constant(seed, tf.int64), number]) for seed in self.seeds]
-            orders = [tf.random.experimental.stateless_shuffle(index, pair) for pair in pairs]
-        return [order[self.left_out(number) :] for order in orders]
+def windows_in(rows: int, *, window: int, batch_size: int) -> int:
+    """The number of windows of an epoch of `rows` rows."""
+    return -(-rows // rows_in_window(window, batch_size))
 
 
-def _filled_up(following: Any, window: Any, left_out: tf.Tensor) -> dict[str, Any]:
-    """The next window in the log's order, as long as this one: the last windows' next one is shorter, or empty."""
-    index = tf.range(_rows(window))[left_out:]
-    table = tf.cond(_rows(following) > 0, lambda: following, lambda: window)
-    ahead = _taken(table, tf.minimum(index, _rows(table) - 1))
-    return {"ahead": ahead, "is_ahead": index < _rows(following)}
+def rows_in_window(window: int, batch_size: int) -> int:
+    """The number of rows that are permuted together; without shuffling they are read by batches."""
+    return batch_size if window == 1 else window
 
 
 def _with_following(windows: tf.data.Dataset) -> tf.data.Dataset:
     """Pairs of each window and the next one; the last one's next is empty. Every window is read once."""
+    # Zipping the dataset with itself, one window skipped, would read and parse every row twice.
     none = tf.nest.map_structure(
         lambda spec: tf.zeros([0, *(size or 0 for size in spec.shape[1:])], spec.dtype), windows.element_spec
     )
@@ -126,15 +122,5 @@ def _taken(columns: Any, index: tf.Tensor) -> Any:
     return tf.nest.map_structure(lambda column: tf.gather(column, index), columns)
 
 
-def _rows(columns: Any) -> tf.Tensor:
+def _size(columns: Any) -> tf.Tensor:
     return tf.shape(tf.nest.flatten(columns)[0])[0]
-
-
-def windows_in(rows: int, *, window: int, batch_size: int) -> int:
-    """How many windows an epoch of `rows` rows has."""
-    return -(-rows // rows_in_window(window, batch_size))
-
-
-def rows_in_window(window: int, batch_size: int) -> int:
-    """How many rows are permuted together; without shuffling they are read by batches."""
-    return batch_size if window == 1 else window

@@ -1,13 +1,13 @@
-"""Which rows are trained on and which are held out.
+"""Splits of a log: which rows are trained on and which are held out.
 
-Good rows are numbered from 0 in reading order; a part is told by those numbers alone, so that it can be read from any
+Good rows are numbered from 0 in reading order, and a part is described by those numbers alone: it can be read from any
 row on.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,13 @@ _BLOCK = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """`rows` rows: those with a number in [first, stop) for which `keep`, a function of int64 [n], is true."""
+    """A part of a log: the rows with a number in [first, stop) for which `keep` is true.
+
+    Attributes:
+      rows: how many these are.
+      first, stop: bounds of their numbers.
+      keep: a function of numbers, int64 [n], that tells in a graph which are in the part; None: all.
+    """
 
     rows: int
     first: int
@@ -26,6 +32,7 @@ class Part:
     keep: Callable[[Any], Any] | None = None
 
     def contains(self, numbers: Any) -> Any:
+        """True for the numbers, int64 [n], of rows that are in the part."""
         inside = (numbers >= self.first) & (numbers < self.stop)
         return inside if self.keep is None else inside & self.keep(numbers)
 
@@ -37,13 +44,15 @@ class Part:
 
 
 def tail(rows: int, train_fraction: float, train_limit: int, eval_limit: int) -> tuple[Part, Part]:
-    """The first rows to train on, the last ones held out; a limit of 0 takes all, else the first so many."""
+    """The first rows to train on, the last ones held out; a limit takes the first so many of a part, 0 takes all."""
     cut = round(rows * train_fraction)
-    return _range(0, cut, train_limit), _range(cut, rows, eval_limit)
+    trained = min(cut, train_limit or cut)
+    stop = min(rows, cut + (eval_limit or rows))
+    return Part(trained, 0, trained), Part(stop - cut, cut, stop)
 
 
 def random(rows: int, train_fraction: float, seed: int, train_limit: int, eval_limit: int) -> tuple[Part, Part]:
-    """A hash of seed and row number decides for every row by itself."""
+    """A hash of seed and row number decides for every row by itself; a limit takes the first so many of a part."""
     threshold = round(train_fraction * 2**32)
 
     def trained(numbers: Any) -> Any:
@@ -52,7 +61,12 @@ def random(rows: int, train_fraction: float, seed: int, train_limit: int, eval_l
     def held_out(numbers: Any) -> Any:
         return _hash(numbers, seed) >= threshold
 
-    return _kept(trained, rows, train_limit), _kept(held_out, rows, eval_limit)
+    parts = []
+    for keep, limit in ((trained, train_limit), (held_out, eval_limit)):
+        stop = _find(keep, limit, 0, rows) if limit else rows
+        kept = sum(int(tf.math.count_nonzero(keep(block))) for block in _blocks(0, stop))
+        parts.append(Part(kept, 0, stop, keep))
+    return parts[0], parts[1]
 
 
 def by_time(
@@ -67,7 +81,8 @@ def by_time(
 def by_user_time(
     timestamp: np.ndarray, user: np.ndarray, train_fraction: float, train_limit: int, eval_limit: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As `by_time`, but the latest share of each user's rows is held out."""
+    """Row numbers as `by_time` gives them, but the latest share of each user's rows is held out."""
+    # Each user's rows in time order, ties in reading order; then the rank of each row among its user's.
     order = np.lexsort((np.arange(user.size), timestamp, user))
     _, start, inverse, count = np.unique(user[order], return_index=True, return_inverse=True, return_counts=True)
     rank = np.arange(user.size) - start[inverse]
@@ -81,18 +96,9 @@ def listed(numbers: np.ndarray, rows: int) -> Part:
     """The part of those row numbers, of all `rows`; it comes in reading order."""
     mask = np.zeros(rows, bool)
     mask[numbers] = True
+    # A byte a row. Row -1 is asked for where a chunk begins with malformed rows: these are left out in any case.
     inside = tf.constant(mask)
     return Part(numbers.size, 0, rows, lambda asked: tf.gather(inside, tf.maximum(asked, 0)))
-
-
-def _range(first: int, stop: int, limit: int) -> Part:
-    stop = min(stop, first + limit) if limit else stop
-    return Part(stop - first, first, stop)
-
-
-def _kept(keep: Callable[[Any], Any], rows: int, limit: int) -> Part:
-    stop = _find(keep, limit, 0, rows) if limit else rows
-    return Part(sum(int(tf.math.count_nonzero(keep(block))) for block in _blocks(0, stop)), 0, stop, keep)
 
 
 def _find(keep: Callable[[Any], Any], position: int, first: int, stop: int) -> int:
@@ -106,11 +112,13 @@ def _find(keep: Callable[[Any], Any], position: int, first: int, stop: int) -> i
     return stop
 
 
-def _blocks(first: int, stop: int) -> Any:
+def _blocks(first: int, stop: int) -> Iterator[Any]:
+    """The numbers in [first, stop), in pieces that memory has room for."""
     return (tf.range(start, min(start + _BLOCK, stop), dtype=tf.int64) for start in range(first, stop, _BLOCK))
 
 
 def _hash(numbers: Any, seed: int) -> Any:
     """32 well-mixed bits of every number, as int64."""
+    # The strong hash takes a key: another seed is another hash, not the same one of other texts.
     text = tf.strings.join([tf.strings.as_string(numbers), f"@{seed}"])
     return tf.strings.to_hash_bucket_strong(text, 2**32, [seed, 0x5EED])

@@ -1,4 +1,4 @@
-"""A stream that goes on: the files of a growing folder, in the order in which they came."""
+"""A stream that grows: the files of a folder, trained on in the order in which they came."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from smooth_recs import config
-from smooth_recs._files import whole_file
-from smooth_recs.data import encoding, feature_statistics, files, splits, survey
+from smooth_recs.data import encoding, files, splits
 from smooth_recs.data.encoding import Encoder
-from smooth_recs.data.first_pass import kept_survey, raw_features, read_as
+from smooth_recs.data.file_sources import encoded, part_of, read_as, training_statistics
 from smooth_recs.data.presets import open_source, reader_of
-from smooth_recs.data.sources import Source, encoded, part_of
+from smooth_recs.data.sources import Source
 from smooth_recs.data.splits import Part
 from smooth_recs.data.stream_files import NAME, Arrivals, Stamp, TakenFile, TakenFiles, content
-from smooth_recs.data.survey import Survey
+from smooth_recs.data.survey import Survey, concatenated, kept_survey, refuse_above, survey_each
 from smooth_recs.errors import InputError
 
 IDLE_SECONDS = 2.0
@@ -26,9 +25,9 @@ _POLL_SECONDS = 0.25
 class FollowedSource:
     """A `Source` whose training rows become more: a position is a row number of the whole stream, now and later.
 
-    Files are taken once they are whole (`arrivals`), in the order of their names among those that wait, and listed in
-    `stream.json`, which only grows: the same rows have the same numbers after an interruption. Vocabularies and
-    moments are those of the files that were there first. Files may go once they have been trained on.
+    Files are taken once they are whole (`stream_files.Arrivals`), in the order of their names among those that wait,
+    and listed in `stream.json`, which only grows: the same rows have the same numbers after an interruption.
+    Vocabularies and moments are those of the files that were there first. Files may go once they have been trained on.
 
     Args:
       data: a `csv`, `tfrecord` or `parquet` source with `eval_path` and `follow_seconds`.
@@ -46,14 +45,29 @@ class FollowedSource:
         evaluation = self._read(files.expand(data.eval_path, "data.eval_path"))
         self.schema = evaluation.schema
         self._meaning = files.fingerprint(evaluation.files, "stream", *read_as(data, self.schema))
-        found = kept_survey(self._cached(f"{self._meaning}-survey-eval"), evaluation, data.max_malformed)
+        found = kept_survey(self._survey_path("survey-eval"), evaluation, data.max_malformed)
         self._held_out = evaluation, found, splits.tail(found.good, 0.0, 0, data.eval_examples)[1]
         self.eval_rows = self._held_out[2].rows
         self._surveys: dict[str, Survey] = {}
         self._arrivals = Arrivals(data.path)
         self._taken = TakenFiles(os.path.join(folder, NAME), f"{data.path} {self._meaning}")
         self.train_rows, self.fingerprint, self.summary = 0, "", dict[str, Any]()
-        self.encoder = self._known_encoder() if len(self._taken) else self._first_encoder()
+        encoder_path = os.path.join(folder, encoding.NAME)
+        if len(self._taken):
+            self._count()
+            self._taken.check(self.train_rows)
+            self.encoder = Encoder(self.schema, encoding.load(encoder_path).statistics)
+            return
+        self._wait(lambda: None)
+        self._count()
+        if not self.train_rows:
+            raise InputError(
+                f"data.path: no file with rows has come under {data.path} for {data.follow_seconds:g} seconds"
+            )
+        self.encoder = Encoder(self.schema, training_statistics(self.schema, self._raw_rows(0)))
+        # The list comes last: a run that finds one relies on the encoder beside it.
+        encoding.save(self.encoder, encoder_path)
+        self._taken.save()
 
     @property
     def ended(self) -> bool:
@@ -61,26 +75,11 @@ class FollowedSource:
 
     @property
     def earlier_fingerprints(self) -> list[str]:
-        """Those that the stream had when it was shorter."""
+        """The fingerprints that the stream had when it was shorter."""
         return self._taken.fingerprints(self._meaning)[1:-1]
 
-    def _count(self) -> None:
-        """Takes note of the rows so far."""
-        evaluation, found, _ = self._held_out
-        self.train_rows = self._taken.good
-        self.fingerprint = self._taken.fingerprints(self._meaning)[-1]
-        self.summary = {
-            "files": [*self._taken.names, *evaluation.files],
-            "rows": self._taken.rows + found.rows,
-            "malformed": self._taken.malformed + found.malformed,
-            "first_malformed": [place for one in (*self._surveys.values(), found) for place in one.places][:5],
-            "split": "eval_path",
-            "train_rows": self.train_rows,
-            "eval_rows": self.eval_rows,
-        }
-
     def train(self, start_row: int = 0, *, raw: bool = False) -> Any:
-        """As `Source.train`, of the rows so far; those whose files have gone are left out (see `check`)."""
+        """The rows so far, as `Source.train` gives them; those whose files have gone are left out (see `check`)."""
         start_row = self._taken.first_readable(start_row)
         if start_row >= self.train_rows:
             return self.holdout(raw=raw).take(0)
@@ -92,6 +91,7 @@ class FollowedSource:
     def check(self, row: int) -> None:
         """Raises InputError where rows from `row` on have gone or changed."""
         self._taken.check(row)
+        # Surveys of the files before that row are not needed any more.
         self._surveys = {taken.content: self._survey(taken) for taken in self._taken.at(row)[0]}
 
     def wait(self, on_idle: Callable[[], object] = lambda: None) -> None:
@@ -105,81 +105,70 @@ class FollowedSource:
         self._count()
 
     def _wait(self, on_idle: Callable[[], object]) -> None:
+        path, seconds = self._data.path, self._data.follow_seconds
         begun, idle = time.monotonic(), False
         while not self._take_whole():
             now = time.monotonic()
-            if now - max(begun, self._arrivals.changed_at) >= self._data.follow_seconds:
+            if now - max(begun, self._arrivals.changed_at) >= seconds:
                 self._taken.ended = True
                 return
             if not idle and now - begun >= IDLE_SECONDS:
                 idle = True
-                print(self._state(), flush=True)
+                unfinished = f"; {self._arrivals.unfinished} is being written" if self._arrivals.unfinished else ""
+                taken = f"{len(self._taken):,} taken, {self._taken.good:,} rows"
+                ends = f"ends after {seconds:g} seconds without any"
+                print(f"waiting for new files under {path}: {taken}; {ends}{unfinished}", flush=True)
                 on_idle()
             time.sleep(_POLL_SECONDS)
 
-    def _state(self) -> str:
-        unfinished = f"; {self._arrivals.unfinished} is being written" if self._arrivals.unfinished else ""
-        return (
-            f"waiting for new files under {self._data.path}: {len(self._taken):,} taken, {self._taken.good:,} rows; "
-            f"ends after {self._data.follow_seconds:g} seconds without any{unfinished}"
-        )
-
     def _take_whole(self) -> bool:
-        """Takes what is whole; True if there are new rows now."""
-        before, names = self._taken.good, self._arrivals.whole(self._taken)
+        """Takes the files that are whole; True if there are new rows now."""
+        before, limit = self._taken.good, self._data.max_malformed
+        names = self._arrivals.whole(self._taken)
         looks = [(Stamp.of(name), content(name)) for name in names]
-        surveys = survey.each(self._read(names), self._data.max_malformed) if names else []
+        surveys = survey_each(self._read(names), limit) if names else []
         for name, (stamp, digest), found in zip(names, looks, surveys, strict=True):
             if stamp is None or Stamp.of(name) != stamp:
-                break  # it is not whole after all
-            self._take(TakenFile(name, *stamp, digest, found.rows, found.malformed), found)
+                break  # somebody wrote to it while it was read: it was not whole after all
+            refuse_above(limit, self._taken.malformed + found.malformed, self._taken.rows + found.rows, found.places)
+            if found.malformed:
+                print(f"{found.malformed:,} malformed rows are left out: {'; '.join(found.places)}", flush=True)
+            found.save(self._survey_path(digest))
+            self._surveys[digest] = found
+            self._taken.add(TakenFile(name, *stamp, digest, found.rows, found.malformed))
         return self._taken.good > before
 
-    def _take(self, taken: TakenFile, found: Survey) -> None:
-        malformed, rows = self._taken.malformed + found.malformed, self._taken.rows + found.rows
-        survey.refuse_above(self._data.max_malformed, malformed, rows, found.places)
-        if found.malformed:
-            print(f"{found.malformed:,} malformed rows are left out: {'; '.join(found.places)}", flush=True)
-        with whole_file(self._cached(f"{self._meaning}-{taken.content}")) as beside:
-            found.save(beside)
-        self._surveys[taken.content] = found
-        self._taken.add(taken)
-
-    def _survey(self, taken: TakenFile) -> Survey:
-        if taken.content not in self._surveys:
-            path = self._cached(f"{self._meaning}-{taken.content}")
-            kept = os.path.exists(path)
-            self._surveys[taken.content] = Survey.load(path) if kept else survey.each(self._read([taken.file]), 1.0)[0]
-        return self._surveys[taken.content]
+    def _count(self) -> None:
+        """Brings number of rows, fingerprint and summary up to date."""
+        evaluation, found, _ = self._held_out
+        self.train_rows = self._taken.good
+        self.fingerprint = self._taken.fingerprints(self._meaning)[-1]
+        self.summary = {
+            "files": [*self._taken.names, *evaluation.files],
+            "rows": self._taken.rows + found.rows,
+            "malformed": self._taken.malformed + found.malformed,
+            "first_malformed": [place for one in (*self._surveys.values(), found) for place in one.places][:5],
+            "split": "eval_path",
+            "train_rows": self.train_rows,
+            "eval_rows": self.eval_rows,
+        }
 
     def _raw_rows(self, start_row: int) -> Any:
+        """A dataset of chunks of the raw rows from that number on."""
         rest, before = self._taken.at(start_row)
-        found = survey.in_a_row([self._survey(taken) for taken in rest])
+        found = concatenated([self._survey(taken) for taken in rest])
         rows = self.train_rows - before
         return part_of(self._read([taken.file for taken in rest]), found, Part(rows, 0, rows), start_row - before)
 
-    def _first_encoder(self) -> Encoder:
-        """With the statistics of the files that are there first, which are waited for."""
-        self._wait(lambda: None)
-        self._count()
-        if not self.train_rows:
-            seconds = self._data.follow_seconds
-            raise InputError(f"data.path: no file with rows has come under {self._data.path} for {seconds:g} seconds")
-        known = feature_statistics.Statistics()
-        if feature_statistics.needed(self.schema):
-            known = feature_statistics.collect(self.schema, raw_features(self._raw_rows(0)))
-        encoder = Encoder(self.schema, known)
-        encoding.save(encoder, os.path.join(self._folder, encoding.NAME))
-        self._taken.save()
-        return encoder
+    def _survey(self, taken: TakenFile) -> Survey:
+        if taken.content not in self._surveys:
+            path = self._survey_path(taken.content)
+            kept = os.path.exists(path)
+            self._surveys[taken.content] = Survey.load(path) if kept else survey_each(self._read([taken.file]), 1.0)[0]
+        return self._surveys[taken.content]
 
-    def _known_encoder(self) -> Encoder:
-        self._count()
-        self._taken.check(self.train_rows)
-        return Encoder(self.schema, encoding.load(os.path.join(self._folder, encoding.NAME)).statistics)
-
-    def _cached(self, name: str) -> str:
-        return os.path.join(self._folder, "cache", f"{name}.npz")
+    def _survey_path(self, name: str) -> str:
+        return os.path.join(self._folder, "cache", f"{self._meaning}-{name}.npz")
 
 
 def open_run(data: config.Data, folder: str) -> Source:

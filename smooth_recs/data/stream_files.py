@@ -1,6 +1,6 @@
-"""Files that come to lie under a path, seen once they are whole.
+"""The files of a stream: which of them are whole, and a list of those that were taken.
 
-The files of a stream in the order in which they were taken, in a file of their own: the list only grows.
+`Arrivals` looks for new files. `TakenFiles` keeps the list, in the order in which they were taken: it only grows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Container, Iterable
+from collections.abc import Container
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -28,14 +28,14 @@ _HIDDEN = (".", "_")
 
 
 class Stamp(NamedTuple):
-    """What tells, without reading it, whether a file has changed."""
+    """Size and time of change of a file, which tell whether it has changed without reading it."""
 
     bytes: int
     modified: int
 
     @classmethod
     def of(cls, file: str) -> Stamp | None:
-        """None where there is no such file."""
+        """The stamp of a file, None where there is no such file."""
         try:
             found = tf.io.gfile.stat(file)
         except tf.errors.NotFoundError:
@@ -47,8 +47,8 @@ class Arrivals:
     """New files of a folder or a glob, in the order of their names.
 
     A file is whole once its size and its time of change have stayed the same for a second. Files that are empty, or
-    whose name starts with a dot or an underscore, are not there yet. One that is still being written holds back those
-    that come after it.
+    whose name starts with a dot or an underscore, are not counted yet. One that is still being written holds back those
+    that come after it, so that files written side by side are taken in the order of their names.
 
     Args:
       path: see `files.expand`.
@@ -76,6 +76,7 @@ class Arrivals:
             if seen != stamp:
                 since = self.changed_at = now
             self._seen[file] = stamp, since
+            # A second look, because not every file system tells that a file is open for writing.
             if now - since < SETTLED_SECONDS:
                 self.unfinished = self.unfinished or file
             elif not self.unfinished:
@@ -103,11 +104,17 @@ class TakenFile:
 
 
 class TakenFiles:
-    """The list, and where the rows of each file lie in the stream.
+    """The files taken so far, and which rows of the stream each holds.
 
     Args:
       path: of the file that keeps the list.
-      stream: what else tells one stream from others: a list of another one counts as none.
+      stream: what else tells one stream from others: the list of another stream counts as none.
+
+    Attributes:
+      ended: the stream has ended: no file is taken any more.
+
+    Raises:
+      InputError: the file does not hold a list.
     """
 
     def __init__(self, path: str, stream: str) -> None:
@@ -116,8 +123,19 @@ class TakenFiles:
         self._files: list[TakenFile] = []
         self._starts = [0]
         self._stamps: dict[str, Stamp] = {}
-        if os.path.exists(path):
-            self._load()
+        if not os.path.exists(path):
+            return
+        try:
+            with open(path, encoding="utf-8") as file:
+                kept = json.load(file)
+            if kept["stream"] != stream:
+                return
+            self.ended = bool(kept["ended"])
+            taken: list[TakenFile] = [from_dict(TakenFile, entry, "files") for entry in kept["files"]]
+        except (OSError, ValueError, KeyError, TypeError, InputError) as error:
+            raise InputError(f"{path} must hold the files of a stream: {error}") from error
+        for each in taken:
+            self.add(each)
 
     def __len__(self) -> int:
         return len(self._files)
@@ -132,7 +150,7 @@ class TakenFiles:
 
     @property
     def rows(self) -> int:
-        """With malformed ones."""
+        """Rows of the files so far, malformed ones included."""
         return self.good + self.malformed
 
     @property
@@ -144,17 +162,20 @@ class TakenFiles:
         return [taken.file for taken in self._files]
 
     def add(self, taken: TakenFile) -> None:
+        """Puts a file at the end of the list."""
         self._files.append(taken)
         self._starts.append(self.good + taken.good)
         self._stamps[taken.file] = Stamp(taken.bytes, taken.modified)
 
     def save(self) -> None:
+        """Writes the list to its file, whole or not at all."""
         listed = [dataclasses.asdict(taken) for taken in self._files]
         with whole_file(self._path) as beside, open(beside, "w", encoding="utf-8") as stream:
             json.dump({"stream": self._stream, "ended": self.ended, "files": listed}, stream, indent=1)
 
     def at(self, row: int) -> tuple[list[TakenFile], int]:
         """The files from the one that holds that row on, and the number of their first row."""
+        # A file without good rows starts where the next one does: bisect_right finds the last of them.
         number = min(bisect.bisect_right(self._starts, row) - 1, len(self._files))
         return self._files[number:], self._starts[number]
 
@@ -179,6 +200,7 @@ class TakenFiles:
                 raise InputError(f"data.path: {taken.file} has gone before it was trained on")
             if stamp in (None, self._stamps[taken.file]):
                 continue
+            # A file that was only touched, or copied anew, is the same: its contents decide.
             if stamp.bytes != taken.bytes or content(taken.file) != taken.content:
                 raise InputError(
                     f"data.path: {taken.file} has changed since it was taken: a file of a stream must stay as it is"
@@ -186,25 +208,16 @@ class TakenFiles:
             self._stamps[taken.file] = stamp
 
     def fingerprints(self, first: str) -> list[str]:
-        """That of the first files, for every number of files: a stream that has grown shares those it had before."""
+        """The fingerprint of the first n files, for every n from 0 on: a stream that has grown keeps its earlier ones.
+
+        Args:
+          first: that of no files.
+        """
 
         def after(fingerprint: str, taken: TakenFile) -> str:
             return hashlib.sha256((fingerprint + taken.content).encode()).hexdigest()[:32]
 
         return list(itertools.accumulate(self._files, after, initial=first))
-
-    def _load(self) -> None:
-        try:
-            with open(self._path, encoding="utf-8") as stream:
-                content = json.load(stream)
-            if content["stream"] != self._stream:
-                return
-            self.ended = bool(content["ended"])
-            found: Iterable[TakenFile] = [from_dict(TakenFile, entry, "files") for entry in content["files"]]
-        except (OSError, ValueError, KeyError, TypeError, InputError) as error:
-            raise InputError(f"{self._path} must hold the files of a stream: {error}") from error
-        for taken in found:
-            self.add(taken)
 
 
 def content(file: str) -> str:

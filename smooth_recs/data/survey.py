@@ -1,13 +1,15 @@
-"""The first pass over the files: how many rows, which are malformed, and where each chunk starts."""
+"""The survey of files before training: how many rows they hold, which are malformed, and where each chunk starts."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from smooth_recs._files import whole_file
 from smooth_recs.data.files import check_complete, progress
 from smooth_recs.data.raw_rows import GOOD, Reader, chunks, describe
 from smooth_recs.errors import InputError
@@ -18,14 +20,14 @@ _PLACES = 5
 
 @dataclasses.dataclass(frozen=True)
 class Survey:
-    """What one pass found. Good rows are numbered from 0 in reading order.
+    """The findings of one pass. Good rows are numbered from 0 in reading order.
 
     Attributes:
-      rows, malformed: of all files.
-      head_malformed: malformed ones of the first 1,000 rows.
+      rows, malformed: how many there are in all files.
+      head_malformed: how many of the first 1,000 rows are malformed.
       places: the first few malformed rows: file, line and why.
-      start_file, start_line, start_row: one entry a chunk: where it starts, and the number of its first good row.
-      timestamp, query_id: of every good row, where they were asked for; else empty.
+      start_file, start_line, start_row: one entry per chunk: where it starts, and the number of its first good row.
+      timestamp, query_id: those of every good row, where they were asked for; else empty.
     """
 
     rows: int
@@ -43,7 +45,7 @@ class Survey:
         return self.rows - self.malformed
 
     def rows_before(self, files: int) -> np.ndarray:
-        """int64 [files + 1]: how many good rows come before each file, and how many there are in all."""
+        """Numbers of good rows before each file, and of all, int64 [files + 1]."""
         starts = np.append(self.start_row, self.good)
         return starts[self.start_file.searchsorted(np.arange(files + 1), side="left")]
 
@@ -55,7 +57,8 @@ class Survey:
             raise InputError("data.path: the files hold no row")
 
     def save(self, path: str) -> None:
-        with open(path, "wb") as stream:
+        """Writes the survey, whole or not at all."""
+        with whole_file(path) as beside, open(beside, "wb") as stream:
             np.savez_compressed(stream, **dataclasses.asdict(self))
 
     @classmethod
@@ -68,24 +71,40 @@ class Survey:
 
 
 def survey(reader: Reader, max_malformed: float, *, times: bool = False) -> Survey:
-    """Reads everything once; `times` keeps timestamp and query_id of the good rows.
+    """The survey of all files of a reader, which are read once.
+
+    Args:
+      reader: of the files.
+      max_malformed: the largest share of malformed rows, from 0 to 1.
+      times: keeps timestamp and query_id of the good rows.
 
     Raises:
-      InputError: above the share `max_malformed`, in the first 1,000 rows or in all; no row is good; a file is damaged.
+      InputError: the share is larger, in the first 1,000 rows or in all; no row is good; a file is damaged.
     """
-    found = _Findings(reader, times)
+    found = _Counts(reader, times)
     for chunk in _checked_chunks(reader):
         found.add(chunk)
-        if found.rows >= HEAD_ROWS:
+        if found.rows >= HEAD_ROWS:  # as early as that: nobody waits hours to learn of a wrong delimiter
             refuse_above(max_malformed, found.head_malformed, HEAD_ROWS, found.places)
     result = found.survey()
     result.check(max_malformed)
     return result
 
 
-def each(reader: Reader, max_malformed: float) -> list[Survey]:
+def kept_survey(path: str, reader: Reader, max_malformed: float, times: bool = False) -> Survey:
+    """The survey that is kept at `path`, or a new one, which is then kept there."""
+    if os.path.exists(path):
+        found = Survey.load(path)
+        found.check(max_malformed)
+        return found
+    found = survey(reader, max_malformed, times=times)
+    found.save(path)
+    return found
+
+
+def survey_each(reader: Reader, max_malformed: float) -> list[Survey]:
     """One survey for each file, in one pass. A file may hold no row, and only its first 1,000 are refused here."""
-    found = [_Findings(reader, times=False) for _ in reader.files]
+    found = [_Counts(reader, times=False) for _ in reader.files]
     for chunk in _checked_chunks(reader):
         of_file = found[chunk["file"]]
         of_file.add(chunk)
@@ -94,18 +113,8 @@ def each(reader: Reader, max_malformed: float) -> list[Survey]:
     return [of_file.survey() for of_file in found]
 
 
-def _checked_chunks(reader: Reader) -> Iterator[dict[str, Any]]:
-    """All chunks of the files, which are whole, with a bar that counts their rows."""
-    for file in reader.files:
-        check_complete(file)
-    with progress("surveying", " rows") as bar:
-        for chunk in chunks(reader.read()):
-            yield chunk
-            bar.update(chunk["line"].size)
-
-
-def in_a_row(surveys: Sequence[Survey]) -> Survey:
-    """The survey of files that follow each other, from those of each file, timestamps left out."""
+def concatenated(surveys: Sequence[Survey]) -> Survey:
+    """The survey of files that follow each other, from those of each file, without timestamps."""
     before = np.cumsum([0, *(found.good for found in surveys)])
     starts = {
         "start_file": [np.full_like(found.start_file, number) for number, found in enumerate(surveys)],
@@ -123,8 +132,17 @@ def in_a_row(surveys: Sequence[Survey]) -> Survey:
     )
 
 
-class _Findings:
-    """What was found so far."""
+def refuse_above(limit: float, malformed: int, rows: int, places: Sequence[str]) -> None:
+    """Raises InputError where more than that share of the rows is malformed."""
+    if rows and malformed / rows > limit:
+        raise InputError(
+            f"data.max_malformed: {malformed:,} of the first {rows:,} rows are malformed, above {limit:.2%}: "
+            + "; ".join(places)
+        )
+
+
+class _Counts:
+    """A survey in the making."""
 
     def __init__(self, reader: Reader, times: bool) -> None:
         self._reader = reader
@@ -164,10 +182,11 @@ class _Findings:
         )
 
 
-def refuse_above(limit: float, malformed: int, rows: int, places: Sequence[str]) -> None:
-    """Raises InputError where more than that share of the rows is malformed."""
-    if rows and malformed / rows > limit:
-        raise InputError(
-            f"data.max_malformed: {malformed:,} of the first {rows:,} rows are malformed, above {limit:.2%}: "
-            + "; ".join(places)
-        )
+def _checked_chunks(reader: Reader) -> Iterator[dict[str, Any]]:
+    """All chunks of the files, once these are known to be whole, with a progress line that counts rows."""
+    for file in reader.files:
+        check_complete(file)  # before the first row: reading would end without an error
+    with progress("surveying", " rows") as bar:
+        for chunk in chunks(reader.read()):
+            yield chunk
+            bar.update(chunk["line"].size)

@@ -55,7 +55,7 @@ def schema(log: config_lib.SyntheticLog) -> Schema:
 
 
 class SyntheticSource:
-    """The synthetic log as a source of examples (see `data.source.Source`).
+    """The synthetic log as a `Source` of examples.
 
     The first `data.examples` rows (1,000,000 where it is 0) are for training, the next `data.eval_examples` (100,000)
     are held out, so that the held-out rows are the latest. Rows of `holdout()` carry `true_probability`.
@@ -97,7 +97,7 @@ class SyntheticSource:
 
         @tf.autograph.experimental.do_not_convert
         def rows(chunk: tf.Tensor) -> dict[str, Any]:
-            raw, label, probability, request = _generate(self._log, self._seed, tables, chunk)
+            raw, label, probability, request = generate(self._log, self._seed, tables, chunk)
             encoded = {"features": self.encoder(raw), "label": label, "weight": tf.ones_like(label)}
             encoded["query_id"] = request
             if truth:
@@ -112,9 +112,10 @@ class SyntheticSource:
 
 
 def _tables(log: config_lib.SyntheticLog, seed: int) -> Table:
-    """What stays the same for the whole log: biases, latent vectors, the items' campaigns, topics and prices."""
+    """Tables that stay the same for the whole log: biases, latent vectors, the items' campaigns, topics and prices."""
+    # The order of the draws is part of the log: one more among them would change every log of earlier versions.
     random = np.random.Generator(np.random.Philox(seed))
-    sizes = {name: feature.size for name, feature in _by_name(schema(log)).items()}
+    sizes = {feature.name: feature.size for feature in schema(log).categorical}
     tables: Table = {f"z_{name}": random.normal(size=(size, log.latent_dim)) for name, size in sizes.items()}
     tables |= {f"b_{name}": random.normal(size=size) for name, size in sizes.items()}
     tables["phase"] = random.uniform(size=log.items)
@@ -130,20 +131,18 @@ def _tables(log: config_lib.SyntheticLog, seed: int) -> Table:
     return tables
 
 
-def _by_name(columns: Schema) -> dict[str, Categorical]:
-    return {feature.name: feature for feature in columns.categorical}
-
-
-def _generate(log: config_lib.SyntheticLog, seed: int, tables: Table, chunk: tf.Tensor) -> tuple[Any, ...]:
-    """Raw features, labels, true probabilities and request numbers of one chunk."""
+def generate(log: config_lib.SyntheticLog, seed: int, tables: Table, chunk: tf.Tensor) -> tuple[Any, ...]:
+    """Raw features, labels, true probabilities and request numbers of the chunk with that number."""
     requests, rows = REQUESTS_PER_CHUNK, REQUESTS_PER_CHUNK * log.candidates
 
+    # Every kind of draw has a stream of its own, of at most 64 per seed: no two share random numbers.
     def uniform(stream: int, count: int) -> tf.Tensor:
         stream_seed = tf.stack([tf.constant(seed * 64 + stream, tf.int64), chunk])
         return tf.random.stateless_uniform([count], stream_seed, dtype=tf.float64)
 
     def zipf(name: str, stream: int, count: int) -> tf.Tensor:
         drawn = tf.searchsorted(tables[f"cdf_{name}"], uniform(stream, count), side="right", out_type=tf.int64)
+        # The last entry of the cumulated sum may be rounded to below 1, and a draw be above it.
         return tf.minimum(drawn, len(tables[f"cdf_{name}"]) - 1)
 
     ids = {name: zipf(name, stream, requests) for stream, name in enumerate(("user", "publisher", "context"))}
@@ -152,11 +151,9 @@ def _generate(log: config_lib.SyntheticLog, seed: int, tables: Table, chunk: tf.
     ids["campaign"] = tf.gather(tables["item_campaign"], ids["item"])
     topics = tf.gather(tables["item_topics"], ids["item"])
     row = chunk * rows + tf.range(rows, dtype=tf.int64)
-
     log_price = tf.gather(tables["log_price"], ids["item"]) + tf.cast(uniform(4, rows) - 0.5, tf.float32)
-    time = tf.cast(row, tf.float64) / DRIFT_PERIOD
-    logits = _logits(log, tables, ids, topics, log_price, time)
-    probability = tf.sigmoid(logits)
+    time = tf.cast(row, tf.float64) / DRIFT_PERIOD  # float32 would lose single rows after the first 16 million
+    probability = tf.sigmoid(click_logits(log, tables, ids, topics, log_price, time))
     label = tf.cast(tf.cast(uniform(5, rows), tf.float32) < probability, tf.float32)
 
     price = tf.where(uniform(6, rows) < log.missing_rate, np.float32(np.nan), tf.exp(log_price))
@@ -166,13 +163,23 @@ def _generate(log: config_lib.SyntheticLog, seed: int, tables: Table, chunk: tf.
     return raw, label, probability, row // log.candidates
 
 
-def _logits(
+def click_logits(
     log: config_lib.SyntheticLog, tables: Table, ids: Table, topics: tf.Tensor, log_price: tf.Tensor, time: tf.Tensor
 ) -> tf.Tensor:
-    """The formula at the top of this file."""
+    """The log-odds of a click, by the formula at the top of this module, float32 [n].
+
+    Args:
+      log: the settings of the log.
+      tables: latent vectors `z_*`, biases `b_*` and the items' `phase`, by value.
+      ids: the value of each feature in each row, int64 [n].
+      topics: those of the items, int64 [n, 3], padded with -1.
+      log_price: float32 [n].
+      time: row / 1,000,000, float64 [n].
+    """
     z = {name: tf.gather(tables[f"z_{name}"], values) for name, values in ids.items()}
     present = tf.cast(topics >= 0, tf.float32)[:, :, None]
     of_topics = tf.gather(tables["z_topics"], tf.maximum(topics, 0)) * present
+    # An item has at least one topic: no division by 0.
     z["topics"] = tf.reduce_sum(of_topics, axis=1) / tf.reduce_sum(present, axis=1)
     biases = tf.add_n([tf.gather(tables[f"b_{name}"], values) for name, values in ids.items()])
     couples = (("user", "item"), ("publisher", "campaign"), ("context", "item"), ("user", "topics"))

@@ -1,1 +1,1 @@
-"""Many runs: cells that are trained once, what makes siblings differ, sweeps; the paper's figures, landscapes."""
+"""Experiments of many runs: attribution of PD to its causes, sweeps, the figures of the paper, loss landscapes."""

@@ -1,4 +1,4 @@
-"""Many runs, each a process of the train binary of its own: killed at any time and started again, none is repeated.
+"""Many runs, each a process of the train binary: killed at any time and started again, no finished run is repeated.
 
 A folder holds, for each configuration, named by a hash of it:
 
@@ -13,9 +13,8 @@ in whatever way. So several commands may share a folder, and where a command is 
 next one waits for that cell instead of training it a second time. Several machines may share one, too, where its file
 system has locks and the folder has the same path on all of them.
 
-A cell may need others, as a student needs its teacher: they are trained first.
-
-How far a grid of runs has come: a bar on a terminal, and a line for each run that ends.
+A cell may need others, as a student needs its teacher: they are trained first. On a terminal a bar shows how many
+cells are finished; each run that ends prints a line.
 """
 
 from __future__ import annotations
@@ -44,7 +43,8 @@ from smooth_recs.errors import InputError
 
 PROGRAM = ("-m", "smooth_recs.bin.train")
 REFERENCE = "@"
-_DIVERGED = 4  # the status with which that program ends where a training diverged: it is finished, and in the results
+# The status with which that program ends where a training diverged: such a cell is finished, and in the results.
+_DIVERGED = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +94,7 @@ class Folder:
         self._cells = Path(path, "cells")
 
     def workdir(self, cell: Cell) -> str:
+        """The folder of a cell's run."""
         return str(self._cells / cell.key)
 
     def config(self, cell: Cell) -> dict[str, Any]:
@@ -116,10 +117,11 @@ class Folder:
             took = self._metrics(cell).stat().st_mtime - self._file(cell, "json").stat().st_mtime
         except FileNotFoundError:
             return None
+        # A copy gives all files one time; no process of TensorFlow takes less than a second.
         return took if took > 1.0 else None
 
     def seconds_left(self, cells: Sequence[Cell]) -> float | None:
-        """An estimate for all that are not finished, one after the other.
+        """The estimated time for all cells that are not finished, one after the other.
 
         Each takes the median time of the finished cells of its kind, or, where there is none, of all.
         """
@@ -133,6 +135,7 @@ class Folder:
         return sum(statistics.median(of_kind.get(cell.kind, every)) for cell in self.unfinished(cells))
 
     def unfinished(self, cells: Sequence[Cell]) -> list[Cell]:
+        """The cells that are still to train, each once, after those that they need."""
         return [cell for cell in distinct(cells) if not self.is_finished(cell)]
 
     def outline(self, cells: Sequence[Cell]) -> str:
@@ -160,33 +163,50 @@ class Folder:
             self._cells.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"workdir {self._cells.parent} cannot be used: {error}") from error
-        with CellProgress(lambda: self._state(cells)) as progress:
+
+        def state() -> tuple[int, int, str]:
+            every, left = len(distinct(cells)), self.seconds_left(cells)
+            return every - len(self.unfinished(cells)), every, f"{duration(left)} left" if left else ""
+
+        with CellProgress(state) as progress:
             while waiting := self.unfinished(cells):
                 ready = [cell for cell in waiting if not self.unfinished(cell.needs)]
                 if not any(self._trained(cell, progress) for cell in ready):
-                    progress.tick(f"waiting for process {self._holder(ready[0])}: {ready[0].label}")
+                    holder = ""
+                    # The number is only shown; where it cannot be read, waiting goes on without it.
+                    with contextlib.suppress(OSError):
+                        holder = self._file(ready[0], "lock").read_text(encoding="utf-8").strip()
+                    progress.tick(f"waiting for process {holder}: {ready[0].label}")
 
     def _trained(self, cell: Cell, progress: CellProgress) -> bool:
         """Trains `cell` to its end; False where another process is at it."""
         with _lock(self._file(cell, "lock")) as lock:
             if lock is None:
                 return False
-            if not self.is_finished(cell):  # another process may have ended it just before
+            # Asked again, under the lock: another process may have ended it just before.
+            if not self.is_finished(cell):
                 self._train(cell, lock, progress)
         return True
 
     def _train(self, cell: Cell, lock: int, progress: CellProgress) -> None:
-        path = self._file(cell, "json")
-        self._share_cache(cell)
-        write_json(str(path), self.config(cell))
-        command = [sys.executable, *PROGRAM, f"--config={path}", f"--workdir={self.workdir(cell)}"]
-        with open(self._file(cell, "log"), "ab") as log:
+        if cell.config.data.path:
+            # What a first pass over files finds is named by all that it depends on: one folder serves every cell.
+            shared, own = self._cells.parent / "cache", Path(self.workdir(cell), "cache")
+            for folder in (shared, own.parent):
+                folder.mkdir(exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                own.symlink_to(os.path.relpath(shared, own.parent))
+        config, log_path = self._file(cell, "json"), self._file(cell, "log")
+        write_json(str(config), self.config(cell))
+        command = [sys.executable, *PROGRAM, f"--config={config}", f"--workdir={self.workdir(cell)}"]
+        with open(log_path, "ab") as log:
             process = subprocess.Popen(
                 command,
                 env=child_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                # The training holds the lock too, where this process is killed and the training goes on.
                 pass_fds=(lock,),
             )
         try:
@@ -194,42 +214,21 @@ class Folder:
             while process.poll() is None:
                 progress.tick(cell.label)
         except BaseException:
+            # Interrupted: a training that nobody waits for would hold the cell, unseen.
             process.terminate()
             process.wait()
             raise
-        if process.returncode not in (0, _DIVERGED) or not self.is_finished(cell):
-            raise self._failure(cell, process.returncode)
-        progress.say(cell.label, self.metrics(cell))
-
-    def _share_cache(self, cell: Cell) -> None:
-        """What a first pass over files finds is named by all that it depends on: one folder serves every cell."""
-        if not cell.config.data.path:
+        status = process.returncode
+        if status in (0, _DIVERGED) and self.is_finished(cell):
+            progress.say(cell.label, self.metrics(cell))
             return
-        shared, own = self._cells.parent / "cache", Path(self.workdir(cell), "cache")
-        for folder in (shared, own.parent):
-            folder.mkdir(exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            own.symlink_to(os.path.relpath(shared, own.parent))
-
-    def _state(self, cells: Sequence[Cell]) -> tuple[int, int, float | None]:
-        """Finished cells, all cells, and the seconds left."""
-        every = len(distinct(cells))
-        return every - len(self.unfinished(cells)), every, self.seconds_left(cells)
-
-    def _failure(self, cell: Cell, status: int) -> Exception:
-        path = self._file(cell, "log")
-        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+        lines = log_path.read_text(encoding="utf-8", errors="replace").split("\n")
         said = next((line for line in reversed(lines) if line.startswith("error: ")), "").removeprefix("error: ")
         if status == 2:
-            return InputError(f"{cell.label}: {said}")
+            raise InputError(f"{cell.label}: {said}")
         if status < 0:
             said = f"ended by {signal.Signals(-status).name}"
-        return RuntimeError(f"{cell.label}: {said or f'exit status {status}'} (log: {path})")
-
-    def _holder(self, cell: Cell) -> str:
-        with contextlib.suppress(OSError):
-            return self._file(cell, "lock").read_text(encoding="utf-8").strip()
-        return ""
+        raise RuntimeError(f"{cell.label}: {said or f'exit status {status}'} (log: {log_path})")
 
     def _metrics(self, cell: Cell) -> Path:
         return Path(self.workdir(cell), "metrics.json")
@@ -239,7 +238,7 @@ class Folder:
 
 
 def distinct(cells: Sequence[Cell]) -> list[Cell]:
-    """The first cell of each configuration, in order, those that a cell needs before it."""
+    """The cells in order, each configuration once, after the cells that it needs."""
     first: dict[str, Cell] = {}
     for cell in cells:
         for one in (*distinct(cell.needs), cell):
@@ -269,36 +268,33 @@ def _lock(path: Path) -> Iterator[int | None]:
     """The descriptor of a lock file that is locked as long as it is open anywhere; None where another has the lock."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        yield descriptor if _taken(descriptor) else None
+        held = False
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _write(descriptor, f"{os.getpid()}\n")
+            held = True
+        yield descriptor if held else None
     finally:
         os.close(descriptor)
 
 
-def _taken(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    _write(descriptor, f"{os.getpid()}\n")
-    return True
-
-
 def _write(descriptor: int, text: str) -> None:
+    """Replaces the content in place: a file renamed over this one would not have the lock."""
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, text.encode(), 0)
 
 
-_TICK_SECONDS = 0.5
+_TICK_SECONDS = 0.5  # far less than any run takes; a bar that moves twice a second looks alive
 _BAR = "{percentage:3.0f}%|{bar:20}| {n_fmt} of {total_fmt} cells, {elapsed} so far{postfix}"
 
 
 class CellProgress:
-    """Shows what `state` says: cells that are finished, all cells, and the seconds left, None where unknown.
+    """Shows what `state` says: cells that are finished, all cells, and the time that is left, empty where unknown.
 
     Cells count as finished whichever process finished them.
     """
 
-    def __init__(self, state: Callable[[], tuple[int, int, float | None]]) -> None:
+    def __init__(self, state: Callable[[], tuple[int, int, str]]) -> None:
         self._state = state
         done, every, _ = state()
         self._bar = tqdm.tqdm(initial=done, total=every, bar_format=_BAR, leave=False, disable=None, file=sys.stderr)
@@ -311,9 +307,10 @@ class CellProgress:
 
     def tick(self, doing: str) -> None:
         """Shows what is being done, then waits a moment."""
+        # Without a terminal the bar is off, and what it would show need not be computed.
         if not self._bar.disable:
             self._bar.n, _, left = self._state()
-            self._bar.set_postfix_str(", ".join(filter(None, (_left(left), doing))))
+            self._bar.set_postfix_str(", ".join(filter(None, (left, doing))))
         time.sleep(_TICK_SECONDS)
 
     def say(self, label: str, metrics: Mapping[str, Any]) -> None:
@@ -321,7 +318,7 @@ class CellProgress:
         done, every, left = self._state()
         difference = f"PD {metrics['pd']['relative']:.2%}" if metrics["pd"] else ""
         diverged = "diverged" if metrics.get("diverged") else ""
-        line = ", ".join(filter(None, (label, difference, diverged, _left(left))))
+        line = ", ".join(filter(None, (label, difference, diverged, left)))
         with tqdm.tqdm.external_write_mode(sys.stdout):
             print(f"{done} of {every}  {line}", flush=True)
 
@@ -335,7 +332,3 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _left(seconds: float | None) -> str:
-    return f"{duration(seconds)} left" if seconds else ""

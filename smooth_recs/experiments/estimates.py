@@ -1,4 +1,8 @@
-"""Does an estimate of PD that was fitted on one run carry over to the models of other runs?"""
+"""Estimates of PD across runs: whether what was fitted on one run holds for the models of other runs.
+
+`training.pd_estimate` makes the estimates: from the outputs of a model's units, from summaries of its layers, which do
+not depend on the order of the units, and from the prediction alone.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +48,7 @@ def across(workdirs: Sequence[str]) -> dict[str, Any]:
     runs = [_tested(workdirs[0], estimators, first, first, testing)]
     for workdir in workdirs[1:]:
         examples, others = _observed(workdir)
+        # All columns, not only the number of rows: rows of two data sets, or in another order, cannot be compared.
         if any(not np.array_equal(columns[name], others.get(name, ())) for name in columns if name != "prediction"):
             raise InputError(f"workdirs must hold runs with the same held-out rows, got {workdirs[0]} and {workdir}")
         runs.append(_tested(workdir, estimators, first, examples, testing))
@@ -65,12 +70,17 @@ def table(found: dict[str, Any]) -> str:
         f"{'run':{width}}  {'PD':>7}" + "".join(f"  {heading:25}" for heading in HEADINGS.values()),
     ]
     for run in found["runs"]:
-        cells = [_cell(run["rank_correlation"].get(name)) for name in HEADINGS]
+        cells = []
+        for name in HEADINGS:
+            correlation = run["rank_correlation"].get(name)
+            low, high = correlation["interval"] if correlation else (0.0, 0.0)
+            cells.append(f"{correlation['value']:.3f} ({low:.3f} to {high:.3f})" if correlation else "-")
         lines.append(f"{run['workdir']:{width}}  {run['pd']:7.2%}" + "".join(f"  {cell:25}" for cell in cells))
     return "\n".join(line.rstrip() for line in lines)
 
 
 def _observed(workdir: str) -> tuple[Examples, evaluation.Columns]:
+    """What a finished run's first model and its siblings say about the held-out rows."""
     run = results.load(workdir)
     columns = evaluation.collect(run.siblings, run.source, config.Evaluation(slices=())).columns
     rows, replicas = columns["prediction"].shape
@@ -83,36 +93,16 @@ def _observed(workdir: str) -> tuple[Examples, evaluation.Columns]:
 
 
 def _tested(
-    workdir: str,
-    estimators: Sequence[Estimator],
-    first: Examples,
-    examples: Examples,
-    rows: Index,
+    workdir: str, estimators: Sequence[Estimator], first: Examples, examples: Examples, rows: Index
 ) -> dict[str, Any]:
-    found: Correlations = {each.inputs: _correlation(each, first, examples, rows) for each in estimators}
+    fitted, now = first.strengths, examples.strengths
+    found: Correlations = {}
+    for estimator in estimators:
+        # A network with another number of units, or of layers, lacks the inputs that were fitted on.
+        lacks_inputs = (estimator.inputs == "units" and fitted.units.shape != now.units.shape) or (
+            estimator.inputs == "summaries" and fitted.summaries.shape != now.summaries.shape
+        )
+        found[estimator.inputs] = None if lacks_inputs else pd_estimate.rank_correlation(estimator, examples, rows)
     if examples is not first:
         found["measured"] = spearman(first.pd[rows], examples.pd[rows], query_id=examples.request[rows])
     return {"workdir": workdir, "pd": float(examples.pd[rows].mean()), "rank_correlation": found}
-
-
-def _correlation(
-    estimator: Estimator,
-    first: Examples,
-    examples: Examples,
-    rows: Index,
-) -> dict[str, Any] | None:
-    """None too where the network has another number of units, or of layers, than the estimator was fitted on."""
-    fitted, now = (each.strengths for each in (first, examples))
-    shapes = {
-        "units": (fitted.units.shape, now.units.shape),
-        "summaries": (fitted.summaries.shape, now.summaries.shape),
-    }
-    before, after = shapes.get(estimator.inputs, ((), ()))
-    return pd_estimate.rank_correlation(estimator, examples, rows) if before == after else None
-
-
-def _cell(found: dict[str, Any] | None) -> str:
-    if not found:
-        return "-"
-    low, high = found["interval"]
-    return f"{found['value']:.3f} ({low:.3f} to {high:.3f})"

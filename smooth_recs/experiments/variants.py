@@ -1,23 +1,25 @@
-"""Configurations that differ from a given one in a few fields.
-
-Measures of several training runs of one configuration, a seed each: their mean, and its interval.
-"""
+"""Variants of a configuration: other values for some of its fields, from flags, and a run for each variant and seed."""
 
 from __future__ import annotations
 
 import ast
+import collections
 import dataclasses
-import math
-import statistics
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from smooth_recs import activations, prediction_difference, validation
+from smooth_recs import activations, validation
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
+from smooth_recs.experiments import cells
+from smooth_recs.experiments.cells import REFERENCE, Cell
+from smooth_recs.experiments.sweeps import Sweep, Variant
 from smooth_recs.fields import is_section
 from smooth_recs.models import from_config
 from smooth_recs.workdir.finished_runs import activation_label
+
+_BETA = "model.beta"
 
 
 def with_fields(config: Config, fields: Mapping[str, Any]) -> Config:
@@ -37,9 +39,17 @@ def with_fields(config: Config, fields: Mapping[str, Any]) -> Config:
             config = _with_field(config, path, value)
         except (AttributeError, TypeError):
             raise InputError(f"there must be a field of each name, got {path}") from None
+    # All fields first, then the rules: a rule may be about two of them.
     config = from_config.resolved(config)
     validation.validate(config)
     return config
+
+
+def _with_field(section: Any, path: str, value: Any) -> Any:
+    name, _, rest = path.partition(".")
+    if is_section(type(getattr(section, name))) != bool(rest):
+        raise TypeError(path)
+    return dataclasses.replace(section, **{name: _with_field(getattr(section, name), rest, value) if rest else value})
 
 
 def of_activation(text: str) -> dict[str, Any]:
@@ -63,7 +73,7 @@ def of_activation(text: str) -> dict[str, Any]:
         activations.with_beta(name, width)
     except (SyntaxError, TypeError, ValueError) as error:
         raise InputError(f"an activation must be a name, name:beta or a dictionary, got {text!r}: {error}") from error
-    return {"model.activation": name} | ({} if width is None else {"model.beta": width})
+    return {"model.activation": name} | ({} if width is None else {_BETA: width})
 
 
 def listed(text: str) -> list[str]:
@@ -92,47 +102,135 @@ def label(text: str, config: Config) -> str:
     return activation_label(with_fields(config, of_activation(text)).to_dict())
 
 
-def _with_field(section: Any, path: str, value: Any) -> Any:
-    name, _, rest = path.partition(".")
-    if is_section(type(getattr(section, name))) != bool(rest):
-        raise TypeError(path)
-    return dataclasses.replace(section, **{name: _with_field(getattr(section, name), rest, value) if rest else value})
+def crossed(config: Config, texts: Sequence[str], fields: Mapping[str, Sequence[Any]]) -> list[Variant]:
+    """Every activation with every value of some fields, those that are equal once.
 
+    An activation without a width is equal for every beta.
 
-def mean(values: Sequence[float | None]) -> float | None:
-    """None where there is no value, or where one is not known."""
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known and len(known) == len(values) else None
+    Args:
+      config: what they have in common.
+      texts: activations: a name, `name:beta:beta:...` or the dictionary of a layer; none = that of `config`.
+      fields: values by the field's path.
 
+    Raises:
+      InputError: no such activation or field, a value that breaks a rule, or a width beside those of `model.beta`.
 
-def interval(values: Sequence[float | None], *, least: float = -math.inf) -> list[float] | None:
-    """95% interval of the mean, whose ends are at least `least`; None for a single run, or where a value is unknown."""
-    known = [value for value in values if value is not None]
-    if len(known) < 2 or len(known) < len(values):
-        return None
-    return [max(end, least) for end in prediction_difference.interval_over_seeds(known)]
-
-
-def measured(values: Sequence[float | None]) -> dict[str, Any]:
-    """`value` and `interval` of a measure that is at least 0.
-
-    >>> measured([0.5])
-    {'value': 0.5, 'interval': None}
+    >>> from smooth_recs.config import Config
+    >>> found = crossed(Config(), ["relu", "smelu:0.1:0.2"], {"model.norm_value": [1.0, 1.4]})
+    >>> [variant.name for variant in found][:3]
+    ['relu/norm_value=1.0', 'relu/norm_value=1.4', 'smelu:0.1/norm_value=1.0']
     """
-    return {"value": mean(values), "interval": interval(values, least=0.0)}
+    # `smelu:0.1:0.2` as `smelu:0.1` and `smelu:0.2`.
+    single: list[str | None] = []
+    for each in texts:
+        name, *betas = [each] if each.startswith("{") else each.split(":")
+        single += [f"{name}:{beta}" for beta in betas] or [each]
+    found: list[tuple[Config, Variant]] = []
+    for text, values in itertools.product(single or [None], itertools.product(*fields.values())):
+        own = {} if text is None else of_activation(text)
+        chosen = dict(zip(fields, values, strict=True))
+        activation = {"model.activation": config.model.activation, **own, **chosen}["model.activation"]
+        if not isinstance(activation, str) or not activations.takes_beta(activation):
+            chosen.pop(_BETA, None)
+        elif _BETA in chosen and _BETA in own:
+            raise InputError(f"an activation must have no width where {_BETA} has values of its own, got {text}")
+        result = with_fields(config, {**own, **chosen})
+        if any(result == other for other, _ in found):
+            continue
+        parts = {path: (path.rpartition(".")[2], _without_spaces(value)) for path, value in chosen.items()}
+        others = [" ".join(part) for path, part in parts.items() if path != _BETA]
+        named = [] if text is None and _BETA not in chosen else [activation_label(result.to_dict())]
+        beta = result.model.beta
+        # A schedule over the layers is no point of a line.
+        has_width = isinstance(beta, float | int)
+        spelled = activation_label({"model": {"activation": result.model.activation}})
+        variant = Variant(
+            name="/".join([*([] if text is None else [_without_spaces(text)]), *map("=".join, parts.values())]),
+            label=", ".join([*named, *others]),
+            fields={**own, **chosen},
+            line=", ".join([spelled, *others]) if has_width else "",
+            width=float(beta) if isinstance(beta, float | int) else None,
+        )
+        found.append((result, variant))
+    # Layers given as dictionaries may share a label where only their names differ.
+    times = collections.Counter(variant.label for _, variant in found)
+    return [
+        dataclasses.replace(variant, label=variant.name) if times[variant.label] > 1 else variant
+        for _, variant in found
+    ]
 
 
-def ratios(values: Sequence[float | None], baseline: Sequence[float | None]) -> list[float | None]:
-    """The share by which each value lies above the baseline's of the same seed; None where there is no such share.
+def _without_spaces(value: Any) -> str:
+    """A value as a part of a name, which must have no spaces.
 
-    >>> ratios([0.5, 2.0], [1.0, 1.0])
-    [-0.5, 1.0]
+    >>> _without_spaces((64, 32)), _without_spaces({"a": 1})
+    ('64-32', "{'a':1}")
     """
-    pairs = zip(values, baseline, strict=True)
-    return [None if value is None or not base else value / base - 1 for value, base in pairs]
+    if isinstance(value, tuple):
+        return "-".join(map(str, value))
+    return "".join(str(value).split())
 
 
-def differences(values: Sequence[float | None], baseline: Sequence[float | None]) -> list[float | None]:
-    """How far each value lies above the baseline's of the same seed; None where one of them is unknown."""
-    pairs = zip(values, baseline, strict=True)
-    return [None if value is None or base is None else value - base for value, base in pairs]
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """A pair of siblings, or more, for every variant and seed.
+
+    Args:
+      config: what all have in common.
+      variants: with different names.
+      seeds: of the pairs.
+
+    Raises:
+      InputError: fields that do not exist, break a rule or are the seed; variants that need an unknown one, or each
+        other in a circle.
+
+    ```python
+    grid = Grid(Config(), sweeps.activation("smelu", 0.1, 0.2), seeds=(1, 2, 3))
+    Folder("runs/widths").run(grid.cells())
+    ```
+    """
+
+    config: Config
+    variants: Sequence[Variant]
+    seeds: Sequence[int]
+
+    def __post_init__(self) -> None:
+        for variant in self.variants:
+            self.cell(variant, self.seeds[0])
+
+    def cells(self) -> list[Cell]:
+        """All runs, seed by seed, so that the finished ones soon make a table."""
+        return [self.cell(variant, seed) for seed in self.seeds for variant in self.variants]
+
+    def cell(self, variant: Variant, seed: int, within: tuple[str, ...] = ()) -> Cell:
+        """The run of a variant with a seed, and those of the same seed that it needs.
+
+        `within` names the variants that need this one, the last one directly.
+        """
+        if variant.name in within:
+            raise InputError(f"variants need each other in a circle: {' needs '.join((*within, variant.name))}")
+        named = {other.name: other for other in self.variants}
+        needs: dict[str, Cell] = {}
+        for path, value in variant.fields.items():
+            for item in value if isinstance(value, list | tuple) else (value,):
+                if isinstance(item, str) and item.startswith(REFERENCE):
+                    name = item.removeprefix(REFERENCE)
+                    if name not in named:
+                        known = ", ".join(named)
+                        raise InputError(f"variant {variant.name}: {path} must name a variant ({known}), got {item}")
+                    needs[item] = self.cell(named[name], seed, (*within, variant.name))
+        # A cell is named by its configuration, so that this holds the keys of what it needs in place of their names.
+        fields = cells.replaced(variant.fields, {item: f"{REFERENCE}{cell.key}" for item, cell in needs.items()})
+        if "seed" in fields:
+            raise InputError(f"variant {variant.name}: the seed must be left to the pairs, got {fields['seed']!r}")
+        try:
+            config = with_fields(self.config, {"seed": seed, **fields})
+            from_config.layer_activations(config.model)  # raises for an unknown one
+        except InputError as error:
+            raise InputError(f"variant {variant.name}: {error}") from error
+        return Cell(f"{variant.label}, seed {seed}", config, tuple(needs.values()))
+
+
+def grid_of(sweep: Sweep) -> Grid:
+    """All runs of a sweep; InputError where a variant is wrong."""
+    return Grid(sweep.config, sweep.variants, sweep.seeds)

@@ -25,7 +25,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The layers of activations; the one layer that needs TensorFlow Recommenders is loaded on first use."""
+    """Finds the layers of activations, and loads the one layer that needs TensorFlow Recommenders on first use."""
     if name in registry.LAYERS:
         return registry.LAYERS[name]
     if name == "TPUStackedEmbedding":

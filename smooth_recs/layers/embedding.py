@@ -1,6 +1,6 @@
 """Embeddings of all features in one table: one lookup and one sparse update a batch.
 
-A component's part of the rows in which the embeddings of all components of an ensemble lie side by side.
+`StackedEmbedding` is the table. `Columns` is the part of a wider table that belongs to one component of an ensemble.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import fields, keras_generation
-from smooth_recs.layers import admission as admission_lib
+from smooth_recs.layers import embedding_tables
 from smooth_recs.layers.admission import SPECIAL_ROWS, Admission
 from smooth_recs.schema import Combiner
 
@@ -23,10 +23,11 @@ class EmbeddedFeature:
     """A feature to look up.
 
     Attributes:
-      name: that of the input.
-      rows: its ids are 0 to rows - 1.
-      max_values: more than 1: an example has up to so many values, padded with -1.
-      combiner: how the vectors of several values become one: `mean`, `sum` or `sqrtn`.
+      name: the name of the input.
+      rows: the number of ids, which are 0 to rows - 1.
+      max_values: 1 for a single-valued feature; above 1, an example has up to so many values, padded with -1.
+      combiner: how the vectors of several values become one: `mean`, `sum` or `sqrtn` (the sum over the square root of
+        their number).
     """
 
     name: str
@@ -39,19 +40,19 @@ class EmbeddedFeature:
 class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[misc]
     """Looks up every feature in one stored table, so that a batch costs one gather and one sparse update.
 
-    The rows of feature k follow those of feature k - 1. A feature's own ids start at 0. The same layer serves one
+    The rows of feature k follow those of feature k - 1; a feature's own ids start at 0. The same layer serves one
     device, mirrored devices, which exchange the rows of the batch only, and parameter servers, over which the table may
     be sharded.
 
     Args:
       features: `EmbeddedFeature`s (or dictionaries of their fields). The output has the single-valued ones first.
       dim: width of an embedding.
-      embeddings_initializer: of the table.
-      admission: an id uses the out-of-vocabulary row of its feature, the one before the last, until training has seen
-        it this often (`admission.Admission`); 0 gives every id its row at once. Such a layer has to know which calls
-        train: `embed(inputs, training=True)`.
+      embeddings_initializer: the table's initializer, "uniform" by default.
+      admission: how often training must have seen an id before it uses a row of its own; until then it uses the
+        out-of-vocabulary row of its feature, the one before the last (`admission.Admission`). 0, the default, gives
+        every id its row at once. A layer with admission has to know which calls train: `embed(inputs, training=True)`.
 
-    Inputs: {name: int64 [batch] or [batch, max_values]}; in the second, -1 is padding and the vector of a row without
+    Inputs: {name: int64 [batch] or [batch, max_values]}. In the second, -1 is padding; the vector of an example without
       any value is 0.
     Output: [batch, number of features, dim].
 
@@ -74,7 +75,13 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
         **kwargs: Any,
     ) -> None:
         checked = checked_features(features, dim)
-        _validate_admission(admission, checked)
+        if admission < 0:
+            raise ValueError(f"admission must be at least 0, got {admission!r}")
+        for feature in checked:
+            if admission and feature.rows <= SPECIAL_ROWS:
+                raise ValueError(
+                    f"rows of {feature.name!r} must be at least {SPECIAL_ROWS + 1} with admission, got {feature.rows}"
+                )
         super().__init__(**kwargs)
         self.features = checked
         self.single, self.multiple = by_kind(self.features)
@@ -87,8 +94,8 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
         self.embeddings = self.add_weight(
             name="embeddings",
             shape=(sum(feature.rows for feature in self.features), self.dim),
-            initializer=admission_lib.in_place(self.embeddings_initializer),
-            **keras_generation.keeping_dtype(),  # to cast the rows of a batch is cheaper than to cast the table
+            initializer=embedding_tables.in_place(self.embeddings_initializer),
+            **keras_generation.keeping_dtype(),  # casting the rows of a batch is cheaper than casting the table
         )
         if self.admitted is not None:
             self.admitted.build(input_shape)
@@ -96,20 +103,22 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         parts = self._rows(inputs)
+        # One gather for all features, of flat rows; padding reads row 0, which `_combined` leaves out.
         rows = tf.concat(parts, axis=1)
         flat = tf.reshape(rows, [-1])
         if self.admitted is not None:
             flat = self.admitted(flat, training=training)
-        vectors = tf.cast(admission_lib.lookup(self.embeddings, tf.maximum(flat, 0)), self.compute_dtype)
+        vectors = tf.cast(embedding_tables.lookup(self.embeddings, tf.maximum(flat, 0)), self.compute_dtype)
         vectors = tf.reshape(vectors, tf.concat([tf.shape(rows), [self.dim]], axis=0))
         if self.multiple:
             vectors = self._combined(vectors, parts)
-        # The number of values of a feature may be free, as in an export; the number of features never is.
+        # The number of values of a feature may be unknown while tracing, as in an export; that of features never is.
         return tf.ensure_shape(vectors, [None, len(self.features), self.dim])
 
+    # AutoGraph would rewrite the loops over features here and below, to no effect but longer tracing.
     @tf.autograph.experimental.do_not_convert
     def _rows(self, inputs: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
-        """Rows of the table, int64: all single-valued features in one [batch, features], the others [batch, values]."""
+        """Rows of the table, int64: [batch, features] of the single-valued ones, then [batch, values] of each other."""
         starts = itertools.accumulate((feature.rows for feature in self.features), initial=0)
         offsets = {feature.name: start for feature, start in zip(self.features, starts, strict=False)}
         parts = []
@@ -123,14 +132,18 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
 
     @tf.autograph.experimental.do_not_convert
     def _combined(self, vectors: tf.Tensor, parts: Sequence[tf.Tensor]) -> tf.Tensor:
-        """[batch, all values, dim] to [batch, features, dim]."""
+        """Combines the values of each multi-valued feature: [batch, all values, dim] to [batch, features, dim]."""
         pieces = tf.split(vectors, [tf.shape(part)[1] for part in parts], axis=1)
         first = len(parts) - len(self.multiple)
-        combined = [
-            _combine(piece, ids, feature.combiner)
-            for feature, ids, piece in zip(self.multiple, parts[first:], pieces[first:], strict=True)
-        ]
-        return tf.concat(pieces[:first] + combined, axis=1)
+        combined = pieces[:first]
+        for feature, ids, piece in zip(self.multiple, parts[first:], pieces[first:], strict=True):
+            present = tf.cast(ids >= 0, piece.dtype)[:, :, None]
+            total = tf.reduce_sum(piece * present, axis=1, keepdims=True)
+            if feature.combiner != "sum":
+                count = tf.maximum(tf.reduce_sum(present, axis=1, keepdims=True), 1.0)
+                total = total / (count if feature.combiner == "mean" else tf.sqrt(count))
+            combined.append(total)
+        return tf.concat(combined, axis=1)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -143,7 +156,7 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
 
 
 def checked_features(features: Sequence[EmbeddedFeature | Mapping[str, Any]], dim: int) -> list[EmbeddedFeature]:
-    """The features of an embedding layer; ValueError for a bad combiner or width."""
+    """Makes the features of an embedding layer; raises ValueError for a bad combiner or width."""
     if dim < 1:
         raise ValueError(f"dim must be at least 1, got {dim!r}")
     found = [f if isinstance(f, EmbeddedFeature) else EmbeddedFeature(**f) for f in features]
@@ -154,35 +167,14 @@ def checked_features(features: Sequence[EmbeddedFeature | Mapping[str, Any]], di
 
 
 def by_kind(features: Sequence[EmbeddedFeature]) -> tuple[list[EmbeddedFeature], list[EmbeddedFeature]]:
-    """The single-valued ones and the multi-valued ones: in this order they stand in the output."""
+    """Splits features into the single-valued and the multi-valued ones, the order in which the output has them."""
     return [f for f in features if f.max_values == 1], [f for f in features if f.max_values > 1]
-
-
-def _validate_admission(admission: int, features: Sequence[EmbeddedFeature]) -> None:
-    if admission < 0:
-        raise ValueError(f"admission must be at least 0, got {admission!r}")
-    for feature in features:
-        if admission and feature.rows <= SPECIAL_ROWS:
-            raise ValueError(
-                f"rows of {feature.name!r} must be at least {SPECIAL_ROWS + 1} with admission, got {feature.rows}"
-            )
-
-
-def _combine(vectors: tf.Tensor, ids: tf.Tensor, combiner: str) -> tf.Tensor:
-    """[batch, values, dim] to [batch, 1, dim] over the values that are there."""
-    present = tf.cast(ids >= 0, vectors.dtype)[:, :, None]
-    total = tf.reduce_sum(vectors * present, axis=1, keepdims=True)
-    if combiner == "sum":
-        return total
-    count = tf.maximum(tf.reduce_sum(present, axis=1, keepdims=True), 1.0)
-    return total / (count if combiner == "mean" else tf.sqrt(count))
 
 
 class Columns(keras_generation.keras().layers.Layer):  # type: ignore[misc]
     """Part k of M equal parts of the embeddings that a wider layer looks up.
 
-    Components that share the wider layer cost one lookup: who trains them together looks up once, and gives each its
-    `part`.
+    Components that share the wider layer cost one lookup: `EnsembleModel` looks up once and gives each its `part`.
 
     Args:
       shared: a `StackedEmbedding` (or `TPUStackedEmbedding`) of M d columns.
@@ -215,21 +207,19 @@ class Columns(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         return self.part(self.shared(inputs, training=training))
 
     def part(self, vectors: tf.Tensor) -> tf.Tensor:
-        """The columns of this part, of vectors [..., M d]."""
+        """Takes the columns of this part, [..., d], of vectors [..., M d]."""
         return vectors[..., self.index * self.dim : (self.index + 1) * self.dim]
 
     def alone(self) -> StackedEmbedding:
-        """A layer of its own with the values that these columns have now; ids are counted by `shared` still."""
+        """Makes a layer of its own with the values that these columns have now; `shared` still counts the ids."""
         features = self.shared.features
+        if isinstance(self.shared, StackedEmbedding):
+            table = tf.convert_to_tensor(self.shared.embeddings)
+        else:  # a TPUStackedEmbedding has a table a feature
+            parts = [tf.convert_to_tensor(self.shared.tables[feature.name]) for feature in features]
+            table = tf.concat(parts, axis=0)
         layer = StackedEmbedding(features, self.dim, "zeros", name=self.shared.name)
         layer.build(None)
-        layer.embeddings.assign(self.part(_table(self.shared)))
+        layer.embeddings.assign(self.part(table))
         layer.admission, layer.admitted = getattr(self.shared, "admission", 0), getattr(self.shared, "admitted", None)
         return layer
-
-
-def _table(layer: Any) -> tf.Tensor:
-    """[rows of all features, dim] of an embedding layer with one table, or with one a feature."""
-    if isinstance(layer, StackedEmbedding):
-        return tf.convert_to_tensor(layer.embeddings)
-    return tf.concat([tf.convert_to_tensor(layer.tables[feature.name]) for feature in layer.features], axis=0)

@@ -1,7 +1,4 @@
-"""Clipping of hidden activations for numerical stability (section 2).
-
-A dense layer whose rows of weights keep a fixed norm (section 2).
-"""
+"""Dense layers whose rows of weights keep a fixed norm, and the clipping of their outputs (section 2)."""
 
 from __future__ import annotations
 
@@ -15,21 +12,22 @@ from smooth_recs import activations, constraints, keras_generation
 
 @tf.autograph.experimental.do_not_convert
 def clip(x: tf.Tensor, *, limit: float) -> tf.Tensor:
-    """min(max(x, -limit), limit); the gradient is 1 where |x| <= limit and 0 elsewhere.
+    """Clips x: min(max(x, -limit), limit). The gradient is 1 where |x| <= limit and 0 elsewhere.
 
-    The same values and gradients as `tf.clip_by_value`, in fewer passes over `x`.
+    The values and gradients are those of `tf.clip_by_value`, in fewer passes over `x`.
 
     Args:
       x: any shape, any float dtype. NaN stays NaN.
       limit: above 0.
     """
-
     bound = x.dtype.as_numpy_dtype(limit)
     beyond = np.nextafter(bound, x.dtype.as_numpy_dtype(np.inf))  # the first number that is clipped
 
     @tf.custom_gradient
     def clipped(x: tf.Tensor) -> Any:
-        def gradient(upstream: tf.Tensor) -> tf.Tensor:  # where beyond - |x| > 0; to make and cast booleans is slower
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            # ReLU's own gradient passes `upstream` where beyond - |x| > 0: one fused op, where a comparison, a cast and
+            # a product would be three passes over x.
             return tf.raw_ops.ReluGrad(gradients=upstream, features=tf.constant(beyond, x.dtype) - tf.abs(x))
 
         return tf.raw_ops.ClipByValue(t=x, clip_value_min=-bound, clip_value_max=bound), gradient
@@ -38,7 +36,7 @@ def clip(x: tf.Tensor, *, limit: float) -> tf.Tensor:
 
 
 def validate_limit(limit: float, name: str = "limit") -> None:
-    """Raises ValueError unless `limit`, which the user knows as `name`, is above 0."""
+    """Raises ValueError unless `limit`, which users know as `name`, is above 0."""
     if not limit > 0:
         raise ValueError(f"{name} must be above 0, got {limit!r}")
 
@@ -47,8 +45,8 @@ def validate_limit(limit: float, name: str = "limit") -> None:
 class Clip(keras_generation.keras().layers.Layer):  # type: ignore[misc]
     """Clips its input to [-limit, limit], any shape.
 
-    Section 2 clips activated outputs, and section 5.1 adds that normalisation should keep activations inside the
-    range: clipping is not smooth.
+    The paper clips activated outputs (section 2), and wants normalisation to keep them inside the limits most of the
+    time, since clipping is not smooth (section 5.1).
 
     Args:
       limit: above 0; the paper's figures use 6 and 4.
@@ -150,10 +148,11 @@ class NormalizedDense(keras_generation.keras().layers.Layer):  # type: ignore[mi
         self.built = True
 
     def normalized_kernel(self) -> tf.Tensor:
-        """W~ as a [inputs, units] kernel: fixed in deployment, where the layer is a plain dense one."""
+        """The normalised kernel [inputs, units]; in deployment it is fixed, and the layer is a plain dense one."""
         return constraints.normalized_rows(tf.convert_to_tensor(self.kernel), norm_value=self.norm_value, p=self.p)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        # The kernel is normalised in float32 and then cast: under mixed precision the sums of squares need its digits.
         outputs = tf.matmul(inputs, tf.cast(self.normalized_kernel(), inputs.dtype))
         if self.bias is not None:
             outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))

@@ -22,18 +22,18 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
     Args:
       hidden_units: width of each layer.
       activation: one specification for all layers, or a sequence of them, one a layer: anything that
-        `smooth_recs.activations.get` takes. Wide transitions near the input and narrow ones near the output are a list
-        (section 5.1). A layer object given once is shared by all layers.
+        `smooth_recs.activations.get` takes. A sequence can have wide transitions near the input and narrow ones near
+        the output (section 5.1). A layer object given once is shared by all layers.
       normalization: `weight` (`NormalizedDense`), `layer`, `batch` (Keras' own, between W x + b and f) or `none`.
       norm_value: v of weight normalisation.
       clip: limit of the activated outputs; None for no clipping.
       dropout: rate after each layer, while training.
-      l2: L2 penalty on each kernel.
+      l2: weight of the L2 penalty on each kernel, 0 for none.
       dropout_seed: towers with equal seeds drop the same units in the same steps; None leaves it to chance.
 
     Raises:
-      ValueError: an unknown normalization or activation, a number of activations that is not that of the layers,
-        norm_value or clip not above 0, dropout outside [0, 1), l2 below 0.
+      ValueError: an unknown normalization or activation, another number of activations than of layers, norm_value or
+        clip not above 0, dropout outside [0, 1), l2 below 0.
 
     Shapes: [batch, inputs] to [batch, hidden_units[-1]]; with no hidden units, the identity.
 
@@ -79,13 +79,15 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         several = isinstance(activation, (list, tuple))
         chosen = list(activation) if several else [activation] * len(self.hidden_units)
         layers = enumerate(zip(self.hidden_units, chosen, strict=True))
-        # One flat list: Keras does not save what is in a list in a list.
+        # One flat list: neither Keras (tf_keras 2.21, Keras 3.15) saves layers in a list of lists.
         self.hidden = [part for position, (units, f) in layers for part in self._parts(position, units, f)]
 
     def _parts(self, position: int, units: int, activation: Any) -> list[Any]:
-        """The layers of one hidden layer, in the order in which they are applied."""
+        """Makes the Keras layers of one hidden layer, in the order in which they are applied."""
         layers, dtype = keras_generation.keras().layers, self.dtype_policy
         penalty = keras_generation.keras().regularizers.L2(self.l2) if self.l2 else None
+        # Layer and batch normalisation go between W x + b and the activation (section 2), so these are Keras layers one
+        # after the other, where weight normalisation needs only one.
         if self.normalization == "weight":
             v, c = self.norm_value, self.clip
             parts = [NormalizedDense(units, activation, v, clip=c, kernel_regularizer=penalty, dtype=dtype)]
@@ -99,6 +101,7 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
             if self.clip is not None:
                 parts.append(Clip(self.clip, dtype=dtype))
         if self.dropout:
+            # Each layer drops units of its own; towers with equal seeds drop the same ones.
             seed = None if self.dropout_seed is None else self.dropout_seed + position
             parts.append(layers.Dropout(self.dropout, seed=seed, dtype=dtype))
         return parts
@@ -113,15 +116,18 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         keras = keras_generation.keras()
-        takes_training = (keras.layers.BatchNormalization, keras.layers.Dropout)
+        takes_training = (keras.layers.BatchNormalization, keras.layers.Dropout)  # the others refuse the argument
         outputs = inputs
         for part in self.hidden:
             outputs = part(outputs, training=training) if isinstance(part, takes_training) else part(outputs)
         return outputs
 
     def get_config(self) -> dict[str, Any]:
+        def plain(f: Any) -> Any:
+            return f if f is None or isinstance(f, (str, dict)) else activations.serialize(f)
+
         several = isinstance(self.activation, (list, tuple))
-        activation = [_serialized(f) for f in self.activation] if several else _serialized(self.activation)
+        activation = [plain(f) for f in self.activation] if several else plain(self.activation)
         return {
             **super().get_config(),
             "hidden_units": list(self.hidden_units),
@@ -136,10 +142,3 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
 
     def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
         return (*input_shape[:-1], self.hidden_units[-1] if self.hidden_units else input_shape[-1])
-
-
-def _serialized(activation: Any) -> Any:
-    """A specification as plain data; strings and dictionaries already are."""
-    return (
-        activation if activation is None or isinstance(activation, (str, dict)) else activations.serialize(activation)
-    )

@@ -1,4 +1,4 @@
-"""The embeddings of `StackedEmbedding` on a TPU's embedding hardware."""
+"""The embeddings of `StackedEmbedding` on a TPU's embedding hardware, through TensorFlow Recommenders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import keras_generation
-from smooth_recs.layers import admission
+from smooth_recs.layers import embedding_tables
 from smooth_recs.layers.embedding import EmbeddedFeature, by_kind, checked_features
 
 tfrs = keras_generation.recommenders("TPUStackedEmbedding")
@@ -17,16 +17,16 @@ tfrs = keras_generation.recommenders("TPUStackedEmbedding")
 
 @keras_generation.serializable
 class TPUStackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[misc]
-    """As `StackedEmbedding`, over `tfrs.layers.embedding.TPUEmbedding`: the same inputs, output and training.
+    """A `StackedEmbedding` over `tfrs.layers.embedding.TPUEmbedding`: the same inputs, output and training.
 
-    A table a feature, since a TPU takes its ids straight from the input pipeline, where nothing has shifted them; the
-    TPU itself stacks tables of equal width. Without a TPU these are ordinary variables with sparse gradients.
+    Each feature has a table, since a TPU takes its ids straight from the input pipeline, where nothing has shifted
+    them; the TPU itself stacks tables of equal width. Without a TPU these are ordinary variables with sparse gradients.
 
     Args:
       features, dim: as in `StackedEmbedding`.
-      embeddings_initializer: of every table.
+      embeddings_initializer: the initializer of every table.
       optimizer: a `tf.keras.optimizers.legacy` one. On a TPU it updates the tables while gradients are computed, and
-        has to be the one that is given `trainable_variables`, too; elsewhere it may be left out. It belongs to the
+        the model must apply its other gradients with the same object; elsewhere it may be left out. It belongs to the
         model: `get_config` does not have it.
 
     Inputs: as in `StackedEmbedding`. On a TPU they must be those that `prepare` returns in the input pipeline, and
@@ -58,17 +58,35 @@ class TPUStackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignor
         self.single, self.multiple = by_kind(self.features)
         self.dim = int(dim)
         self.embeddings_initializer = keras_generation.keras().initializers.get(embeddings_initializer)
-        configs = {feature.name: self._config(feature) for feature in self.features}
+        initializers = keras_generation.keras().initializers
+        configs = {}
+        for feature in self.features:
+            # An initializer object draws the same numbers again for every table: each table gets a copy.
+            own = initializers.get(initializers.serialize(self.embeddings_initializer))
+            table = tf.tpu.experimental.embedding.TableConfig(
+                vocabulary_size=feature.rows,
+                dim=self.dim,
+                initializer=embedding_tables.in_place(own),
+                combiner=feature.combiner,
+                name=feature.name,
+            )
+            configs[feature.name] = tf.tpu.experimental.embedding.FeatureConfig(table=table, name=feature.name)
         self.optimizer = optimizer
         self.embedding = tfrs.layers.embedding.TPUEmbedding(configs, optimizer)
 
     def prepare(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """`inputs` with the multi-valued features as SparseTensors: a TPU takes no padding (`dataset.map`)."""
-        sparse = {feature.name: _without_padding(inputs[feature.name]) for feature in self.multiple}
-        return {**inputs, **sparse}
+        """Makes the multi-valued features SparseTensors, as a TPU takes no padding; for `dataset.map`."""
+        prepared = dict(inputs)
+        for feature in self.multiple:
+            ids = inputs[feature.name]
+            if not isinstance(ids, tf.SparseTensor):
+                ids = tf.convert_to_tensor(ids)
+                present = tf.where(ids >= 0)
+                prepared[feature.name] = tf.SparseTensor(present, tf.gather_nd(ids, present), tf.shape(ids, tf.int64))
+        return prepared
 
     def call(self, inputs: Mapping[str, Any], training: bool = False) -> tf.Tensor:
-        del training  # whoever computes gradients trains
+        del training  # there is no admission here, so nothing depends on it
         prepared = self.prepare(inputs)
         vectors = self.embedding({feature.name: prepared[feature.name] for feature in self.features})
         return tf.stack([vectors[feature.name] for feature in [*self.single, *self.multiple]], axis=1)
@@ -85,23 +103,3 @@ class TPUStackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignor
             "dim": self.dim,
             "embeddings_initializer": keras_generation.keras().initializers.serialize(self.embeddings_initializer),
         }
-
-    def _config(self, feature: EmbeddedFeature) -> Any:
-        initializers = keras_generation.keras().initializers
-        own = initializers.get(initializers.serialize(self.embeddings_initializer))  # one object gives all the same
-        table = tf.tpu.experimental.embedding.TableConfig(
-            vocabulary_size=feature.rows,
-            dim=self.dim,
-            initializer=admission.in_place(own),
-            combiner=feature.combiner,
-            name=feature.name,
-        )
-        return tf.tpu.experimental.embedding.FeatureConfig(table=table, name=feature.name)
-
-
-def _without_padding(ids: Any) -> tf.SparseTensor:
-    if isinstance(ids, tf.SparseTensor):
-        return ids
-    ids = tf.convert_to_tensor(ids)
-    present = tf.where(ids >= 0)
-    return tf.SparseTensor(present, tf.gather_nd(ids, present), tf.shape(ids, tf.int64))

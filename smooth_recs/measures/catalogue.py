@@ -27,7 +27,7 @@ probability      accuracy of one model: the values of its predictions
 recommendations  two models' lists: `recommendations.statistics_over_pairs`
 training         the speed of the run
 size             the parts of a model: `models.cost`
-serving          the time that exports take, which a sweep measures: `experiments.sweeps.serving_cost`
+serving          the time that exports take, which a sweep measures: `experiments.sweeps.sweep_runs`
 """
 
 # Accuracies are measured for each replica; the other families have a section of `metrics.json`, or stand at its top.

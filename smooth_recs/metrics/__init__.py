@@ -1,9 +1,7 @@
 """Keras metrics of reproducibility, ranking and calibration, for both generations of Keras."""
 
-from smooth_recs.metrics.auc import AUCLoss
-from smooth_recs.metrics.per_query import PerQueryAUCLoss, SwapRate
-from smooth_recs.metrics.probability import Calibration, LogLoss, NormalizedEntropy
-from smooth_recs.metrics.relative_difference import RelativePredictionDifference
+from smooth_recs.metrics.auc import AUCLoss, PerQueryAUCLoss, SwapRate
+from smooth_recs.metrics.probability import Calibration, LogLoss, NormalizedEntropy, RelativePredictionDifference
 
 __all__ = [
     "AUCLoss",

@@ -1,4 +1,4 @@
-"""What all metrics here have in common: their state is sums, in float64."""
+"""Metrics whose state is sums in float64, and how they read what they are given."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from smooth_recs import keras_generation
 
 
 class SumMetric(keras_generation.keras().metrics.Metric):  # type: ignore[misc]
-    """A metric whose state is sums: replicas of `tf.distribute` and shards merge by adding them up.
+    """A metric whose state is sums, so that replicas of `tf.distribute` and shards merge by addition.
 
-    float64 counts exactly up to 2^53, where float32 stops at 2^24.
+    The sums are float64, which counts exactly up to 2^53; float32 stops at 2^24 = 16.8 million rows.
     """
 
     def add_sum(self, name: str, shape: tuple[int, ...] = ()) -> Any:
@@ -26,28 +26,26 @@ class SumMetric(keras_generation.keras().metrics.Metric):  # type: ignore[misc]
     def merge_state(self, metrics: Iterable[Any]) -> None:
         """Adds the states of other metrics of the same class and settings, which stay as they are."""
         for metric in metrics:
-            if type(metric) is not type(self) or _settings(metric) != _settings(self):
+            settings = {key: value for key, value in self.get_config().items() if key not in ("name", "dtype")}
+            if type(metric) is not type(self) or not settings.items() <= metric.get_config().items():
                 raise ValueError(
                     f"merge_state needs metrics of the same class and settings as {self!r}, got {metric!r}"
                 )
             self._merge(metric)
 
     def _merge(self, other: Any) -> None:
+        """Adds the state of one other metric."""
         for total, more in zip(self.variables, other.variables, strict=True):
             total.assign_add(more)
 
 
-def _settings(metric: Any) -> dict[str, Any]:
-    return {name: value for name, value in metric.get_config().items() if name not in ("name", "dtype")}
-
-
 def column(values: Any, dtype: tf.DType = tf.float64) -> tf.Tensor:
-    """[batch] or [batch, 1] as [batch]."""
+    """Flattens [batch] or [batch, 1] to [batch]."""
     return tf.reshape(tf.cast(values, dtype), [-1])
 
 
 def column_like(values: Any, other: tf.Tensor) -> tf.Tensor:
-    """As `column`, and an error where the batch is not that of `other`: nothing is broadcast."""
+    """Does what `column` does, and raises where the batch is not that of `other`: nothing is broadcast."""
     return tf.reshape(tf.cast(values, tf.float64), tf.shape(other))
 
 
@@ -56,7 +54,7 @@ def weight_column(sample_weight: Any, other: tf.Tensor) -> tf.Tensor:
 
 
 def nan_unless(valid: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """NaN where the input was not valid, and so in the result: inside a compiled step a metric cannot raise."""
+    """Puts NaN where the input was not valid, and so into the result: inside a compiled step a metric cannot raise."""
     return tf.where(valid, values, tf.constant(float("nan"), values.dtype))
 
 

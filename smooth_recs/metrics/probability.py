@@ -1,4 +1,4 @@
-"""How good predictions are as probabilities, as Keras metrics: log loss, normalised entropy, calibration."""
+"""Keras metrics of probabilities: log loss, normalised entropy, calibration; relative PD of two models (eq. 2)."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from smooth_recs.metrics._sums import (
     weight_column,
 )
 
+# As in `sr.accuracy.log_loss`: a certain but wrong prediction costs 36, not infinity.
 _EPSILON = np.finfo(np.float64).eps
 
 
@@ -91,7 +92,7 @@ class NormalizedEntropy(SumMetric):
     def result(self) -> tf.Tensor:
         loss, positive, negative = (tf.convert_to_tensor(x) for x in (self.loss, self.positive, self.negative))
         weight = positive + negative
-        # Times the weight of all rows, as the loss is; 0 where a class is missing.
+        # The entropy times the weight of all rows, as the loss is; 0 where a class is missing.
         entropy = -tf.math.xlogy(positive, positive / weight) - tf.math.xlogy(negative, negative / weight)
         return nan_unless(positive * negative != 0, loss / entropy)
 
@@ -131,6 +132,43 @@ class Calibration(SumMetric):
 
 
 def _log_loss_per_row(label: tf.Tensor, prediction: tf.Tensor) -> tf.Tensor:
-    """The terms of the log loss, [batch] float64, of columns."""
+    """Computes each row's term of the log loss, [batch] float64."""
     p = tf.clip_by_value(prediction, _EPSILON, 1 - _EPSILON)
     return -tf.where(label == 1, tf.math.log(p), tf.math.log1p(-p))
+
+
+@keras_generation.serializable
+class RelativePredictionDifference(SumMetric):
+    """Relative PD of two models, the weighted mean over t of 2 |a_t - b_t| / (a_t + b_t) (eq. 2).
+
+    `update_state(a, b, sample_weight=None)` takes what the two models predict for a batch: probabilities, [batch] or
+    [batch, 1], of any float dtype. An example whose predictions are both 0 counts as 0.
+
+    The result, float64, is 0 before the first example, and NaN once a prediction was NaN or outside [0, 1] (a logit,
+    most likely).
+
+    ```python
+    metric = sr.metrics.RelativePredictionDifference()
+    metric.update_state([0.125, 0.2], [0.375, 0.2])
+    float(metric.result())  # 0.5
+    ```
+    """
+
+    def __init__(self, name: str = "pd", dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.difference = self.add_sum("difference")
+        self.weight = self.add_sum("weight")
+
+    def update_state(self, a: Any, b: Any, sample_weight: Any = None) -> None:
+        a = column(a)
+        b = column_like(b, a)
+        weight = weight_column(sample_weight, a)
+        # Eq. 2; 0 / 0 of two predictions of 0 is 0.
+        relative = 2 * tf.math.divide_no_nan(tf.abs(a - b), a + b)
+        relative = nan_unless(is_probability(a) & is_probability(b), relative)
+        self.difference.assign_add(tf.reduce_sum(weight * relative))
+        self.weight.assign_add(tf.reduce_sum(weight))
+
+    def result(self) -> tf.Tensor:
+        difference, weight = tf.convert_to_tensor(self.difference), tf.convert_to_tensor(self.weight)
+        return tf.math.divide_no_nan(difference, weight)

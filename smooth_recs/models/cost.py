@@ -1,4 +1,4 @@
-"""What a model costs per example, counted from its configuration, and ensembles that cost what one network does."""
+"""The cost of a model per example, counted from its configuration, and ensembles that cost no more than one network."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ NORMALIZED = ("layer", "batch")  # with a scale and a shift for each unit
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """Of one sibling: of all components of an ensemble.
+    """The cost of one sibling; of an ensemble, that of all components together.
 
     Attributes:
       table_parameters: trained numbers in embedding tables.
-      dense_parameters: all others.
-      multiply_adds: of the matrix products and the interaction, for one example. What a unit does by itself
-        (activation, clipping, normalisation) and what is done once a batch (norms of rows of weights) is not counted.
+      dense_parameters: all other trained numbers.
+      multiply_adds: multiply-adds of the matrix products and the interaction for one example. Work of single units
+        (activation, clipping, normalisation) and work once a batch (norms of rows of weights) is not counted.
       lookups: table rows that are read for one example.
-      lookup_bytes: of the numbers in these rows.
+      lookup_bytes: bytes of the numbers in these rows.
     """
 
     table_parameters: int
@@ -47,7 +47,7 @@ class Cost:
 
 
 class _Part(NamedTuple):
-    """A part of a network: its parameters, its multiply-adds an example and the width of its output."""
+    """A part of a network: its parameters, its multiply-adds for one example, and the width of its output."""
 
     parameters: int
     multiply_adds: int
@@ -55,7 +55,7 @@ class _Part(NamedTuple):
 
 
 def cost(config: config_lib.Config, encoder: Encoder) -> Cost:
-    """What the model of `config` costs, for rows that `encoder` encodes, without making it.
+    """Counts what the model of `config` costs, for rows that `encoder` encodes, without making it.
 
     ```python
     from smooth_recs import config
@@ -72,59 +72,80 @@ def cost(config: config_lib.Config, encoder: Encoder) -> Cost:
     config = narrowed(config, encoder)
     model, components = config.model, config.ensemble.components
     features, linear = encoder.schema.categorical, int(config.model.linear)
-    width, numeric = components * model.embedding_dim + linear, _numeric(encoder)
+    numeric = sum(feature.width for feature in encoder.schema.numeric)
+    width = components * model.embedding_dim + linear
     values = sum(feature.max_values for feature in features)
     tables = components if config.ensemble.tables == "separate" else 1
-    one = _component(model, encoder)
+    # One network without its tables: the bottom stack, the interaction, the top stack and the output layer.
+    bottom = _tower(numeric, model.bottom_units, model) if numeric else _Part(0, 0, 0)
+    interaction = _interaction(len(features), bottom.outputs, model)
+    top = _tower(interaction.outputs, model.hidden_units, model)
+    network = (bottom, interaction, top, _Part(top.outputs + 1, top.outputs, 1))
     return Cost(
         table_parameters=sum(encoder.table_rows(feature) for feature in features) * width,
-        dense_parameters=components * one.parameters + linear * numeric,
-        multiply_adds=components * one.multiply_adds + linear * numeric,
+        dense_parameters=components * sum(part.parameters for part in network) + linear * numeric,
+        multiply_adds=components * sum(part.multiply_adds for part in network) + linear * numeric,
         lookups=values * (tables + linear),
         lookup_bytes=values * width * FLOAT,
     )
 
 
 def single(config: config_lib.Config) -> config_lib.Config:
-    """The configuration with one network, as wide as `model` says, in place of an ensemble."""
+    """Replaces the ensemble of a configuration by one network, as wide as `model` says."""
     return dataclasses.replace(config, ensemble=config_lib.Ensemble())
 
 
 def narrowed(config: config_lib.Config, encoder: Encoder) -> config_lib.Config:
-    """The configuration whose `model` has the widths that `ensemble.equal_cost` asks for, which is then `none`.
+    """Gives the `model` of a configuration the widths that `ensemble.equal_cost` asks for, which becomes `none`.
 
-    The components share the width of the embeddings; all hidden layers, those over the numeric features included, are
-    narrowed in the same ratio, the largest, up to 1, with which the ensemble costs no more than the single network.
+    The components share the width of the embeddings. All hidden layers, those over the numeric features included, are
+    narrowed in the same ratio: the largest, up to 1, with which the ensemble costs no more than the single network.
 
     Raises:
-      InputError: embeddings narrower than there are components; layers that would have to go below one unit.
+      InputError: the embeddings are narrower than there are components, or a layer would have less than one unit.
     """
     what = config.ensemble.equal_cost
     if what == "none":
         return config
-    limit, model = _counted(single(config), encoder, what), _narrowed_embeddings(config, encoder)
+    model, components = config.model, config.ensemble.components
+    if encoder.schema.categorical:
+        if model.embedding_dim < components:
+            raise InputError(
+                f"model.embedding_dim must be at least ensemble.components for ensemble.equal_cost, got "
+                f"{model.embedding_dim} for {components} components"
+            )
+        model = dataclasses.replace(model, embedding_dim=model.embedding_dim // components)
+
+    def counted(config: config_lib.Config) -> int:
+        found = cost(config, encoder)
+        return found.parameters if what == "parameters" else found.multiply_adds
+
+    limit = counted(single(config))
+    # The ratios at which some layer has a whole number of units, and the narrowest at least one: no others make a
+    # difference. They are fractions, since rounding could cost a unit.
     units = (*model.hidden_units, *model.bottom_units)
     ratios = sorted({Fraction(width, of) for of in units for width in range(1, of + 1) if width * min(units) >= of})
 
     def with_ratio(ratio: Fraction) -> config_lib.Config:
-        hidden, bottom = _narrowed_units(model.hidden_units, ratio), _narrowed_units(model.bottom_units, ratio)
+        hidden = tuple(math.floor(width * ratio) for width in model.hidden_units)
+        bottom = tuple(math.floor(width * ratio) for width in model.bottom_units)
         ensemble = dataclasses.replace(config.ensemble, equal_cost="none")
         narrow = dataclasses.replace(model, hidden_units=hidden, bottom_units=bottom)
         return dataclasses.replace(config, model=narrow, ensemble=ensemble)
 
-    found = bisect.bisect_right(ratios, limit, key=lambda ratio: _counted(with_ratio(ratio), encoder, what))
+    found = bisect.bisect_right(ratios, limit, key=lambda ratio: counted(with_ratio(ratio)))
     if not found:
         least = with_ratio(ratios[0])
         raise InputError(
             f"ensemble.equal_cost {what} needs layers that can be narrowed, each to at least 1 unit: "
-            f"{config.ensemble.components} components with hidden units {_listed(least.model)} have "
-            f"{_counted(least, encoder, what):,}, above the {limit:,} of the single network, got {_listed(model)}"
+            f"{components} components with hidden units {_listed(least.model)} have "
+            f"{counted(least):,}, above the {limit:,} of the single network, got {_listed(model)}"
         )
     return with_ratio(ratios[found - 1])
 
 
 def equal_cost_line(config: config_lib.Config, encoder: Encoder) -> str:
-    """What the narrowed ensemble of a configuration with `ensemble.equal_cost` is, and what it costs."""
+    """Describes the narrowed ensemble of a configuration with `ensemble.equal_cost` in one line, with its cost."""
     narrow = narrowed(config, encoder)
     ours, of_single = cost(narrow, encoder), cost(single(config), encoder)
     return (
@@ -135,56 +156,28 @@ def equal_cost_line(config: config_lib.Config, encoder: Encoder) -> str:
     )
 
 
-def _counted(config: config_lib.Config, encoder: Encoder, what: str) -> int:
-    found = cost(config, encoder)
-    return found.parameters if what == "parameters" else found.multiply_adds
-
-
-def _narrowed_embeddings(config: config_lib.Config, encoder: Encoder) -> config_lib.Model:
-    """So that the embeddings of all components together are no wider than the single network's."""
-    width, components = config.model.embedding_dim, config.ensemble.components
-    if not encoder.schema.categorical:
-        return config.model
-    if width < components:
-        raise InputError(
-            f"model.embedding_dim must be at least ensemble.components for ensemble.equal_cost, got {width} "
-            f"for {components} components"
-        )
-    return dataclasses.replace(config.model, embedding_dim=width // components)
-
-
-def _narrowed_units(units: Sequence[int], ratio: Fraction) -> tuple[int, ...]:
-    return tuple(math.floor(width * ratio) for width in units)
-
-
 def _listed(model: config_lib.Model) -> str:
-    """`141 70 35`, and `141 70 35 (bottom 8 4)` with a bottom stack."""
+    """Lists the hidden units: `141 70 35`, and `141 70 35 (bottom 8 4)` with a bottom stack."""
     bottom = f" (bottom {' '.join(map(str, model.bottom_units))})" if model.bottom_units else ""
     return " ".join(map(str, model.hidden_units)) + bottom
 
 
-def _component(model: config_lib.Model, encoder: Encoder) -> _Part:
-    """One network without its tables: the bottom stack, the interaction, the top stack and the output layer."""
-    numeric = _numeric(encoder)
-    bottom = _tower(numeric, model.bottom_units, model) if numeric else _Part(0, 0, 0)
-    interaction = _interaction(len(encoder.schema.categorical), bottom.outputs, model)
-    top = _tower(interaction.outputs, model.hidden_units, model)
-    parts = (bottom, interaction, top, _Part(top.outputs + 1, top.outputs, 1))
-    return _Part(sum(part.parameters for part in parts), sum(part.multiply_adds for part in parts), 1)
-
-
 def _tower(inputs: int, units: Sequence[int], model: config_lib.Model) -> _Part:
+    """A stack of hidden layers as `layers.Tower` makes it."""
     parameters = multiply_adds = 0
     for width in units:
-        scales = 2 * width if model.normalization in NORMALIZED else 0
-        parameters += (inputs + 1) * width + scales + _learned(model.activation, width)
+        parameters += (inputs + 1) * width + (2 * width if model.normalization in NORMALIZED else 0)
+        if isinstance(model.activation, dict):  # only an activation that a dictionary describes can learn numbers
+            layer: Any = activations.get(model.activation)
+            layer.build((None, width))
+            parameters += sum(math.prod(weight.shape) for weight in layer.trainable_variables)
         multiply_adds += inputs * width
         inputs = width
     return _Part(parameters, multiply_adds, inputs)
 
 
 def _interaction(vectors: int, numeric: int, model: config_lib.Model) -> _Part:
-    """Of so many embeddings and a vector of so many numbers, as `models.interactions` makes it."""
+    """The interaction of so many embeddings with a vector of so many numbers, as `models.interactions` makes it."""
     dim = model.embedding_dim
     inputs = vectors * dim + numeric
     if model.interaction == "cross":
@@ -195,17 +188,3 @@ def _interaction(vectors: int, numeric: int, model: config_lib.Model) -> _Part:
         outputs = projection.outputs + vectors * (vectors - 1) // 2
         return _Part(projection.parameters, projection.multiply_adds + vectors * vectors * dim, outputs)
     return _Part(0, 0, inputs)
-
-
-def _learned(activation: Any, units: int) -> int:
-    """The numbers that an activation of a layer learns: only one that a dictionary describes can learn any."""
-    if not isinstance(activation, dict):
-        return 0
-    layer: Any = activations.get(activation)
-    layer.build((None, units))
-    return sum(math.prod(weight.shape) for weight in layer.trainable_variables)
-
-
-def _numeric(encoder: Encoder) -> int:
-    """How many inputs the numeric features are."""
-    return sum(feature.width for feature in encoder.schema.numeric)

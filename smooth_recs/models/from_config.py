@@ -1,4 +1,4 @@
-"""The ranking model that a configuration describes."""
+"""The model and the optimizer that a configuration describes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from smooth_recs.models.ensemble import EnsembleModel
 from smooth_recs.models.interactions import Linear
 from smooth_recs.models.ranking import RankingModel
 
-POLICIES = {"float32": None, "bfloat16": "mixed_bfloat16"}  # None: Keras' global one
+POLICIES = {"float32": None, "bfloat16": "mixed_bfloat16"}  # None is Keras' global policy
 
 tfrs = keras_generation.recommenders("a ranking model")
 
 
 def resolved(config: config_lib.Config) -> config_lib.Config:
-    """The configuration with what follows from it: an activation without a width has no beta."""
+    """Completes a configuration with what follows from it: an activation without a width has no beta."""
     name = config.model.activation
     beta = config.model.beta if isinstance(name, str) and activations.takes_beta(name) else None
     return dataclasses.replace(config, model=dataclasses.replace(config.model, beta=beta))
@@ -41,24 +41,30 @@ def model(
     total_steps: int = 1,
     distillation: Any = None,
 ) -> RankingModel | EnsembleModel:
-    """A new, uncompiled model for rows that `encoder` encodes: one network, or the ensemble that `config` asks for.
+    """Makes an uncompiled model for rows that `encoder` encodes: one network, or the ensemble that `config` asks for.
 
     Args:
-      config, encoder: of the run.
-      total_steps: over which weights of losses change.
+      config: the run's configuration.
+      encoder: the run's encoder.
+      total_steps: the steps of the run, over which weights of losses change.
       distillation: see `RankingModel`; each component of an ensemble learns from the teacher.
 
     Raises:
-      InputError: an activation or an interaction that is not possible, or an ensemble that cannot be narrowed.
+      InputError: the activation or the interaction is not possible, or the ensemble cannot be narrowed.
     """
     config = narrowed(config, encoder)
-    tpu = _tpu_optimizer(config, total_steps)
+    tpu = None
+    if config.distribution.strategy == "tpu":  # a TPU updates its tables itself, with the optimizer it is given here
+        if config.model.admission:
+            raise InputError(f"model.admission must be 0 with distribution.strategy tpu, got {config.model.admission}")
+        tpu = _sparse_optimizer(config.train, total_steps)
     if config.ensemble.components == 1:
         return ranking_model(config.model, encoder, distillation, tpu)
     ensemble = config.ensemble
-    stale = EnsembleModel(_components(config, encoder, tpu=tpu)) if ensemble.stale_steps else None
+    shape = (config.model, encoder, ensemble.components, ensemble.tables == "separate")
+    stale = EnsembleModel(_networks(*shape, tpu=tpu)) if ensemble.stale_steps else None
     return EnsembleModel(
-        _components(config, encoder, distillation, tpu),
+        _networks(*shape, distillation, tpu),
         average=ensemble.average,
         deployed=ensemble.deployed,
         init=ensemble.init,
@@ -70,34 +76,30 @@ def model(
 
 
 def ranking_model(model: config_lib.Model, encoder: Encoder, distillation: Any = None, tpu: Any = None) -> RankingModel:
-    """One network, with tables of its own; the arguments are those of `model`, and the optimizer of tables on a TPU."""
-    features = _features(encoder)
-    embeddings = _embeddings(features, model, tpu) if features else None
-    return _network(model, encoder, embeddings, _linear(model, encoder, features), distillation)
+    """Makes one network, with tables of its own.
+
+    Args:
+      model, encoder, distillation: see `model`.
+      tpu: the optimizer of the tables on a TPU; None elsewhere.
+    """
+    (network,) = _networks(model, encoder, 1, True, distillation, tpu)
+    return network
 
 
-def _components(
-    config: config_lib.Config, encoder: Encoder, distillation: Any = None, tpu: Any = None
+def _networks(
+    model: config_lib.Model, encoder: Encoder, count: int, separate: bool, distillation: Any = None, tpu: Any = None
 ) -> list[RankingModel]:
-    """Of an ensemble, with embeddings side by side in one table, or in a table each."""
-    model, count = config.model, config.ensemble.components
-    features = _features(encoder)
-    linear = _linear(model, encoder, features)
-    if not features:
-        embeddings: list[Any] = [None] * count
-    elif config.ensemble.tables == "separate":
-        embeddings = [_embeddings(features, model, tpu) for _ in range(count)]
-    else:
-        shared = _embeddings(features, dataclasses.replace(model, embedding_dim=count * model.embedding_dim), tpu)
-        embeddings = [Columns(shared, k, count, name=f"columns_{k}") for k in range(count)]
-    return [_network(model, encoder, own, linear, distillation, k) for k, own in enumerate(embeddings)]
-
-
-def _network(
-    model: config_lib.Model, encoder: Encoder, embeddings: Any, linear: Any, distillation: Any, component: int = 0
-) -> RankingModel:
+    """Makes the networks of a model, each with tables of its own (`separate`) or with its columns of shared ones."""
     check(model, encoder)
-    numeric = [feature.name for feature in encoder.schema.numeric]
+    schema = encoder.schema
+    numeric = [feature.name for feature in schema.numeric]
+    features = [EmbeddedFeature(f.name, encoder.table_rows(f), f.max_values, f.combiner) for f in schema.categorical]
+    linear = Linear(features, numeric, name="linear") if model.linear else None
+
+    def table(dim: int) -> Any:
+        if tpu is not None:
+            return TPUStackedEmbedding(features, dim, optimizer=tpu, name="embeddings")
+        return StackedEmbedding(features, dim, admission=model.admission, name="embeddings")
 
     def tower(units: tuple[int, ...], activation: Any, name: str, dropout_seed: int) -> Tower:
         return Tower(
@@ -108,54 +110,40 @@ def _network(
             clip=model.clip or None,
             dropout=model.dropout,
             l2=model.l2,
-            # Siblings drop the same units, since dropout is not what differs between them; components drop others.
-            dropout_seed=dropout_seed + 10_000 * component,
+            dropout_seed=dropout_seed,
             dtype=POLICIES[model.precision],
             name=name,
         )
 
-    has_bottom = bool(numeric and model.bottom_units)
-    widest = next(iter(_widths(model)), None)
-    bottom = [_activation(model, widest) for _ in model.bottom_units]
-    return RankingModel(
-        embeddings=embeddings,
-        numeric=numeric,
-        bottom_stack=tower(model.bottom_units, bottom, "bottom", 1000) if has_bottom else None,
-        interaction=interactions.by_name(model.interaction),
-        top_stack=tower(model.hidden_units, layer_activations(model), "top", 2000),
-        linear=linear,
-        distillation=distillation,
-    )
-
-
-def _features(encoder: Encoder) -> list[EmbeddedFeature]:
-    return [
-        EmbeddedFeature(f.name, encoder.table_rows(f), f.max_values, f.combiner) for f in encoder.schema.categorical
-    ]
-
-
-def _embeddings(features: list[EmbeddedFeature], model: config_lib.Model, tpu: Any) -> Any:
-    if tpu is not None:
-        return TPUStackedEmbedding(features, model.embedding_dim, optimizer=tpu, name="embeddings")
-    return StackedEmbedding(features, model.embedding_dim, admission=model.admission, name="embeddings")
-
-
-def _tpu_optimizer(config: config_lib.Config, total_steps: int) -> Any:
-    """The one of embedding tables on a TPU, which updates them itself; None elsewhere."""
-    if config.distribution.strategy != "tpu":
-        return None
-    if config.model.admission:
-        raise InputError(f"model.admission must be 0 with distribution.strategy tpu, got {config.model.admission}")
-    return _sparse_optimizer(config.train, total_steps)
-
-
-def _linear(model: config_lib.Model, encoder: Encoder, features: list[EmbeddedFeature]) -> Linear | None:
-    numeric = [feature.name for feature in encoder.schema.numeric]
-    return Linear(features, numeric, name="linear") if model.linear else None
+    if not features:
+        embeddings: list[Any] = [None] * count
+    elif separate:
+        embeddings = [table(model.embedding_dim) for _ in range(count)]
+    else:
+        shared = table(count * model.embedding_dim)
+        embeddings = [Columns(shared, k, count, name=f"columns_{k}") for k in range(count)]
+    networks = []
+    for k, own in enumerate(embeddings):
+        # Siblings drop the same units, since dropout is not what is different between them; components drop others.
+        seed = 10_000 * k
+        widest = next(iter(_widths(model)), None)
+        bottom = [_activation(model, widest) for _ in model.bottom_units]
+        networks.append(
+            RankingModel(
+                embeddings=own,
+                numeric=numeric,
+                bottom_stack=tower(model.bottom_units, bottom, "bottom", 1000 + seed) if numeric and bottom else None,
+                interaction=interactions.by_name(model.interaction),
+                top_stack=tower(model.hidden_units, layer_activations(model), "top", 2000 + seed),
+                linear=linear,
+                distillation=distillation,
+            )
+        )
+    return networks
 
 
 def check(model: config_lib.Model, encoder: Encoder) -> None:
-    """Raises InputError for an activation or an interaction that is not possible."""
+    """Raises InputError where the activation or the interaction is not possible."""
     layer_activations(model)
     if model.interaction == "dot" and not encoder.schema.categorical:
         raise InputError(
@@ -164,12 +152,12 @@ def check(model: config_lib.Model, encoder: Encoder) -> None:
 
 
 def layer_activations(model: config_lib.Model) -> list[Any]:
-    """One activation object a hidden layer; InputError names the field for an unknown name or a bad width."""
+    """Makes one activation a hidden layer; raises InputError, with the field, for an unknown name or a bad width."""
     return [_activation(model, width) for width in _widths(model)]
 
 
 def _widths(model: config_lib.Model) -> list[float | None]:
-    """beta of each hidden layer."""
+    """The beta of each hidden layer."""
     layers, beta = len(model.hidden_units), model.beta
     widths: list[float | None] = list(beta) if isinstance(beta, (tuple, list)) else [beta] * layers
     if len(widths) != layers:
@@ -197,10 +185,9 @@ DENSE_OPTIMIZERS: dict[str, Callable[[Any, config_lib.Train, dict[str, float]], 
 
 
 def optimizer(model: RankingModel | EnsembleModel, train: config_lib.Train, total_steps: int) -> Any:
-    """Adagrad for the embeddings (sparse updates) and the configured optimizer for everything else.
-
-    Keras' legacy optimizers, because their sparse Adagrad is one fused op and the TPU embedding takes no others.
-    """
+    """Makes Adagrad for the embeddings (sparse updates) and the configured optimizer for everything else."""
+    # Keras' legacy optimizers (tf_keras 2.21): their sparse Adagrad is one fused op, where the new ones pass over the
+    # whole table in each step, and the TPU embedding takes no others.
     clipping = {"global_clipnorm": train.clip_norm} if train.clip_norm else {}
     dense_rate = _rate(train.dense_learning_rate, train, total_steps)
     pairs = [(DENSE_OPTIMIZERS[train.dense_optimizer](dense_rate, train, clipping), lambda: model.dense_variables)]

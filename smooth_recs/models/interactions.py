@@ -1,8 +1,7 @@
-"""How embeddings and numeric inputs meet: concatenation, DLRM's dot products, DCN-v2's crosses.
+"""Interactions of embeddings and numeric inputs: concatenation, DLRM's dot products, DCN-v2's crosses; a linear part.
 
-Each is called with (embeddings [batch, features, dim] or None, dense [batch, m] or None) and returns [batch, inputs].
-
-The wide part: a linear model over the same features (section 1.2 mentions such components).
+An interaction maps (embeddings [batch, features, dim] or None, dense [batch, m] or None) to [batch, inputs]. `Linear`
+is the wide part beside the network: a linear model over the same features (section 1.2 mentions such components).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ tfrs = keras_generation.recommenders("an interaction")
 
 
 def concatenated(embedded: tf.Tensor | None, dense: tf.Tensor | None) -> tf.Tensor:
-    """[batch, features * dim + m]."""
+    """Puts all inputs side by side, [batch, features * dim + m]."""
     if embedded is None:
         return dense
     flat = tf.reshape(embedded, [-1, embedded.shape[1] * embedded.shape[2]])
@@ -60,7 +59,7 @@ class Cross(tf.keras.layers.Layer):
     """x_(i+1) = x_0 * (W x_i + b) + x_i over the concatenated inputs (DCN-v2, Wang et al. 2021, eq. 1).
 
     Args:
-      depth: how many crosses.
+      depth: how many crosses, 2 by default.
     """
 
     def __init__(self, depth: int = 2, **kwargs: Any) -> None:
@@ -79,18 +78,18 @@ KINDS: dict[str, Any] = {"concat": Concatenation, "dot": Dot, "cross": Cross}
 
 
 def by_name(name: str) -> Any:
-    """The interaction that a configuration names: `concat`, `dot` or `cross`."""
+    """Makes the interaction that a configuration names: `concat`, `dot` or `cross`."""
     if name not in KINDS:
         raise ValueError(f"interaction must be one of {', '.join(KINDS)}, got {name!r}")
     return KINDS[name]()
 
 
 class Linear(tf.keras.layers.Layer):
-    """Logits [batch, 1]: the sum of one weight a categorical value, and of numeric values times weights.
+    """The linear part: logits [batch, 1], the sum of a weight for each categorical value and of weighted numbers.
 
     Args:
-      features: the categorical ones.
-      numeric: names of the numeric ones, float [batch, width] each.
+      features: the categorical features.
+      numeric: names of the numeric features, float [batch, width] each.
     """
 
     def __init__(self, features: Sequence[EmbeddedFeature], numeric: Sequence[str] = (), **kwargs: Any) -> None:

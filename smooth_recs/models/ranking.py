@@ -1,6 +1,6 @@
-"""What a ranking model and an ensemble of them have in common: the training step and what it adds to their loss.
+"""The ranking model (section 2), put together from injected parts, and the training step that ensembles share with it.
 
-A ranking model put together from injected parts (section 2).
+`Ranker` has the step, the reported loss and the anchor. `RankingModel` has the network.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ Features = Mapping[str, tf.Tensor]
 
 
 class Ranker(tfrs.models.Model):  # type: ignore[name-defined]
-    """Predicts sigmoid(`logits`); trains on the `compute_loss` that a subclass defines.
+    """A model that predicts sigmoid(`logits`) and minimises `compute_loss`, both of which a subclass defines.
 
     Args:
       outputs: how many labels are predicted.
 
     Attributes:
-      loss_mean: the metric that is reported as `loss`, of the prediction.
+      loss_mean: the metric that is reported as `loss`: the mean over all rows of the prediction's loss. (TFRS 0.7.7
+        reports the last batch's, with what is added to it.)
     """
 
     def __init__(self, outputs: int = 1) -> None:
@@ -40,16 +41,16 @@ class Ranker(tfrs.models.Model):  # type: ignore[name-defined]
 
     @property
     def embedding_layers(self) -> list[Any]:
-        """Layers whose variables get sparse gradients."""
+        """The layers whose variables get sparse gradients."""
         raise NotImplementedError
 
     def deployed_model(self) -> Ranker:
-        """What is exported: the part of this model that predicts."""
+        """The part of this model that predicts, which is exported."""
         return self
 
     @property
     def copies(self) -> list[Any]:
-        """What was copied from the weights and is saved beside them: the anchor."""
+        """Copies of earlier weights that are saved beside the weights: the anchor."""
         return [] if self._anchor is None else [self._anchor]
 
     def call(self, inputs: Features, training: bool = False) -> tf.Tensor:
@@ -57,26 +58,29 @@ class Ranker(tfrs.models.Model):  # type: ignore[name-defined]
         return tf.squeeze(probabilities, axis=1) if self.outputs == 1 else probabilities
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """As `tf.keras.Model.compile`."""
+        """Does what `tf.keras.Model.compile` does."""
         super().compile(*args, **kwargs)
-        # The steps made are a variable, which legacy optimizers make when first asked: too late in a device's own step.
+        # Legacy optimizers (tf_keras 2.21) make the variable that counts steps when it is first read: inside a step of
+        # one device that would be too late.
         _ = self.optimizer.iterations
 
     def make_slots(self) -> None:
-        """Makes the optimizer's variables, if the model has its own.
-
-        Legacy optimizers make them in the first training step otherwise, which TensorFlow has to trace again then.
-        """
+        """Makes the optimizer's variables (slots); the model must have its own variables."""
+        # Legacy optimizers (tf_keras 2.21) otherwise make them in the first training step, which TensorFlow then has to
+        # trace again. No public method makes them, and TFRS' composite (0.7.7) has no public list of its optimizers.
         whole = [(self.optimizer, lambda: self.trainable_variables)]
-        for optimizer, variables in getattr(self.optimizer, "_optimizers_and_vars", whole):  # of TFRS' composite
-            if hasattr(optimizer, "_create_all_weights"):  # a legacy one
+        for optimizer, variables in getattr(self.optimizer, "_optimizers_and_vars", whole):
+            if hasattr(optimizer, "_create_all_weights"):
                 optimizer._create_all_weights(variables())
 
     def train_step(self, inputs: Any) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
             loss = self.compute_loss(inputs, training=True)
-            penalties = [*self.losses, *self._anchor_losses()]
-            if penalties:
+            penalties = list(self.losses)
+            if self._anchor is not None:
+                pairs = zip(self.dense_variables, self._anchor.copies, strict=True)
+                penalties += [self._anchor_weight * tf.nn.l2_loss(tf.convert_to_tensor(v) - copy) for v, copy in pairs]
+            if penalties:  # each device adds its share: the devices' gradients are summed
                 loss += tf.add_n(penalties) / tf.distribute.get_strategy().num_replicas_in_sync
         variables = self.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
@@ -88,41 +92,35 @@ class Ranker(tfrs.models.Model):  # type: ignore[name-defined]
 
     @property
     def metrics_names(self) -> list[str]:
-        return ["loss"]  # those of an ensemble's components stand still
+        return ["loss"]  # the metrics of an ensemble's components are not updated
 
     def get_metrics_result(self) -> dict[str, tf.Tensor]:
         return {"loss": self.loss_mean.result()}
 
     def set_anchor(self, weight: float) -> None:
-        """From now on adds weight / 2 ||d - d_0||^2 to what is minimised (the constraints of references [7], [45]).
+        """Adds weight / 2 ||d - d_0||^2 to what is minimised from now on (the constraints of references [7], [45]).
 
-        d are all `dense_variables`, and d_0 what they are now: a copy that is in checkpoints, but not in `variables`.
-        To resume a run, set its anchor before its checkpoint is restored.
+        d are all `dense_variables`, and d_0 the values they have now: a copy that is in checkpoints, but not in
+        `variables`. To resume a run, set its anchor before its checkpoint is restored.
 
         Args:
           weight: at least 0; 0 frees the model.
 
         Raises:
-          ValueError: a weight below 0, or a model without variables yet.
+          ValueError: the weight is below 0, or the model has no variables yet.
         """
         if not weight >= 0:
             raise ValueError(f"weight must be at least 0, got {weight!r}")
         if not self.dense_variables:
             raise ValueError("the model must have its variables before it is anchored: call it once")
         copies = [tf.Variable(tf.convert_to_tensor(v), trainable=False) for v in self.dense_variables] if weight else []
-        # A Checkpoint, since Keras would take variables in a list for weights of the model, and export them.
+        # In a Checkpoint: Keras (tf_keras 2.21) takes variables in a list for the model's weights, and exports them.
         self._anchor = tf.train.Checkpoint(copies=copies) if weight else None
         self._anchor_weight = float(weight)
 
-    def _anchor_losses(self) -> list[tf.Tensor]:
-        if self._anchor is None:
-            return []
-        pairs = zip(self.dense_variables, self._anchor.copies, strict=True)
-        return [self._anchor_weight * tf.nn.l2_loss(tf.convert_to_tensor(v) - copy) for v, copy in pairs]
-
     @property
     def embedding_variables(self) -> list[tf.Variable]:
-        """Variables with sparse gradients: the embeddings, and the table of a `models.linear.Linear` part."""
+        """The variables with sparse gradients: the embeddings, and the table of a `models.interactions.Linear` part."""
         found = {v.ref(): v for layer in self.embedding_layers for v in layer.trainable_variables}
         return list(found.values())
 
@@ -134,10 +132,8 @@ class Ranker(tfrs.models.Model):  # type: ignore[name-defined]
 
 
 def batch_mean(per_example: tf.Tensor) -> tf.Tensor:
-    """This device's share of the mean over a batch: the sum over the devices is the mean over the whole batch.
-
-    Devices get unequal parts of a last batch, perhaps none: a mean of their means is wrong.
-    """
+    """Computes this device's share of the mean over a batch; the sum of the shares is the mean over the whole batch."""
+    # Devices get unequal parts of a last batch, perhaps none, so the mean of their means would be wrong.
     examples = tf.cast(tf.shape(per_example)[0], tf.float32)
     if tf.distribute.get_strategy().num_replicas_in_sync > 1:
         examples = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, examples)
@@ -161,8 +157,8 @@ class RankingModel(Ranker):
       task: maps (labels, logits, sample_weight) to a loss per example [batch]; default: a `tfrs.tasks.Ranking` with
         the logistic loss.
       distillation: maps (the labels' loss per example [batch], logits [batch, outputs], features, steps made) to what
-        is minimised per example [batch], before it is weighted, such as `models.distillation.Distillation`; None
-        minimises the labels' loss, which is what is reported with both.
+        is minimised per example [batch], before it is weighted, such as `losses.Distillation`; None minimises the
+        labels' loss. The labels' loss is reported either way.
 
     Raises:
       ValueError: neither embeddings nor numeric features.
@@ -207,7 +203,8 @@ class RankingModel(Ranker):
         self.interaction = interaction
         self.top_stack = top_stack
         self.linear = linear
-        self.output_layer = keras.layers.Dense(outputs, name="logits", dtype="float32")  # also under mixed precision
+        # float32 under mixed precision too: bfloat16 has 3 digits, too few to tell predictions apart.
+        self.output_layer = keras.layers.Dense(outputs, name="logits", dtype="float32")
         self.task = task or tfrs.tasks.Ranking(
             loss=keras.losses.BinaryCrossentropy(from_logits=True, reduction=keras.losses.Reduction.NONE)
         )
@@ -219,7 +216,7 @@ class RankingModel(Ranker):
         return logits if self.linear is None else logits + tf.cast(self.linear(features), tf.float32)
 
     def deep_logits(self, features: Features, training: bool = False, embedded: tf.Tensor | None = None) -> tf.Tensor:
-        """`logits` without the linear part."""
+        """Computes `logits` without the linear part."""
         if embedded is None and self.embeddings is not None:
             embedded = self.embeddings(features, training=training)
         dense = None
@@ -231,7 +228,7 @@ class RankingModel(Ranker):
         return self.output_layer(hidden)
 
     def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
-        """This device's share of the mean loss of a batch: the sum over the devices is the loss of the whole batch."""
+        """Computes this device's share of the mean loss of a batch, and updates the reported loss."""
         features, labels, weight = keras_generation.keras().utils.unpack_x_y_sample_weight(inputs)
         logits = self.logits(features, training=training)
         per_example = self.label_loss(labels, logits, weight)
@@ -241,20 +238,20 @@ class RankingModel(Ranker):
         return batch_mean(per_example)
 
     def label_loss(self, labels: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor | None = None) -> tf.Tensor:
-        """The task's loss for each example, weighted, [batch]."""
+        """Computes the task's loss for each example, weighted, [batch]."""
         labels = tf.reshape(tf.cast(labels, tf.float32), tf.shape(logits))
         return self.task(labels, logits, sample_weight=weight, compute_metrics=False)
 
     def objective(
         self, labels: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor | None, features: Features, iterations: Any
     ) -> tf.Tensor:
-        """What is minimised for each example after so many steps, weighted, [batch]."""
+        """Computes what is minimised for each example after so many steps, weighted, [batch]."""
         if self.distillation is None:
             return self.label_loss(labels, logits, weight)
         return weighted(self.distillation(self.label_loss(labels, logits), logits, features, iterations), weight)
 
     def with_embeddings(self, embeddings: Any) -> RankingModel:
-        """A model of the same layers but for the embeddings."""
+        """Makes a model of the same layers with other embeddings."""
         other = RankingModel(
             embeddings=embeddings,
             numeric=self.numeric,
@@ -270,10 +267,10 @@ class RankingModel(Ranker):
 
     @property
     def embedding_layers(self) -> list[Any]:
-        """The embeddings, and the table of a `models.linear.Linear` part."""
+        """The embeddings, and the table of a `models.interactions.Linear` part."""
         return [part for part in (self.embeddings, getattr(self.linear, "table", None)) if part is not None]
 
 
 def weighted(per_example: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
-    """[batch], times weights [batch] or [batch, 1] where there are any."""
+    """Multiplies losses [batch] by weights [batch] or [batch, 1], if there are any."""
     return per_example if weight is None else per_example * tf.reshape(tf.cast(weight, per_example.dtype), [-1])

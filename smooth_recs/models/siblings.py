@@ -1,6 +1,7 @@
-"""Sibling replicas: the same model trained side by side, so that its irreproducibility can be measured.
+"""Sibling replicas: the same model trained several times side by side, so that its irreproducibility can be measured.
 
-Progressive validation: every example is predicted before any replica trains on it (section 2, [8]).
+`ProgressiveMetrics` measures them on every example before any of them trains on it (progressive validation, section 2,
+reference [8]).
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
     Args:
       build_fn: returns a new, compiled Keras model each time it is called. Its output is a probability of shape [batch]
         or [batch, 1].
-      replicas: R, how many.
-      differ: what differs between the replicas. `order`: the examples' order, from the same initialisation; `init`: the
-        initialisation, on the same batches; `both`; `nothing`: whatever still differs is chance of the hardware.
+      replicas: R, how many; 2 by default.
+      differ: what differs between the replicas. `order`, the default: the examples' order, from the same
+        initialisation; `init`: the initialisation, on the same batches; `both`; `nothing`: what still differs is due to
+        the hardware.
 
-    `fit` takes a dataset of `SiblingBatches` (`data.windows.shuffled`), one batch a replica, or of usual (x, y) or
-    (x, y, sample_weight) batches, which all replicas train on. With `differ="order"` or `"both"` give it the first.
+    `fit` takes a dataset of `SiblingBatches` (`data.shuffling.shuffled`), one batch a replica, or of usual (x, y) or
+    (x, y, sample_weight) batches, which all replicas train on. `differ="order"` and `"both"` need the former.
 
     The model maps a batch of inputs to the predictions of all replicas, float32 [batch, R].
 
@@ -61,29 +63,29 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
 
     @property
     def metrics(self) -> list[Any]:
-        """Of all replicas: `fit` resets them at the beginning of an epoch."""
+        """The metrics of all replicas; `fit` resets them at the beginning of an epoch."""
         return [metric for replica in self.replicas for metric in replica.metrics]
 
     @property
     def metrics_names(self) -> list[str]:
-        """Each name once: reported is one mean over the replicas."""
+        """The metrics' names, each once: the mean over the replicas is reported."""
         return list(self.replicas[0].metrics_names)
 
     def compile(self, *, progressive: bool = False, **kwargs: Any) -> None:
-        """Settings of the loop only (`steps_per_execution`, `run_eagerly`): every replica has its own optimizer.
+        """Sets up the loop (`steps_per_execution`, `run_eagerly`); every replica keeps its own optimizer.
 
         Args:
           progressive: before each training step all replicas predict rows that none has trained on yet: `ahead` of
             `SiblingBatches`, or the batch itself where they share it. `progressive_pd`, `progressive_log_loss` and
-            `progressive_auc_loss` in the logs are of all such rows since `callbacks.ProgressiveValidation`, or nobody,
-            last reset them: `fit` does not, so that a resumed run goes on with them.
-          kwargs: those of `tf.keras.Model.compile` that are settings of the loop.
+            `progressive_auc_loss` in the logs are over all such rows since `callbacks.ProgressiveValidation` last reset
+            them. `fit` does not reset them, so that a resumed run continues them.
+          kwargs: those of `tf.keras.Model.compile` that concern the loop.
         """
         super().compile(**kwargs)
         self.progressive = ProgressiveMetrics(len(self.replicas)) if progressive else None
 
     def fit(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """As `tf.keras.Model.fit`, for a `tf.data.Dataset`."""
+        """Does what `tf.keras.Model.fit` does, for a `tf.data.Dataset`."""
         if not self._replicas_built:  # a parameter server's DatasetCreator has no element_spec
             self.build_replicas(x.element_spec)
         return super().fit(x, *args, **kwargs)
@@ -92,12 +94,20 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
         """Makes the replicas' variables for batches of this specification, with equal values unless `init` differs.
 
         `fit` does it before the first step; later calls do nothing.
+
+        Raises:
+          ValueError: the replicas' variables have different shapes.
         """
         if self._replicas_built:
             return
+
+        def one_row(spec: tf.TensorSpec) -> tf.Tensor:
+            shape = [1, *(size or 1 for size in spec.shape[1:])]
+            return tf.fill(shape, "") if spec.dtype == tf.string else tf.zeros(shape, spec.dtype)
+
         batch = element_spec.batches[0] if isinstance(element_spec, SiblingBatches) else element_spec
         for replica in self.replicas:
-            replica(tf.nest.map_structure(_one_row, batch[0]), training=False)
+            replica(tf.nest.map_structure(one_row, batch[0]), training=False)
         self._replicas_built = True
         if self.differ in ("order", "nothing"):
             first = self.replicas[0].variables
@@ -115,42 +125,34 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
         batches: Sequence[Any] = data.batches if isinstance(data, SiblingBatches) else [data] * len(self.replicas)
         if len(batches) != len(self.replicas):
             raise ValueError(f"there must be one batch a replica, got {len(batches)} for {len(self.replicas)} replicas")
-        progressive = self._validate_progressively(data)
+        progressive = {}
+        if self.progressive is not None:  # before the step, or the rows would not be new
+            new = new_rows(data)
+            if new is not None:
+                x, label, weight = new
+                self.progressive.update(self.call(x, training=False), label, weight)
+            progressive = self.progressive.result()
         logs = [replica.train_step(batch) for replica, batch in zip(self.replicas, batches, strict=True)]
         return {**_means(logs), **progressive}
-
-    def _validate_progressively(self, data: Any) -> dict[str, Any]:
-        if self.progressive is None:
-            return {}
-        new = new_rows(data)
-        if new is not None:
-            x, label, weight = new
-            self.progressive.update(self.call(x, training=False), label, weight)
-        return self.progressive.result()
 
     def test_step(self, data: Any) -> dict[str, Any]:
         return _means([replica.test_step(data) for replica in self.replicas])
 
     def get_metrics_result(self) -> dict[str, Any]:
-        """What `fit` and `evaluate` report: means over the replicas."""
+        """The means over the replicas, which `fit` and `evaluate` report."""
         return _means([replica.get_metrics_result() for replica in self.replicas])
 
 
 def _means(logs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The mean of each value over the replicas' logs."""
     return {name: tf.add_n([log[name] for log in logs]) / len(logs) for name in logs[0]}
-
-
-def _one_row(spec: tf.TensorSpec) -> tf.Tensor:
-    """A batch of one row of zeros or empty strings."""
-    shape = [1, *(size or 1 for size in spec.shape[1:])]
-    return tf.fill(shape, "") if spec.dtype == tf.string else tf.zeros(shape, spec.dtype)
 
 
 class ProgressiveMetrics(tf.Module):
     """Streaming metrics of what R replicas predict for rows that are new to all of them.
 
-    `progressive_pd` is the mean over the pairs of replicas, and absent where there is only one;
-    `progressive_log_loss` and `progressive_auc_loss` are means over the replicas.
+    `progressive_pd` is the mean over the pairs of replicas, and absent with one replica; `progressive_log_loss` and
+    `progressive_auc_loss` are means over the replicas.
     """
 
     def __init__(self, replicas: int) -> None:
@@ -161,7 +163,7 @@ class ProgressiveMetrics(tf.Module):
         self.auc_losses = [AUCLoss() for _ in range(replicas)]
 
     def update(self, predictions: tf.Tensor, label: Any, weight: Any) -> None:
-        """predictions: [batch, R]; label and weight: [batch] or [batch, 1]."""
+        """Adds a batch: predictions [batch, R], label and weight [batch] or [batch, 1]."""
         columns = tf.unstack(predictions, num=len(self.auc_losses), axis=1)
         for one, other in self.pairs:
             self.difference.update_state(columns[one], columns[other], weight)
@@ -176,7 +178,7 @@ class ProgressiveMetrics(tf.Module):
 
     @property
     def rows(self) -> float:
-        """Weight of the rows so far, in one replica."""
+        """The weight of the rows so far, in one replica."""
         return float(tf.convert_to_tensor(self.log_loss.weight)) / len(self.auc_losses)
 
     def reset(self) -> None:
@@ -185,9 +187,9 @@ class ProgressiveMetrics(tf.Module):
 
 
 def new_rows(data: Any) -> tuple[Any, Any, Any] | None:
-    """(x, y, weight) of a step's rows that no replica has trained on; None where the step has none.
+    """Finds (x, y, weight) of a step's rows that no replica has trained on; None where the step has none.
 
-    Of plain batches, which all replicas share, it is the batch itself. Rows that only fill up weigh 0.
+    A plain batch, which all replicas share, is new itself. Rows that only pad `ahead` to its size weigh 0.
     """
     unpack = keras_generation.keras().utils.unpack_x_y_sample_weight
     if not isinstance(data, SiblingBatches):

@@ -18,7 +18,7 @@ from smooth_recs.comparison.rows import match
 from smooth_recs.comparison.settings import Settings, Shard
 from smooth_recs.errors import GateNotMet, InputError
 from smooth_recs.measures import gates
-from smooth_recs.measures.gates import Gate, Limits
+from smooth_recs.measures.gates import Limits
 from smooth_recs.serving import assets, checks, model_card, requests, saved_model
 from smooth_recs.serving.checks import Passed
 from smooth_recs.training import results
@@ -31,7 +31,7 @@ class Release:
     """The flags of `smooth_recs.bin.export`.
 
     Attributes:
-      workdir: of a finished run.
+      workdir: folder of a finished run.
       output: folder of versions.
       replica: which of the run's siblings, counted from 0.
       against: an export of a sibling; None: none.
@@ -53,9 +53,11 @@ class Release:
         given = {"--against": (self.against, self.sibling_limits), "--live": (self.live, self.live_limits)}
         for flag, (path, limits) in given.items():
             for name in limits.given() if path is None else ():
-                raise InputError(f"{flag} must be given for the gate --{_named(flag, name)}")
-            with _named_as_flags(flag):
+                raise InputError(f"{flag} must be given for the gate --{_flags_of_limits(flag, name)}")
+            try:
                 limits.check(("label", "query_id"))  # whether the rows have them, the comparison will see
+            except InputError as error:
+                raise InputError(f"--{_flags_of_limits(flag, str(error))}") from error
             if path is not None and exports.identify(flag, path).kind == PREDICTIONS:
                 raise InputError(f"{flag} must be an export or a folder of versions, got {path}")
         return {flag: (path, limits) for flag, (path, limits) in given.items() if path is not None}
@@ -63,7 +65,13 @@ class Release:
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """`path` of the export; what the checks found; `comparisons` as `smooth_recs.bin.compare` writes them, by flag."""
+    """A new version: `path` of the export, what the checks found, and what it was compared with.
+
+    Attributes:
+      path: the folder of the version.
+      passed: what the checks found.
+      comparisons: as `smooth_recs.bin.compare` writes them, by the flag `--against` or `--live`.
+    """
 
     path: str
     passed: Passed
@@ -82,6 +90,9 @@ class Published:
 def publish(release: Release) -> Published:
     """Exports, checks, compares, and only then gives the export a version under `release.output`.
 
+    Args:
+      release: what is exported, where to, and what it must not differ from.
+
     Raises:
       InputError: a flag, the run, or a model to compare with is not what it must be.
       GateNotMet: a check or a gate failed; nothing is left under `release.output`.
@@ -95,22 +106,48 @@ def publish(release: Release) -> Published:
     if not 0 <= release.replica < len(run.siblings.replicas):
         raise InputError(f"--replica must be below the run's {len(run.siblings.replicas)}, got {release.replica}")
     model = run.siblings.replicas[release.replica]
-    with _beside(release.output) as folder:
+    with _hidden_folder(release.output) as folder:
         path = saved_model.save(model, run.source.encoder, folder)
-        assets.request_writer(run.source)(path)
+        assets.request_writer(run.source)(path)  # before the checks, one of which runs the warm-up
         passed = check(path, run, model)
-        comparisons = {
-            flag: _compared(flag, side, path, limits, run, release.workdir) for flag, (side, limits) in sides.items()
-        }
+        comparisons = {}
+        for flag, (side, limits) in sides.items():
+            settings = Settings(
+                a=side,
+                b=path,
+                # Not written: it names the folder whose cache has what a first pass over the data found.
+                output=os.path.join(release.workdir, "release.json"),
+                config=run.config,
+                evaluation=run.config.evaluation,
+                limits=limits,
+            )
+            both = [exports.identify(flag, side), exports.identify("--output", path)]
+            # On the run's own rows: of a stream, whose files may have gone, they could not be opened again.
+            a, b, data = predictions.gather(settings, both, Shard(), run.source)
+            comparisons[flag] = comparison_lib.measure(settings, a, b, match(a, b), data)
+            failure = gates.failure(comparison_lib.gates_of(comparisons[flag]))
+            if failure:
+                raise GateNotMet(f"{flag} {both[0].path}: {_flags_of_limits(flag, failure)}")
         found = manifest.read_finished(release.workdir)
         model_card.write(path, model_card.build(found, model, release.replica, comparisons, passed))
-        target = exports.following(release.output)
+        # Taken only now: the server, or another release, may have changed the folder of versions meanwhile. A rename
+        # within it shows the server the whole version at once.
+        target = exports.next_version(release.output)
         os.rename(path, target)
     return Published(target, passed, comparisons)
 
 
 def check(path: str, run: Trained, model: Any) -> Passed:
-    """All checks of `checks.check` and the warm-up, on held-out rows; `model` is what the export was made of."""
+    """Runs the checks of `checks.check` and the warm-up on held-out rows.
+
+    Args:
+      path: the export.
+      run: whose data give the rows.
+      model: the trained model that the export was made of.
+
+    Raises:
+      CheckFailed: the export is not what it must be.
+    """
     encoder = run.source.encoder
     rows = requests.held_out(run.source, checks.ROWS)
     tolerance = checks.TOLERANCES[run.config.model.precision]
@@ -118,43 +155,17 @@ def check(path: str, run: Trained, model: Any) -> Passed:
     return dataclasses.replace(passed, checks=passed.checks + assets.check_warm_up(path))
 
 
-def _compared(flag: str, side: str, path: str, limits: Limits, run: Trained, folder: str) -> dict[str, Any]:
-    """The comparison of `side` with the new export; raises GateNotMet."""
-    settings = Settings(
-        a=side,
-        b=path,
-        output=os.path.join(folder, "release.json"),  # the folder that has what a first pass over the data found
-        config=run.config,
-        evaluation=run.config.evaluation,
-        limits=limits,
-    )
-    both = [exports.identify(flag, side), exports.identify("--output", path)]
-    a, b, data = predictions.gather(settings, both, Shard(), run.source)
-    comparison = comparison_lib.measure(settings, a, b, match(a, b), data)
-    failure = gates.failure([Gate(each["name"], each["limit"], each["value"]) for each in comparison["gates"]])
-    if failure:
-        raise GateNotMet(f"{flag} {both[0].path}: {_named(flag, failure)}")
-    return comparison
-
-
-@contextlib.contextmanager
-def _named_as_flags(flag: str) -> Iterator[None]:
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"--{_named(flag, str(error))}") from error
-
-
-def _named(flag: str, text: str) -> str:
-    """The text with limits called as their flags are."""
+def _flags_of_limits(flag: str, text: str) -> str:
+    """The text with limits named as the flags are that set them."""
     return text.replace("max_pd", "max_pd_live") if flag == "--live" else text
 
 
 @contextlib.contextmanager
-def _beside(base: str) -> Iterator[str]:
-    """A folder within `base` that serving does not see, for as long as it is needed.
+def _hidden_folder(base: str) -> Iterator[str]:
+    """A folder within `base` that is no version for a server, removed at the end.
 
-    Folders that had to be made are gone again where nothing came to lie in them.
+    Within, so that an export can be renamed into `base`, which works in one file system only. Folders that had to be
+    made for it are removed too where they stay empty.
     """
     missing = []
     folder = os.path.abspath(base)
@@ -163,8 +174,8 @@ def _beside(base: str) -> Iterator[str]:
         folder = os.path.dirname(folder)
     check_output("--output", os.path.join(base, "VERSION"))
     try:
-        with tempfile.TemporaryDirectory(prefix=".writing-", dir=base) as beside:
-            yield beside
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=base) as hidden:
+            yield hidden
     finally:
         for folder in missing:
             with contextlib.suppress(OSError):  # it has the export

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from smooth_recs.measures.catalogue import Form, Measure
-from smooth_recs.workdir.finished_runs import is_number
+from smooth_recs.workdir.finished_runs import flatten, is_number
 
 Format = Callable[[Any], str]
 """Writes a value for people; a dash for what is not a finite number."""
@@ -132,6 +132,12 @@ def interval(ends: Any, text: Format = percent) -> TableCell:
         if ends
         else TableCell()
     )
+
+
+def settings_table(values: Mapping[str, Any], title: str = "") -> Table:
+    """Nested settings, one a row under its path: `model.beta`."""
+    rows = {name: [TableCell((setting(value),))] for name, value in flatten(values).items()}
+    return Table((title, "Value"), rows, numeric=False)
 
 
 def measured(rows: Mapping[str, Sequence[TableCell]]) -> dict[str, Sequence[TableCell]]:

@@ -47,7 +47,15 @@ def request_writer(source: Source) -> Callable[[str], None]:
 
 
 def asset_writer(source: Source, run: Finished) -> Callable[[Any, int, str], None]:
-    """The same for the models of a run, with their cards: a function of model, number of the replica, and export."""
+    """A function that writes those requests and a model card into an export of a run.
+
+    Args:
+      source: the run's data, whose held-out rows make the requests.
+      run: what the files of its workdir hold.
+
+    Returns:
+      A function of the trained model, the number of the replica, and the folder of the export.
+    """
     write_requests = request_writer(source)
 
     def write(model: Any, replica: int, export: str) -> None:
@@ -62,7 +70,7 @@ def write_warm_up(export: str, schema: Schema, rows: Batch) -> None:
 
     Args:
       export: the folder with `saved_model.pb`.
-      schema: of its features.
+      schema: that of its features.
       rows: raw rows of the log, by feature; used from the beginning again where they are fewer than 256.
     """
     path = os.path.join(export, WARM_UP)
@@ -73,7 +81,15 @@ def write_warm_up(export: str, schema: Schema, rows: Batch) -> None:
                 batch = requests.take(rows, np.arange(size) % requests.row_count(rows))
                 if signature in OF_EXAMPLES:
                     batch = {OF_EXAMPLES[signature]: requests.serialized_examples(schema, batch)}
-                writer.write(_log(Request(signature, batch)).SerializeToString())
+                request, log = Request(signature, batch), prediction_log_pb2.PredictionLog()
+                # The server replays each record as one of its calls, and each of those has a kind of its own.
+                if signature == CLASSIFY:
+                    log.classify_log.request.CopyFrom(requests.classify(request))
+                elif signature == REGRESS:
+                    log.regress_log.request.CopyFrom(requests.regress(request))
+                else:
+                    log.predict_log.request.CopyFrom(requests.predict(request))
+                writer.write(log.SerializeToString())
 
 
 def read_warm_up(export: str) -> list[Request]:
@@ -81,8 +97,17 @@ def read_warm_up(export: str) -> list[Request]:
     path = os.path.join(export, WARM_UP)
     if not os.path.exists(path):
         return []
-    records = tf.data.TFRecordDataset(path).as_numpy_iterator()
-    return [_request(prediction_log_pb2.PredictionLog.FromString(record)) for record in records]
+    found = []
+    for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+        message = getattr(log, log.WhichOneof("log_type")).request
+        signature = message.model_spec.signature_name
+        if log.HasField("predict_log"):
+            found.append(Request(signature, requests.inputs_of(message)))
+        else:
+            examples = [each.SerializeToString() for each in message.input.example_list.examples]
+            found.append(Request(signature, {OF_EXAMPLES[signature]: np.array(examples, object)}))
+    return found
 
 
 def check_warm_up(export: str) -> int:
@@ -97,28 +122,6 @@ def check_warm_up(export: str) -> int:
         if answer.error is not None:
             raise CheckFailed(f"check failed: a warm-up request of {request.signature}: refused: {answer.error[:300]}")
     return len(warm_up)
-
-
-def _log(request: Request) -> Any:
-    """The message that the server replays as this request: each of its calls has a kind of its own."""
-    log = prediction_log_pb2.PredictionLog()
-    if request.signature == CLASSIFY:
-        log.classify_log.request.CopyFrom(requests.classify(request))
-    elif request.signature == REGRESS:
-        log.regress_log.request.CopyFrom(requests.regress(request))
-    else:
-        log.predict_log.request.CopyFrom(requests.predict(request))
-    return log
-
-
-def _request(log: Any) -> Request:
-    """What `_log` was given."""
-    message = getattr(log, log.WhichOneof("log_type")).request
-    signature = message.model_spec.signature_name
-    if log.HasField("predict_log"):
-        return Request(signature, requests.inputs_of(message))
-    examples = [each.SerializeToString() for each in message.input.example_list.examples]
-    return Request(signature, {OF_EXAMPLES[signature]: np.array(examples, object)})
 
 
 def write_samples(export: str, rows: Batch) -> None:

@@ -34,7 +34,13 @@ Predict = Callable[[Batch], Any]
 
 @dataclasses.dataclass(frozen=True)
 class Passed:
-    """`checks`: how many; `largest_difference` of a probability from the trained model's; `load_seconds`."""
+    """What an export has shown.
+
+    Attributes:
+      checks: how many it passed.
+      largest_difference: the largest of a probability from the trained model's.
+      load_seconds: how long it took to load.
+    """
 
     checks: int
     largest_difference: float
@@ -42,7 +48,14 @@ class Passed:
 
 
 class _Check(NamedTuple):
-    """`expected`: the probabilities [n]; None: the request must be refused. `words`: of each row, where known."""
+    """A request, and what must come back.
+
+    Attributes:
+      name: of the batch, in messages.
+      request: what the export is asked.
+      expected: the probabilities [n]; None: the request must be refused.
+      words: for each row what is special about it, where there is something.
+    """
 
     name: str
     request: Request
@@ -55,7 +68,7 @@ def check(export: str, schema: Schema, rows: Batch, predict: Predict, tolerance:
 
     Args:
       export: the folder with `saved_model.pb`.
-      schema: of its features.
+      schema: that of its features.
       rows: raw rows of the log, by feature, 1,000 of them where batches are to be that large.
       predict: the trained model, from raw rows to probabilities [n].
       tolerance: how far a probability may lie from the trained model's.
@@ -70,6 +83,7 @@ def check(export: str, schema: Schema, rows: Batch, predict: Predict, tolerance:
         raise CheckFailed(f"check failed: loading the export: {_line(str(error))}") from error
     saved_signatures.check_compilation(export)
     saved_signatures.check_signatures(schema, answers.signatures)
+    # A model without logits has no such signature: what was asked of it counts for nothing.
     known = [
         (each, answer)
         for each, answer in zip(planned, answers.answers, strict=True)
@@ -80,42 +94,40 @@ def check(export: str, schema: Schema, rows: Batch, predict: Predict, tolerance:
 
 
 def _planned(schema: Schema, rows: Batch, predict: Predict) -> Iterator[_Check]:
-    for name, batch, words in _batches(schema, rows):
+    """All checks that ask the export something: first what it must predict, then what it must refuse."""
+    count = requests.row_count(rows)
+    batches: list[tuple[str, Batch, list[str] | None]] = [
+        (f"a batch of {number:,}", requests.take(rows, np.arange(number) % count), None) for number in (1, 2, count)
+    ]
+    batches.append(("permuted rows", requests.take(rows, np.random.default_rng(1).permutation(count)), None))
+    batches.append(("hard values", *requests.hard_rows(schema, requests.take(rows, np.zeros(1, int)))))
+    two = requests.take(rows, np.arange(2) % count)
+    batches += [(words, batch, None) for words, batch in requests.other_widths(schema, two)]
+    for name, batch, words in batches:
         expected = np.asarray(predict(batch), np.float64).reshape(-1)
         yield _Check(name, Request(RAW, batch), expected, words)
         yield _Check(name, Request(LOGITS, batch), expected, words)
         serialized = requests.serialized_examples(schema, batch)
         for signature, taken in OF_EXAMPLES.items():
             yield _Check(name, Request(signature, {taken: serialized}), expected, words)
-    three = requests.take(rows, np.arange(3) % requests.row_count(rows))
-    for name, batch in _wrong(three):
+
+    three = requests.take(rows, np.arange(3) % count)
+    wrong = []
+    for feature, values in three.items():
+        dtype = "string" if values.dtype == object else values.dtype.name
+        other = np.zeros(values.shape, _OTHER_TYPES[dtype])
+        wrong.append((f"{feature} of type {other.dtype} in place of {dtype}", {feature: other}))
+        shaped = np.stack([values, values], axis=1) if values.ndim == 1 else np.concatenate(list(values))
+        wrong.append((f"{feature} of shape {list(shaped.shape)}", {feature: shaped}))
+        if len(three) > 1:
+            # TensorFlow broadcasts one row (2.21), and would answer with what no client meant.
+            wrong.append((f"{feature} of 1 row beside others of {len(values)}", {feature: values[:1]}))
+    for name, changed in wrong:
         for signature in (RAW, LOGITS):
-            yield _Check(name, Request(signature, batch), None)
+            yield _Check(name, Request(signature, three | changed), None)
     for signature, taken in OF_EXAMPLES.items():
         for name, texts in (("what is no tf.Example", [b"\xff\xff"]), ("tf.Examples of shape [1, 1]", [[b""]])):
             yield _Check(name, Request(signature, {taken: np.array(texts, object)}), None)
-
-
-def _batches(schema: Schema, rows: Batch) -> Iterator[tuple[str, Batch, list[str] | None]]:
-    count = requests.row_count(rows)
-    for number in (1, 2, count):
-        yield f"a batch of {number:,}", requests.take(rows, np.arange(number) % count), None
-    yield "permuted rows", requests.take(rows, np.random.default_rng(1).permutation(count)), None
-    yield "hard values", *requests.hard_rows(schema, requests.take(rows, np.zeros(1, int)))
-    for words, batch in requests.other_widths(schema, requests.take(rows, np.arange(2) % count)):
-        yield words, batch, None
-
-
-def _wrong(batch: Batch) -> Iterator[tuple[str, Batch]]:
-    """The batch with one input of a wrong type, of a wrong shape, or of fewer rows than the others."""
-    for name, values in batch.items():
-        dtype = "string" if values.dtype == object else values.dtype.name
-        other = np.zeros(values.shape, _OTHER_TYPES[dtype])
-        yield f"{name} of type {other.dtype} in place of {dtype}", batch | {name: other}
-        shaped = np.stack([values, values], axis=1) if values.ndim == 1 else np.concatenate(list(values))
-        yield f"{name} of shape {list(shaped.shape)}", batch | {name: shaped}
-        if len(batch) > 1:
-            yield f"{name} of 1 row beside others of {len(values)}", batch | {name: values[:1]}
 
 
 def _judged(check: _Check, answer: Answer, tolerance: float) -> float:
@@ -148,7 +160,7 @@ def _probabilities(signature: str, answer: Answer) -> Numbers:
     """The probabilities in an answer's outputs, which each signature gives in its own way."""
     outputs = {name: np.asarray(values, np.float64) for name, values in answer.outputs.items() if name != "classes"}
     if signature == LOGITS:
-        with np.errstate(over="ignore"):  # of exp: the probability is 0
+        with np.errstate(over="ignore"):  # exp of a very negative logit's opposite: the probability is 0
             return 1 / (1 + np.exp(-outputs["logit"]))
     if signature == CLASSIFY:
         scores = outputs["scores"]

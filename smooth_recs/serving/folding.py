@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ Numbers = npt.NDArray[np.float64]
 
 
 def folded(model: Any) -> Any:
-    """A model of the same predictions, which shares the embeddings and has copies of the dense weights.
+    """A model with the same predictions, which shares the embeddings and has copies of the dense weights.
 
     In its towers v w_j / ||w_j|| is a kernel like any other (section 2: in deployment, the normalisation costs
     nothing), batch normalisation is part of the kernel before it, dropout is gone, and of SmeLU only what a fused dense
@@ -57,7 +57,11 @@ def _foldable(tower: Any) -> bool:
 
 
 class Stack(tf.Module):
-    """Dense layers, each f(norm(W x + b)), one after the other; `norm` is a layer normalisation, or not there."""
+    """Dense layers, each f(norm(W x + b)), one after the other; `norm` is a layer normalisation, or None.
+
+    Args:
+      stages: the layers, the first one first.
+    """
 
     def __init__(self, stages: Sequence[Stage]) -> None:
         super().__init__()
@@ -71,10 +75,18 @@ class Stack(tf.Module):
 
 
 class Stage(tf.Module):
-    """One of the layers: `kernel` [inputs, units], `bias` [units], and what is in `norm` and `activation`."""
+    """One layer of a `Stack`.
+
+    Args:
+      kernel: [inputs, units].
+      bias: [units].
+      norm: a layer normalisation; None: none.
+      activation: a function or layer of tensors.
+    """
 
     def __init__(self, kernel: Numbers, bias: Numbers, norm: Any, activation: Any) -> None:
         super().__init__()
+        # All folding is in double precision, and rounded once, here.
         self.kernel = tf.Variable(kernel.astype(np.float32), name="kernel")
         self.bias = tf.Variable(bias.astype(np.float32), name="bias")
         self.norm = norm
@@ -199,14 +211,21 @@ def rewritten(activation: Any, clip: float | None) -> Rewritten:
         if clip is None:
             return Rewritten(tf.nn.relu, one, zero, one, zero)
         return Rewritten(tf.nn.relu6, one * 6 / clip, zero, one * clip / 6, zero)
-    rise = _rise(registry.hyperparameters(activation)) if served is Served.PARABOLA else None
-    if rise is None or (clip is not None and np.any(rise.low < -clip)):
+    if served is not Served.PARABOLA:
         return plain(activation, clip)
-    unit = 2 * rise.width
-    gain = unit * rise.slope
-    limit = None if clip is None else ((clip - rise.low) / gain).astype(np.float32)
+    values = {name: np.asarray(value, np.float64) for name, value in registry.hyperparameters(activation).items()}
+    beta = values["beta"]
+    # gSmeLU's hyperparameters (eq. 9); those that are missing are SmeLU's.
+    values = {"alpha": beta, "g_minus": 0 * beta, "g_plus": 0 * beta + 1, "t": 0 * beta} | values
+    # It is `low` up to -alpha, then a parabola over `width`, then a line of slope g_plus.
+    width, low = values["alpha"] + beta, values["t"]
+    if np.any(values["g_minus"] != 0) or np.any(width <= 0) or (clip is not None and np.any(low < -clip)):
+        return plain(activation, clip)
+    unit = 2 * width
+    gain = unit * values["g_plus"]
+    limit = None if clip is None else ((clip - low) / gain).astype(np.float32)
     function = functools.partial(_unit_smelu, limit=limit)
-    return Rewritten(function, 1 / unit, -rise.start - rise.width / 2, gain, rise.low)
+    return Rewritten(function, 1 / unit, values["alpha"] - width / 2, gain, low)
 
 
 def _unit_smelu(z: Any, limit: Any) -> Any:
@@ -215,23 +234,3 @@ def _unit_smelu(z: Any, limit: Any) -> Any:
     u = tf.raw_ops.ClipByValue(t=z, clip_value_min=-0.25, clip_value_max=0.25)
     y = tf.maximum(z, tf.math.squared_difference(u, -0.25))
     return y if limit is None else tf.minimum(y, limit)
-
-
-class _Rise(NamedTuple):
-    """An activation that is `low` up to `start`, then a parabola up to start + width, then a line of slope `slope`."""
-
-    start: Numbers
-    width: Numbers
-    slope: Numbers
-    low: Numbers
-
-
-def _rise(hyperparameters: Mapping[str, Any]) -> _Rise | None:
-    """From gSmeLU's hyperparameters; those that are missing are SmeLU's. None where the slope on the left is not 0."""
-    values = {name: np.asarray(value, np.float64) for name, value in hyperparameters.items()}
-    beta = values["beta"]
-    values = {"alpha": beta, "g_minus": 0 * beta, "g_plus": 0 * beta + 1, "t": 0 * beta} | values
-    width = values["alpha"] + beta
-    if np.any(values["g_minus"] != 0) or np.any(width <= 0):
-        return None
-    return _Rise(-values["alpha"], width, values["g_plus"], values["t"])

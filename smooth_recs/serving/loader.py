@@ -83,6 +83,8 @@ class LoadedModel:
 
     @property
     def signatures(self) -> dict[str, dict[str, Any]]:
+        """The signatures by name, as the attributes of the class say."""
+
         def public(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, Any]]:
             return {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
 
@@ -115,13 +117,31 @@ class LoadedModel:
             names = [", ".join(sorted(each)) or "none" for each in (declared.inputs, inputs)]
             raise LoaderError(f"the inputs of {signature} are {names[0]}, got {names[1]}")
         if signature not in self._places:
-            self._places[signature] = (self._outputs(declared.inputs), self._outputs(declared.outputs))
+            self._places[signature] = (self._located(declared.inputs), self._located(declared.outputs))
+        inputs_at, outputs_at = self._places[signature]
+        library = _library()
         with contextlib.ExitStack() as stack:
             fed = [stack.enter_context(_tensor(name, inputs[name])) for name in declared.inputs]
-            yield lambda: dict(zip(declared.outputs, self._run(*self._places[signature], fed), strict=True))
 
-    def _outputs(self, tensors: Mapping[str, Tensor]) -> Any:
-        """Where in the graph the tensors are."""
+            def call() -> dict[str, Array]:
+                results = (ctypes.c_void_p * len(outputs_at))()
+                values = (ctypes.c_void_p * len(fed))(*fed)
+                with _status() as status:
+                    library.TF_SessionRun(
+                        *(self._session, None, inputs_at, values, len(fed), outputs_at, results, len(outputs_at)),
+                        *(None, 0, None, status),
+                    )
+                try:
+                    found = [_values(tensor) for tensor in results if tensor]
+                finally:
+                    for tensor in results:
+                        library.TF_DeleteTensor(tensor)
+                return dict(zip(declared.outputs, found, strict=True))
+
+            yield call
+
+    def _located(self, tensors: Mapping[str, Tensor]) -> Any:
+        """The places of the tensors in the graph, as an array of TF_Output."""
         places = (_Output * len(tensors))()
         for place, (name, tensor) in zip(places, tensors.items(), strict=True):
             operation, _, index = tensor.place.rpartition(":")
@@ -130,20 +150,6 @@ class LoadedModel:
             if not place.operation:
                 raise LoaderError(f"the graph has no operation {operation!r} for {name}")
         return places
-
-    def _run(self, inputs: Any, outputs: Any, fed: list[int]) -> list[Array]:
-        library = _library()
-        results = (ctypes.c_void_p * len(outputs))()
-        values = (ctypes.c_void_p * len(fed))(*fed)
-        with _status() as status:
-            library.TF_SessionRun(
-                self._session, None, inputs, values, len(fed), outputs, results, len(outputs), None, 0, None, status
-            )
-        try:
-            return [_values(tensor) for tensor in results if tensor]
-        finally:
-            for tensor in results:
-                library.TF_DeleteTensor(tensor)
 
 
 def _close(session: int, graph: int) -> None:

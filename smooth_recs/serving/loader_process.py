@@ -25,18 +25,18 @@ from smooth_recs.serving.loader import LoadedModel, LoaderError
 from smooth_recs.serving.saved_signatures import Signature
 
 _MODULE = "smooth_recs.serving.loader_process"
-_LIMIT_SECONDS = 600
+_LIMIT_SECONDS = 600  # for an export whose loading or answer never ends
 
 
 class Request(NamedTuple):
-    """Arrays for the inputs of a signature, by name; texts are objects of type bytes."""
+    """A signature, and arrays for its `inputs` by name; texts are objects of type bytes."""
 
     signature: str
     inputs: Mapping[str, npt.NDArray[Any]]
 
 
 class Answer(NamedTuple):
-    """`outputs` by name; or, where the request was refused, none, and the message in `error`."""
+    """What a request was answered: `outputs` by name or, where it was refused, none, and the message in `error`."""
 
     outputs: dict[str, npt.NDArray[Any]]
     error: str | None
@@ -44,7 +44,7 @@ class Answer(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """The answers to requests, in their order; `signatures`: those of the export; `seconds`: to load it."""
+    """The answers to requests, in their order, the export's signatures, and the seconds that it took to load."""
 
     signatures: dict[str, Signature]
     seconds: float
@@ -53,6 +53,10 @@ class Answers:
 
 def ask(export: str, requests: Sequence[Request]) -> Answers:
     """Loads the export in a process of its own, and runs the requests.
+
+    Args:
+      export: the folder with `saved_model.pb`.
+      requests: run in this order; one that is refused does not keep the next ones from running.
 
     Raises:
       LoaderError: it cannot be loaded, or ends the process that tries.

@@ -45,8 +45,8 @@ def build(
       passed: what the checks found.
     """
     config, metrics = run.config, run.metrics
+    # An ensemble of which one component is deployed is exported as that component.
     model = getattr(model, "deployed_model", lambda: model)()
-    compared = [_compared(FLAGS[flag], each) for flag, each in (comparisons or {}).items()]
     return {
         "model": {
             "name": activation_label(config),
@@ -61,7 +61,7 @@ def build(
             "command": run.manifest.get("command"),
         },
         "metrics": {**metrics["replicas"][replica], "held_out_examples": metrics.get("eval_examples")},
-        "prediction_difference": [*_from_siblings(metrics, replica), *compared],
+        "prediction_difference": list(_differences(metrics, replica, comparisons or {})),
         "checks": None if passed is None else dataclasses.asdict(passed),
         "versions": run.manifest["versions"],
         "config": config,
@@ -70,10 +70,35 @@ def build(
 
 def write(export: str, card: Card) -> None:
     """Writes `model_card.json` and, for people, `model_card.md` beside `saved_model.pb`."""
+
+    def accuracy_table(metrics: Mapping[str, Any]) -> str:
+        """The measures of accuracy that tell different things, as a table of one row."""
+        measures = [each for each in catalogue.MEASURES if each.family in catalogue.ACCURACY and each.swept]
+        values = [formats.of(each)(metrics.get(each.name)) for each in measures]
+        lines = [[each.inside for each in measures], ["---:"] * len(measures), values]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
     card = {**card, "signatures": signatures(export)}
     write_json(os.path.join(export, NAME), card)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # it is no HTML
+    )
+    environment.filters.update(
+        percent=formats.percent,
+        decimal=formats.decimal,
+        change=formats.signed_decimal,
+        count=formats.count,
+        short=formats.short,
+        cell=lambda value: str(value).replace("|", "\\|").replace("\n", " "),  # within a table of Markdown
+    )
+    environment.globals.update(accuracy_table=accuracy_table)
     with whole_file(os.path.join(export, READABLE)) as beside:
-        Path(beside).write_text(_readable(card), encoding="utf-8")
+        Path(beside).write_text(environment.get_template(f"{READABLE}.j2").render(card), encoding="utf-8")
 
 
 def signatures(export: str) -> dict[str, Any]:
@@ -101,22 +126,22 @@ def activations(model: Any) -> list[dict[str, Any]]:
         name = getattr(activation, "__name__", None) or type(activation).__name__
         if callable(activation) and name != "linear":
             values = activation_registry.hyperparameters(activation)
-            short = {key: _short(np.asarray(value)) for key, value in values.items()}
-            found.append({"layer": layer.name, "activation": name, **short})
+            shown: dict[str, Any] = {}
+            for key, value in values.items():
+                array = np.asarray(value)
+                numbers = {"min": float(array.min()), "mean": float(array.mean()), "max": float(array.max())}
+                shown[key] = numbers if array.ndim else numbers["mean"]
+            found.append({"layer": layer.name, "activation": name, **shown})
     return found
 
 
-def _short(value: Any) -> Any:
-    if value.ndim < 1:
-        return float(value)
-    return {"min": float(value.min()), "mean": float(value.mean()), "max": float(value.max())}
-
-
-def _from_siblings(metrics: Mapping[str, Any], replica: int) -> Iterator[dict[str, Any]]:
-    """PD from each sibling of the run; interval, swap rate and slices only where there is one pair, whose they are."""
+def _differences(
+    metrics: Mapping[str, Any], replica: int, comparisons: Mapping[str, Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """PD from each sibling of the run, then what the comparisons found."""
     difference = metrics.get("pd") or {"pairs": []}
     lists = metrics.get("recommendations") or {}
-    pair = len(metrics["replicas"]) == 2
+    pair = len(metrics["replicas"]) == 2  # of more replicas, interval, swap rate and slices are means over all pairs
     for a, b, relative in difference["pairs"]:
         if replica in (a, b):
             other = b if a == replica else a
@@ -131,20 +156,18 @@ def _from_siblings(metrics: Mapping[str, Any], replica: int) -> Iterator[dict[st
                 "gates": [],
                 "slices": _slices(metrics) if pair else [],
             }
-
-
-def _compared(kind: str, comparison: Mapping[str, Any]) -> dict[str, Any]:
-    increase, lists = comparison["increase"]["auc_loss"], comparison["recommendations"]
-    return {
-        "kind": kind,
-        "against": comparison["a"]["path"],
-        "relative": comparison["pd"]["relative"],
-        "interval": comparison["pd"]["interval"],
-        "swap_rate": lists and lists["swap_rate"],
-        "auc_loss_increase": increase and increase["value"],
-        "gates": comparison["gates"],
-        "slices": _slices(comparison),
-    }
+    for flag, comparison in comparisons.items():
+        increase, lists = comparison["increase"]["auc_loss"], comparison["recommendations"]
+        yield {
+            "kind": FLAGS[flag],
+            "against": comparison["a"]["path"],
+            "relative": comparison["pd"]["relative"],
+            "interval": comparison["pd"]["interval"],
+            "swap_rate": lists and lists["swap_rate"],
+            "auc_loss_increase": increase and increase["value"],
+            "gates": comparison["gates"],
+            "slices": _slices(comparison),
+        }
 
 
 def _slices(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -152,37 +175,3 @@ def _slices(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     highest = slice_tables.highest(Run("", "", {}, {}, metrics))
     kept = ("rows", "pd", "interval", "weight_share", "pd_share")
     return [{"title": title, "slice": name, **{key: each.get(key) for key in kept}} for title, name, each in highest]
-
-
-def _readable(card: Card) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # it is no HTML
-    )
-    environment.filters.update(
-        percent=formats.percent,
-        decimal=formats.decimal,
-        change=formats.signed_decimal,
-        count=formats.count,
-        short=formats.short,
-        cell=_cell,
-    )
-    environment.globals.update(accuracy_table=_accuracy_table)
-    return environment.get_template(f"{READABLE}.j2").render(card)
-
-
-def _accuracy_table(metrics: Mapping[str, Any]) -> str:
-    """The measures of accuracy that tell different things, as a table of one row."""
-    measures = [each for each in catalogue.MEASURES if each.family in catalogue.ACCURACY and each.swept]
-    values = [formats.of(each)(metrics.get(each.name)) for each in measures]
-    lines = [[each.inside for each in measures], ["---:"] * len(measures), values]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(value: Any) -> str:
-    """Text within a table of Markdown."""
-    return str(value).replace("|", "\\|").replace("\n", " ")

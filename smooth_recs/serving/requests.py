@@ -19,7 +19,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import classification_pb2, predict_pb2, regression_pb2
 
 from smooth_recs.data.sources import Source
-from smooth_recs.schema import Categorical, Numeric, Schema
+from smooth_recs.schema import Numeric, Schema
 from smooth_recs.serving.loader_process import Request
 from smooth_recs.serving.saved_signatures import RAW
 
@@ -27,7 +27,11 @@ Batch = dict[str, npt.NDArray[Any]]
 
 
 def predict(request: Request, model: str = "") -> Any:
-    """A `PredictRequest`.
+    """A `PredictRequest` with the request's arrays as tensors.
+
+    Args:
+      request: signature and inputs.
+      model: the model's name on the server.
 
     ```python
     request = Request("serving_default", {"user": np.array([7, 8])})
@@ -50,6 +54,8 @@ def inputs_of(message: Any) -> dict[str, Any]:
 def classify(request: Request, model: str = "") -> Any:
     """A `ClassificationRequest`; the only input of the signature holds serialized tf.Examples.
 
+    Args: those of `predict`.
+
     ```python
     request = Request("classify", {"inputs": [tf.train.Example().SerializeToString()]})
     len(classify(request, "ranker").input.example_list.examples)  # 1
@@ -60,6 +66,8 @@ def classify(request: Request, model: str = "") -> Any:
 
 def regress(request: Request, model: str = "") -> Any:
     """A `RegressionRequest`; the only input of the signature holds serialized tf.Examples.
+
+    Args: those of `predict`.
 
     ```python
     request = Request("regress", {"inputs": [tf.train.Example().SerializeToString()]})
@@ -118,10 +126,12 @@ def held_out(source: Source, rows: int) -> Batch:
 
 
 def row_count(batch: Mapping[str, npt.NDArray[Any]]) -> int:
+    """How many rows a batch has."""
     return len(next(iter(batch.values())))
 
 
 def take(batch: Batch, rows: Any) -> Batch:
+    """The rows with these numbers, or of this slice."""
     return {name: values[rows] for name, values in batch.items()}
 
 
@@ -129,25 +139,24 @@ def serialized_examples(schema: Schema, batch: Batch) -> npt.NDArray[Any]:
     """The rows as serialized tf.Examples, in which a missing value is not there."""
     serialized = np.empty(row_count(batch), object)
     for number in range(row_count(batch)):
-        features = {feature.name: _feature(feature, batch[feature.name][number]) for feature in schema.features}
-        features = {name: each for name, each in features.items() if each is not None}
+        features = {}
+        for feature in schema.features:
+            value = batch[feature.name][number]
+            if isinstance(feature, Numeric):
+                if not np.isnan(value):
+                    features[feature.name] = tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+                continue
+            values = value.tolist() if isinstance(value, np.ndarray) else [value]
+            missing = b"" if feature.dtype == "string" else -1
+            # Only at the end: a missing value between others keeps its place.
+            while values and values[-1] == missing:
+                values.pop()
+            if values and feature.dtype == "string":
+                features[feature.name] = tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+            elif values:
+                features[feature.name] = tf.train.Feature(int64_list=tf.train.Int64List(value=values))
         serialized[number] = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
     return serialized
-
-
-def _feature(feature: Numeric | Categorical, value: Any) -> tf.train.Feature | None:
-    """None for a missing value; missing values at the end of several are left out."""
-    if isinstance(feature, Numeric):
-        return None if np.isnan(value) else tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
-    values = value.tolist() if isinstance(value, np.ndarray) else [value]
-    missing = b"" if feature.dtype == "string" else -1
-    while values and values[-1] == missing:
-        values.pop()
-    if not values:
-        return None
-    if feature.dtype == "string":
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
 
 # Values that careless models treat in another way than TensorFlow does: integers beyond 32 bits and beyond what a
@@ -161,7 +170,7 @@ _HARD_TEXTS = (
 
 
 class HardRows(NamedTuple):
-    """A batch; `words` say for each row which feature has which value."""
+    """A `batch`, and `words` that say for each row which feature has which value."""
 
     batch: Batch
     words: list[str]
@@ -171,11 +180,18 @@ def hard_rows(schema: Schema, row: Batch) -> HardRows:
     """Rows in which one feature, and then all together, have values that are missing, unseen, huge or no text.
 
     Args:
-      schema: of the features.
+      schema: that of the features.
       row: one row, which gives the other features.
     """
-    values = {feature.name: _hard_values(feature) for feature in schema.features}
-    changes = [{name: value} for name, each in values.items() for value in each]
+    values: dict[str, Sequence[Any]] = {}
+    for feature in schema.features:
+        if isinstance(feature, Numeric):
+            values[feature.name] = _HARD_NUMBERS
+        elif feature.dtype == "string":
+            values[feature.name] = _HARD_TEXTS
+        else:
+            values[feature.name] = (*_HARD_INTEGERS, feature.size, feature.size - 1)
+    changes: list[dict[str, Any]] = [{name: value} for name, each in values.items() for value in each]
     most = max(map(len, values.values()))
     changes += [{name: each[number % len(each)] for name, each in values.items()} for number in range(most)]
     batch = take(row, np.zeros(len(changes), int))
@@ -186,22 +202,12 @@ def hard_rows(schema: Schema, row: Batch) -> HardRows:
                 batch[name][number, :1] = value
             else:
                 batch[name][number] = value
-    words = [
-        ", ".join(f"{name}={_shortened(value)}" for name, value in itertools.islice(change.items(), 3))
-        for change in changes
-    ]
+    words = []
+    for change in changes:
+        shown = {name: repr(value) for name, value in itertools.islice(change.items(), 3)}
+        short = {name: each if len(each) <= 40 else f"{each[:36]}...{each[-1]}" for name, each in shown.items()}
+        words.append(", ".join(f"{name}={each}" for name, each in short.items()))
     return HardRows(batch, words)
-
-
-def _hard_values(feature: Numeric | Categorical) -> Sequence[Any]:
-    if isinstance(feature, Numeric):
-        return _HARD_NUMBERS
-    return _HARD_TEXTS if feature.dtype == "string" else (*_HARD_INTEGERS, feature.size, feature.size - 1)
-
-
-def _shortened(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 40 else f"{shown[:36]}...{shown[-1]}"
 
 
 def other_widths(schema: Schema, batch: Batch) -> Iterator[tuple[str, Batch]]:

@@ -66,7 +66,7 @@ def save(model: Any, encoder: Encoder, base: str, complete: Callable[[str], None
       The path of the export.
     """
     os.makedirs(base, exist_ok=True)
-    target = exports.following(base)
+    target = exports.next_version(base)
     beside = tempfile.mkdtemp(prefix=".writing-", dir=base)
     try:
         deployed = getattr(model, "deployed_model", lambda: model)()
@@ -88,7 +88,7 @@ def save(model: Any, encoder: Encoder, base: str, complete: Callable[[str], None
 
 
 def signature_functions(encoder: Encoder, probability: Predict, logit: Predict | None) -> dict[str, Any]:
-    """One traced function a signature.
+    """The signatures of an export, a traced function for each.
 
     | signature          | inputs                                    | outputs                               |
     | ------------------ | ----------------------------------------- | ------------------------------------- |
@@ -109,7 +109,7 @@ def signature_functions(encoder: Encoder, probability: Predict, logit: Predict |
     raw = {name: tf.TensorSpec(s.shape, s.dtype, name=name) for name, s in encoder.raw_signature().items()}
 
     def of_raw(output: str, predict: Predict) -> Any:
-        return _traced(lambda **given: {output: predict(encoder(_ensured(given, raw)))}, raw)
+        return _traced(lambda **given: {output: predict(encoder(given))}, raw)
 
     default = of_raw("probability", probability)
 
@@ -118,7 +118,7 @@ def signature_functions(encoder: Encoder, probability: Predict, logit: Predict |
         spec = {name: tf.TensorSpec([None], tf.string, name=name)}
 
         def answer(**given: Any) -> dict[str, Any]:
-            features = parse_examples(encoder.schema, _ensured(given, spec)[name])
+            features = parse_examples(encoder.schema, given[name])
             return outputs(default(**features)["probability"])  # one trace of the network less
 
         return _traced(answer, spec)
@@ -162,13 +162,15 @@ def parse_examples(schema: Schema, examples: Any) -> dict[str, Any]:
     }
 
 
-def _ensured(given: Mapping[str, Any], specs: Mapping[str, tf.TensorSpec]) -> dict[str, Any]:
-    """The inputs, with assertions of their shapes: a session takes any shape, whatever a signature declares."""
-    return {name: tf.ensure_shape(given[name], spec.shape) for name, spec in specs.items()}
-
-
 def _traced(function: Callable[..., dict[str, Any]], specs: Mapping[str, tf.TensorSpec]) -> Any:
-    return tf.function(function, autograph=False).get_concrete_function(**specs)
+    """One graph of `function`, whose inputs must have the shapes of `specs`."""
+
+    def checked(**given: Any) -> dict[str, Any]:
+        # Asserted: a session (TensorFlow 2.21) takes inputs of any shape, whatever a signature declares.
+        return function(**{name: tf.ensure_shape(given[name], spec.shape) for name, spec in specs.items()})
+
+    # Without AutoGraph: nothing here branches on tensors, and it cannot read the source of a lambda.
+    return tf.function(checked, autograph=False).get_concrete_function(**specs)
 
 
 class PeriodicExports(Periodic):
@@ -210,6 +212,7 @@ class PeriodicExports(Periodic):
         self._encoder, self._base, self._keep, self._complete = encoder, base, keep, complete
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        # The attribute that Keras gives to a model that was compiled under ParameterServerStrategy (tf_keras 2.21).
         if getattr(self.model, "_cluster_coordinator", None) is not None:
             raise InputError("train.export_steps must be 0 under parameter_server, which exports at the end only")
         super().on_train_begin(logs)
@@ -219,19 +222,21 @@ class PeriodicExports(Periodic):
                 _remove(folder, version)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Nothing: an epoch may end at any step."""
+        """Does nothing: an epoch may end at any step, and versions of one number must be of the same step."""
 
     def report(self, logs: dict[str, Any] | None) -> None:
+        """Exports every sibling, and removes the versions that are not kept."""
+
+        def export() -> None:
+            for replica, folder in zip(self.model.replicas, self._folders(), strict=True):
+                save(replica, self._encoder, folder, self._complete)
+                for version in exports.versions(folder)[: -self._keep] if self._keep else ():
+                    _remove(folder, version)
+
         # In a thread of its own: Keras runs callbacks inside the strategy's scope, which is a thread's, and a variable
         # made in it (the folded kernels) would be one of all processes (tf_keras 2.21).
         with futures.ThreadPoolExecutor(1) as thread:
-            thread.submit(self._export).result()
-
-    def _export(self) -> None:
-        for replica, folder in zip(self.model.replicas, self._folders(), strict=True):
-            save(replica, self._encoder, folder, self._complete)
-            for version in exports.versions(folder)[: -self._keep] if self._keep else ():
-                _remove(folder, version)
+            thread.submit(export).result()
 
     def _folders(self) -> Sequence[str]:
         return [os.path.join(self._base, f"replica_{k}") for k in range(len(self.model.replicas))]

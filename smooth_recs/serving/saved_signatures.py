@@ -42,7 +42,7 @@ class Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """Tensors by name; `method_name`: which call of TensorFlow Serving takes the signature."""
+    """A signature: its `inputs` and `outputs` by name, and `method_name`, the call of TensorFlow Serving it is for."""
 
     inputs: dict[str, Tensor]
     outputs: dict[str, Tensor]
@@ -102,42 +102,39 @@ def from_json(stored: Mapping[str, Any]) -> dict[str, Signature]:
 
 
 def check_signatures(schema: Schema, signatures: Mapping[str, Signature]) -> None:
-    """Raises CheckFailed where a signature declares other tensors than those it must."""
-    for name, wanted in _wanted_signatures(schema).items():
+    """Raises CheckFailed where a signature declares other tensors or another method than it must."""
+    raw: dict[str, Any] = {f.name: ("float32", (None,)) for f in schema.numeric}
+    raw |= {f.name: (f.dtype, (None, None) if f.multi_valued else (None,)) for f in schema.categorical}
+    texts, number = ("string", (None,)), ("float32", (None,))
+    classes = {"scores": ("float32", (None, 2)), "classes": ("string", (None, 2))}
+    wanted: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+        RAW: ("predict", raw, {"probability": number}),
+        LOGITS: ("predict", raw, {"logit": number}),
+        EXAMPLES: ("predict", {"examples": texts}, {"probability": number}),
+        CLASSIFY: ("classify", {"inputs": texts}, classes),
+        REGRESS: ("regress", {"inputs": texts}, {"outputs": number}),
+    }
+    for name, (method, inputs, outputs) in wanted.items():
         found = signatures.get(name)
         if found is None:
             if name in _REQUIRED:
                 raise CheckFailed(f"check failed: the export must have the signature {name}")
             continue
-        for side, tensors in (("inputs", found.inputs), ("outputs", found.outputs)):
+        for side, specs, tensors in (("inputs", inputs, found.inputs), ("outputs", outputs, found.outputs)):
             declared = {tensor: (each.dtype, each.shape) for tensor, each in tensors.items()}
-            for tensor, spec in wanted[side].items():
+            for tensor, spec in specs.items():
                 got = declared.pop(tensor, None)
                 if got != spec:
                     raise CheckFailed(f"check failed: {name} must have {tensor} {_spec(spec)}, got {_spec(got)}")
             if declared:
                 raise CheckFailed(f"check failed: {name} must not have {side} {', '.join(declared)}")
-        method = found.method_name.rpartition("/")[2]
-        if method != wanted["method"]:
-            raise CheckFailed(f"check failed: the method of {name} must be {wanted['method']}, got {method!r}")
-
-
-def _wanted_signatures(schema: Schema) -> dict[str, dict[str, Any]]:
-    raw: dict[str, Any] = {f.name: ("float32", (None,)) for f in schema.numeric}
-    raw |= {f.name: (f.dtype, (None, None) if f.multi_valued else (None,)) for f in schema.categorical}
-    texts, number = ("string", (None,)), ("float32", (None,))
-    classes = {"scores": ("float32", (None, 2)), "classes": ("string", (None, 2))}
-    return {
-        RAW: {"inputs": raw, "outputs": {"probability": number}, "method": "predict"},
-        LOGITS: {"inputs": raw, "outputs": {"logit": number}, "method": "predict"},
-        EXAMPLES: {"inputs": {"examples": texts}, "outputs": {"probability": number}, "method": "predict"},
-        CLASSIFY: {"inputs": {"inputs": texts}, "outputs": classes, "method": "classify"},
-        REGRESS: {"inputs": {"inputs": texts}, "outputs": {"outputs": number}, "method": "regress"},
-    }
+        given = found.method_name.rpartition("/")[2]
+        if given != method:
+            raise CheckFailed(f"check failed: the method of {name} must be {method}, got {given!r}")
 
 
 def _spec(spec: tuple[str, tuple[int | None, ...] | None] | None) -> str:
-    """Type and shape in words, "float32 [?, 2]"."""
+    """Type and shape as a message shows them, "float32 [?, 2]"."""
     if spec is None:
         return "none"
     dtype, shape = spec
@@ -146,7 +143,7 @@ def _spec(spec: tuple[str, tuple[int | None, ...] | None] | None) -> str:
 
 
 def check_compilation(export: str) -> None:
-    """Raises CheckFailed for a function that XLA must compile.
+    """Raises CheckFailed for an export with a function that XLA must compile.
 
     TensorFlow Serving refuses the requests that reach such a function, unless it is started with the experimental
     `--xla_cpu_compilation_enabled`.

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from smooth_recs.cluster import strategies
 from smooth_recs.config import Config
 from smooth_recs.data import shuffling, stream
 from smooth_recs.data.sources import Source
@@ -32,7 +33,7 @@ class Segment:
 class Batches:
     """What a run trains on, from its configuration and its source.
 
-    The order of rows is a pure function of a sibling's seed and the number of a shuffle window (`data.windows`), so a
+    The order of rows is a pure function of a sibling's seed and the number of a shuffle window (`data.shuffling`), so a
     position is a number of steps: nothing else has to be kept for a run to resume.
 
     Args:
@@ -132,7 +133,7 @@ class Batches:
         return batches
 
     def _shuffled(self, source: Source, segment: Segment) -> tf.data.Dataset:
-        """From the segment's first step on, as far as the source goes."""
+        """The batches from the segment's first step on, as far as the source goes."""
         window, batch_size = self.config.data.shuffle_window, self.config.train.batch_size
         return shuffling.shuffled(
             lambda row: source.train(row).map(example),
@@ -193,7 +194,7 @@ def check_stream(config: Config, strategy: str) -> None:
     """
     data, train, ensemble, distillation = config.data, config.train, config.ensemble, config.distillation
     from_pipeline = bool(distillation.teachers) and distillation.where == "pipeline"
-    several = strategy in ("multi_worker_mirrored", "parameter_server")
+    several = strategies.TABLE[strategy].several
     rules = [
         (data.source in SCHEMA_SOURCES, "data.source", f"one of {', '.join(SCHEMA_SOURCES)}", data.source),
         (data.eval_path != "", "data.eval_path", "files of held-out rows", data.eval_path),

@@ -18,7 +18,7 @@ MANY_IDS = 10**9
 
 @dataclasses.dataclass(frozen=True)
 class Capacity:
-    """Of one sibling, but for the totals, which are of all of them.
+    """What one sibling needs; the totals are those of all siblings.
 
     Attributes:
       replicas: R, how many siblings are trained side by side.
@@ -54,7 +54,7 @@ class Capacity:
 
     @property
     def row_bytes(self) -> int:
-        """Of one row in one sibling's tables."""
+        """Bytes that one row takes in one sibling's tables."""
         return self.table_width * (1 + self.table_slots) * FLOAT + self.counted_tables * 2 * COUNT
 
     @property
@@ -64,7 +64,7 @@ class Capacity:
 
     @property
     def touched_bytes(self) -> int:
-        """Of tables in one step, over all siblings: weights and sums of squares, each read and written."""
+        """Bytes of tables that one step moves, for all siblings: weights and sums of squares, each read and written."""
         return self.replicas * self.batch_size * self.cost.lookup_bytes * 2 * 2
 
     @property

@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from smooth_recs import losses
 from smooth_recs.callbacks.checkpoints import Checkpoints, restore_newest
-from smooth_recs.callbacks.huge_pages import HugePages
 from smooth_recs.config import Config
 from smooth_recs.data.sources import Source
 from smooth_recs.errors import InputError
+from smooth_recs.layers.embedding_tables import HugePages
 from smooth_recs.losses import Distillation
 from smooth_recs.models import from_config
 from smooth_recs.models.siblings import SiblingModel
@@ -23,7 +23,7 @@ from smooth_recs.serving.saved_model import PeriodicExports
 from smooth_recs.training import monitoring
 from smooth_recs.training.batches import Batches, comes_with_new_rows, example
 from smooth_recs.training.role import Role
-from smooth_recs.training.teacher_files import FIELD
+from smooth_recs.training.teachers import FIELD
 from smooth_recs.workdir import checkpoint_reader
 
 CHECKPOINTS_IN_STEP = 20  # an epoch, where several processes have to save together
@@ -167,7 +167,7 @@ def distillation(batches: Batches) -> Distillation | None:
         raise InputError(f"{FIELD}: {error}") from error
 
     def mean_probability(features: Any) -> tf.Tensor:
-        """Over all siblings of all runs."""
+        """The mean over all siblings of all the teachers' runs."""
         return tf.reduce_mean(tf.concat([run(features, training=False) for run in runs], axis=1), axis=1)
 
     tf.keras.utils.set_random_seed(config.seed)  # students begin as they would without teachers

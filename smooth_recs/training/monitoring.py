@@ -138,6 +138,6 @@ class Speed(tf.keras.callbacks.Callback):
 
     @property
     def steps_per_second(self) -> float:
-        """Of the first executions where there were no others; 0 without any step."""
+        """Steps a second; the first executions count only if there were no others; 0 without any step."""
         steps, seconds = (self._steps, self._seconds) if self._steps else (self._first_steps, self._compiling)
         return steps / seconds if steps else 0.0

@@ -1,17 +1,6 @@
-"""PD estimated from one model, and how well the estimate ranks the PD that is measured.
+"""PD estimated from one model (references [11] and [53]), and how well the estimate ranks the PD that is measured.
 
-Chen et al. 2020 and Yu et al. 2021 (references [11] and [53] of the paper) find that the variation of an example's
-prediction over retrainings shows in the activations of a single model.
-
-A ridge regression of each example's PD on what one replica shows of it is fitted on half of the requests and tested on
-the other half. Three kinds of inputs, so that one sees what the activations add:
-
-- `prediction_only`: a piecewise linear function of the log-odds;
-- `summaries`: that, and summaries of each layer that do not depend on the order of its units;
-- `units`: log-odds, the outputs of the units, and their squares.
-
-One pair of models is one draw: an example's PD is large where these two happen to differ, whatever another pair does.
-Much of what inputs as rich as `units` learn is where this pair differs, which says nothing about the next one.
+How strongly the neurons of one model respond to an example goes into a ridge regression on its measured PD.
 """
 
 from __future__ import annotations
@@ -31,7 +20,61 @@ from smooth_recs.errors import InputError
 from smooth_recs.statistics.arrays import Array
 from smooth_recs.statistics.bootstrap import row_keys
 from smooth_recs.statistics.rank_correlation import spearman
-from smooth_recs.statistics.ridge import Linear, Moments
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear:
+    """Linear map x @ weights + intercept, of inputs [..., inputs] to outputs [..., targets]."""
+
+    weights: Array
+    intercept: Array
+
+    def __call__(self, x: Any) -> Array:
+        outputs: Array = np.asarray(x, np.float64) @ self.weights + self.intercept
+        return outputs
+
+
+class Moments:
+    """Sums over rows of the outer product of (1, x, y) with itself, for inputs x and targets y, in float64.
+
+    ```python
+    moments = Moments(inputs=1, targets=1)
+    moments.add([[0.0], [1.0]], [[1.0], [3.0]])
+    moments.solve(penalty=0.0)([[2.0]])  # [[5.0]]
+    ```
+    """
+
+    def __init__(self, inputs: int, targets: int) -> None:
+        self._inputs = inputs
+        self._sums = np.zeros([1 + inputs + targets, 1 + inputs + targets])
+
+    def add(self, x: Any, y: Any) -> None:
+        """Adds a block of rows: x [n, inputs], y [n, targets]."""
+        rows = np.concatenate([np.ones([len(x), 1]), x, y], axis=1, dtype=np.float64)
+        self._sums += rows.T @ rows
+
+    def __add__(self, other: Moments) -> Moments:
+        """Moments of the rows of both."""
+        both = Moments(self._inputs, len(self._sums) - 1 - self._inputs)
+        both._sums = self._sums + other._sums
+        return both
+
+    def solve(self, penalty: float) -> Linear:
+        """Least squares plus `penalty` times the number of rows times the squared weights of standardised inputs.
+
+        Each target has its own weights. Inputs that do not vary have weight 0.
+        """
+        rows, inputs = self._sums[0, 0], slice(1, 1 + self._inputs)
+        means = self._sums[0] / rows
+        covariance = self._sums / rows - np.outer(means, means)
+        scale = np.sqrt(np.maximum(np.diag(covariance)[inputs], 0))
+        # What is left of a constant input is the rounding of its mean square: an infinite scale gives it weight 0.
+        scale = np.where(scale > 1e-6 * np.sqrt(np.diag(self._sums)[inputs] / rows), scale, np.inf)
+        # Without a penalty, inputs that are copies of each other would make the matrix singular.
+        matrix = covariance[inputs, inputs] / np.outer(scale, scale) + max(penalty, 1e-12) * np.eye(self._inputs)
+        weights = np.linalg.solve(matrix, covariance[inputs, 1 + self._inputs :] / scale[:, None]) / scale[:, None]
+        return Linear(weights, means[1 + self._inputs :] - means[inputs] @ weights)
+
 
 INPUTS = ("units", "summaries", "prediction_only")
 TARGETS = ("square root of PD", "log(PD + 0.001)", "difference of log-odds")
@@ -273,7 +316,7 @@ def _layers(model: Any, features: Any) -> list[tuple[Any, Floats, Floats]]:
 
 
 def _summaries(activation: Any, x: Floats, y: Floats) -> list[Floats]:
-    """Of one layer, [n] each, in the order of `SUMMARIES`, novelty left out."""
+    """The summaries of one layer, [n] each, in the order of `SUMMARIES`, without novelty."""
     region = transition_region(activation)
     inside = np.zeros(x.shape, bool) if region is None else (x > region[0]) & (x < region[1])
     return [

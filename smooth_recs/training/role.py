@@ -86,12 +86,12 @@ class Role:
     @property
     def in_step(self) -> bool:
         """Whether other processes make every step together with this one."""
-        return self.strategy_name == "multi_worker_mirrored"
+        return strategies.TABLE[self.strategy_name].in_step
 
     @property
     def coordinates(self) -> bool:
         """Whether this process gives steps to workers, which train on their own, with tables on parameter servers."""
-        return self.strategy_name == "parameter_server"
+        return strategies.TABLE[self.strategy_name].sharded
 
     @property
     def most_steps_per_execution(self) -> int | None:

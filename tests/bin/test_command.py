@@ -15,13 +15,13 @@ BINARY = """
 '''A binary of a test.'''
 import sys
 from absl import flags
-from smooth_recs.bin import command
+from smooth_recs.bin import _command
 from smooth_recs.errors import GateNotMet, InputError
 
 def main():
 {body}
 
-command.run(main)
+_command.run(main)
 """
 NOISY = "import os\nos.write(2, b'I0000 port.cc: custom operations are on')\n"
 

@@ -176,9 +176,9 @@ def test_nothing_is_written_where_something_is_wrong(config, workdir, tmp_path):
 
 
 SHOW = """
-from smooth_recs.bin import command, config_flag
-config = config_flag.define()
-command.run(lambda: print(config.value))
+from smooth_recs.bin import _command, _flags
+config = _flags.define()
+_command.run(lambda: print(config.value))
 """
 
 

@@ -1,20 +1,23 @@
-"""Files of predictions: the three formats give the same columns; what is wrong with a file is one line."""
+"""Files of predictions: the three formats give the same columns, read and written; what is wrong is one line."""
 
 from __future__ import annotations
 
 import csv
 import gzip
 import io
-import re
+import os
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
 from smooth_recs.artifacts import exports
-from smooth_recs.comparison import prediction_file
+from smooth_recs.comparison import prediction_files
 from smooth_recs.comparison.settings import Settings
 from smooth_recs.config import Evaluation
 from smooth_recs.errors import InputError
@@ -61,13 +64,14 @@ def feature(value):
 
 
 WRITERS = {".csv": write_csv, ".csv.gz": write_csv, ".parquet": write_parquet, ".tfrecord": write_tfrecord}
+
 WRITERS[".tfrecord.gz"] = write_tfrecord
 
 
 def read(path, **settings):
     artifact = exports.identify("--b", str(path))
     assert artifact.kind == exports.PREDICTIONS
-    return prediction_file.read(artifact, Settings("a", "b", "out.json", **settings))
+    return prediction_files.read(artifact, Settings("a", "b", "out.json", **settings))
 
 
 def refused(path, **settings):
@@ -220,11 +224,37 @@ def test_many_records_and_row_groups_keep_their_order(tmp_path):
         np.testing.assert_allclose(read_back, prediction, rtol=1e-7 if "tfrecord" in suffix else 0)
 
 
-@pytest.mark.parametrize("name", ["predictions.txt", "model.h5", "x.json"])
-def test_a_file_of_another_kind(tmp_path, name):
-    (tmp_path / name).touch()
-    kinds = re.escape(".csv, .csv.gz, .tfrecord, .tfrecord.gz, .parquet")
-    with pytest.raises(
-        InputError, match=rf"^--a must be a SavedModel, a \.keras file or predictions \({kinds}\), got "
-    ):
-        exports.identify("--a", str(tmp_path / name))
+def test_texts_in_tfrecords_are_the_bytes_of_the_log(tmp_path: Path) -> None:
+    with prediction_files.writer(str(tmp_path / "p.tfrecord")) as write:
+        write({"shop": np.array([b"\xff\x00", b""], object), "prediction": np.array([0.25, 0.5])})
+    records = [
+        tf.train.Example.FromString(r)
+        for r in tf.data.TFRecordDataset(str(tmp_path / "p.tfrecord")).as_numpy_iterator()
+    ]
+    assert [r.features.feature["shop"].bytes_list.value[0] for r in records] == [b"\xff\x00", b""]
+
+
+def write_half(path: str) -> None:
+    with prediction_files.writer(path) as write:
+        write({"prediction": np.array([0.5])})
+        raise RuntimeError("the disk is full")
+
+
+@pytest.mark.parametrize("name", [f"p{suffix}" for suffix in WRITERS])
+def test_a_failure_in_the_middle_leaves_the_file_of_before(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"before")
+    with pytest.raises(RuntimeError, match="the disk is full"):
+        write_half(str(path))
+    assert path.read_bytes() == b"before"
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_batches_follow_each_other(tmp_path: Path) -> None:
+    for name in ("p.csv.gz", "p.parquet"):
+        with prediction_files.writer(str(tmp_path / name)) as write:
+            for first in (0, 2):
+                write({"row": np.arange(first, first + 2), "prediction": np.full(2, 0.1, np.float32)})
+    with gzip.open(tmp_path / "p.csv.gz", "rt") as file:
+        assert file.read().splitlines()[1:] == [f"{row},{float(np.float32(0.1))!r}" for row in range(4)]
+    assert pyarrow.parquet.read_table(tmp_path / "p.parquet")["row"].to_pylist() == [0, 1, 2, 3]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smooth_recs.data.encoding import Encoder
+from smooth_recs.data import encoding
+from smooth_recs.data.encoding import Encoder, Encoding
 from smooth_recs.data.feature_statistics import Statistics
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Categorical, Numeric, Schema
@@ -142,3 +143,29 @@ def test_what_is_missing_is_named():
         Encoder(SCHEMA, Statistics(STATISTICS.vocabularies, {"price": (0.0, 1.0)}))
     with pytest.raises(InputError, match="lack 'raw'"):
         Encoder(SCHEMA, STATISTICS)({name: RAW[name] for name in RAW if name != "raw"})
+
+
+def test_an_encoder_comes_back_from_its_file(tmp_path):
+    schema = Schema(
+        (Categorical("site", "vocabulary", max_values=3), Numeric("price", "log_standardize", "mean")), query_id="q"
+    )
+    made = Encoder(schema, Statistics({"site": (b"\xff\xfe", "schön".encode())}, {"price": (0.25, 1.5)}))
+    path = str(tmp_path / "new" / "encoder.json")
+    encoding.save(made, path)
+    loaded = encoding.load(path)
+    assert loaded == Encoding.of(made)
+    assert [loaded.table_rows(f) for f in schema.categorical] == [made.table_rows(f) for f in schema.categorical] == [4]
+
+
+LACKING = (
+    '{"schema": {"features": [{"name": "site", "encoding": "vocabulary"}]},'
+    ' "statistics": {"vocabularies": {}, "moments": {}}}'
+)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": {"features": 3}, "statistics": {}}', LACKING])
+def test_a_file_without_an_encoder_is_refused(tmp_path, content):
+    path = tmp_path / "encoder.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"encoder\.json must hold the encoder of a run"):
+        encoding.load(str(path))

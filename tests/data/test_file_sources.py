@@ -14,7 +14,8 @@ import pytest
 import tensorflow as tf
 
 from smooth_recs import config
-from smooth_recs.data import first_pass
+from smooth_recs.data import feature_statistics
+from smooth_recs.data import survey as survey_lib
 from smooth_recs.data.presets import open_source
 from smooth_recs.data.readers.parquet import parquet_to_tfrecord
 from smooth_recs.errors import InputError
@@ -228,8 +229,8 @@ def test_a_second_run_takes_survey_and_statistics_from_the_cache(opened, gather,
     def refuse(*arguments, **more):
         raise AssertionError("the files were read again")
 
-    monkeypatch.setattr(first_pass, "survey", refuse)
-    monkeypatch.setattr(first_pass.statistics, "collect", refuse)
+    monkeypatch.setattr(survey_lib, "survey", refuse)
+    monkeypatch.setattr(feature_statistics, "collect", refuse)
     second = opened(**settings)
     assert second.summary == first.summary
     assert second.encoder.statistics == first.encoder.statistics

@@ -1,18 +1,15 @@
-"""Rows of two tables that stand for the same value, against a search through all pairs; encoders in files."""
+"""Rows of two tables that stand for the same value, against a search through all pairs."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smooth_recs.data import encoding as encoding_lib
-from smooth_recs.data.encoding import Encoder, Encoding
+from smooth_recs.data.encoding import Encoding
 from smooth_recs.data.feature_statistics import Statistics
-from smooth_recs.data.matching_rows import matching
-from smooth_recs.errors import InputError
-from smooth_recs.schema import Categorical, Numeric, Schema
+from smooth_recs.schema import Categorical, Schema
+from smooth_recs.training.warm_start import matching
 
 VALUES = st.lists(st.sampled_from([b"a", b"b", b"c", b"d", b"\xff"]), unique=True, max_size=5).map(tuple)
 
@@ -79,29 +76,3 @@ def test_words_say_how_much_or_why_not() -> None:
         "user": "identity of int64 there, hash of string here",
         "shop": "not in that run",
     }
-
-
-def test_an_encoder_comes_back_from_its_file(tmp_path) -> None:
-    schema = Schema(
-        (Categorical("site", "vocabulary", max_values=3), Numeric("price", "log_standardize", "mean")), query_id="q"
-    )
-    made = Encoder(schema, Statistics({"site": (b"\xff\xfe", "schön".encode())}, {"price": (0.25, 1.5)}))
-    path = str(tmp_path / "new" / "encoder.json")
-    encoding_lib.save(made, path)
-    loaded = encoding_lib.load(path)
-    assert loaded == Encoding.of(made)
-    assert [loaded.table_rows(f) for f in schema.categorical] == [made.table_rows(f) for f in schema.categorical] == [4]
-
-
-LACKING = (
-    '{"schema": {"features": [{"name": "site", "encoding": "vocabulary"}]},'
-    ' "statistics": {"vocabularies": {}, "moments": {}}}'
-)
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": {"features": 3}, "statistics": {}}', LACKING])
-def test_a_file_without_an_encoder_is_refused(tmp_path, content) -> None:
-    path = tmp_path / "encoder.json"
-    path.write_text(content)
-    with pytest.raises(InputError, match=r"encoder\.json must hold the encoder of a run"):
-        encoding_lib.load(str(path))

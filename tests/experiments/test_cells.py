@@ -17,7 +17,7 @@ from source_imports import ROOT
 
 from smooth_recs.config import Config, Data, Model, Train
 from smooth_recs.errors import InputError
-from smooth_recs.experiments import cells, variants
+from smooth_recs.experiments import cells
 from smooth_recs.experiments.cells import Cell, Folder
 
 STEPS = 6
@@ -336,57 +336,6 @@ def test_an_outline_lists_every_cell_once(tmp_path):
         f"{three[2].key}     to do  seed 3",
         "2 of 3 cells to do: about 3 min",
     ]
-
-
-def test_other_fields_leave_the_given_configuration_alone():
-    config = Config()
-    changed = variants.with_fields(config, {"model.activation": "relu", "data.synthetic.users": 9, "seed": 4})
-    assert config == Config()
-    expected = dataclasses.replace(Config(seed=4), model=Model(activation="relu", beta=None))
-    expected.data.synthetic.users = 9
-    assert changed == expected
-
-
-def test_an_activation_without_a_width_has_no_beta():
-    config = Config(model=Model(activation="smelu", beta=0.2))
-    assert variants.with_fields(config, {"model.activation": "relu"}).model.beta is None
-    assert variants.with_fields(config, {"model.activation": "swish"}).model.beta == 0.2
-
-
-def test_a_field_that_breaks_a_rule_is_refused():
-    with pytest.raises(InputError, match=r"train.epochs must be at least 1, got 0"):
-        variants.with_fields(Config(), {"train.epochs": 0})
-
-
-LAYER = "{'class_name': 'GSmeLU', 'config': {'alpha': 0.5, 'beta': 0.25}}"
-
-
-@pytest.mark.parametrize(
-    ("text", "fields", "name"),
-    [
-        ("relu", {"model.activation": "relu"}, "ReLU"),
-        ("smelu", {"model.activation": "smelu"}, "SmeLU 0.3"),
-        ("smelu:0.25", {"model.activation": "smelu", "model.beta": 0.25}, "SmeLU 0.25"),
-        (
-            LAYER,
-            {"model.activation": {"class_name": "GSmeLU", "config": {"alpha": 0.5, "beta": 0.25}}},
-            "GSmeLU",
-        ),
-    ],
-)
-def test_an_activation_as_one_writes_it(text, fields, name):
-    assert variants.of_activation(text) == fields
-    assert variants.label(text, Config(model=Model(beta=0.3))) == name
-    assert variants.listed(f"{text},{LAYER}, mish,") == [text, LAYER, "mish"]
-
-
-@pytest.mark.parametrize(
-    "text", ["rleu", "relu:0.1", "smelu:wide", "smelu:-1", "smelu:", "{'class_name': 'Nothing'}", "{"]
-)
-def test_no_activation(text):
-    with pytest.raises(InputError) as raised:
-        variants.of_activation(text)
-    assert str(raised.value).startswith(f"an activation must be a name, name:beta or a dictionary, got {text!r}: ")
 
 
 def test_a_first_pass_over_files_serves_every_cell(tmp_path, program):

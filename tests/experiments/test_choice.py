@@ -1,23 +1,25 @@
-"""The choice of a variant, and what is said of it, against sweeps whose truth is known."""
+"""The choice of a variant, what is said of it, and successive halving, against sweeps whose truth is known."""
 
 from __future__ import annotations
 
 import doctest
+import math
 
 import numpy as np
 import pytest
 from sweep_cases import results
 
 from smooth_recs.errors import InputError
-from smooth_recs.experiments.sweeps import choice, goals, paired, sweep_tables, workflow
+from smooth_recs.experiments.sweeps import choice, paired
 from smooth_recs.experiments.sweeps.paired import Paired, estimate
+from smooth_recs.experiments.sweeps.sweep_plan import parse_goal
 
 MEASURES = ("pd", "auc_loss", "examples_per_second")
 NAMES = ("relu", "smelu:0.1", "swish")
 
 
 def goal(text, variants=NAMES):
-    return goals.parse(text, MEASURES, variants)
+    return parse_goal(text, MEASURES, variants)
 
 
 def pair_of(relu, smelu, swish=None):
@@ -29,72 +31,6 @@ def pair_of(relu, smelu, swish=None):
             for name, values in table.items()
         }
     )
-
-
-@pytest.mark.parametrize(
-    ("text", "bounds"),
-    [
-        ("min pd", []),
-        ("max examples_per_second", []),
-        ("min pd subject to auc_loss <= relu", [("auc_loss", 1, 1.0, "relu")]),
-        ("min auc_loss subject to pd <= 0.08", [("pd", 1, 0.08, "")]),
-        ("min auc_loss  subject  to pd<=8%", [("pd", 1, 0.08, "")]),
-        ("min pd subject to auc_loss <= relu + 0.5%", [("auc_loss", 1, 1.005, "relu")]),
-        ("min pd subject to auc_loss <= smelu:0.1 -2 %", [("auc_loss", 1, 0.98, "smelu:0.1")]),
-        (
-            "min pd subject to auc_loss <= relu and examples_per_second >= relu - 10%",
-            [("auc_loss", 1, 1.0, "relu"), ("examples_per_second", -1, 0.9, "relu")],
-        ),
-    ],
-)
-def test_goals(text, bounds):
-    found = goal(text)
-    assert (found.sign, found.measure) == (1 if text.startswith("min") else -1, text.split()[1])
-    assert [(each.measure, each.sign, pytest.approx(each.limit), each.than) for each in found.bounds] == bounds
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "choose must be 'min MEASURE' or 'max MEASURE', then 'subject to MEASURE <= LIMIT', got ''"),
-        ("pd", "choose must be 'min MEASURE'"),
-        ("min pd where auc_loss <= relu", "choose must be 'min MEASURE'"),
-        ("min PD", "choose must name a measure of the sweep (pd, auc_loss, examples_per_second), got 'PD'"),
-        ("min pd subject to aucloss <= relu", "choose must name a measure of the sweep (auc_loss), got 'aucloss'"),
-        ("min pd subject to auc_loss < relu", "choose: a bound must be 'MEASURE <= LIMIT' or 'MEASURE >= LIMIT', got"),
-        (
-            "min pd subject to auc_loss <= rleu",
-            "choose must name a number, or a variant of the sweep (relu), got 'rleu'",
-        ),
-        ("min pd subject to auc_loss <= rleu + 1%", "choose must name a number, or a variant of the sweep (relu)"),
-        ("min pd subject to auc_loss <= nan", "choose must name a number, or a variant of the sweep (relu"),
-    ],
-)
-def test_goals_that_cannot_be(text, words):
-    with pytest.raises(InputError) as raised:
-        goal(text)
-    assert str(raised.value).startswith(words)
-
-
-def test_estimate_by_hand():
-    found = estimate([-2.0, -4.0, -6.0])
-    half = 4.302653 * 2 / 3**0.5  # Student's t at 97.5% with two degrees of freedom
-    assert found.value == -4.0
-    assert found.interval == pytest.approx((-4 - half, -4 + half), abs=1e-5)
-    t = 4 / (2 / 3**0.5)
-    assert found.below_zero == pytest.approx(0.5 + t / (2 * (2 + t * t) ** 0.5))  # in closed form
-    assert estimate([1.0]) is None
-    assert estimate([-1.0, -1.0]) == estimate([-1.0, -1.0, -1.0])
-    assert (estimate([0.0, 0.0]).below_zero, estimate([0.0, 0.0]).above_zero) == (0.0, 0.0)
-    assert (estimate([-1.0, -1.0]).below_zero, estimate([-1.0, -1.0]).above_zero) == (1.0, 0.0)
-    wider = estimate([-2.0, -4.0, -6.0], variance_factor=4 / 3)
-    assert wider.interval == pytest.approx((-4 - 2 * half, -4 + 2 * half), abs=1e-5)
-
-
-@pytest.mark.parametrize("module", [goals, workflow, paired, sweep_tables])
-def test_examples_in_docstrings(module):
-    done = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
-    assert done.failed == 0
 
 
 def test_the_best_within_the_bounds():
@@ -276,3 +212,87 @@ def test_the_best_of_many_looks_better_than_it_is_on_the_pairs_that_chose_it():
         naive.append(estimate(Paired(sweep).changes(chosen, "relu", "pd")))
     assert np.mean([each.value for each in naive]) < -0.005  # nothing is better
     assert np.mean([each.below_zero >= 0.95 for each in naive]) > 0.1
+
+
+def paired_of(points):
+    """From {variant: [(PD, AUC loss) a seed]}."""
+    return Paired(
+        results(
+            {
+                name: {"pd": [pd for pd, _ in values], "auc_loss": [loss for _, loss in values]}
+                for name, values in points.items()
+            }
+        )
+    )
+
+
+def test_survivors_are_the_nearest_half_and_the_baseline():
+    table = paired_of(
+        {
+            "base": [(0.12, 0.250)],
+            "low": [(0.06, 0.251)],
+            "far": [(0.11, 0.270)],
+            "middle": [(0.08, 0.249)],
+            "beaten": [(0.10, 0.256)],
+        }
+    )
+    assert choice.survivors(table, ["base", "low", "far", "middle", "beaten"]) == ["base", "low", "middle"]
+    assert choice.survivors(table, ["base", "far", "beaten"]) == ["base", "beaten"]
+    assert choice.survivors(table, ["base"]) == ["base"]
+
+
+def test_survivors_serve_the_goal_too():
+    """Five on the front: the goal's best is kept though it stands least alone there."""
+    on_front = [(0.10, 0.240), (0.08, 0.246), (0.079, 0.2461), (0.07, 0.250), (0.05, 0.262)]
+    table = paired_of({"base": [(0.12, 0.25)]} | {f"v{k}": [point] for k, point in enumerate(on_front)})
+    names = ["base", *(f"v{k}" for k in range(5))]
+    assert "v2" not in choice.survivors(table, names)
+    kept = choice.survivors(table, names, ["v2", "v1", "base"])
+    assert "v2" in kept
+    assert len(kept) == 4
+
+
+def test_a_variant_without_measures_goes_first():
+    table = paired_of({"base": [(0.12, 0.25)], "diverged": [(None, None)], "bad": [(0.3, 0.3)]})
+    assert choice.survivors(table, ["base", "diverged", "bad"]) == ["base", "bad"]
+
+
+def test_a_baseline_without_measures_is_told():
+    table = paired_of({"base": [(None, 0.25)], "bad": [(0.3, 0.3)]})
+    with pytest.raises(InputError, match=r"measure pd must be one that was measured \(auc_loss\), got none of base"):
+        choice.survivors(table, ["base", "bad"])
+
+
+def test_a_search_finds_the_front_with_less_than_half_the_pairs():
+    """Sixteen variants, four of them on the true front; each pair's noise is a fifth of the distance to the next."""
+    truth = {"base": (0.12, 0.25)}
+    truth |= {f"front {k}": (0.06 + 0.015 * k, 0.25 - 0.002 * k) for k in range(4)}
+    truth |= {f"off {k}": (0.09 + 0.004 * k, 0.252 + 0.001 * k) for k in range(12)}
+    trained = []
+
+    def train(names, seeds):
+        trained.extend((name, seeds[-1]) for name in names)
+        noise = {(name, seed): 0.003 * math.sin(len(name) + ord(name[-1]) * seed) for name in truth for seed in seeds}
+        return results(
+            {
+                name: {
+                    "pd": [pd + noise[name, seed] if (name, seed) in trained else None for seed in seeds],
+                    "auc_loss": [loss if (name, seed) in trained else None for seed in seeds],
+                }
+                for name, (pd, loss) in truth.items()
+            },
+            seeds=seeds,
+        )
+
+    choice.halving_search(train, list(truth), [1, 2, 3])
+    assert [sum(seed == each for _, seed in trained) for each in (1, 2, 3)] == choice.round_sizes(17, 3) == [17, 9, 5]
+    assert {name for name, seed in trained if seed == 3} == {"base", *(f"front {k}" for k in range(4))}
+
+
+@pytest.mark.parametrize(("variants", "rounds", "expected"), [(1, 3, [1, 1, 1]), (2, 3, [2, 2, 2]), (6, 2, [6, 4])])
+def test_sizes_of_rounds(variants, rounds, expected):
+    assert choice.round_sizes(variants, rounds) == expected
+
+
+def test_examples_in_docstrings():
+    assert doctest.testmod(choice).failed == 0

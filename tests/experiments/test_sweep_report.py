@@ -3,49 +3,23 @@
 from __future__ import annotations
 
 import copy
+import doctest
 from html import escape
 
 import matplotlib.image
 import pytest
 from report_pages import ATTACK, Page, assert_asks_for_nothing, assert_nothing_overflows, needs_chromium
-from sweep_cases import results
+from sweep_cases import LABELS, WIDTHS, figure_4, results
 
-from smooth_recs.experiments.sweeps import choice, goals, sweep_charts, sweep_report
-from smooth_recs.experiments.sweeps.sweep_charts import Label, place
+from smooth_recs.experiments.sweeps import choice, sweep_charts, sweep_report, sweep_tables
+from smooth_recs.experiments.sweeps.sweep_plan import parse_goal
 from smooth_recs.experiments.sweeps.sweep_results import names
 
 GOAL = "min pd subject to per_query_auc_loss <= relu + 0.5%"
-WIDTHS = {
-    "relu": (0.120, 0.2500),
-    "smelu:0.2": (0.070, 0.2510),
-    "smelu:0.05": (0.100, 0.2480),
-    "smelu:0.1": (0.084, 0.2490),
-    "softplus:5.0": (0.066, 0.2800),
-    "softplus:20.0": (0.078, 0.2600),
-}
-LABELS = {name: name.replace(":", " ").replace("relu", "ReLU").replace("smelu", "SmeLU") for name in WIDTHS}
-LINES = {name: (name.split(":")[0].title(), float(name.split(":")[1])) for name in WIDTHS if ":" in name}
-NOISE = (0.0, 0.002, -0.002)
-COSTS = {"parameters": 1234567, "multiply_adds": 54321, "lookups": 5, "examples_per_second": 9e4, "serving_ms_1": 0.2}
-
-
-def sweep(table=WIDTHS, pairs=3, **others):
-    def of_variant(pd, loss):
-        shared = {
-            "pd": [pd + noise for noise in NOISE[:pairs]],
-            "per_query_auc_loss": [loss * (1 + noise / 4) for noise in NOISE[:pairs]],
-            "auc_loss": [loss - 0.01] * pairs,
-            "calibration": [1.01] * pairs,
-        }
-        return {**shared, **{name: [value] * pairs for name, value in COSTS.items()}}
-
-    return results(
-        {name: of_variant(*point) for name, point in table.items()}, **{"labels": LABELS, "lines": LINES, **others}
-    )
 
 
 def chosen(found, text=GOAL):
-    goal = goals.parse(text, names(), [variant["name"] for variant in found["variants"]])
+    goal = parse_goal(text, names(), [variant["name"] for variant in found["variants"]])
     return {**choice.choose(found, goal), "config_file": "runs/sweep/chosen.py"}
 
 
@@ -55,7 +29,7 @@ def page_of(found, folder, choice=None):
 
 
 def test_everything_is_written(tmp_path):
-    said = sweep_report.write(sweep(), str(tmp_path), chosen(sweep()))
+    said = sweep_report.write(figure_4(), str(tmp_path), chosen(figure_4()))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "figure4.png",
         "figure4.svg",
@@ -69,12 +43,12 @@ def test_everything_is_written(tmp_path):
     assert picture.shape[1] > 1200
     assert (tmp_path / "figure4.svg").read_text().count("<svg") == 1
     before = (tmp_path / "report.html").read_bytes(), (tmp_path / "figure4.png").read_bytes()
-    assert sweep_report.write(sweep(), str(tmp_path), chosen(sweep())) == said  # over files of its own
+    assert sweep_report.write(figure_4(), str(tmp_path), chosen(figure_4())) == said  # over files of its own
     assert before == ((tmp_path / "report.html").read_bytes(), (tmp_path / "figure4.png").read_bytes())
 
 
 def test_the_page_has_the_exact_numbers(tmp_path):
-    page = page_of(sweep(), tmp_path)
+    page = page_of(figure_4(), tmp_path)
     table = page.table("SmeLU 0.1")
     assert table["SmeLU 0.1"] == [
         [pytest.approx(0.084)],
@@ -91,7 +65,7 @@ def test_the_page_has_the_exact_numbers(tmp_path):
 
 
 def test_markdown(tmp_path):
-    sweep_report.write(sweep(), str(tmp_path))
+    sweep_report.write(figure_4(), str(tmp_path))
     lines = (tmp_path / "results.md").read_text().splitlines()
     assert lines[0] == "| Variant | PD | Change | Per-query AUC loss | Change |"
     assert lines[2].startswith("| ReLU | 12.0% (11.5%")
@@ -103,17 +77,6 @@ def test_markdown(tmp_path):
         "at ", "at\N{NO-BREAK SPACE}"
     )
     assert next(line for line in lines if line.startswith("| Softplus |")).count("none") == 1
-
-
-def test_lines_go_by_the_activations_own_width():
-    plane = sweep_charts.plane(sweep(), ("pd", "per_query_auc_loss"))
-    assert plane.lines == ["Smelu", "Softplus"]
-    assert [point.width for point in plane.line("Smelu")] == [0.05, 0.1, 0.2]
-    point = plane.line("Softplus")[0]
-    assert (point.x, point.y) == (pytest.approx(0.12), pytest.approx(0.066))
-    assert point.y_error == pytest.approx(0.002 / 3**0.5)
-    assert point.x_error == pytest.approx(0.0, abs=1e-9)  # the baseline's noise is its own: pair by pair it is gone
-    assert plane.front == ["softplus:5.0", "smelu:0.2", "smelu:0.1", "smelu:0.05"]
 
 
 def test_variants_with_fewer_pairs_are_compared_over_the_pairs_that_they_have(tmp_path):
@@ -140,17 +103,17 @@ def test_a_baseline_that_diverged_is_told(tmp_path):
 
 @pytest.mark.parametrize(("probability", "words"), [(0.9999, "more than 99.9%"), (0.996, "at least 99.6%")])
 def test_how_sure_a_choice_is(tmp_path, probability, words):
-    said = sweep_report.write(sweep(), str(tmp_path), {**chosen(sweep()), "probability": probability})
+    said = sweep_report.write(figure_4(), str(tmp_path), {**chosen(figure_4()), "probability": probability})
     assert f"for this goal, with a probability of {words}." in said
 
 
 def test_a_label_may_have_what_markdown_counts_as_a_new_column(tmp_path):
-    sweep_report.write(sweep(labels={**LABELS, "smelu:0.1": "a|b"}), str(tmp_path))
+    sweep_report.write(figure_4(labels={**LABELS, "smelu:0.1": "a|b"}), str(tmp_path))
     assert r"| a\|b (on the Pareto front) | 8.40% (" in (tmp_path / "results.md").read_text()
 
 
 def test_one_pair_concludes_nothing(tmp_path):
-    page = page_of(sweep(pairs=1), tmp_path, chosen(sweep(pairs=1)))
+    page = page_of(figure_4(pairs=1), tmp_path, chosen(figure_4(pairs=1)))
     assert "One pair of each variant is no ground to conclude on" in page.prose
     assert "95%" not in page.prose
     assert "standard error" not in page.prose
@@ -158,7 +121,7 @@ def test_one_pair_concludes_nothing(tmp_path):
 
 
 def test_without_queries_the_loss_is_that_over_all_pairs(tmp_path):
-    found = sweep()
+    found = figure_4()
     for variant in found["variants"]:
         for section in ("measures", "changes"):
             variant[section]["per_query_auc_loss"] = {"value": None, "of_seeds": [None] * 3, "interval": None}
@@ -169,7 +132,7 @@ def test_without_queries_the_loss_is_that_over_all_pairs(tmp_path):
 
 
 def test_what_is_said(tmp_path):
-    sentences = page_of(sweep(), tmp_path).prose
+    sentences = page_of(figure_4(), tmp_path).prose
     assert (
         "Two trainings of ReLU, the baseline, differ in their predictions for a held-out example by 12.0% on average "
         "(95% interval 11.5% to 12.5%)."
@@ -183,11 +146,11 @@ def test_what_is_said(tmp_path):
 
 def test_what_is_not_shown_is_not_said(tmp_path):
     table = {"relu": (0.12, 0.25), "smelu:0.1": (0.121, 0.25)}
-    found = sweep(table)
+    found = figure_4(table)
     found["variants"][1]["changes"]["pd"].update(percent=0.01, percent_interval=[-0.05, 0.07])
     prose = page_of(found, tmp_path).prose
     assert (
-        "0 of 1 variants are shown to be more reproducible than the baseline, 0 to be less reproducible; of 1 the"
+        "0 of 1 variants are shown to be more reproducible than the baseline, 0 to be less reproducible; for 1 the"
         in prose
     )
 
@@ -202,18 +165,18 @@ def test_what_is_not_shown_is_not_said(tmp_path):
     ],
 )
 def test_the_choice_is_told(tmp_path, goal, words):
-    page = page_of(sweep(), tmp_path, chosen(sweep(), goal))
+    page = page_of(figure_4(), tmp_path, chosen(figure_4(), goal))
     for each in words:
         assert each in page.prose
     assert ("So SmeLU" in page.prose) == (not words[0].startswith("Nothing"))
 
 
 def test_fresh_pairs_are_told(tmp_path):
-    found = chosen(sweep())
-    goal = goals.parse(GOAL, names(), list(WIDTHS))
-    fresh = sweep({name: WIDTHS[name] for name in ("relu", "smelu:0.2")}, seeds=[4, 5, 6])
+    found = chosen(figure_4())
+    goal = parse_goal(GOAL, names(), list(WIDTHS))
+    fresh = figure_4({name: WIDTHS[name] for name in ("relu", "smelu:0.2")}, seeds=[4, 5, 6])
     confirmed = {**choice.confirmed(found, goal, fresh), "confirmation": fresh}
-    page = page_of(sweep(), tmp_path, confirmed)
+    page = page_of(figure_4(), tmp_path, confirmed)
     assert "Measured on 3 fresh pairs of each, which did not choose it." in page.prose
     assert "On the fresh pairs" in page.prose
     assert "leaving out" not in page.prose
@@ -227,7 +190,7 @@ def attacked(value):
 
 
 def test_nothing_reaches_the_page_unescaped(tmp_path):
-    found = copy.deepcopy(sweep())
+    found = copy.deepcopy(figure_4())
     for name in ("config", "data", "versions", "command"):
         found[name] = attacked(found[name])
     for index, variant in enumerate(found["variants"]):
@@ -241,7 +204,7 @@ def test_nothing_reaches_the_page_unescaped(tmp_path):
 
 
 def test_it_asks_for_nothing(tmp_path):
-    assert_asks_for_nothing(page_of(sweep(), tmp_path, chosen(sweep())))
+    assert_asks_for_nothing(page_of(figure_4(), tmp_path, chosen(figure_4())))
 
 
 NAMED = {f"A variant with a longer name, number {k}": (0.12 - 0.005 * (k % 7), 0.25 + 0.0005 * k) for k in range(14)}
@@ -253,37 +216,11 @@ NAMED = {f"A variant with a longer name, number {k}": (0.12 - 0.005 * (k % 7), 0
 @pytest.mark.parametrize("table", [WIDTHS, NAMED], ids=["lines", "names"])
 def test_nothing_overflows(tmp_path, width, table):
     others = {} if table is WIDTHS else {"labels": {}, "lines": {}}
-    found = sweep(table, **others)
+    found = figure_4(table, **others)
     goal = GOAL.replace("relu", next(iter(table))) if " " not in next(iter(table)) else "min pd"
     page = page_of(found, tmp_path, chosen(found, goal))
     assert_nothing_overflows(page, tmp_path, width, page.source.count("<svg"))
 
 
-class Axes:
-    """Where names were put: what `place` needs of matplotlib's axes."""
-
-    def __init__(self):
-        self.boxes = []
-
-    def get_xlim(self):
-        return 0.0, 400.0
-
-    get_ylim = get_xlim
-
-    def annotate(self, text, xy, offset, ha, fontsize, **_):
-        width, height = 0.5 * fontsize * len(text), fontsize
-        left = xy[0] + offset[0] - {"left": 0, "right": width, "center": width / 2}[ha]
-        self.boxes.append((left, xy[1] + offset[1] - height / 2, left + width, xy[1] + offset[1] + height / 2))
-
-
-def test_names_do_not_lie_over_each_other():
-    """Eleven points close to each other, one in each corner."""
-    at = [(180 + 9 * (k % 4), 190 + 8 * (k // 4)) for k in range(11)] + [(5, 5), (395, 5), (5, 395), (395, 395)]
-    axes = Axes()
-    place(axes, [Label(x, y, f"name number {k}", "#000000") for k, (x, y) in enumerate(at)], (400, 400))
-    assert len(axes.boxes) == 15
-    for index, (left, bottom, right, top) in enumerate(axes.boxes):
-        assert min(left, bottom) >= 0
-        assert max(right, top) <= 400
-        for other in axes.boxes[:index]:
-            assert right <= other[0] or other[2] <= left or top <= other[1] or other[3] <= bottom
+def test_examples_in_docstrings():
+    assert doctest.testmod(sweep_tables).failed == 0

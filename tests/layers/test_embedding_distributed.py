@@ -17,7 +17,7 @@ TRAINING = """
 import json
 import numpy as np
 import tensorflow as tf
-from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, tables
+from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, embedding_tables
 
 FEATURES = [EmbeddedFeature("user", 5000), EmbeddedFeature("tags", 3000, max_values=3, combiner="sqrtn")]
 ROWS, DIM, BATCH, STEPS = 8000, 4, 24, 6
@@ -106,7 +106,7 @@ for admission in (0, 2):
     got, ops, equal = mirrored(admission)
     results[str(admission)] = compared(got, alone(admission)) | {
         "table_sized": of_table_size(ops), "exchanged": exchanged(ops), "copies_equal": equal}
-tables.lookup = lambda table, ids: tf.gather(tf.convert_to_tensor(table), ids)
+embedding_tables.lookup = lambda table, ids: tf.gather(tf.convert_to_tensor(table), ids)
 results["whole table read"] = of_table_size(mirrored(0)[1])
 print(json.dumps(results))
 """

@@ -25,22 +25,21 @@ from source_imports import ROOT
 
 from smooth_recs import config
 from smooth_recs.bin import _command, _flags
-from smooth_recs.bin import sweep as sweep_lib
 
 # What does the work of each binary: `main` comes as far as to call one of these.
 WORK = {
     "train": ("training.train_and_evaluate", "training.plan"),
-    "compare": ("comparison.comparing.compare",),
-    "sweep": ("experiments.sweeps.choosing.run", "experiments.sweeps.sweeping.outline"),
-    "causes": ("experiments.cells.Folder.run", "experiments.causes.table", "experiments.causes_report.write"),
-    "estimate": ("experiments.estimate_runs.across", "experiments.estimate_runs.table", "_files.write_json"),
-    "export": ("serving.publishing.publish",),
+    "compare": ("comparison.comparison.compare",),
+    "sweep": ("experiments.sweeps.workflow.run", "experiments.sweeps.sweep_runs.outline"),
+    "causes": ("experiments.cells.Folder.run", "experiments.attribution.table", "experiments.attribution.write"),
+    "estimate": ("experiments.estimates.across", "experiments.estimates.table", "_files.write_json"),
+    "export": ("release.publishing.publish",),
     "figures": (
-        *("experiments.figures.making.sections", "experiments.figures.making.write_page"),
-        *("experiments.landscape.looking.at_runs", "experiments.landscape.looking.at_exports"),
+        *("experiments.figures.figure_page.sections", "experiments.figures.figure_page.write_page"),
+        *("experiments.landscape.landscape_runs.at_runs", "experiments.landscape.landscape_runs.at_exports"),
     ),
     "local_cluster": ("cluster.local.LocalCluster.run",),
-    "predict": ("serving.predicting.predict",),
+    "predict": ("release.predicting.predict",),
     "report": ("reports.run_report.write", "reports.run_report.picture"),
 }
 TARGETS = re.findall(r"^([a-z]\w*):(?!=)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
@@ -89,8 +88,8 @@ def _stub(patch: pytest.MonkeyPatch, path: str) -> Any:
     outer, _, inner = owner.rpartition(".")
     holder = getattr(importlib.import_module(outer), inner) if inner[0].isupper() else importlib.import_module(owner)
     stub = mock.create_autospec(getattr(holder, name), return_value=0)
-    if path == "experiments.sweeps.choosing.run":  # a goal is read before anything is trained
-        stub.side_effect = lambda sweep, _, way: holder.parsed(sweep, way)
+    if path == "experiments.sweeps.workflow.run":  # a goal is read before anything is trained
+        stub.side_effect = lambda sweep, _, *, confirm, halving: holder.goal_of(sweep, confirm)
     patch.setattr(holder, name, stub)
     return stub
 
@@ -121,10 +120,9 @@ def _reading(monkeypatch: pytest.MonkeyPatch, argv: list[str]) -> Iterator[None]
         patch.setattr(sys, "path", [str((ROOT / argv[0]).parent), *sys.path])  # as Python does for a script
         patch.setattr(argparse.ArgumentParser, "parse_args", parse_args)
         patch.setattr(argparse.ArgumentParser, "error", _refuse)
-        patch.setattr(_command, "run", lambda main, **_: _command._parse_flags(sys.argv))
+        patch.setattr(_command, "run", lambda main, **_: _command.parse_flags(sys.argv))
         patch.setattr(_command, "_required", [])
         patch.setattr(_flags, "_required", set())
-        patch.setattr(sweep_lib, "_of_file", [])
         try:
             yield
         finally:

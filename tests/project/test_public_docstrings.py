@@ -37,10 +37,10 @@ IN_BOTH_GENERATIONS = ("In your own Keras model", "Differences and accuracy, in 
 NOT_HERE = {
     "training.train_and_evaluate": "trains on 100,000 rows: tests/training/test_training_run.py",
     "comparison.comparison.compare": "compares two files of the reader: tests/bin/test_compare.py",
-    "release.publishing.publish": "exports a trained run: tests/serving/",
-    "release.predicting.predict": "needs a trained export: tests/bin/test_predict.py",
+    "release.publishing.publish": "exports a trained run: tests/release/test_publishing.py",
+    "release.predicting.predict": "needs a trained export: tests/release/test_predicting.py",
     "serving.loader.LoadedModel": "needs a trained export: tests/serving/test_loader.py",
-    "serving.saved_model.PeriodicExports": "trains: tests/serving/test_periodic_exports.py",
+    "serving.saved_model.PeriodicExports": "trains: tests/serving/test_saved_model_periodic.py",
     "experiments.sweeps.workflow.run": "trains many pairs: tests/bin/test_sweep.py",
     "experiments.cells.Folder": "trains three pairs: tests/bin/test_sweep.py",
     "experiments.landscape.landscape_runs.at_runs": "needs trained runs: tests/experiments/",

@@ -16,8 +16,8 @@ from source_imports import module_name, modules
 
 from smooth_recs import metrics
 from smooth_recs.config import Config, Evaluation
-from smooth_recs.experiments.sweeps import Variant, choice, goals, sweep_report, sweep_results
-from smooth_recs.experiments.sweeps.sweep_runs import Grid
+from smooth_recs.experiments.sweeps import Variant, choice, sweep_plan, sweep_report, sweep_results
+from smooth_recs.experiments.variants import Grid
 from smooth_recs.measures import catalogue, gates, held_out, increases
 from smooth_recs.measures.catalogue import ACCURACY, BY_NAME, MEASURES, Measure
 from smooth_recs.models.siblings import ProgressiveMetrics
@@ -196,7 +196,7 @@ def test_every_row_is_in_a_sweep(rows: tuple[Measure, ...], tmp_path: Path) -> N
     said = (tmp_path / "results.md").read_text("utf-8")
     assert [name for name in names if BY_NAME[name].short not in said] == []
     for name in names:
-        goal = goals.parse(f"min pd subject to {name} <= relu", sweep_results.names(), ["relu", "smelu"])
+        goal = sweep_plan.parse_goal(f"min pd subject to {name} <= relu", sweep_results.names(), ["relu", "smelu"])
         assert choice.choose(results, goal)["chosen"] == "smelu"
     grid = Grid(Config(), [Variant("relu", "ReLU", {})], [1])
     run = sweep_results.Run(grid.variants[0], 1, "key", dict.fromkeys(names, 0.5))

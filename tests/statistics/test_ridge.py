@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from smooth_recs.statistics.ridge import Moments
+from smooth_recs.training.pd_estimate import Moments
 
 RNG = np.random.default_rng(1)
 X = RNG.normal([3, 0, -50], [1, 0.01, 20], size=[300, 3])

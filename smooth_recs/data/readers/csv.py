@@ -1,6 +1,7 @@
-"""Attributes of users or items that lie in a file of their own, joined to the rows of a log by a key.
+"""Delimited text files (CSV, TSV) as chunks of raw rows, in TensorFlow operations only.
 
-CSV and TSV files as chunks of raw rows, in TensorFlow ops only.
+Parsing runs in the `tf.data` graph, without Python, so that it uses all cores and can move to the remote workers of a
+cluster. `SideTable` joins attributes of users or items that lie in a file of their own.
 """
 
 from __future__ import annotations
@@ -17,13 +18,20 @@ import tensorflow as tf
 
 from smooth_recs.data.feature_statistics import Vocabulary
 from smooth_recs.data.files import compression
-from smooth_recs.data.raw_rows import GOOD, WRONG_FIELDS, Column, assemble, lines, read_chunks, replaced, without_places
+from smooth_recs.data.raw_rows import GOOD, WRONG_FIELDS, assemble, lines, read_chunks, replaced, without_places
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Schema
 
+_BYTE_ORDER_MARK = "\ufeff"
+_TYPE_SUFFIX = re.compile(r":(token|token_seq|float|float_seq)$")  # RecBole's headers: `user_id:token`
+_LARGEST_REPETITION = 50  # RE2 takes 1000, counted with those inside
+# Numbers as nearly every file writes them: what the patterns of `raw_rows` accept, and mean the same.
+_PLAIN = {tf.float32: r"(?:-?\d+(?:\.\d+)?(?:[eE][-+]?\d\d?)?)?", tf.int64: r"(?:-?\d{1,18})?"}
+_MISSING = {tf.float32: [float("nan")], tf.int64: np.array([-1], np.int64), tf.string: [""]}
+
 
 class SideTable:
-    """Looks up the attributes of a key; an unknown key has missing ones. Held in memory.
+    """A table that gives the attributes of a key; those of an unknown key are missing. Held in memory.
 
     Args:
       key: the column of the log that holds the key.
@@ -31,7 +39,7 @@ class SideTable:
       columns: by name, one text per key.
 
     Raises:
-      InputError: a key is there twice, or empty.
+      InputError: a key occurs twice, or is empty.
     """
 
     def __init__(self, key: str, keys: Sequence[bytes], columns: Mapping[str, Sequence[bytes]]) -> None:
@@ -57,10 +65,9 @@ def read_fields(file: str, delimiter: bytes, fields: int, *, header: bool) -> li
     """The fields of every line of a small file without quoting, as bytes.
 
     Raises:
-      InputError: a line has another number of fields, or there is none.
+      InputError: a line has another number of fields, or there is no line below the header.
     """
-    lines = list(tf.data.TextLineDataset(file, compression(file)).as_numpy_iterator())
-    rows = [line.split(delimiter) for line in lines]
+    rows = [line.split(delimiter) for line in tf.data.TextLineDataset(file, compression(file)).as_numpy_iterator()]
     for number, row in enumerate(rows, start=1):
         if len(row) != fields:
             raise InputError(f"data.path: a line must have {fields} fields, got {len(row)} in {file}:{number}")
@@ -69,12 +76,23 @@ def read_fields(file: str, delimiter: bytes, fields: int, *, header: bool) -> li
     return rows[int(header) :]
 
 
-_BYTE_ORDER_MARK = "\ufeff"
-_TYPE_SUFFIX = re.compile(r":(token|token_seq|float|float_seq)$")  # RecBole's headers: `user_id:token`
-_LARGEST_REPETITION = 50  # RE2 takes 1000, counted with those inside
-# Numbers as nearly every file writes them: what the patterns of `conversion` accept, and mean the same.
-_PLAIN = {tf.float32: r"(?:-?\d+(?:\.\d+)?(?:[eE][-+]?\d\d?)?)?", tf.int64: r"(?:-?\d{1,18})?"}
-_MISSING = {tf.float32: [float("nan")], tf.int64: np.array([-1], np.int64), tf.string: [""]}
+def header_names(files: Sequence[str], delimiter: str) -> tuple[str, ...]:
+    """The column names in the first line of the files, which must be the same in all of them."""
+    headers = []
+    for file in files:
+        try:
+            first = list(tf.data.TextLineDataset(file, compression(file)).take(1).as_numpy_iterator())
+        except tf.errors.DataLossError as error:
+            raise InputError(f"data.path: {file} is damaged: {without_places(error)}") from error
+        text = first[0].decode("utf-8", "replace").removeprefix(_BYTE_ORDER_MARK) if first else ""
+        if not text.strip():
+            raise InputError(f"data.path: a header must name the columns, got none in the first line of {file}")
+        quoted = csv.reader([text], delimiter=delimiter, skipinitialspace=True)
+        fields = text.split("\t") if delimiter == "\t" else next(quoted)
+        headers.append(tuple(_TYPE_SUFFIX.sub("", name.strip()) for name in fields))
+        if headers[-1] != headers[0]:
+            raise InputError(f"data.path: the header of {file} differs from that of {files[0]}")
+    return headers[0]
 
 
 class CsvReader:
@@ -121,28 +139,25 @@ class CsvReader:
             raise InputError(f"data.delimiter must be one ASCII character and no quote, got {delimiter!r}")
         self.files, self.schema = tuple(files), schema
         self._delimiter, self._header, self._side_tables = delimiter, header, tuple(side_tables)
-        self._names = header_names(self.files, delimiter) if header else tuple(column_names)
-        if not self._names:
+        names = header_names(self.files, delimiter) if header else tuple(column_names)
+        if not names:
             raise InputError("data.column_names must name the columns of files without a header, got none")
-        self._wanted = self._wanted_columns()
+        joined = {name for table in self._side_tables for name in table.names}
+        wanted = [name for name in schema.columns if name not in joined] + [table.key for table in self._side_tables]
+        # By position in the file. In ascending order, as tf.io.decode_csv wants its `select_cols`.
+        self._wanted = dict(sorted((_position(names, name, self.files[0]), name) for name in wanted))
         self._kinds = self._plain_kinds()
-        kinds = [self._kinds.get(position, tf.string) for position in range(len(self._names))]
+        kinds = [self._kinds.get(position, tf.string) for position in range(len(names))]
         self._plain, self._pattern = (_line_pattern(k, delimiter) for k in (kinds, [tf.string] * len(kinds)))
+        self._line_of_empty_fields = delimiter * (len(names) - 1)
 
     def read(self, file: int = 0, line: int = 1) -> Any:
         """A dataset of chunks (see `raw_rows`) from that line of that file on."""
         chunks = read_chunks(tf.data.TextLineDataset, self.files, file, line, skip=int(self._header))
         return chunks.map(self._parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
-    def _wanted_columns(self) -> dict[int, str]:
-        """Position in the file -> name, ascending."""
-        joined = {name for table in self._side_tables for name in table.names}
-        wanted = [name for name in self.schema.columns if name not in joined]
-        names = dict.fromkeys(wanted + [table.key for table in self._side_tables])
-        return dict(sorted((_position(self._names, name, self.files[0]), name) for name in names))
-
     def _plain_kinds(self) -> dict[int, tf.DType]:
-        """Position in the file -> type, of the columns that are nothing but numbers to whatever takes them."""
+        """Position in the file -> type, of the columns that are numbers in each of their roles."""
         schema = self.schema
         floats = {feature.name for feature in schema.numeric} | {schema.label, schema.weight}
         integers = {f.name for f in schema.categorical if f.dtype == "int64" and not f.multi_valued}
@@ -156,80 +171,54 @@ class CsvReader:
 
     @tf.autograph.experimental.do_not_convert
     def _parse(self, records: Any, file: Any, first: Any) -> dict[str, Any]:
-        """Decodes numbers as numbers in the lines that one pattern finds plain; others are looked at field by field."""
+        """A chunk from lines of text.
+
+        tf.io.decode_csv reads numbers fast, but fails the whole batch on one that does not parse (TensorFlow 2.21). So
+        one pattern finds the lines whose numbers are plain, and decode_csv reads their numbers as numbers. The other
+        lines are decoded as texts, which `raw_rows` checks field by field.
+        """
         text, line = _without_blanks(records, first)
         plain = tf.strings.regex_full_match(text, self._plain)
 
+        def plain_rows(text: Any) -> dict[str, Any]:
+            return self._rows(text, self._kinds, tf.fill(tf.shape(text), GOOD), file, line)
+
         def mixed() -> dict[str, Any]:
-            rows = self._plain_rows(tf.where(plain, text, self._empty), file, line)
-            others = self._any_rows(tf.boolean_mask(text, ~plain), file, tf.boolean_mask(line, ~plain))
-            return replaced(rows, ~plain, others)
+            odd, odd_line = tf.boolean_mask(text, ~plain), tf.boolean_mask(line, ~plain)
+            # RE2 matches only UTF-8, so other bytes become the characters of Latin-1. Fields keep their number, as
+            # delimiters and quotes are ASCII; values are decoded from the lines themselves.
+            ascii_only = tf.reduce_all(tf.strings.regex_full_match(odd, r"[\x00-\x7f]*"))
+            latin = tf.cond(ascii_only, lambda: odd, lambda: tf.strings.unicode_transcode(odd, "ISO-8859-1", "UTF-8"))
+            good = tf.strings.regex_full_match(latin, self._pattern)
+            problem = tf.where(good, GOOD, WRONG_FIELDS)
+            others = self._rows(tf.where(good, odd, self._line_of_empty_fields), {}, problem, file, odd_line)
+            return replaced(plain_rows(tf.where(plain, text, self._line_of_empty_fields)), ~plain, others)
 
-        return tf.cond(tf.reduce_all(plain), lambda: self._plain_rows(text, file, line), mixed)
+        return tf.cond(tf.reduce_all(plain), lambda: plain_rows(text), mixed)
 
-    def _plain_rows(self, text: Any, file: Any, line: Any) -> dict[str, Any]:
-        cells = self._cells(text, self._kinds)
-        return assemble(self.schema, self._columns(cells), tf.fill(tf.shape(text), GOOD), file, line)
-
-    def _any_rows(self, text: Any, file: Any, line: Any) -> dict[str, Any]:
-        good = tf.strings.regex_full_match(_matchable(text), self._pattern)
-        cells = self._cells(tf.where(good, text, self._empty), {})
-        return assemble(self.schema, self._columns(cells), tf.where(good, GOOD, WRONG_FIELDS), file, line)
-
-    @property
-    def _empty(self) -> str:
-        """A line of empty fields."""
-        return self._delimiter * (len(self._names) - 1)
-
-    def _cells(self, text: Any, kinds: Mapping[int, tf.DType]) -> dict[str, Any]:
-        """The columns by name, texts where `kinds` does not say otherwise, with those of the side tables."""
-        cells = tf.io.decode_csv(
+    def _rows(self, text: Any, kinds: Mapping[int, tf.DType], problem: Any, file: Any, line: Any) -> dict[str, Any]:
+        """A chunk from lines with the right number of fields; a column is text where `kinds` does not say otherwise."""
+        decoded = tf.io.decode_csv(
             text,
             record_defaults=[_MISSING[kinds.get(position, tf.string)] for position in self._wanted],
             field_delim=self._delimiter,
             use_quote_delim=self._delimiter != "\t",
             select_cols=list(self._wanted),
         )
-        by_name = dict(zip(self._wanted.values(), cells, strict=True))
+        cells = dict(zip(self._wanted.values(), decoded, strict=True))
         for table in self._side_tables:
-            by_name |= table.lookup(by_name[table.key])
-        return by_name
-
-    def _columns(self, cells: dict[str, Any]) -> dict[str, Column]:
-        multi_valued = {feature.name: feature for feature in self.schema.categorical if feature.multi_valued}
-        columns = {}
-        for name in self.schema.columns:
-            values = cells[name]
-            if feature := multi_valued.get(name):
-                values = tf.strings.split(values, feature.separator).to_tensor("", shape=[None, feature.max_values])
-            columns[name] = (values, None)
-        return columns
-
-
-def header_names(files: Sequence[str], delimiter: str) -> tuple[str, ...]:
-    """The column names in the first line of the files, which must be the same in all of them."""
-    headers = [_header(file, delimiter) for file in files]
-    for file, header in zip(files, headers, strict=True):
-        if header != headers[0]:
-            raise InputError(f"data.path: the header of {file} differs from that of {files[0]}")
-    return headers[0]
-
-
-def _header(file: str, delimiter: str) -> tuple[str, ...]:
-    try:
-        first = list(tf.data.TextLineDataset(file, compression(file)).take(1).as_numpy_iterator())
-    except tf.errors.DataLossError as error:
-        raise InputError(f"data.path: {file} is damaged: {without_places(error)}") from error
-    text = first[0].decode("utf-8", "replace").removeprefix(_BYTE_ORDER_MARK) if first else ""
-    if not text.strip():
-        raise InputError(f"data.path: a header must name the columns, got none in the first line of {file}")
-    fields = (
-        text.split("\t") if delimiter == "\t" else next(csv.reader([text], delimiter=delimiter, skipinitialspace=True))
-    )
-    return tuple(_TYPE_SUFFIX.sub("", name.strip()) for name in fields)
+            cells |= table.lookup(cells[table.key])
+        for feature in self.schema.categorical:
+            if feature.multi_valued:
+                parts = tf.strings.split(cells[feature.name], feature.separator)
+                cells[feature.name] = parts.to_tensor("", shape=[None, feature.max_values])
+        return assemble(self.schema, {name: (cells[name], None) for name in self.schema.columns}, problem, file, line)
 
 
 def _position(names: Sequence[str], wanted: str, file: str) -> int:
+    """The position of a column of the schema in a file."""
+    # A feature's name is an identifier, a header's need not be: `user-item_affinity_0` is found as
+    # `user_item_affinity_0`.
     identifiers = [re.sub(r"\W", "_", name, flags=re.ASCII) for name in names]
     for candidates in (names, identifiers):
         if candidates.count(wanted) > 1:
@@ -240,7 +229,10 @@ def _position(names: Sequence[str], wanted: str, file: str) -> int:
 
 
 def _line_pattern(kinds: Sequence[tf.DType], delimiter: str) -> str:
-    """RE2 pattern of a line with fields of those types."""
+    """RE2 pattern of a line with fields of those types.
+
+    Equal neighbouring fields become one repetition: RE2 refuses the patterns of wide files that spell out each field.
+    """
     mark = re.escape(delimiter)
     text = f"[^{mark}]*" if delimiter == "\t" else f'(?:[^"{mark}]*|"(?:[^"]|"")*")'
     fields = [_PLAIN.get(kind, text) for kind in kinds]
@@ -251,17 +243,8 @@ def _line_pattern(kinds: Sequence[tf.DType], delimiter: str) -> str:
     return pattern + fields[-1]
 
 
-def _matchable(text: Any) -> Any:
-    """The lines as RE2 can match them: it takes only UTF-8, so other bytes become the characters of Latin-1.
-
-    Fields keep their number, as delimiters and quotes are ASCII; values are decoded from the lines themselves.
-    """
-    ascii_only = tf.reduce_all(tf.strings.regex_full_match(text, r"[\x00-\x7f]*"))
-    return tf.cond(ascii_only, lambda: text, lambda: tf.strings.unicode_transcode(text, "ISO-8859-1", "UTF-8"))
-
-
 def _without_blanks(records: Any, first: Any) -> tuple[Any, Any]:
-    """The lines that are not blank, a byte order mark at the start of the file removed, and their numbers."""
+    """The lines that are not blank, without a byte order mark at the start of the file, and their numbers."""
 
     def without_mark() -> Any:
         return tf.concat([tf.strings.regex_replace(records[:1], f"^{_BYTE_ORDER_MARK}", ""), records[1:]], axis=0)

@@ -1,12 +1,13 @@
-"""TFRecord files of tf.Example as chunks of raw rows, in TensorFlow ops only."""
+"""TFRecord files of tf.Example as chunks of raw rows, in TensorFlow operations only."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from smooth_recs.data.files import compression
 from smooth_recs.data.raw_rows import (
@@ -52,7 +53,12 @@ class TFRecordReader:
 
     @tf.autograph.experimental.do_not_convert
     def _parse(self, records: Any, file: Any, first: Any) -> dict[str, Any]:
-        """One bad record fails the op that parses a whole chunk: only then the records are looked at one by one."""
+        """A chunk from serialized records.
+
+        tf.io.parse_example fails the whole batch on one bad record (TensorFlow 2.21). Within a graph only a dataset's
+        `ignore_errors` catches that: so a dataset of one element parses the whole batch, and only where it comes out
+        empty does a second one look for the bad records one by one.
+        """
         chunk = tf.data.Dataset.from_tensors(records)
         whole = chunk.map(lambda r: (tf.ones_like(r, tf.bool), *self._dense(r))).ignore_errors()
         repaired = chunk.map(self._repaired)
@@ -62,12 +68,13 @@ class TFRecordReader:
 
     @tf.autograph.experimental.do_not_convert
     def _repaired(self, records: Any) -> tuple[Any, Any, Any]:
-        """As the whole chunk, with empty records in place of those that do not parse."""
+        """Which records parse, then what `_dense` makes of the chunk with empty records in place of the others."""
         size = tf.size(records, tf.int64)
 
         def place(index: Any, record: Any) -> Any:
-            """The number of the record, or an error: by way of a value, a control dependency is optimised away."""
+            """The number of the record, or an error."""
             some_column, *_ = tf.io.parse_example(record[tf.newaxis], self._spec).values()
+            # The result must depend on what was parsed: tf.data's optimizer removes a mere control dependency.
             return tf.where(some_column.row_lengths()[0] >= 0, index, size)
 
         places = tf.data.Dataset.from_tensor_slices(records).enumerate().map(place).ignore_errors()
@@ -75,7 +82,7 @@ class TFRecordReader:
         return (readable, *self._dense(tf.where(readable, records, "")))
 
     def _dense(self, records: Any) -> tuple[dict[str, Column], Any]:
-        """The columns, and whether every single-valued one has one value at most."""
+        """The columns, and which records have at most one value in every single-valued one."""
         columns, single = {}, tf.ones_like(records, tf.bool)
         for name, ragged in tf.io.parse_example(records, self._spec).items():
             count, width = ragged.row_lengths(), self._widths.get(name, 1)
@@ -90,11 +97,14 @@ class TFRecordReader:
 def _column_kinds(files: Sequence[str], schema: Schema) -> dict[str, tf.DType]:
     """The type of every column of the schema, as the first records have it."""
     kinds: dict[str, tf.DType] = {}
-    for record in _first_records(files):
+    for record in itertools.islice(_records(files), _PEEK_RECORDS):
+        try:
+            features = tf.train.Example.FromString(record).features.feature
+        except DecodeError:  # the survey counts it as malformed
+            continue
         for name in schema.columns:
-            kind = record.features.feature[name].WhichOneof("kind") if name in record.features.feature else None
-            if kind and name not in kinds:
-                kinds[name] = _KINDS[kind]
+            if name in features and (kind := features[name].WhichOneof("kind")):
+                kinds.setdefault(name, _KINDS[kind])
         if len(kinds) == len(schema.columns):
             return kinds
     lacking = next(name for name in schema.columns if name not in kinds)
@@ -103,17 +113,9 @@ def _column_kinds(files: Sequence[str], schema: Schema) -> dict[str, tf.DType]:
     )
 
 
-def _first_records(files: Sequence[str]) -> Any:
-    """Those of the first records that are a tf.Example at all."""
-    for record in itertools.islice(itertools.chain.from_iterable(map(_records, files)), _PEEK_RECORDS):
+def _records(files: Sequence[str]) -> Iterator[bytes]:
+    for file in files:
         try:
-            yield tf.train.Example.FromString(record)
-        except Exception:  # protobuf's DecodeError: the survey counts it
-            continue
-
-
-def _records(file: str) -> Any:
-    try:
-        yield from tf.data.TFRecordDataset(file, compression(file)).as_numpy_iterator()
-    except tf.errors.DataLossError as error:
-        raise InputError(f"data.path: {file} is no TFRecord file: {without_places(error)}") from error
+            yield from tf.data.TFRecordDataset(file, compression(file)).as_numpy_iterator()
+        except tf.errors.DataLossError as error:
+            raise InputError(f"data.path: {file} is no TFRecord file: {without_places(error)}") from error

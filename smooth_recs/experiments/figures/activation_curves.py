@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,13 @@ from smooth_recs.reports.formats import Table, number, short
 from smooth_recs.statistics.arrays import Array
 
 REACH, POINTS = 3.0, 601
+# The widths of the figure; they are no settings, as the paper states them.
 _WIDTHS = (0.5, 1.0, 2.0, 5.0)
 _SHARP = {"SoftPlus": activations.softplus, "Swish": activations.swish, "GELU": activations.gelu}
 # gSmeLU: alpha, beta, g_minus, g_plus; t = 0 as in the paper.
 _GENERALIZED = ((1.0, 1.0, 0.1, 1.0), (0.5, 1.5, 0.1, 1.0), (1.0, 1.0, -0.1, 1.0), (0.25, 0.25, 0.0, 0.8))
 Curves = dict[str, tuple[Array, Array]]
+"""By width, the values and the slopes at every x."""
 
 
 def family() -> dict[str, dict[str, Any]]:
@@ -46,7 +47,8 @@ def family() -> dict[str, dict[str, Any]]:
 
 
 def value_and_slope(function: Any, x: Array) -> tuple[Array, Array]:
-    """Both at every x, in float64; the slope is TensorFlow's gradient."""
+    """Value and slope at every x, in float64; the slope is TensorFlow's gradient."""
+    # In float64, as a difference of float32 values shows steps where a curve is nearly flat.
     points = tf.constant(x, tf.float64)
     with tf.GradientTape() as tape:
         tape.watch(points)
@@ -55,7 +57,7 @@ def value_and_slope(function: Any, x: Array) -> tuple[Array, Array]:
 
 
 def draw_smelu(axes: Axes, beta: float) -> None:
-    """The activation of a column of figures 2 and 3."""
+    """Draws the activation of a column of figures 2 and 3."""
     x = np.linspace(-REACH, REACH, POINTS)
     axes.plot(x, value_and_slope(random_networks.activation(beta), x)[0], color=panels_lib.colour(0), linewidth=1.4)
     axes.set_xlim(-REACH, REACH)
@@ -66,14 +68,30 @@ def make(_: Settings, folder: Path) -> panels_lib.Section:
     """Draws figure 1 into `folder`: activations.png, .svg and .csv."""
     x = np.linspace(-REACH, REACH, POINTS)
     found = {name: {key: value_and_slope(f, x) for key, f in functions.items()} for name, functions in family().items()}
-    files = panels_lib.write_pictures(_picture(x, found), folder / "activations")
-    files.append(panels_lib.write_csv(folder / "activations.csv", _columns(x, found)))
-    panels = [
-        panels_lib.Panel(f"{name}, {what}", svg(f"activation-{name}-{k}", f"{name}: {what}", (3.2, 2.8), draw))
-        for name, curves in found.items()
-        for k, what in enumerate(("value", "gradient"))
-        for draw in [lambda axes, curves=curves, k=k: _draw(axes, x, curves, k, legend=k == 0)]
-    ]
+    columns, rows = {"x": x}, {}
+    for name, curves in found.items():
+        for key, (values, slopes) in curves.items():
+            columns[f"{name} {key}"] = values
+            columns[f"gradient of {name} {key}"] = slopes
+            read_off = (np.interp(0, x, values), values.min(), slopes.min(), slopes.max())
+            rows[f"{name}, {key}"] = [number(float(value), short) for value in read_off]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(14, 5.2), layout="constrained")
+        grid = figure.subplots(2, len(found), sharex=True)
+        for column, (name, curves) in enumerate(found.items()):
+            for k in range(2):
+                _draw(grid[k, column], x, curves, k)
+            grid[0, column].set_title(name)
+        grid[0, 0].set_ylabel("activation")
+        grid[1, 0].set_ylabel("gradient")
+    files = panels_lib.write_pictures(figure, folder / "activations")
+    files.append(panels_lib.write_csv(folder / "activations.csv", columns))
+    panels = []
+    for name, curves in found.items():
+        for k, what in enumerate(("value", "gradient")):
+            draw = functools.partial(_draw, x=x, curves=curves, k=k)
+            chart = svg(f"activation-{name}-{k}", f"{name}: {what}", (3.2, 2.8), draw)
+            panels.append(panels_lib.Panel(f"{name}, {what}", chart))
     sentences = [
         "An activation's width parameter β sets how wide the region is in which its slope goes from 0 to 1. SoftPlus, "
         "Swish and GELU approach both slopes without reaching them, and get narrower as β grows; SmeLU's transition "
@@ -81,50 +99,17 @@ def make(_: Settings, folder: Path) -> panels_lib.Section:
         "Swish and GELU fall below 0 and come back, so that their slope changes its sign; SmeLU and SoftPlus never do. "
         "gSmeLU's transition has two ends and two slopes of its own (t = 0 here).",
     ]
-    return panels_lib.Section(
-        "Figure 1: activations and their gradients", sentences, panels, [_table(x, found)], width=18, files=files
-    )
+    table = Table(("", "value at 0", "least value", "least slope", "largest slope"), rows)
+    title = "Figure 1: activations and their gradients"
+    return panels_lib.Section(title, sentences, panels, [table], width=18, files=files)
 
 
-def _picture(x: Array, found: Mapping[str, Curves]) -> Figure:
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(14, 5.2), layout="constrained")
-        grid = figure.subplots(2, len(found), sharex=True)
-        for column, (name, curves) in enumerate(found.items()):
-            for k in range(2):
-                _draw(grid[k, column], x, curves, k, legend=k == 0)
-            grid[0, column].set_title(name)
-        grid[0, 0].set_ylabel("activation")
-        grid[1, 0].set_ylabel("gradient")
-    return figure
-
-
-def _draw(axes: Axes, x: Array, curves: Curves, k: int, legend: bool) -> None:
+def _draw(axes: Axes, x: Array, curves: Curves, k: int) -> None:
+    """Draws the values of an activation (k = 0) with a legend, or its slopes (k = 1)."""
     for index, (key, both) in enumerate(curves.items()):
         axes.plot(x, both[k], color=panels_lib.colour(index), linewidth=1.4, label=key)
     axes.set_ylim((-0.6, REACH) if k == 0 else (-0.25, 1.25))
     axes.set_xlim(-REACH, REACH)
     panels_lib.quiet(axes)
-    if legend:
+    if k == 0:
         axes.legend(loc="upper left", frameon=False, fontsize=7.5, handlelength=1.3)
-
-
-def _columns(x: Array, found: Mapping[str, Curves]) -> dict[str, Array]:
-    columns = {"x": x}
-    for name, curves in found.items():
-        for key, (values, slopes) in curves.items():
-            columns[f"{name} {key}"] = values
-            columns[f"gradient of {name} {key}"] = slopes
-    return columns
-
-
-def _table(x: Array, found: Mapping[str, Curves]) -> Table:
-    """What can be read off the curves."""
-    rows = {
-        f"{name}, {key}": [
-            number(float(value), short) for value in (np.interp(0, x, values), values.min(), slopes.min(), slopes.max())
-        ]
-        for name, curves in found.items()
-        for key, (values, slopes) in curves.items()
-    }
-    return Table(("", "value at 0", "least value", "least slope", "largest slope"), rows)

@@ -1,4 +1,4 @@
-"""The figures by name, one after the other, and the page that holds them."""
+"""The figures by name, in the order of the paper, and the page that holds them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ import importlib.metadata
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from smooth_recs._files import check_output
 from smooth_recs.errors import InputError
-from smooth_recs.experiments.figures import activation_curves, local_minima, loss_curves, loss_surfaces
+from smooth_recs.experiments.figures import activation_curves, loss_curves, loss_surfaces
 from smooth_recs.experiments.figures.panels import NAMES, Section, Settings
-from smooth_recs.reports import formats, page
-from smooth_recs.reports.formats import Table, TableCell
+from smooth_recs.reports import page
+from smooth_recs.reports.formats import settings_table
 from smooth_recs.workdir import manifest
 
 _MAKE: tuple[Callable[[Settings, Path], Section], ...] = (
     activation_curves.make,
-    loss_curves.make,
+    loss_curves.make_curves,
     loss_surfaces.make,
-    local_minima.make,
+    loss_curves.make_minima,
 )
 FIGURES = dict(zip(NAMES, _MAKE, strict=True))
 
@@ -54,20 +53,13 @@ def sections(names: Sequence[str], settings: Settings, folder: Path) -> list[Sec
 def write_page(made: Sequence[Section], settings: Settings, folder: Path) -> str:
     """Writes figures.html into `folder`; returns its path."""
     output = str(folder / "figures.html")
+    given = dataclasses.asdict(settings)
+    versions = manifest.versions() | {"matplotlib": importlib.metadata.version("matplotlib")}
     contents = {
         "sections": made,
-        "settings": _table(dataclasses.asdict(settings)),
-        "versions": _table(manifest.versions() | {"matplotlib": importlib.metadata.version("matplotlib")}),
+        "settings": settings_table({name: list(v) if isinstance(v, tuple) else v for name, v in given.items()}),
+        "versions": settings_table(versions),
         "command": manifest.command(),
     }
     page.write("figures.html.j2", contents, output)
     return output
-
-
-def _table(values: dict[str, Any]) -> Table:
-    rows = {name: [TableCell((formats.setting(_plain(value)),))] for name, value in values.items()}
-    return Table(("", "Value"), rows, numeric=False)
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

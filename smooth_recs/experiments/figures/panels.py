@@ -1,8 +1,6 @@
-"""What the figures can be asked for: what the paper states is in them, what it leaves out is here.
+"""What the figures share: their settings, the look of their panels, and what each leaves: files, a section of the page.
 
-The look that the panels of the figures share.
-
-What a figure leaves: files of its own, and a section of the page.
+What the paper states of a figure stands in the figure's module; what it leaves open is a setting.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ import csv
 import dataclasses
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,68 +54,54 @@ class Settings:
     minima_clip: float = _setting(6.0, "limit of the activations where minima are counted")
 
     def __post_init__(self) -> None:
-        for name in ("curves_seed", "surfaces_seed", "minima_seed"):
-            self._check(name, "at least 0", getattr(self, name) >= 0)
-        for name in ("norm_value", "input_range", "minima_clip"):
-            self._check(name, "finite and above 0", _is_positive(getattr(self, name)))
-        for name in ("norm_values", "betas"):
-            values = getattr(self, name)
-            rule = "one or more that differ, finite and above 0"
-            self._check(name, rule, _differ(values) and all(map(_is_positive, values)))
-        for name in ("points", "surface_points"):
-            self._check(name, "at least 3", getattr(self, name) >= 3)
-        inside = all(0 < p < 1 for p in self.p1)
-        self._check("p1", "one or more that differ, between 0 and 1", _differ(self.p1) and inside)
-        self._check("networks", "at least 2, for intervals over them", self.networks >= 2)
+        def check(names: Sequence[str], rule: str, holds: Callable[[Any], bool]) -> None:
+            for name in names:
+                value = getattr(self, name)
+                if not holds(value):
+                    typed = ",".join(map(str, value)) if isinstance(value, tuple) else value
+                    raise InputError(f"--{name} must be {rule}, got {typed}")
 
-    def _check(self, name: str, rule: str, holds: bool) -> None:
-        if not holds:
-            raise InputError(f"--{name} must be {rule}, got {_typed(getattr(self, name))}")
+        def is_positive(value: float) -> bool:
+            return math.isfinite(value) and value > 0
 
+        def all_differ(values: tuple[float, ...]) -> bool:
+            return bool(values) and len(set(values)) == len(values)
 
-def _is_positive(value: float) -> bool:
-    return math.isfinite(value) and value > 0
-
-
-def _differ(values: tuple[float, ...]) -> bool:
-    return bool(values) and len(set(values)) == len(values)
+        check(("curves_seed", "surfaces_seed", "minima_seed"), "at least 0", lambda seed: seed >= 0)
+        check(("norm_value", "input_range", "minima_clip"), "finite and above 0", is_positive)
+        rule = "one or more that differ, finite and above 0"
+        check(("norm_values", "betas"), rule, lambda values: all_differ(values) and all(map(is_positive, values)))
+        check(("points", "surface_points"), "at least 3", lambda points: points >= 3)
+        rule = "one or more that differ, between 0 and 1"
+        check(("p1",), rule, lambda values: all_differ(values) and all(0 < p < 1 for p in values))
+        check(("networks",), "at least 2, for intervals over them", lambda networks: networks >= 2)
 
 
-def _typed(value: object) -> str:
-    """As one types it after a flag."""
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-_ORDER = (1, 2, 3, 4, 5, 0)  # of SERIES: grey, the baseline of a comparison, comes last
+# The order in which lines take the colours of SERIES: grey, the baseline of a comparison, comes last.
+_ORDER = (1, 2, 3, 4, 5, 0)
 
 
 def colour_number(index: int) -> int:
-    """Which of `SERIES` the line `index` of a panel has."""
+    """The number in `SERIES` of the colour of a panel's line `index`."""
     return _ORDER[index % len(_ORDER)]
 
 
 def colour(index: int) -> str:
-    """The same as a colour on white."""
+    """The colour of a panel's line `index` on white."""
     return SERIES[colour_number(index)][0]
 
 
 def quiet(axes: Axes, ticks: int = 4) -> None:
-    """Few ticks, no tick marks, a grid."""
+    """Gives axes few ticks, no tick marks, and a grid."""
     axes.tick_params(length=0, pad=4, labelcolor=MUTED, labelsize=8)
     axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=STEPS))
     axes.yaxis.set_major_locator(MaxNLocator(ticks, steps=STEPS))
     axes.grid()
 
 
-def bare(axes: Axes) -> None:
-    """No ticks on the vertical axis, whose unit says nothing."""
-    quiet(axes)
-    axes.set_yticks([])
-
-
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """A chart in a page: `svg` of `chart_style.svg`, or `png` of `inline_png`."""
+    """A chart in a page: `svg` from `charts.svg`, or `png` from `inline_png`."""
 
     caption: str
     svg: str = ""
@@ -129,9 +113,9 @@ class Section:
     """A figure in a page.
 
     Attributes:
-      legend: names beside the numbers of their colours (of `chart_style.SERIES`).
-      width: of a panel at the least, in rem.
-      files: names of those that the figure left beside the page.
+      legend: names beside the numbers of their colours (in `charts.SERIES`).
+      width: the least width of a panel, in rem.
+      files: names of the files that the figure left beside the page.
     """
 
     title: str
@@ -148,25 +132,23 @@ def write_csv(path: Path, columns: Mapping[str, Any]) -> str:
     with whole_file(str(path)) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([_text(value) for value in row] for row in zip(*columns.values(), strict=True))
+        for row in zip(*columns.values(), strict=True):
+            writer.writerow([f"{value:.9g}" if isinstance(value, float) else value for value in row])
     return path.name
-
-
-def _text(value: Any) -> str:
-    return f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
 def write_pictures(figure: Figure, base: Path, dpi: int = 150) -> list[str]:
     """Writes `base` as PNG and SVG, on white; returns the files' names."""
     paths = [base.with_suffix(suffix) for suffix in (".png", ".svg")]
-    for path, dated in zip(paths, ("Software", "Date"), strict=True):  # what would differ from run to run
+    # Without the metadata that differ from run to run, and with ids by the name: equal figures are equal files.
+    for path, dated in zip(paths, ("Software", "Date"), strict=True):
         with matplotlib.rc_context({**STYLE, "svg.hashsalt": base.name}), whole_file(str(path)) as beside:
             figure.savefig(beside, dpi=dpi, facecolor="white", metadata={dated: None})
     return [path.name for path in paths]
 
 
 def inline_png(figure: Figure) -> str:
-    """A chart without a background, as base64: for what would be too large as SVG."""
+    """A chart without a background as a PNG in base64: for what would be too large as SVG."""
     buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):
         figure.savefig(buffer, dpi=110, format="png", transparent=True, metadata={"Software": None})

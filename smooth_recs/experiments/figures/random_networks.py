@@ -1,7 +1,4 @@
-"""Networks of random weights: what figures 2 and 3 look at.
-
-Losses of a score, and how many local minima they have along inputs.
-"""
+"""The networks of random weights of figures 2 and 3, the losses of their scores, and the local minima of the losses."""
 
 from __future__ import annotations
 
@@ -50,57 +47,56 @@ class RandomNetwork:
     """
 
     def __init__(self, kind: Kind, inputs: int, seed: int) -> None:
+        # Drawn first and held afterwards, so that the draws are the same whatever holds the weights.
         rng = np.random.default_rng(seed)
         self.kind = kind
         self.layers: list[tuple[Any, Any]] = []
         for units in (*HIDDEN_UNITS, 1):
             kernel = rng.normal(0, kind.weight_variance**0.5, (inputs, units))
             bias = rng.normal(0, kind.bias_variance**0.5, units)
-            self.layers.append((self._held(tf.constant(kernel), units == 1), tf.constant(bias)))
+            held = tf.constant(kernel)
+            if kind.normalization == "weight" and (units > 1 or kind.normalize_output):
+                held = constraints.normalized_rows(held, norm_value=kind.norm_value)
+            self.layers.append((held, tf.constant(bias)))
             inputs = units
 
-    def _held(self, kernel: Any, is_output: bool) -> Any:
-        free = self.kind.normalization != "weight" or (is_output and not self.kind.normalize_output)
-        return kernel if free else constraints.normalized_rows(kernel, norm_value=self.kind.norm_value)
-
     def scores(self, x: Array, f: Callable[[Any], Any]) -> Array:
-        """[n, inputs] to [n], for the activation `f`."""
+        """The scores [n] of inputs [n, inputs], with the activation `f`."""
         outputs = tf.constant(x, tf.float64)
         *hidden, (kernel, bias) = self.layers
         for each, shift in hidden:
             outputs = tf.matmul(outputs, each) + shift
             if self.kind.normalization == "layer":
-                outputs = _of_unit_variance(outputs)
+                mean, variance = tf.nn.moments(outputs, axes=[1], keepdims=True)
+                # All units may have one value, as where all are cut off: then the result is 0.
+                outputs = (outputs - mean) * tf.math.rsqrt(variance + 1e-12)
             outputs = normalized_dense.clip(f(outputs), limit=self.kind.clip)
         return (tf.matmul(outputs, kernel) + bias)[:, 0].numpy()
 
 
-def _of_unit_variance(outputs: Any) -> Any:
-    mean, variance = tf.nn.moments(outputs, axes=[1], keepdims=True)
-    return (outputs - mean) * tf.math.rsqrt(variance + 1e-12)
-
-
 def activation(beta: float) -> Callable[[Any], Any]:
-    """SmeLU of this width, ReLU for 0; as functions, which keep float64, unlike Keras layers."""
+    """SmeLU of this width, ReLU for 0; as functions, which keep float64, where Keras layers cast to float32."""
     return functools.partial(activations.smelu, beta=beta) if beta else activations.relu
 
 
 def activation_name(beta: float) -> str:
+    """What a reader calls `activation(beta)`."""
     return f"{registry.label('smelu')} {beta:g}" if beta else registry.label("relu")
 
 
 def inputs(reach: float, points: int) -> Array:
-    """[points, 1], from -reach to reach."""
+    """Even inputs from -reach to reach, [points, 1]."""
     return np.linspace(-reach, reach, points)[:, np.newaxis]
 
 
 def plane(reach: float, points: int) -> Array:
-    """[points * points, 2]: every pair of `inputs`, the first changing slowest."""
+    """Every pair of `inputs`, [points * points, 2], the first changing slowest."""
     axis = inputs(reach, points)[:, 0]
     return np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
-_ROUNDING = 1e-12  # of the range of the values: smaller steps are those of float64
+# As a share of the range of the values: smaller steps come from the rounding of float64.
+_ROUNDING = 1e-12
 
 
 def logistic(score: Array, p1: float) -> Array:
@@ -109,6 +105,7 @@ def logistic(score: Array, p1: float) -> Array:
     >>> print(logistic(np.array([0.0]), 0.1).round(4))
     [0.6931]
     """
+    # logaddexp, as exp(-s) overflows where a network of figure 2 scores below -709.
     return p1 * np.logaddexp(0, -score) + (1 - p1) * np.logaddexp(0, score)
 
 
@@ -152,14 +149,9 @@ def minima_off_target(score: Array, target: float) -> int:
       target: the best score.
     """
     above = np.asarray(score, np.float64) - target
-    inner, around = above[1:-1, 1:-1], _neighbours(above)
+    (rows, columns), inner = above.shape, above[1:-1, 1:-1]
+    shifts = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
+    around = [above[i : rows - 2 + i, j : columns - 2 + j] for i, j in shifts]  # the eight grids beside the inner one
     lowest = np.all([(inner < each) & (each > 0) for each in around], axis=0) & (inner > 0)
     highest = np.all([(inner > each) & (each < 0) for each in around], axis=0) & (inner < 0)
     return int(np.sum(lowest | highest))
-
-
-def _neighbours(grid: Array) -> list[Array]:
-    """The eight grids that lie beside the inner points."""
-    rows, columns = grid.shape
-    shifts = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
-    return [grid[i : rows - 2 + i, j : columns - 2 + j] for i, j in shifts]

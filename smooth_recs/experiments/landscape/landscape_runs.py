@@ -1,11 +1,9 @@
-"""Networks from where a user has them: a finished run, or two exports.
-
-From what a user names to the files of its landscape.
-"""
+"""The landscape of finished runs, or between two exports: from what a user names to the files that are left."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -40,7 +38,12 @@ def of_run(workdir: str, label: str, rows: int) -> Network:
     """
     run = results.load(workdir)
     chunks, known = _held_out(run.source, rows, "features")
-    siblings = [_replica(f"replica {k}", replica, chunks) for k, replica in enumerate(run.siblings.replicas)]
+    siblings = []
+    for number, replica in enumerate(run.siblings.replicas):
+        tables = {variable.ref() for variable in replica.embedding_variables}
+        variables = [variable for variable in replica.variables if variable.dtype.is_floating]
+        is_table = [variable.ref() in tables for variable in variables]
+        siblings.append(Sibling(f"replica {number}", replica, variables, is_table, _predict_all(replica, chunks)))
     return Network(label, siblings, known)
 
 
@@ -64,39 +67,38 @@ def of_exports(a: str, b: str, config: Config, rows: int, cache: str) -> Network
         models[flag] = SavedModel(flag, found.path)
     source = open_source(config.data, cache)
     for flag, model in models.items():
-        exports.check(flag, model.inputs, source.encoder.raw_signature())
+        exports.check_inputs(flag, model.inputs, source.encoder.raw_signature())
     chunks, known = _held_out(source, rows, "raw")
-    siblings = [_export(flag, model, chunks) for flag, model in models.items()]
+    siblings = []
+    for flag, model in models.items():
+        fed = [exports.as_inputs(flag, model.inputs, chunk) for chunk in chunks]
+        variables = [variable for variable in model.variables if variable.dtype.is_floating]
+        # An export tells no more of its variables than their names (TensorFlow 2.21).
+        is_table = ["embedding" in variable.name for variable in variables]
+        siblings.append(Sibling(flag, model, variables, is_table, functools.partial(_joined, model.predict, fed)))
     return Network(f"{os.path.normpath(a)} and {os.path.normpath(b)}", siblings, known)
 
 
-def _replica(name: str, replica: Any, chunks: Sequence[Any]) -> Sibling:
+def _predict_all(replica: Any, chunks: Sequence[Any]) -> Callable[[], Array]:
+    """What predicts all `chunks` with the weights that `replica` has at that moment."""
+
     @tf.function
     def traced(features: Any) -> tf.Tensor:
         return tf.reshape(tf.cast(replica(features, training=False), tf.float32), [-1])
 
-    # One graph for the chunks of all sizes; a tf.function that is called would warn of retracing for every sibling.
+    # One graph for the chunks of all sizes: a tf.function that is called would warn of retracing for every sibling
+    # (TensorFlow 2.21).
     any_rows = tf.nest.map_structure(lambda column: tf.TensorSpec([None, *column.shape[1:]], column.dtype), chunks[0])
-    predict = traced.get_concrete_function(any_rows)
-    tables = {variable.ref() for variable in replica.embedding_variables}
-    variables = [variable for variable in replica.variables if variable.dtype.is_floating]
-    is_table = [variable.ref() in tables for variable in variables]
-    return Sibling(name, replica, variables, is_table, _of_all(lambda features: predict(features).numpy(), chunks))
+    return functools.partial(_joined, traced.get_concrete_function(any_rows), chunks)
 
 
-def _export(flag: str, model: SavedModel, chunks: Sequence[Any]) -> Sibling:
-    fed = [exports.feed(flag, model.inputs, chunk) for chunk in chunks]
-    variables = [variable for variable in model.variables if variable.dtype.is_floating]
-    is_table = ["embedding" in variable.name for variable in variables]  # an export tells no more than names
-    return Sibling(flag, model, variables, is_table, _of_all(model.predict, fed))
-
-
-def _of_all(predict: Callable[[Any], Any], chunks: Sequence[Any]) -> Callable[[], Array]:
-    return lambda: np.concatenate([np.reshape(predict(chunk), [-1]) for chunk in chunks]).astype(np.float64)
+def _joined(predict: Callable[[Any], Any], chunks: Sequence[Any]) -> Array:
+    return np.concatenate([np.asarray(predict(chunk)).reshape(-1) for chunk in chunks]).astype(np.float64)
 
 
 def _held_out(source: Source, rows: int, part: str) -> tuple[list[Any], Rows]:
-    """`features` (tensors) or `raw` (arrays) in chunks, and what else is known of the same rows."""
+    """The `features` (tensors) or `raw` (arrays) of the first rows in chunks, and what else is known of them."""
+    # Cut to the rows first, then to chunks that fit into memory with the largest layer.
     chunks, known = [], []
     for chunk in source.holdout(raw=part == "raw").rebatch(rows).take(1).rebatch(BATCH_SIZE):
         chunks.append({name: v.numpy() for name, v in chunk[part].items()} if part == "raw" else chunk[part])
@@ -121,7 +123,7 @@ def at_runs(named: Sequence[str], folder: str, plan: Plan) -> str:
       InputError: there is no finished run, its data have changed, or the runs do not have the same held-out rows.
 
     ```python
-    print(looking.at_runs(["runs/demo/relu", "runs/demo/smelu"], "runs/landscape", Plan()))
+    print(at_runs(["runs/demo/relu", "runs/demo/smelu"], "runs/landscape", Plan()))
     ```
     """
     check_output("--workdir", os.path.join(folder, "landscape.html"))
@@ -149,7 +151,7 @@ def at_exports(a: str, b: str, config: Config, folder: str, plan: Plan) -> str:
 
     ```python
     a, b = (f"runs/demo/smelu/export/replica_{replica}" for replica in (0, 1))
-    print(looking.at_exports(a, b, Config(), "runs/landscape", Plan()))
+    print(at_exports(a, b, Config(), "runs/landscape", Plan()))
     ```
     """
     check_output("--workdir", os.path.join(folder, "landscape.html"))

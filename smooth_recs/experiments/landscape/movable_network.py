@@ -1,7 +1,4 @@
-"""A trained network whose weights can be moved, and the siblings between which they can.
-
-Where the weights of a network are moved: along the line between two siblings, or in random directions.
-"""
+"""A trained network whose weights can be moved: along the line between two siblings, or in random directions."""
 
 from __future__ import annotations
 
@@ -18,9 +15,8 @@ from smooth_recs.statistics.arrays import Array
 from smooth_recs.statistics.bootstrap import Keys
 
 Weights = list[npt.NDArray[Any]]
-Predict = Callable[[], Array]
 
-TOLERANCE = 1e-4  # of a prediction: graphs of the same network may add up in another order
+TOLERANCE = 1e-4  # the difference of two predictions: graphs of the same network may add up in another order
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +28,7 @@ class Rows:
     keys: Keys
 
     def equal(self, other: Rows) -> bool:
+        """Whether both are the same rows, in the same order."""
         pairs = ((self.label, other.label), (self.weight, other.weight), (self.keys, other.keys))
         return all(np.array_equal(one, another) for one, another in pairs)
 
@@ -43,8 +40,8 @@ class Sibling:
     Attributes:
       name: for a reader, such as `replica 0`.
       model: whose variables live as long as it does.
-      variables: those of floats, in an order that all siblings share.
-      is_table: of each variable, whether it is a table of embeddings.
+      variables: the trained ones, which are floats, in an order that all siblings share.
+      is_table: whether each variable is a table of embeddings.
       predict: the probabilities of the held-out rows, [n], with what the variables hold at that moment.
     """
 
@@ -52,7 +49,7 @@ class Sibling:
     model: Any
     variables: Sequence[Any]
     is_table: Sequence[bool]
-    predict: Predict
+    predict: Callable[[], Array]
 
 
 class Network:
@@ -61,11 +58,11 @@ class Network:
     Args:
       label: the network's name for a reader.
       siblings: one or more, in one order of variables.
-      rows: those that `predict` is of.
+      rows: those that the siblings' `predict` is about.
 
     Raises:
-      InputError: the siblings' variables have other shapes, or the first one with another's weights does not predict
-        what that one predicts, so that they differ in more than their weights.
+      InputError: the siblings' variables have different shapes, or the first one with another's weights does not
+        predict what that one predicts, so that they differ in more than their weights.
     """
 
     def __init__(self, label: str, siblings: Sequence[Sibling], rows: Rows) -> None:
@@ -75,14 +72,33 @@ class Network:
         self.is_table = list(siblings[0].is_table)
         self._first = siblings[0]
         self.weights: list[Weights] = [[np.array(v.numpy()) for v in sibling.variables] for sibling in siblings]
-        for sibling, weights in zip(siblings, self.weights, strict=True):
-            self._check_shapes(sibling.name, weights)
-        own = [sibling.predict() for sibling in siblings]  # before the first one's weights are moved
+        for name, weights in zip(self.names, self.weights, strict=True):
+            for number, (first, value) in enumerate(zip(self.weights[0], weights, strict=False)):
+                if first.shape != value.shape:
+                    raise InputError(
+                        f"{label}: siblings must have equal variables, got shapes {list(first.shape)} in "
+                        f"{self.names[0]} and {list(value.shape)} in {name} for variable {number}"
+                    )
+            if len(self.weights[0]) != len(weights):
+                counts = f"{len(self.weights[0])} in {self.names[0]} and {len(weights)} in {name}"
+                raise InputError(f"{label}: siblings must have equal variables, got {counts}")
+        # All before any weight is moved, as the first sibling is the one that moves.
+        own = [sibling.predict() for sibling in siblings]
         for name, weights, prediction in zip(self.names, self.weights, own, strict=True):
-            self._check_predictions(name, self.predict(weights), prediction)
+            moved = self.predict(weights)
+            apart = np.abs(moved - prediction)
+            row = int(np.argmax(apart))
+            # Siblings that also differ in vocabularies, clips or activations would make a line between different
+            # functions. Written so that NaN is refused too.
+            if not apart[row] <= TOLERANCE:
+                raise InputError(
+                    f"{label}: siblings must differ in their weights only, but with those of {name} {self.names[0]} "
+                    f"predicts {moved[row]:.4g} for row {row}, {name} itself {prediction[row]:.4g}"
+                )
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
+        """The numbers of any two siblings, each pair once."""
         count = len(self.names)
         return [(i, j) for i in range(count) for j in range(i + 1, count)]
 
@@ -100,35 +116,14 @@ class Network:
         """Weighted mean over the rows of values [..., n]."""
         return np.average(values, axis=-1, weights=self.rows.weight)
 
-    def _check_shapes(self, name: str, weights: Weights) -> None:
-        here, there = ([list(value.shape) for value in each] for each in (self.weights[0], weights))
-        for number, (one, other) in enumerate(zip(here, there, strict=False)):
-            if one != other:
-                raise InputError(
-                    f"{self.label}: siblings must have equal variables, got shapes {one} in {self.names[0]} and "
-                    f"{other} in {name} for variable {number}"
-                )
-        if len(here) != len(there):
-            counts = f"{len(here)} in {self.names[0]} and {len(there)} in {name}"
-            raise InputError(f"{self.label}: siblings must have equal variables, got {counts}")
-
-    def _check_predictions(self, name: str, moved: Array, own: Array) -> None:
-        apart = np.abs(moved - own)
-        row = int(np.argmax(apart))
-        if not apart[row] <= TOLERANCE:
-            raise InputError(
-                f"{self.label}: siblings must differ in their weights only, but with those of {name} {self.names[0]} "
-                f"predicts {moved[row]:.4g} for row {row}, {name} itself {own[row]:.4g}"
-            )
-
 
 def between(a: Weights, b: Weights, t: float, moves: Sequence[bool]) -> Weights:
-    """(1 - t) a + t b for the variables that move, a for the others."""
+    """The weights (1 - t) a + t b for the variables that move, a for the others."""
     return [((1 - t) * x + t * y).astype(x.dtype) if move else x for x, y, move in zip(a, b, moves, strict=True)]
 
 
 def moved(weights: Weights, *steps: tuple[float, Weights]) -> Weights:
-    """weights + the sum of size * direction over the steps."""
+    """The weights, plus the sum of size * direction over the steps."""
     return [
         sum((size * direction[k] for size, direction in steps), start=value).astype(value.dtype)
         for k, value in enumerate(weights)
@@ -145,13 +140,13 @@ def filter_normalised(weights: Weights, is_table: Sequence[bool], seed: int) -> 
     filter_normalised([np.array([[3.0], [4.0]])], [False], seed=1)  # one column of norm 5
     ```
     """
-    return [
-        np.zeros_like(value) if table or value.ndim < 2 else _scaled(value, np.random.default_rng([seed, k]))
-        for k, (value, table) in enumerate(zip(weights, is_table, strict=True))
-    ]
-
-
-def _scaled(kernel: npt.NDArray[np.floating], rng: np.random.Generator) -> npt.NDArray[np.floating]:
-    drawn = rng.standard_normal(kernel.shape)
-    norms = [np.linalg.norm(each, axis=-2, keepdims=True) for each in (kernel, drawn)]
-    return (drawn * norms[0] / norms[1]).astype(kernel.dtype)
+    found = []
+    for number, (value, table) in enumerate(zip(weights, is_table, strict=True)):
+        if table or value.ndim < 2:
+            found.append(np.zeros_like(value))
+            continue
+        # A generator for each variable, so that a variable more or less leaves the draws of the others as they are.
+        drawn = np.random.default_rng([seed, number]).standard_normal(value.shape)
+        norms, drawn_norms = (np.linalg.norm(each, axis=-2, keepdims=True) for each in (value, drawn))
+        found.append((drawn * norms / drawn_norms).astype(value.dtype))
+    return found

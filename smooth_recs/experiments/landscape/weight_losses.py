@@ -1,21 +1,20 @@
-"""What is measured around trained networks. The texts are those of the flags.
+"""The losses of a network along lines and over planes of weights, and what is read off them: barriers and minima.
 
-What is read off a curve of losses: its barrier, and its local minima.
-
-The losses of a network along lines and over planes of weights, as plain values that JSON can hold.
+All results are plain values that JSON can hold. Loads no TensorFlow, as bin/figures reads its flags from `Plan`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import tqdm
 
 from smooth_recs import prediction_difference
-from smooth_recs.data.files import progress
 from smooth_recs.errors import InputError
 from smooth_recs.experiments.landscape import movable_network
 from smooth_recs.experiments.landscape.movable_network import Network, Weights
@@ -24,43 +23,42 @@ from smooth_recs.statistics.arrays import Array
 from smooth_recs.statistics.bootstrap import PoissonBootstrap
 
 
-def _field(default: Any, text: str) -> Any:
+def _flag(default: Any, text: str) -> Any:
     return dataclasses.field(default=default, metadata={"help": f"landscape: {text}"})
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The flags of bin/figures for a landscape.
+    """What is measured around trained networks: the flags of bin/figures for a landscape.
 
     Raises:
       InputError: one breaks its rule.
     """
 
-    rows: int = _field(20_000, "held-out rows, at most")
-    line_steps: int = _field(
-        100, "from one sibling to the other, even; the line goes on for half as many beyond either"
-    )
-    dense_only: bool = _field(False, "between siblings the embeddings stay those of the first")
-    directions: int = _field(3, "random ones")
-    direction_steps: int = _field(50, "from the trained weights to either end of a random direction")
-    surface_steps: int = _field(10, "the same on the plane of two random directions; 0 = no such plane")
-    directions_seed: int = _field(1, "of the random directions")
+    rows: int = _flag(20_000, "held-out rows, at most")
+    line_steps: int = _flag(100, "from one sibling to the other, even; the line goes on for half as many beyond either")
+    dense_only: bool = _flag(False, "between siblings the embeddings stay those of the first")
+    directions: int = _flag(3, "random ones")
+    direction_steps: int = _flag(50, "from the trained weights to either end of a random direction")
+    surface_steps: int = _flag(10, "the same on the plane of two random directions; 0 = no such plane")
+    directions_seed: int = _flag(1, "of the random directions")
 
     def __post_init__(self) -> None:
         least = {"rows": 1, "line_steps": 2, "directions": 0, "direction_steps": 1, "surface_steps": 0}
         for name, bound in {**least, "directions_seed": 0}.items():
             if getattr(self, name) < bound:
                 raise InputError(f"--{name} must be at least {bound}, got {getattr(self, name)}")
+        # Half of them must be whole, so that the point halfway and both ends are on the line exactly.
         if self.line_steps % 2:
             raise InputError(f"--line_steps must be even, got {self.line_steps}")
 
     def evaluations(self, pairs: int) -> int:
-        """How often all rows are predicted, for so many pairs of siblings."""
+        """The number of times that all rows are predicted, for so many pairs of siblings."""
         line, direction, side = 2 * self.line_steps + 1, 2 * self.direction_steps + 1, 2 * self.surface_steps + 1
         return pairs * line + self.directions * direction + (side**2 if self.surface_steps else 0)
 
 
-LEAST_DEPTH = 1e-5  # nats: shallower dips are rounding
+LEAST_DEPTH = 1e-5  # nats: shallower dips are rounding of float32
 
 
 class Barrier(NamedTuple):
@@ -78,7 +76,11 @@ class Barrier(NamedTuple):
 
 
 def above_chord(at: Array, loss: Array) -> Array:
-    """loss(t) - [(1 - t) loss(0) + t loss(1)], for losses [points] or [points, curves] at t [points], 0 and 1 included.
+    """The loss above the straight line between its ends: loss(t) - [(1 - t) loss(0) + t loss(1)].
+
+    Args:
+      at: t [points], 0 and 1 among them.
+      loss: [points], or [points, curves].
 
     ```python
     above_chord(np.array([0.0, 0.5, 1.0]), np.array([0.25, 0.75, 0.5]))  # [0, 0.375, 0]
@@ -96,7 +98,7 @@ def find_barrier(at: Array, loss: Array) -> Barrier:
       loss: [points].
 
     ```python
-    barrier(np.array([0.0, 0.5, 1.0]), np.array([0.25, 0.75, 0.5]))  # height 0.375 at 0.5
+    find_barrier(np.array([0.0, 0.5, 1.0]), np.array([0.25, 0.75, 0.5]))  # height 0.375 at 0.5
     ```
     """
     between = (at >= 0) & (at <= 1)
@@ -123,7 +125,9 @@ def minima(curves: Array, least: float = LEAST_DEPTH) -> npt.NDArray[np.int64]:
     """
     count = np.zeros(curves.shape[1:], np.int64)
     falling = np.zeros(curves.shape[1:], bool)
-    extreme = curves[0]  # the highest since the last minimum or, while falling, the lowest since
+    # All curves at once, as there is one for every held-out row. `extreme` is the highest value since the last minimum
+    # or, while a curve falls, the lowest since.
+    extreme = curves[0]
     for values in curves[1:]:
         extreme = np.where(falling, np.minimum(extreme, values), np.maximum(extreme, values))
         turned = np.abs(values - extreme) >= least
@@ -133,9 +137,6 @@ def minima(curves: Array, least: float = LEAST_DEPTH) -> npt.NDArray[np.int64]:
     return count
 
 
-Advance = Callable[[], Any]
-
-
 def measure(network: Network, plan: Plan) -> dict[str, Any]:
     """Lines between all pairs of siblings, and the surroundings of the first.
 
@@ -143,102 +144,95 @@ def measure(network: Network, plan: Plan) -> dict[str, Any]:
       `label`, `siblings` (names), `rows`, `loss` (of each sibling), `lines`, `barrier` (the mean over the pairs, with
       its 95% interval over siblings where there are 3 or more), `directions`, `surface` (or None).
     """
-    with progress(f"landscape of {network.label}", " evaluations") as bar:
-        bar.total = plan.evaluations(len(network.pairs))
-        lines = [_line(network, i, j, plan, bar.update) for i, j in network.pairs]
-        around = [_direction(network, plan, number, bar.update) for number in range(plan.directions)]
-        surface = _surface(network, plan, bar.update) if plan.surface_steps else None
+
+    def direction(number: int) -> Weights:
+        seed = plan.directions_seed * 1000 + number
+        return movable_network.filter_normalised(network.weights[0], network.is_table, seed)
+
+    total = plan.evaluations(len(network.pairs))
+    # As data.files.progress has it, which loads TensorFlow: it shows itself after two seconds, on a terminal only.
+    title, unit = f"landscape of {network.label}", " evaluations"
+    with tqdm.tqdm(
+        desc=title, total=total, unit=unit, unit_scale=True, delay=2.0, leave=False, disable=None, file=sys.stderr
+    ) as bar:
+        lines = [_line(network, i, j, plan, bar) for i, j in network.pairs]
+        directions = [_direction(network, plan, direction(number), bar) for number in range(plan.directions)]
+        surface = _surface(network, plan, direction(0), direction(1), bar) if plan.surface_steps else None
+    barrier = None
+    if lines:
+        heights = [(*line["siblings"], line["barrier"]["height"]) for line in lines]
+        interval = jackknife(heights) if len(network.names) > 2 else None
+        barrier = {"value": float(np.mean([height for _, _, height in heights])), "interval": interval}
     return {
         "label": network.label,
         "siblings": network.names,
         "rows": network.rows.label.size,
         "loss": [float(network.mean(network.losses(network.predict(weights)))) for weights in network.weights],
         "lines": lines,
-        "barrier": _over_pairs(network, lines),
-        "directions": around,
+        "barrier": barrier,
+        "directions": directions,
         "surface": surface,
     }
 
 
-def _line(network: Network, i: int, j: int, plan: Plan, advance: Advance) -> dict[str, Any]:
+def _line(network: Network, i: int, j: int, plan: Plan, bar: Any) -> dict[str, Any]:
     half = plan.line_steps // 2
     at = np.arange(-half, plan.line_steps + half + 1) / plan.line_steps
     moves = [not (plan.dense_only and table) for table in network.is_table]
     a, b = network.weights[i], network.weights[j]
-    predictions = _walk(network, (movable_network.between(a, b, float(t), moves) for t in at), advance)
+    predictions = _predictions(network, (movable_network.between(a, b, float(t), moves) for t in at), bar)
     of_rows = network.losses(predictions)
     loss = network.mean(of_rows)
     barrier = find_barrier(at, loss)
+    # Over requests: how exactly the rows determine the height for these very siblings.
+    bootstrap = PoissonBootstrap()
+    above, weight = above_chord(at, of_rows)[at == barrier.at][0], network.rows.weight
+    bootstrap.add(weight * above, weight, network.rows.keys)
+    between = of_rows[(at >= 0) & (at <= 1)]
+    to_a, to_b = (
+        [prediction_difference.relative(each, predictions[at == end][0], weight) for each in predictions]
+        for end in (0, 1)
+    )
     return {
         "siblings": [i, j],
         "at": at.tolist(),
         "loss": loss.tolist(),
-        "pd_to_a": _pd(network, predictions, predictions[at == 0][0]),
-        "pd_to_b": _pd(network, predictions, predictions[at == 1][0]),
-        "barrier": {**barrier._asdict(), "interval": _interval(network, at, of_rows, barrier.at)},
+        "pd_to_a": to_a,
+        "pd_to_b": to_b,
+        "barrier": {**barrier._asdict(), "interval": bootstrap.interval()},
         "minima": int(minima(loss)),
-        "minima_of_a_row": _minima_of_a_row(network, of_rows[(at >= 0) & (at <= 1)]),
+        "minima_of_a_row": float(network.mean(minima(between).astype(np.float64))),
     }
 
 
-def _direction(network: Network, plan: Plan, number: int, advance: Advance) -> dict[str, Any]:
+def _direction(network: Network, plan: Plan, direction: Weights, bar: Any) -> dict[str, Any]:
     at = np.arange(-plan.direction_steps, plan.direction_steps + 1) / plan.direction_steps
-    direction = _random(network, plan, number)
     weights = (movable_network.moved(network.weights[0], (float(t), direction)) for t in at)
-    of_rows = network.losses(_walk(network, weights, advance))
+    of_rows = network.losses(_predictions(network, weights, bar))
     loss = network.mean(of_rows)
     return {
         "at": at.tolist(),
         "loss": loss.tolist(),
         "minima": int(minima(loss)),
-        "minima_of_a_row": _minima_of_a_row(network, of_rows),
+        "minima_of_a_row": float(network.mean(minima(of_rows).astype(np.float64))),
     }
 
 
-def _surface(network: Network, plan: Plan, advance: Advance) -> dict[str, Any]:
-    """`loss[y][x]` over the plane of the first two random directions."""
+def _surface(network: Network, plan: Plan, first: Weights, second: Weights, bar: Any) -> dict[str, Any]:
+    """The `loss[y][x]` over the plane of two directions."""
     at = np.arange(-plan.surface_steps, plan.surface_steps + 1) / plan.surface_steps
-    first, second = _random(network, plan, 0), _random(network, plan, 1)
     rows = []
     for y in at:
         weights = (movable_network.moved(network.weights[0], (float(x), first), (float(y), second)) for x in at)
-        rows.append(network.mean(network.losses(_walk(network, weights, advance))).tolist())
+        rows.append(network.mean(network.losses(_predictions(network, weights, bar))).tolist())
     return {"at": at.tolist(), "loss": rows}
 
 
-def _random(network: Network, plan: Plan, number: int) -> Weights:
-    return movable_network.filter_normalised(network.weights[0], network.is_table, plan.directions_seed * 1000 + number)
-
-
-def _walk(network: Network, path: Iterable[Weights], advance: Advance) -> Array:
-    """Predictions [points, n]."""
+def _predictions(network: Network, path: Iterable[Weights], bar: Any) -> Array:
+    """The predictions [points, n] along a path of weights."""
     predictions = []
+    # The weights are made one after the other: a hundred copies of a large table would not fit into memory.
     for weights in path:
         predictions.append(network.predict(weights))
-        advance()
+        bar.update()
     return np.stack(predictions)
-
-
-def _pd(network: Network, predictions: Array, end: Array) -> list[float]:
-    return [prediction_difference.relative(each, end, network.rows.weight) for each in predictions]
-
-
-def _minima_of_a_row(network: Network, of_rows: Array) -> float:
-    """Mean over the rows of the local minima of a row's own loss."""
-    return float(network.mean(minima(of_rows).astype(np.float64)))
-
-
-def _interval(network: Network, at: Array, of_rows: Array, highest: float) -> tuple[float, float]:
-    """Of the barrier's height for these very siblings, by a bootstrap over requests."""
-    above = above_chord(at, of_rows)[at == highest][0]
-    bootstrap = PoissonBootstrap()
-    bootstrap.add(network.rows.weight * above, network.rows.weight, network.rows.keys)
-    return bootstrap.interval()
-
-
-def _over_pairs(network: Network, lines: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    if not lines:
-        return None
-    heights = [(*line["siblings"], line["barrier"]["height"]) for line in lines]
-    interval = jackknife(heights) if len(network.names) > 2 else None
-    return {"value": float(np.mean([height for _, _, height in heights])), "interval": interval}

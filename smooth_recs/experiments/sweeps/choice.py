@@ -1,6 +1,4 @@
-"""What is claimed of a chosen variant, for the goal's measure and for each bound, and how sure each claim is.
-
-The variant of a sweep that serves a goal best, and how far it is really better: on pairs that did not choose it.
+"""The variant of a sweep that serves a goal best, how sure its claims are, and the search that spends pairs on few.
 
 The best of many looks better than it is, because it was also the luckiest. So the pairs that choose never estimate:
 
@@ -11,25 +9,36 @@ The best of many looks better than it is, because it was also the luckiest. So t
   variants are said to hold a better one with a probability of 95% (the tests simulate it).
 - Fresh seeds: the chosen variant and the baseline are trained with new seeds. That is about this variant, and exact.
 
-Successive halving uses every pair to choose, so after it only fresh seeds estimate anything.
+Successive halving spends pairs where they matter: all variants get a first pair, the half of them that lies nearest the
+Pareto front a second one, the half of that a third one, and so on; where there is a goal, what is best for it and what
+is nearest the front take turns. The baseline, which the others are compared with, gets all. With 24 variants and 3
+pairs these are 24 + 12 + 6 pairs (and two more of the baseline) instead of 72. Every pair helps to choose, so that only
+fresh seeds estimate anything afterwards. Which variants go on depends on finished pairs alone: a search that was
+killed, or that several processes share, comes to the same ones.
 """
 
 from __future__ import annotations
 
-import collections
+import itertools
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from smooth_recs.experiments.sweeps.goals import Bound, Goal
+from smooth_recs.experiments.sweeps import paired as paired_lib
 from smooth_recs.experiments.sweeps.paired import Estimate, Paired, estimate
+from smooth_recs.experiments.sweeps.sweep_plan import Bound, Goal
 
-ROUNDING = 1e-9  # of sums of the same numbers in another order
+# Sums of the same numbers in another order differ by less.
+ROUNDING = 1e-9
+# The least probability at which a variant counts as shown to be better.
+SHOWN = 0.95
+
+LEFT_OUT, FRESH, NONE = "pairs left out", "fresh seeds", "none"
 
 
 class Measured:
-    """What one variant a seed, not chosen by that seed's pairs, measures there.
+    """The measures of one variant a seed, which that seed's pairs did not choose.
 
     Args:
       paired: the results.
@@ -43,7 +52,12 @@ class Measured:
     ) -> None:
         self.paired, self.of_seed = paired, of_seed
         self._variance_factor = variance_factor
-        self.seeds = [seed for seed, name in of_seed.items() if self._has_all(seed, name, goal)]
+        self.seeds = []
+        for seed, name in of_seed.items():
+            needed = [(each, measure) for each in (name, paired.baseline) for measure in goal.measures]
+            needed += [(bound.than, bound.measure) for bound in goal.bounds if bound.than]
+            if all(seed in paired.values(each, measure) for each, measure in needed):
+                self.seeds.append(seed)
 
     def values(self, measure: str) -> list[float]:
         return [self.paired.values(self.of_seed[seed], measure)[seed] for seed in self.seeds]
@@ -55,59 +69,50 @@ class Measured:
     def estimate(self, values: Sequence[float]) -> Estimate | None:
         return estimate(values, variance_factor=self._variance_factor)
 
-    def _has_all(self, seed: int, name: str, goal: Goal) -> bool:
-        needed = [(each, measure) for each in (name, self.paired.baseline) for measure in goal.measures]
-        needed += [(bound.than, bound.measure) for bound in goal.bounds if bound.than]
-        return all(seed in self.paired.values(each, measure) for each, measure in needed)
 
+def claims(goal: Goal, measured: Measured) -> list[dict[str, Any]]:
+    """What is claimed of a chosen variant, for the goal's measure and for each bound, and how sure each claim is.
 
-def of_choice(goal: Goal, measured: Measured) -> list[dict[str, Any]]:
-    """The goal's measure against the baseline, then each bound; none where fewer than two pairs measure them."""
+    Returns:
+      The goal's `measure` against the baseline, then each bound; nothing where fewer than two pairs measure them.
+      `than` is the variant that it is compared with, None for a number. `value` and `interval` are those of the measure
+      itself; `percent` and `percent_interval` the change from `than` as a share of it (0.01 is 1%), None for a number.
+      `probability` says how likely the true measure is on the side that `sign` asks for: 1 for less, -1 for more.
+      `bound` is a bound's text, and `limit` the number, or the share of `than`.
+    """
+    paired = measured.paired
     if len(measured.seeds) < 2:
         return []
-    baseline = measured.paired.baseline
-    objective = _claim(measured, goal.measure, baseline, measured.changes(baseline, goal.measure), goal.sign)
-    return [{**objective, "bound": None, "limit": None}, *(_bound_claim(measured, bound) for bound in goal.bounds)]
-
-
-def _bound_claim(measured: Measured, bound: Bound) -> dict[str, Any]:
-    if bound.than:
-        over = measured.changes(bound.than, bound.measure, bound.limit)
-    else:
-        over = [value - bound.limit for value in measured.values(bound.measure)]
-    found = {**_claim(measured, bound.measure, bound.than, over, bound.sign), "bound": bound.text, "limit": bound.limit}
-    exactly = all(abs(each) <= ROUNDING for each in over)  # as many parameters as are allowed, say
-    return {**found, "probability": 1.0} if exactly else found
-
-
-def _claim(measured: Measured, measure: str, than: str, over: Sequence[float], sign: int) -> dict[str, Any]:
-    """How a measure compares with that of the variant `than` (empty: with a number), all over the seeds that measure.
-
-    `value` and `interval` are those of the measure itself; `percent` and `percent_interval` the change from `than` as a
-    share of it (0.01 is 1%), None for a number. `probability`: that the true mean of `over` is on the side of 0 that
-    `sign` asks for. Of a bound, `bound` is its text, and `limit` the number, or the share of `than`.
-    """
-    value, side = measured.estimate(measured.values(measure)), measured.estimate(over)
-    assert value is not None
-    assert side is not None
-    relative = bool(than) and measured.paired.is_relative(than, measure)
-    percent = measured.estimate(measured.changes(than, measure)) if relative else None
-    return {
-        "measure": measure,
-        "than": than or None,
-        "than_label": measured.paired.label(than) if than else None,
-        "sign": sign,
-        "value": value.value,
-        "interval": [max(end, 0.0) for end in value.interval],
-        "percent": percent and percent.value,
-        "percent_interval": percent and [max(end, -1.0) for end in percent.interval],
-        "probability": side.below_zero if sign > 0 else side.above_zero,
-    }
-
-
-SHOWN = 0.95  # the least probability at which a variant counts as shown to be better
-
-LEFT_OUT, FRESH, NONE = "pairs left out", "fresh seeds", "none"
+    objective = Bound(text="", measure=goal.measure, sign=goal.sign, limit=1.0, than=paired.baseline)
+    found = []
+    for bound in (objective, *goal.bounds):
+        if bound.than:
+            over = measured.changes(bound.than, bound.measure, bound.limit)
+        else:
+            over = [value - bound.limit for value in measured.values(bound.measure)]
+        value, side = measured.estimate(measured.values(bound.measure)), measured.estimate(over)
+        assert value is not None
+        assert side is not None
+        relative = bool(bound.than) and paired.is_relative(bound.than, bound.measure)
+        percent = measured.estimate(measured.changes(bound.than, bound.measure)) if relative else None
+        # Exactly as many parameters as are allowed, say: there, Student's t gives "at most" no probability.
+        exactly = bound is not objective and all(abs(each) <= ROUNDING for each in over)
+        found.append(
+            {
+                "measure": bound.measure,
+                "than": bound.than or None,
+                "than_label": paired.label(bound.than) if bound.than else None,
+                "sign": bound.sign,
+                "value": value.value,
+                "interval": [max(end, 0.0) for end in value.interval],
+                "percent": percent and percent.value,
+                "percent_interval": percent and [max(end, -1.0) for end in percent.interval],
+                "probability": 1.0 if exactly else side.below_zero if bound.sign > 0 else side.above_zero,
+                "bound": None if bound is objective else bound.text,
+                "limit": None if bound is objective else bound.limit,
+            }
+        )
+    return found
 
 
 def choose(results: Mapping[str, Any], goal: Goal) -> dict[str, Any]:
@@ -115,20 +120,20 @@ def choose(results: Mapping[str, Any], goal: Goal) -> dict[str, Any]:
 
     Args:
       results: the content of `results.json`.
-      goal: of `goals.parse`.
+      goal: of `parse_goal`.
 
     Returns:
       `goal`; `chosen`, the variant's name, or None where nothing meets the goal; `label`; `verdict`: `better` (shown
       with a probability of 95% or more), `not shown`, `not measured` (no pair is left to measure on) or `nothing`
       (nothing beats the baseline, or meets the goal); `method`; `seeds` that measured; `folds`, what each seed without
-      its pairs chose; `claims`, of `claims.of_choice`; `baseline_meets`,
-      whether the baseline keeps the bounds; `probability` that all holds, a lower bound.
+      its pairs chose; `claims`, of the function `claims`;
+      `baseline_meets`, whether the baseline keeps the bounds; `probability` that all holds, a lower bound.
 
     Raises:
       InputError: a measure of the goal was not measured.
 
     ```python
-    choose(results, goals.parse("min pd", ["pd"], ["relu"]))["chosen"]  # "smelu:0.1"
+    choose(results, parse_goal("min pd", ["pd"], ["relu"]))["chosen"]  # "smelu:0.1"
     ```
     """
     paired = Paired(results)
@@ -138,7 +143,8 @@ def choose(results: Mapping[str, Any], goal: Goal) -> dict[str, Any]:
     chosen = best(paired, goal, seeds)
     can_leave_out = paired.complete and len(seeds) > 1
     folds = {seed: best(paired, goal, [each for each in seeds if each != seed]) for seed in seeds if can_leave_out}
-    of_fold = {seed: name or paired.baseline for seed, name in folds.items()}  # who finds nothing keeps the baseline
+    # Who finds nothing that keeps the bounds stays with the baseline, and that is what they get.
+    of_fold = {seed: name or paired.baseline for seed, name in folds.items()}
     measured = Measured(paired, goal, of_fold, 1 / len(seeds) + 1 / (len(seeds) - 1)) if can_leave_out else None
     found = _found(paired, goal, chosen, measured, LEFT_OUT if can_leave_out else NONE)
     return {**found, "chose": seeds, "folds": [{"seed": seed, "chosen": name} for seed, name in folds.items()]}
@@ -148,9 +154,9 @@ def confirmed(choice: Mapping[str, Any], goal: Goal, fresh: Mapping[str, Any]) -
     """The choice, measured on pairs of its own.
 
     Args:
-      choice: of `choose`.
+      choice: what `choose` returned.
       goal: the same.
-      fresh: as `results.json`, of the chosen variant, the baseline and the variants that bounds name, over seeds that
+      fresh: as `results.json`, with the chosen variant, the baseline and the variants that bounds name, over seeds that
         are not those of the sweep.
 
     ```python
@@ -194,13 +200,19 @@ def ranked(paired: Paired, goal: Goal, seeds: Sequence[int]) -> list[str]:
 
 
 def _found(paired: Paired, goal: Goal, chosen: str | None, measured: Measured | None, method: str) -> dict[str, Any]:
-    baseline_meets = all(
-        _keeps(paired, bound, paired.baseline, paired.trained(paired.baseline)) for bound in goal.bounds
-    )
+    seeds = paired.trained(paired.baseline)
+    baseline_meets = all(_keeps(paired, bound, paired.baseline, seeds) for bound in goal.bounds)
     nothing = chosen is None or chosen == paired.baseline
-    found = of_choice(goal, measured) if measured and not nothing else []
+    found = claims(goal, measured) if measured and not nothing else []
+    # A baseline that breaks the bounds need not be beaten. All claims hold at least with 1 less all that can fail.
     needed = found if baseline_meets else found[1:]
     probability = max(0.0, 1 - math.fsum(1 - claim["probability"] for claim in needed)) if found else None
+    if nothing:
+        verdict = "nothing"
+    elif probability is None:
+        verdict = "not measured"
+    else:
+        verdict = "better" if probability >= SHOWN else "not shown"
     return {
         "goal": goal.text,
         "chosen": chosen,
@@ -208,18 +220,12 @@ def _found(paired: Paired, goal: Goal, chosen: str | None, measured: Measured | 
         "baseline": paired.baseline,
         "baseline_label": paired.label(paired.baseline),
         "baseline_meets": baseline_meets,
-        "verdict": "nothing" if nothing else _verdict(probability),
+        "verdict": verdict,
         "method": NONE if nothing else method,
         "seeds": measured.seeds if measured and found else [],
         "claims": found,
         "probability": probability,
     }
-
-
-def _verdict(probability: float | None) -> str:
-    if probability is None:
-        return "not measured"
-    return "better" if probability >= SHOWN else "not shown"
 
 
 def _keeps(paired: Paired, bound: Bound, name: str, seeds: Sequence[int]) -> bool:
@@ -232,6 +238,51 @@ def _keeps(paired: Paired, bound: Bound, name: str, seeds: Sequence[int]) -> boo
     return bool(over) and bound.sign * statistics.fmean(over) <= ROUNDING
 
 
-def agreement(choice: Mapping[str, Any]) -> dict[str | None, int]:
-    """How often each variant was chosen with one pair left out, the most frequent first."""
-    return dict(collections.Counter(fold["chosen"] for fold in choice["folds"]).most_common())
+Train = Callable[[Collection[str], Sequence[int]], Mapping[str, Any]]
+
+
+def halving_search(train: Train, names: Sequence[str], seeds: Sequence[int], goal: Goal | None = None) -> None:
+    """Trains a round for each seed, with half as many variants as the one before.
+
+    Args:
+      train: gets names of variants, and the seeds of all rounds so far. It trains these variants with the last of the
+        seeds, where that is not done, and returns the results of all finished pairs with these seeds, as
+        `results.json`.
+      names: all variants.
+      seeds: one a round.
+      goal: what is wanted in the end.
+    """
+    kept: Sequence[str] = names
+    for done in range(1, len(seeds) + 1):
+        paired = Paired(train(kept, seeds[:done]))
+        kept = survivors(paired, kept, ranked(paired, goal, seeds[:done]) if goal else ())
+
+
+def round_sizes(variants: int, rounds: int) -> list[int]:
+    """How many variants each round trains, the baseline among them.
+
+    >>> round_sizes(25, 3)
+    [25, 13, 7]
+    """
+    found = [variants]
+    while len(found) < rounds:
+        found.append(1 + math.ceil((found[-1] - 1) / 2))
+    return found
+
+
+def survivors(paired: Paired, names: Sequence[str], wanted: Sequence[str] = ()) -> list[str]:
+    """The better half of `names`, rounded up and in their order, and the baseline.
+
+    The best of `wanted`, which are in the order of a goal, and the variants nearest the front take turns. Variants
+    without PD or loss, as with predictions that are no numbers, drop out first.
+
+    Raises:
+      InputError: the baseline has none of one of these.
+    """
+    for measure in paired.axes:
+        paired.check(measure)
+    nearest = paired_lib.nearest_first(paired_lib.points(paired, paired.axes))
+    turns = [name for pair in itertools.zip_longest(wanted, nearest) for name in pair]
+    order = [name for name in dict.fromkeys(turns) if name in names and name != paired.baseline]
+    kept = order[: round_sizes(len(names), 2)[1] - 1]
+    return [name for name in names if name in kept or name == paired.baseline]

@@ -1,6 +1,7 @@
-"""The results of a sweep, seed by seed: what pairs of siblings with equal seeds say about two variants.
+"""Statistics over pairs of siblings: a pair for each seed, and two variants compared between pairs of equal seeds.
 
-Which variants trade one measure against another best, and which ones the pairs cannot tell from those.
+Means and intervals over seeds; the results of a sweep, read seed by seed; and the Pareto front of its variants, with
+those that the pairs cannot tell from the front.
 """
 
 from __future__ import annotations
@@ -11,9 +12,49 @@ import statistics
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from smooth_recs import prediction_difference
 from smooth_recs.errors import InputError
 from smooth_recs.prediction_difference.intervals import student_interval
 from smooth_recs.workdir.finished_runs import is_number
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """The mean of one value a seed; None where there is no value, or one is unknown."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known and len(known) == len(values) else None
+
+
+def interval(values: Sequence[float | None], *, least: float = -math.inf) -> list[float] | None:
+    """95% interval of the mean, whose ends are at least `least`; None for a single run, or where a value is unknown."""
+    known = [value for value in values if value is not None]
+    if len(known) < 2 or len(known) < len(values):
+        return None
+    return [max(end, least) for end in prediction_difference.interval_over_seeds(known)]
+
+
+def measured(values: Sequence[float | None]) -> dict[str, Any]:
+    """The `value` and `interval` of a measure that is at least 0.
+
+    >>> measured([0.5])
+    {'value': 0.5, 'interval': None}
+    """
+    return {"value": mean(values), "interval": interval(values, least=0.0)}
+
+
+def ratios(values: Sequence[float | None], baseline: Sequence[float | None]) -> list[float | None]:
+    """The share by which each value lies above the baseline's of the same seed; None where there is no such share.
+
+    >>> ratios([0.5, 2.0], [1.0, 1.0])
+    [-0.5, 1.0]
+    """
+    pairs = zip(values, baseline, strict=True)
+    return [None if value is None or not base else value / base - 1 for value, base in pairs]
+
+
+def differences(values: Sequence[float | None], baseline: Sequence[float | None]) -> list[float | None]:
+    """How far each value lies above the baseline's of the same seed; None where one of them is unknown."""
+    pairs = zip(values, baseline, strict=True)
+    return [None if value is None or base is None else value - base for value, base in pairs]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +74,35 @@ class Estimate:
     above_zero: float
 
 
+def estimate(values: Sequence[float], *, variance_factor: float | None = None) -> Estimate | None:
+    """Mean, interval and probability from independent values; None from fewer than two.
+
+    Args:
+      values: one a pair.
+      variance_factor: variance of the mean over that of one value; None: 1 / n, as for independent values.
+
+    >>> estimate([-2.0, -4.0, -6.0])  # Student's t with 2 degrees of freedom, standard error 2 / sqrt(3)
+    Estimate(value=-4.0, interval=(-8.96..., 0.96...), below_zero=0.962..., above_zero=0.037...)
+    """
+    from scipy.special import stdtr  # the distribution function of Student's t; scipy.stats takes a second to import
+
+    count = len(values)
+    if count < 2:
+        return None
+    middle = statistics.fmean(values)
+    error = statistics.stdev(values) * math.sqrt(1 / count if variance_factor is None else variance_factor)
+    # Where all values are equal t is not defined: they are certain.
+    if not error:
+        return Estimate(middle, (middle, middle), float(middle < 0), float(middle > 0))
+    below = float(stdtr(count - 1, -middle / error))
+    return Estimate(middle, student_interval(middle, error, count - 1), below, 1 - below)
+
+
 class Paired:
-    """Reads the content of `results.json`; variants go by their names.
+    """The content of `results.json`, read seed by seed; variants go by their names.
 
     ```python
-    paired = Paired(workdir.read_json("runs/sweep/results.json"))
+    paired = Paired(read_json("runs/sweep/results.json"))
     paired.changes("smelu:0.1", "relu", "pd")  # [-0.31, -0.42, -0.35]
     ```
     """
@@ -54,7 +119,7 @@ class Paired:
     @property
     def complete(self) -> bool:
         """Whether every variant was trained with every seed."""
-        return all(self.trained(name) == self.trained(self.baseline) for name in self.names)
+        return len(self.finalists) == len(self.names)
 
     @property
     def finalists(self) -> list[str]:
@@ -76,8 +141,7 @@ class Paired:
 
     def values(self, name: str, measure: str) -> dict[int, float]:
         """A measure of a variant by seed; seeds that have none are left out."""
-        measured = self._variants[name]["measures"].get(measure) or {}
-        of_seeds = measured.get("of_seeds") or []
+        of_seeds = (self._variants[name]["measures"].get(measure) or {}).get("of_seeds") or []
         return {seed: value for seed, value in zip(self.seeds, of_seeds, strict=False) if is_number(value)}
 
     def differences(self, name: str, than: str, measure: str) -> list[float]:
@@ -103,7 +167,7 @@ class Paired:
         return [own[seed] - share * other[seed] for seed in both]
 
     def change(self, name: str, measure: str, seeds: Collection[int] | None = None) -> float | None:
-        """Mean change from the baseline, by which variants with different seeds can be told apart fairly.
+        """Mean change from the baseline, by which variants with different seeds can be compared fairly.
 
         None for a variant that lacks the measure for any seed, as where a training diverged: those that went well say
         too little of it.
@@ -126,29 +190,6 @@ class Paired:
             )
 
 
-def estimate(values: Sequence[float], *, variance_factor: float | None = None) -> Estimate | None:
-    """Mean, interval and probability from independent values; None from fewer than two.
-
-    Args:
-      values: one a pair.
-      variance_factor: variance of the mean over that of one value; None: 1 / n, as for independent values.
-
-    >>> estimate([-2.0, -4.0, -6.0])  # Student's t with 2 degrees of freedom, standard error 2 / sqrt(3)
-    Estimate(value=-4.0, interval=(-8.96..., 0.96...), below_zero=0.962..., above_zero=0.037...)
-    """
-    from scipy.special import stdtr  # the distribution function of Student's t
-
-    count = len(values)
-    if count < 2:
-        return None
-    mean = statistics.fmean(values)
-    error = statistics.stdev(values) * math.sqrt(1 / count if variance_factor is None else variance_factor)
-    if not error:
-        return Estimate(mean, (mean, mean), float(mean < 0), float(mean > 0))
-    below = float(stdtr(count - 1, -mean / error))
-    return Estimate(mean, student_interval(mean, error, count - 1), below, 1 - below)
-
-
 Point = tuple[float, ...]
 
 
@@ -158,8 +199,8 @@ class Front:
 
     Attributes:
       names: variants that no other one beats in one measure without losing in the other, in order of the first one.
-      near: the other variants that no variant of the front beats beyond doubt, each with one that it cannot be told
-        from: the 95% intervals of both differences, pair by pair, hold 0. Empty for single pairs.
+      near: the other variants that no variant of the front beats beyond doubt, each with one that it may equal: the
+        95% intervals of both differences, pair by pair, hold 0. Empty for single pairs.
     """
 
     names: Sequence[str]
@@ -176,10 +217,14 @@ def front(paired: Paired, measures: Sequence[str]) -> Front:
     of_variant = points(paired, measures)
     on = [name for name in of_variant if not any(dominates(other, of_variant[name]) for other in of_variant.values())]
     near = {}
-    for name in of_variant:
-        beaten_by = [each for each in on if dominates(of_variant[each], of_variant[name])]
-        if beaten_by and all(_overlap(paired, name, each, measures) for each in beaten_by):
-            near[name] = min(beaten_by, key=lambda each: _distance(of_variant[each], of_variant[name]))
+    for name, point in of_variant.items():
+        beaten_by = [each for each in on if dominates(of_variant[each], point)]
+        changes = [estimate(paired.changes(name, each, measure)) for each in beaten_by for measure in measures]
+        if beaten_by and all(each is not None and each.interval[0] <= 0 <= each.interval[1] for each in changes):
+            # Of those that beat it, the one that it lags behind least.
+            near[name] = min(
+                beaten_by, key=lambda each: max(y - x for x, y in zip(of_variant[each], point, strict=True))
+            )
     return Front(sorted(on, key=of_variant.__getitem__), near)
 
 
@@ -210,7 +255,10 @@ def nearest_first(of_variant: Mapping[str, Point]) -> list[str]:
     additive epsilon), each measure in units of its interquartile range over the variants. On the front it is negative,
     and the less the more a point stands alone.
     """
-    scales = [_scale([point[k] for point in of_variant.values()]) for k in range(len(next(iter(of_variant.values()))))]
+    scales = []
+    for values in zip(*of_variant.values(), strict=True):
+        low, _, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else (0.0, 0.5, 1.0)
+        scales.append((high - low) or (max(values) - min(values)) or 1.0)  # many variants may share one value
 
     def distance(name: str) -> float:
         others = [point for each, point in of_variant.items() if each != name]
@@ -223,20 +271,3 @@ def nearest_first(of_variant: Mapping[str, Point]) -> list[str]:
         )
 
     return sorted(of_variant, key=distance)
-
-
-def _scale(values: Sequence[float]) -> float:
-    if len(values) < 2:
-        return 1.0
-    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
-    return (high - low) or (max(values) - min(values)) or 1.0
-
-
-def _overlap(paired: Paired, name: str, other: str, measures: Sequence[str]) -> bool:
-    """Whether the pairs leave it open, in every measure, which of two variants is less."""
-    found = [estimate(paired.changes(name, other, measure)) for measure in measures]
-    return all(each is not None and each.interval[0] <= 0 <= each.interval[1] for each in found)
-
-
-def _distance(a: Point, b: Point) -> float:
-    return max(y - x for x, y in zip(a, b, strict=True))

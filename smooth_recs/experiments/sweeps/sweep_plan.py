@@ -1,4 +1,6 @@
-"""What a sweep trains: variants of one configuration, each with several pairs of siblings. No TensorFlow.
+"""The plan of a sweep: variants of one configuration, each with several pairs of siblings, and what is wanted of them.
+
+Loads no TensorFlow, as the flags of bin/sweep need it.
 
 ```python
 from smooth_recs import config
@@ -10,27 +12,34 @@ def get_sweep():
     return sweeps.Sweep(config.Config(), variants, baseline="relu", pairs=3)
 ```
 
-Variants from flags: every activation with every value of some fields.
+A goal asks for the best of one measure within bounds on others:
+
+    min pd subject to per_query_auc_loss <= relu           as reproducible as possible, no less accurate than ReLU
+    min per_query_auc_loss subject to pd <= 0.08           as accurate as possible at a PD of 8%
+    min per_query_auc_loss subject to pd <= relu           as accurate as possible, no less reproducible than ReLU
+    min pd subject to per_query_auc_loss <= relu + 0.5% and examples_per_second >= relu - 10%
 """
 
 from __future__ import annotations
 
 import collections
 import dataclasses
-import itertools
+import difflib
+import math
 import re
 import runpy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from smooth_recs import activations
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
-from smooth_recs.experiments import variants
 from smooth_recs.workdir.finished_runs import activation_label
 
 _NAME = re.compile(r"[^\s@]+")
+_GOAL = re.compile(r"(min|max)\s+(\S+)(?:\s+subject\s+to\s+(.+))?", re.DOTALL)
+_BOUND = re.compile(r"(\S+?)\s*(<=|>=)\s*(.+)", re.DOTALL)
+_PERCENT = re.compile(r"(.+?)\s*([+-])\s*([\d.]+)\s*%", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +51,7 @@ class Variant:
         field holds several, is the workdir of that variant's run with the same seed, which is trained first.
       label: by which a reader knows it.
       fields: values by the fields' paths, such as `model.beta`.
-      line: what it has in common with the variants from which its width alone tells it apart; empty = nothing.
+      line: what it has in common with the variants from which it differs in its width alone; empty = nothing.
       width: where it stands on that line: the activation's own beta.
     """
 
@@ -62,11 +71,11 @@ class Sweep:
       variants: any number.
       baseline: name of the variant that the others are compared with.
       pairs: how many seeds, counted on from `config.seed`; 2 or more for intervals.
-      choose: what is wanted of the best variant, such as `min pd subject to per_query_auc_loss <= relu`.
+      choose: the goal for the best variant, such as `min pd subject to per_query_auc_loss <= relu`; empty = none.
 
     Raises:
-      InputError: no variants, a name or a label twice, a name that is none, a baseline that is none of them, no
-        pairs, or a single sibling.
+      InputError: no variants, a name or a label twice, a name with spaces or @, a baseline that is none of the
+        variants, no pairs, or a single sibling.
     """
 
     config: Config
@@ -85,7 +94,8 @@ class Sweep:
             if times > 1:
                 raise InputError(f"the names of variants must differ, got {name!r} {times} times")
         for label, times in collections.Counter(variant.label for variant in self.variants).items():
-            if times > 1:  # a report goes by labels
+            # The rows of a report's tables are found by their labels.
+            if times > 1:
                 raise InputError(f"the labels of variants must differ, got {label!r} {times} times")
         if self.baseline not in names:
             raise InputError(f"baseline must be one of {', '.join(names)}, got {self.baseline!r}")
@@ -111,15 +121,15 @@ def activation(name: str, *betas: float) -> list[Variant]:
     >>> activation("relu")[0].label
     'ReLU'
     """
-    spelled = activation_label({"model": {"activation": name}})
+    label = activation_label({"model": {"activation": name}})
     if not betas:
-        return [Variant(name, spelled, {"model.activation": name})]
+        return [Variant(name, label, {"model.activation": name})]
     return [
         Variant(
             f"{name}:{beta:g}",
-            f"{spelled} {beta:g}",
+            f"{label} {beta:g}",
             {"model.activation": name, "model.beta": float(beta)},
-            line=spelled,
+            line=label,
             width=float(beta),
         )
         for beta in betas
@@ -137,88 +147,97 @@ def config_of(path: Path) -> Config:
     return config
 
 
-_BETA = "model.beta"
+@dataclasses.dataclass(frozen=True)
+class Bound:
+    """A limit on a measure.
+
+    Attributes:
+      text: as the user wrote it.
+      measure: what is limited.
+      sign: 1 for at most, -1 for at least.
+      limit: the number, or the share of the measure of the variant `than`.
+      than: a variant's name, or empty for a number.
+    """
+
+    text: str
+    measure: str
+    sign: int
+    limit: float
+    than: str = ""
 
 
-def crossed(config: Config, texts: Sequence[str], fields: Mapping[str, Sequence[Any]]) -> list[Variant]:
-    """The variants of `config`, without those that are equal, as an activation without a width is for every beta.
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """What is wanted of the best variant: with `sign` 1 the least of `measure`, with -1 the most, within bounds."""
+
+    text: str
+    sign: int
+    measure: str
+    bounds: tuple[Bound, ...] = ()
+
+    @property
+    def measures(self) -> list[str]:
+        """Every measure that decides, each once."""
+        return list(dict.fromkeys([self.measure, *(bound.measure for bound in self.bounds)]))
+
+
+def parse_goal(text: str, measures: Collection[str], variants: Collection[str]) -> Goal:
+    """A goal from `min|max MEASURE [subject to MEASURE <=|>= LIMIT [and ...]]`.
 
     Args:
-      config: what they have in common.
-      texts: activations: a name, `name:beta:beta:...` or the dictionary of a layer; none = that of `config`.
-      fields: values by the field's path.
+      text: see the module's docstring; a limit is a number, a percentage, or a variant's name, plus or minus a
+        percentage of that variant's measure.
+      measures, variants: the names that there are.
 
     Raises:
-      InputError: no such activation or field, a value that breaks a rule, or a width beside those of `model.beta`.
+      InputError: the text has another form, or a name is unknown.
 
-    >>> from smooth_recs.config import Config
-    >>> found = crossed(Config(), ["relu", "smelu:0.1:0.2"], {"model.norm_value": [1.0, 1.4]})
-    >>> [variant.name for variant in found][:3]
-    ['relu/norm_value=1.0', 'relu/norm_value=1.4', 'smelu:0.1/norm_value=1.0']
+    >>> parse_goal("min pd subject to auc_loss <= relu + 0.5%", ["pd", "auc_loss"], ["relu"]).bounds[0].limit
+    1.005
     """
-    several: list[str | None] = [single for text in texts for single in _each_width(text)]
-    found: list[tuple[Config, Variant]] = []
-    for text in several or [None]:
-        for values in itertools.product(*fields.values()):
-            chosen = _without_idle_beta(config, text, dict(zip(fields, values, strict=True)))
-            result = variants.with_fields(config, {**_fields(text), **chosen})
-            if all(result != other for other, _ in found):
-                found.append((result, _variant(result, text, chosen)))
-    return _told_apart([variant for _, variant in found])
-
-
-def _told_apart(variants: Sequence[Variant]) -> list[Variant]:
-    """With labels that differ, as the names do."""
-    times = collections.Counter(variant.label for variant in variants)
-    return [dataclasses.replace(each, label=each.name) if times[each.label] > 1 else each for each in variants]
-
-
-def _variant(config: Config, text: str | None, chosen: Mapping[str, Any]) -> Variant:
-    parts = [f"{path.rpartition('.')[2]}={_short(value)}" for path, value in chosen.items()]
-    said = [part.replace("=", " ", 1) for path, part in zip(chosen, parts, strict=True) if path != _BETA]
-    of_activation = [] if text is None and _BETA not in chosen else [activation_label(config.to_dict())]
-    beta = config.model.beta
-    width = float(beta) if isinstance(beta, float | int) else None
-    spelled = activation_label({"model": {"activation": config.model.activation}})
-    return Variant(
-        "/".join([*([] if text is None else [_short(text)]), *parts]),
-        ", ".join([*of_activation, *said]),
-        {**_fields(text), **chosen},
-        line="" if width is None else ", ".join([spelled, *said]),
-        width=width,
+    found = _GOAL.fullmatch(text.strip())
+    if not found:
+        raise InputError(
+            f"choose must be 'min MEASURE' or 'max MEASURE', then 'subject to MEASURE <= LIMIT', got {text!r}"
+        )
+    direction, measure, bounds = found.groups()
+    return Goal(
+        text=" ".join(text.split()),
+        sign=1 if direction == "min" else -1,
+        measure=_known(measure, measures, "a measure"),
+        bounds=tuple(_bound(each, measures, variants) for each in re.split(r"\s+and\s+", bounds or "") if each),
     )
 
 
-def _each_width(text: str) -> list[str]:
-    """`smelu:0.1:0.2` as `smelu:0.1` and `smelu:0.2`.
-
-    >>> _each_width("smelu:0.1:0.2"), _each_width("relu")
-    (['smelu:0.1', 'smelu:0.2'], ['relu'])
-    """
-    name, *betas = [text] if text.startswith("{") else text.split(":")
-    return [f"{name}:{beta}" for beta in betas] or [text]
-
-
-def _fields(text: str | None) -> dict[str, Any]:
-    return {} if text is None else variants.of_activation(text)
-
-
-def _without_idle_beta(config: Config, text: str | None, chosen: dict[str, Any]) -> dict[str, Any]:
-    """Without the beta of an activation that takes none."""
-    activation = {"model.activation": config.model.activation, **_fields(text), **chosen}["model.activation"]
-    if isinstance(activation, str) and activations.takes_beta(activation):
-        if _BETA in chosen and _BETA in _fields(text):
-            raise InputError(f"an activation must have no width where {_BETA} has values of its own, got {text}")
-        return chosen
-    return {path: value for path, value in chosen.items() if path != _BETA}
+def _bound(text: str, measures: Collection[str], variants: Collection[str]) -> Bound:
+    found = _BOUND.fullmatch(text.strip())
+    if not found:
+        raise InputError(f"choose: a bound must be 'MEASURE <= LIMIT' or 'MEASURE >= LIMIT', got {text!r}")
+    measure, comparison, limit = found[1], found[2], found[3].strip()
+    # A plain number is tried first, then the name of a variant, which may itself end like `smelu:0.1 -2%`.
+    number, than = _number(limit), ""
+    if number is None:
+        number, than = 1.0, limit
+        slack = None if limit in variants else _PERCENT.fullmatch(limit)
+        percent = _number(slack[3]) if slack else None
+        if slack and percent is not None:
+            number, than = 1 + (percent if slack[2] == "+" else -percent) / 100, slack[1]
+        than = _known(than, variants, "a number, or a variant")
+    sign = 1 if comparison == "<=" else -1
+    return Bound(" ".join(text.split()), _known(measure, measures, "a measure"), sign, number, than)
 
 
-def _short(value: Any) -> str:
-    """A value without spaces, as a name needs it.
+def _number(text: str) -> float | None:
+    """The number that a text is, where it ends in % a hundredth of it; None for another text, infinities and NaN."""
+    try:
+        number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
-    >>> _short((64, 32)), _short({"a": 1})
-    ('64-32', "{'a':1}")
-    """
-    if isinstance(value, tuple):
-        return "-".join(map(str, value))
-    return "".join(str(value).split())
+
+def _known(name: str, names: Collection[str], kind: str) -> str:
+    if name not in names:
+        near = difflib.get_close_matches(name, names) or list(names)
+        raise InputError(f"choose must name {kind} of the sweep ({', '.join(near)}), got {name!r}")
+    return name

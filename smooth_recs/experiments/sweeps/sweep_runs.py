@@ -1,112 +1,49 @@
-"""The runs of a sweep: every variant of a configuration with every seed.
+"""The runs of a sweep: what they would cost, training those that are not finished, timing their exports, the results.
 
-A sweep from its first run to its results; started again after whatever ended it, it repeats no finished run.
+Started again after whatever ended it, a sweep repeats no finished run.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import tensorflow as tf
 
 from smooth_recs._files import read_json, write_json
-from smooth_recs.config import Config, Data
-from smooth_recs.data.encoding import Encoder
+from smooth_recs.artifacts.exports import SavedModel
+from smooth_recs.config import Data
 from smooth_recs.data.presets import open_source
-from smooth_recs.errors import InputError
-from smooth_recs.experiments import cells, variants
-from smooth_recs.experiments.cells import REFERENCE, Cell, Folder, distinct
+from smooth_recs.experiments.cells import Cell, Folder, distinct
 from smooth_recs.experiments.sweeps import sweep_results
-from smooth_recs.experiments.sweeps.sweep_plan import Sweep, Variant
-from smooth_recs.models import from_config
+from smooth_recs.experiments.sweeps.sweep_plan import Sweep
+from smooth_recs.experiments.variants import Grid, grid_of
+from smooth_recs.measures import catalogue
 from smooth_recs.models.cost import Cost, cost
 
+# Rows of a request, as the measures of the table have them.
+BATCHES = tuple(int(measure.key) for measure in catalogue.of("serving"))
+_ROUNDS = 40
+# Calls of a model in a round, by rows: more of the short ones, which vary more.
+_CALLS = {1: 10, 1000: 2}
 
-@dataclasses.dataclass(frozen=True)
-class Grid:
-    """A pair of siblings, or more, for every variant and seed.
-
-    Args:
-      config: what all have in common.
-      variants: with names that differ.
-      seeds: of the pairs.
-
-    Raises:
-      InputError: fields that do not exist, break a rule or are the seed; variants that need one that there is not, or
-        each other in a circle.
-
-    ```python
-    grid = Grid(Config(), sweeps.activation("smelu", 0.1, 0.2), seeds=(1, 2, 3))
-    Folder("runs/widths").run(grid.cells())
-    ```
-    """
-
-    config: Config
-    variants: Sequence[Variant]
-    seeds: Sequence[int]
-
-    def __post_init__(self) -> None:
-        for variant in self.variants:
-            self.cell(variant, self.seeds[0])
-
-    def cells(self) -> list[Cell]:
-        """Seed by seed, so that what is finished is soon a table."""
-        return [self.cell(variant, seed) for seed in self.seeds for variant in self.variants]
-
-    def cell(self, variant: Variant, seed: int) -> Cell:
-        """The run of a variant with a seed, and those of the same seed that it needs."""
-        return self._cell(variant, seed, ())
-
-    def _cell(self, variant: Variant, seed: int, within: tuple[str, ...]) -> Cell:
-        if variant.name in within:
-            raise InputError(f"variants need each other in a circle: {' needs '.join((*within, variant.name))}")
-        named, needs = {other.name: other for other in self.variants}, dict[str, Cell]()
-        for path, name in _references(variant.fields):
-            if name not in named:
-                raise InputError(
-                    f"variant {variant.name}: {path} must name a variant ({', '.join(named)}), got {REFERENCE}{name}"
-                )
-            needs[f"{REFERENCE}{name}"] = self._cell(named[name], seed, (*within, variant.name))
-        keys = {name: f"{REFERENCE}{cell.key}" for name, cell in needs.items()}
-        config = self._config(variant, seed, cells.replaced(variant.fields, keys))
-        return Cell(f"{variant.label}, seed {seed}", config, tuple(needs.values()))
-
-    def _config(self, variant: Variant, seed: int, fields: Mapping[str, Any]) -> Config:
-        if "seed" in fields:
-            raise InputError(f"variant {variant.name}: the seed must be left to the pairs, got {fields['seed']!r}")
-        try:
-            config = variants.with_fields(self.config, {"seed": seed, **fields})
-            from_config.layer_activations(config.model)  # raises for an unknown one
-        except InputError as error:
-            raise InputError(f"variant {variant.name}: {error}") from error
-        return config
-
-
-def _references(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The field and the name of every variant that a field names."""
-    for path, value in fields.items():
-        for item in value if isinstance(value, list | tuple) else (value,):
-            if isinstance(item, str) and item.startswith(REFERENCE):
-                yield path, item.removeprefix(REFERENCE)
-
-
-def grid_of(sweep: Sweep) -> Grid:
-    """All runs of a sweep; InputError where a variant is wrong."""
-    return Grid(sweep.config, sweep.variants, sweep.seeds)
+Rows = Mapping[str, Any]
+_Made = TypeVar("_Made")
 
 
 def outline(sweep: Sweep, workdir: str) -> str:
     """What a sweep would train, what its variants cost, and how long what is not finished would take."""
     grid, folder = grid_of(sweep), Folder(workdir)
-    costs = _costs(grid, os.path.join(workdir, "cache"))
     width = max(len(variant.label) for variant in grid.variants)
     lines = [f"{'':{width}}  {'parameters':>14} {'multiply-adds':>14} {'lookups':>8} an example"]
     lines += [
         f"{variant.label:{width}}  {each.parameters:14,} {each.multiply_adds:14,} {each.lookups:8,}"
-        for variant, each in zip(grid.variants, costs, strict=True)
+        for variant, each in zip(grid.variants, _costs(grid, workdir), strict=True)
     ]
     return "\n".join([*lines, "", folder.outline(grid.cells())])
 
@@ -137,79 +74,124 @@ def run(sweep: Sweep, workdir: str, train: Train = train_all) -> dict[str, Any]:
       RuntimeError: a run failed.
 
     ```python
-    results = sweeping.run(sweep, "runs/sweep")
+    results = run(sweep, "runs/sweep")
     results["variants"][1]["changes"]["pd"]["percent"]  # -0.385
     ```
     """
     grid, folder = grid_of(sweep), Folder(workdir)
     if any(cell.config.ensemble.equal_cost != "none" for cell in folder.unfinished(grid.cells())):
-        _costs(grid, os.path.join(workdir, "cache"))  # what cannot be narrowed is an error before all training
+        # For its errors: an ensemble that cannot be narrowed to the cost of one network is known before all training.
+        _costs(grid, workdir)
     train(grid, folder)
     return write(sweep, grid, folder, workdir)
 
 
 def write(sweep: Sweep, grid: Grid, folder: Folder, workdir: str) -> dict[str, Any]:
-    """Measures the exports of finished runs, and writes the results; one process at a time."""
-    with _alone(os.path.join(workdir, "results.lock")):
-        serving = _serving(grid, folder, workdir)
+    """Times the exports of finished runs, those of one seed together, and writes the results.
+
+    The times are kept in `serving.json`, by the cells' keys.
+    """
+    # One process at a time: the others of a shared sweep wait, and find the times that the first one has taken.
+    with open(os.path.join(workdir, "results.lock"), "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        path = os.path.join(workdir, "serving.json")
+        serving: dict[str, Any] = read_json(path) if os.path.exists(path) else {}
+        for seed in grid.seeds:
+            exports: dict[str, str] = {}
+            exported: list[Cell] = []
+            for cell in distinct([grid.cell(variant, seed) for variant in grid.variants]):
+                # The first sibling's, where it is still there: users delete exports of finished runs.
+                paths = folder.metrics(cell)["exports"][:1] if folder.is_finished(cell) else []
+                for export in (os.path.join(folder.workdir(cell), each) for each in paths):
+                    if os.path.isdir(export):
+                        exports[cell.key] = export
+                        exported.append(cell)
+            # Where one of a seed is new all are timed again: only numbers of the same minutes can be compared.
+            if set(exports) - set(serving):
+                print(f"serving  {len(exports)} exports of seed {seed} take turns", flush=True)
+                rows = _once_for_equal_data(
+                    exported, lambda data, cell: some_rows(data, os.path.join(folder.workdir(cell), "cache"))
+                )
+                serving |= time_exports(exports, dict(zip(exports, rows, strict=True)))
+                write_json(path, serving)
         results = sweep_results.table(sweep, grid, folder, serving)
         write_json(os.path.join(workdir, "results.json"), results)
         runs = sweep_results.finished_runs(grid, folder, serving)
         sweep_results.write_csv(grid, runs, os.path.join(workdir, "results.csv"))
-        sweep_results.write(grid, runs, os.path.join(workdir, "tensorboard"))
+        sweep_results.write_tensorboard(grid, runs, os.path.join(workdir, "tensorboard"))
     return results
 
 
-def _costs(grid: Grid, cache: str) -> Sequence[Cost]:
-    """Of each variant."""
-    encoders: list[tuple[Data, Encoder]] = []
-    costs = []
-    for variant in grid.variants:
-        config = grid.cell(variant, grid.seeds[0]).config
-        data = _in_any_order(config.data)
-        if all(data != other for other, _ in encoders):
-            encoders.append((data, open_source(data, cache).encoder))
-        costs.append(cost(config, next(encoder for other, encoder in encoders if other == data)))
-    return costs
+def _costs(grid: Grid, workdir: str) -> list[Cost]:
+    """The cost of each variant."""
+    cache = os.path.join(workdir, "cache")
+    cells = [grid.cell(variant, grid.seeds[0]) for variant in grid.variants]
+    encoders = _once_for_equal_data(cells, lambda data, _: open_source(data, cache).encoder)
+    return [cost(cell.config, encoder) for cell, encoder in zip(cells, encoders, strict=True)]
 
 
-def _serving(grid: Grid, folder: Folder, workdir: str) -> sweep_results.Serving:
-    """Milliseconds by the cells' keys, kept in `serving.json`; those of one seed are measured together."""
-    path = os.path.join(workdir, "serving.json")
-    found: dict[str, Any] = read_json(path) if os.path.exists(path) else {}
-    for seed in grid.seeds:
-        cells = distinct([grid.cell(variant, seed) for variant in grid.variants])
-        exports = {
-            cell.key: export
-            for cell in cells
-            if folder.is_finished(cell)
-            and (export := sweep_results.of_run(folder.workdir(cell), folder.metrics(cell))) is not None
-        }
-        if set(exports) - set(found):
-            print(f"serving  {len(exports)} exports of seed {seed} take turns", flush=True)
-            found |= sweep_results.measure(exports, _rows([cell for cell in cells if cell.key in exports], folder))
-            write_json(path, found)
+def _once_for_equal_data(cells: Sequence[Cell], make: Callable[[Data, Cell], _Made]) -> list[_Made]:
+    """What `make` returns for the data of each cell, made once for those that have the same rows in whatever order."""
+    made: list[tuple[Data, _Made]] = []
+    found = []
+    for cell in cells:
+        data = dataclasses.replace(cell.config.data, shuffle_window=1)
+        if all(data != other for other, _ in made):
+            made.append((data, make(data, cell)))
+        found.append(next(value for other, value in made if other == data))
     return found
 
 
-def _rows(cells: Sequence[Cell], folder: Folder) -> Mapping[str, sweep_results.Rows]:
-    """Raw rows for every cell, read once for those of the same data."""
-    read: list[tuple[Data, sweep_results.Rows]] = []
-    for cell in cells:
-        data = _in_any_order(cell.config.data)
-        if all(data != other for other, _ in read):
-            read.append((data, sweep_results.some_rows(data, os.path.join(folder.workdir(cell), "cache"))))
-    return {cell.key: next(r for d, r in read if d == _in_any_order(cell.config.data)) for cell in cells}
+def some_rows(data: Data, cache: str) -> Rows:
+    """The first held-out rows, raw, as many as the largest batch has."""
+    source = open_source(data, cache)
+    rows: Rows = next(iter(source.holdout(raw=True).rebatch(max(BATCHES))))["raw"]
+    return rows
 
 
-def _in_any_order(data: Data) -> Data:
-    """The same rows; their order costs nothing."""
-    return dataclasses.replace(data, shuffle_window=1)
+def time_exports(exports: Mapping[str, str], rows: Mapping[str, Rows]) -> dict[str, dict[str, dict[str, float]]]:
+    """Milliseconds of a call, by the exports' names and the number of rows.
 
+    One export is timed beside the other in one process, so that what else runs on the machine slows all alike: every
+    round calls each export in turn, each time beginning with another one. The clock is around the signature as Python
+    calls it, answer included: some tenths of a millisecond of each number are Python's.
 
-@contextlib.contextmanager
-def _alone(path: str) -> Iterator[None]:
-    """Waits until no other process is inside."""
-    with open(path, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    Args:
+      exports: folders of SavedModels by name.
+      rows: for each of them raw features by name, tensors of at least 1,000 rows, or fewer where there are no more.
+
+    Returns:
+      For each name and number of rows, as a text, `median`, and `low` and `high`, between which nine tenths of the
+      calls took.
+
+    ```python
+    rows = some_rows(config.data, "runs/cache")
+    time_exports({"relu": "runs/relu/export/replica_0/1"}, {"relu": rows})["relu"]["1"]
+    ```
+    """
+    models = [SavedModel(name, path) for name, path in exports.items()]
+    given = [rows[name] for name in exports]
+    took: list[dict[int, list[float]]] = [{batch: [] for batch in BATCHES} for _ in models]
+    for turn in range(_ROUNDS + 1):
+        for batch in BATCHES:
+            for k in ((turn + shift) % len(models) for shift in range(len(models))):
+                model, names = models[k], models[k].inputs
+                assert names is not None
+                for call in range(_CALLS[batch]):
+                    # Another row each time, so that no cache of the processor holds all that an answer needs.
+                    start = (turn + call) % max(1, len(next(iter(given[k].values()))) - batch + 1)
+                    features = {name: tf.identity(given[k][name][start : start + batch]) for name in names}
+                    begin = time.perf_counter()
+                    np.asarray(model(features))
+                    # The first round does not count: it traces, and fills caches.
+                    if turn:
+                        took[k][batch].append(time.perf_counter() - begin)
+    for model in models:
+        model.close()
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for name, of_model in zip(exports, took, strict=True):
+        found[name] = {}
+        for batch, seconds in of_model.items():
+            low, median, high = np.quantile(seconds, (0.05, 0.5, 0.95)) * 1000
+            found[name][str(batch)] = {"median": float(median), "low": float(low), "high": float(high)}
+    return found

@@ -1,4 +1,4 @@
-"""The tables of a sweep's report."""
+"""The tables of a sweep's report, and how its changes, intervals, probabilities and claims are written."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from smooth_recs.experiments.sweeps.paired import Front
 from smooth_recs.experiments.sweeps.sweep_charts import Plane, Point
 from smooth_recs.measures import catalogue
-from smooth_recs.measures.catalogue import ACCURACY, BY_NAME
+from smooth_recs.measures.catalogue import ACCURACY, BY_NAME, Measure
 from smooth_recs.reports import formats
 from smooth_recs.reports.formats import MINUS, Table, TableCell, measured, number, percent, setting, signed
-from smooth_recs.workdir.finished_runs import flatten, is_number
+from smooth_recs.workdir.finished_runs import is_number
 
 SPACE = "\N{NO-BREAK SPACE}"
 Variants = Sequence[Mapping[str, Any]]
@@ -19,46 +19,42 @@ Variants = Sequence[Mapping[str, Any]]
 
 def trade_offs(variants: Variants, axes: tuple[str, str], front: Front | None) -> Table:
     """PD and the loss, each with its change from the baseline, and which variants are on the Pareto front."""
-    pd, loss = axes
-    rows = {
-        variant["label"]: [
-            _value(variant, pd),
-            change(variant, pd),
-            number(_of(variant, "measures", loss, "value"), formats.of(BY_NAME[loss])),
-            change(variant, loss),
+    pd, loss = (BY_NAME[axis] for axis in axes)
+    rows = {}
+    for variant in variants:
+        found = variant["measures"].get(pd.name) or {}
+        rows[variant["label"]] = [
+            with_interval(found.get("value"), found.get("interval"), formats.of(pd)),
+            change(variant, pd.name),
+            _mean(variant, loss),
+            change(variant, loss.name),
         ]
-        for variant in variants
-    }
-    columns = ("Variant", BY_NAME[pd].short, "Change", BY_NAME[loss].short, "Change")
-    return Table(columns, rows, notes=_standing(variants, front) if front else {})
+    notes = {}
+    if front:
+        labels = {variant["name"]: variant["label"] for variant in variants}
+        notes = {labels[name]: "on the Pareto front" for name in front.names}
+        notes |= {labels[name]: f"not distinguishable from {labels[other]}" for name, other in front.near.items()}
+    return Table(("Variant", pd.short, "Change", loss.short, "Change"), rows, notes=notes)
 
 
 def others(variants: Variants, axes: tuple[str, str]) -> Table:
     """Means of the other measures of difference and accuracy, each with its mean change from the baseline."""
-    measures = catalogue.swept("difference", "recommendations", *ACCURACY)
-    names = [each.name for each in measures if each.name not in axes and _known(variants, each.name)]
-    rows = {
-        variant["label"]: [
-            cell
-            for name in names
-            for cell in (
-                number(_of(variant, "measures", name, "value"), formats.of(BY_NAME[name])),
-                _mean_change(variant, name),
-            )
-        ]
-        for variant in variants
-    }
-    return Table(("Variant", *(each for name in names for each in (BY_NAME[name].short, "Change"))), measured(rows))
+    swept = catalogue.swept("difference", "recommendations", *ACCURACY)
+    measures = [each for each in swept if each.name not in axes and _is_known(variants, each)]
+    rows: dict[str, list[TableCell]] = {variant["label"]: [] for variant in variants}
+    for variant in variants:
+        for measure in measures:
+            whole = change(variant, measure.name)
+            without_interval = TableCell(whole.texts[:1], whole.values[:1])
+            rows[variant["label"]] += [_mean(variant, measure), without_interval]
+    return Table(("Variant", *(each for measure in measures for each in (measure.short, "Change"))), measured(rows))
 
 
 def costs(variants: Variants) -> Table:
     """What the variants cost, as far as that is known."""
-    names = [each.name for each in catalogue.swept("size", "training", "serving") if _known(variants, each.name)]
-    rows = {
-        variant["label"]: [number(_of(variant, "measures", name, "value"), formats.of(BY_NAME[name])) for name in names]
-        for variant in variants
-    }
-    return Table(("Variant", *(BY_NAME[name].short for name in names)), measured(rows))
+    measures = [each for each in catalogue.swept("size", "training", "serving") if _is_known(variants, each)]
+    rows = {variant["label"]: [_mean(variant, measure) for measure in measures] for variant in variants}
+    return Table(("Variant", *(measure.short for measure in measures)), measured(rows))
 
 
 def lines(plane: Plane) -> Table:
@@ -78,20 +74,20 @@ def lines(plane: Plane) -> Table:
 
 def every_pair(variants: Variants, seeds: Sequence[int], axes: tuple[str, str]) -> Table:
     """PD and loss of every pair of siblings."""
-    columns = [f"{BY_NAME[axis].short}, seed {seed}" for axis in axes for seed in seeds]
+    measures = [BY_NAME[axis] for axis in axes]
     rows = {
         variant["label"]: [
-            number(value, formats.of(BY_NAME[axis]))
-            for axis in axes
-            for value in _of(variant, "measures", axis, "of_seeds")
+            number(value, formats.of(measure))
+            for measure in measures
+            for value in variant["measures"][measure.name]["of_seeds"]
         ]
         for variant in variants
     }
-    return Table(("Variant", *columns), rows)
+    return Table(("Variant", *(f"{measure.short}, seed {seed}" for measure in measures for seed in seeds)), rows)
 
 
 def fields(variants: Variants) -> Table:
-    """What tells the variants apart."""
+    """The fields in which the variants differ."""
     rows = {
         variant["name"]: [
             TableCell(["\n".join(f"{path} = {setting(value)}" for path, value in variant["fields"].items())])
@@ -99,12 +95,6 @@ def fields(variants: Variants) -> Table:
         for variant in variants
     }
     return Table(("Name", "Fields"), measured(rows), numeric=False)
-
-
-def settings(values: Mapping[str, Any]) -> Table:
-    """Nested settings, one a row."""
-    rows = {name: [TableCell((setting(value),))] for name, value in flatten(values).items()}
-    return Table(("", "Value"), rows, numeric=False)
 
 
 def claims(choice: Mapping[str, Any]) -> Table:
@@ -120,34 +110,30 @@ def claims(choice: Mapping[str, Any]) -> Table:
 
 
 def wanted(claim: Mapping[str, Any]) -> str:
-    """`PD lower than ReLU's`, `AUC loss at most ReLU's + 0.5%`, `PD at most 8.00%`."""
+    """What a claim says: `PD lower than ReLU's`, `AUC loss at most ReLU's + 0.5%`, `PD at most 8.00%`."""
     measure = BY_NAME[claim["measure"]]
     if not claim["bound"]:
         return f"{measure.short} {'lower' if claim['sign'] > 0 else 'higher'} than {claim['than_label']}'s"
     limit = f"at {'most' if claim['sign'] > 0 else 'least'}"
     if not claim["than"]:
         return f"{measure.short} {limit} {formats.of(measure)(claim['limit'])}"
+    # Rounded, as 1.005 - 1 is 0.00499999999999989.
     slack = round(100 * (claim["limit"] - 1), 6)
     more = f" {'+' if slack > 0 else MINUS} {abs(slack):g}%" if slack else ""
     return f"{measure.short} {limit} {claim['than_label']}'s{more}"
 
 
 def probability(value: float) -> str:
-    """With one decimal; near 0 and 1 that it is."""
+    """A probability with one decimal; what would round to 0 or 1 is said to be near it."""
     return "more than 99.9%" if value > 0.999 else "less than 0.1%" if value < 0.001 else f"{100 * value:.1f}%"
 
 
 def change(variant: Mapping[str, Any], measure: str) -> TableCell:
-    """`−38.5% (−45.0% to −32.1%)`; a dash for the baseline."""
+    """The change from the baseline: `−38.5% (−45.0% to −32.1%)`; a dash for the baseline."""
     found = variant["changes"].get(measure) or {}
     if not found.get("percent") and not any(found.get("percent_interval") or ()):
         return TableCell()
     return with_interval(found["percent"], found["percent_interval"], signed_percent)
-
-
-def _mean_change(variant: Mapping[str, Any], measure: str) -> TableCell:
-    whole = change(variant, measure)
-    return TableCell(whole.texts[:1], whole.values[:1])
 
 
 def signed_percent(value: Any) -> str:
@@ -162,13 +148,8 @@ def signed_percent(value: Any) -> str:
     return signed(f"{size:.{1 if size >= 10 else 2}f}%", value)
 
 
-def _value(variant: Mapping[str, Any], measure: str) -> TableCell:
-    found = variant["measures"].get(measure) or {}
-    return with_interval(found.get("value"), found.get("interval"), formats.of(BY_NAME[measure]))
-
-
-def with_interval(value: Any, interval: Any, text: Any) -> TableCell:
-    """`8.53% (8.32% to 8.71%)`, which a narrow column breaks before the bracket."""
+def with_interval(value: Any, interval: Any, text: formats.Format) -> TableCell:
+    """A value and its interval, `8.53% (8.32% to 8.71%)`, which a narrow column breaks before the bracket."""
     if not is_number(value):
         return TableCell()
     if not interval or not any(interval):
@@ -176,20 +157,15 @@ def with_interval(value: Any, interval: Any, text: Any) -> TableCell:
     return TableCell((text(value), f"({text(interval[0])}{SPACE}to{SPACE}{text(interval[1])})"), (value, None))
 
 
-def _standing(variants: Variants, front: Front) -> dict[str, str]:
-    """By label, what there is to say of a variant and the front."""
-    labels = {variant["name"]: variant["label"] for variant in variants}
-    on = {labels[name]: "on the Pareto front" for name in front.names}
-    return on | {labels[name]: f"not told from {labels[other]}" for name, other in front.near.items()}
-
-
 def _offer(point: Point) -> TableCell:
     return TableCell((f"{signed_percent(point.pd_change)},{SPACE}{signed_percent(point.x)} at{SPACE}{point.width:g}",))
 
 
-def _known(variants: Variants, name: str) -> bool:
-    return any(is_number(_of(variant, "measures", name, "value")) for variant in variants)
+def _mean(variant: Mapping[str, Any], measure: Measure) -> TableCell:
+    found = variant["measures"].get(measure.name) or {}
+    return number(found.get("value"), formats.of(measure))
 
 
-def _of(variant: Mapping[str, Any], section: str, name: str, key: str) -> Any:
-    return (variant[section].get(name) or {}).get(key)
+def _is_known(variants: Variants, measure: Measure) -> bool:
+    """Whether any variant has a value of the measure."""
+    return any(is_number((variant["measures"].get(measure.name) or {}).get("value")) for variant in variants)

@@ -1,0 +1,296 @@
+"""Examples in files: surveyed, split and encoded once, then streamed in the order of the files or held in time order.
+
+`open_files` goes from the configuration to a `Source`. What takes a pass over the files (survey, statistics) is cached
+under their fingerprint, so that a second run on the same files starts at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from smooth_recs import config
+from smooth_recs._files import whole_file
+from smooth_recs.data import feature_statistics, files, splits
+from smooth_recs.data.encoding import Encoder
+from smooth_recs.data.feature_statistics import Statistics
+from smooth_recs.data.files import progress, untuned
+from smooth_recs.data.raw_rows import CHUNK_ROWS, GOOD, Reader, chunks, select
+from smooth_recs.data.sources import Rows, Source
+from smooth_recs.data.splits import Part
+from smooth_recs.data.survey import Survey, kept_survey
+from smooth_recs.errors import InputError
+from smooth_recs.schema import Schema
+
+_CACHE_FORMAT = 1  # counts up where what is kept changes its meaning: the files of earlier versions then stay unused
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Files with everything that is needed to read them.
+
+    Attributes:
+      training: reads `data.path`.
+      evaluation: reads `data.eval_path`, or None.
+      side_files: further files whose contents count.
+    """
+
+    training: Reader
+    evaluation: Reader | None = None
+    side_files: tuple[str, ...] = ()
+
+
+def open_files(data: config.Data, origin: Origin, cache_dir: str) -> Source:
+    """The source of the examples in some files.
+
+    Args:
+      data: how they are split.
+      origin: the files.
+      cache_dir: keeps survey and statistics.
+
+    Raises:
+      InputError: the files are not what the schema says, or too small to split.
+    """
+    reader, schema = origin.training, origin.training.schema
+    split = "eval_path" if origin.evaluation else data.split
+    timed = split in ("time", "user_time")
+    for column in {"time": ("timestamp",), "user_time": ("timestamp", "query_id")}.get(split, ()):
+        if not getattr(schema, column):
+            raise InputError(f"data.split {split!r} needs a {column} in the schema, got none")
+
+    evaluation_files = origin.evaluation.files if origin.evaluation else ()
+    everything = (*reader.files, *evaluation_files, *origin.side_files)
+    counts = len(reader.files), len(evaluation_files)  # the same files in other roles are other data
+    fingerprint = files.fingerprint(everything, *read_as(data, schema), *counts)
+    cached = os.path.join(cache_dir, f"{fingerprint}-")
+
+    # Times are kept only for the splits that need them: 16 bytes a row.
+    name = f"survey-train{'-times' if timed else ''}.npz"
+    found = kept_survey(cached + name, reader, data.max_malformed, timed)
+    surveyed = [(reader, found)]
+    if origin.evaluation:
+        held_out_survey = kept_survey(f"{cached}survey-eval.npz", origin.evaluation, data.max_malformed)
+        surveyed.append((origin.evaluation, held_out_survey))
+        training, _ = splits.tail(found.good, 1.0, data.examples, 0)
+        _, held_out = splits.tail(held_out_survey.good, 0.0, 0, data.eval_examples)
+    elif split == "tail":
+        training, held_out = splits.tail(found.good, data.train_fraction, data.examples, data.eval_examples)
+    elif split == "random":
+        training, held_out = splits.random(
+            found.good, data.train_fraction, data.seed, data.examples, data.eval_examples
+        )
+    else:
+        limits = data.train_fraction, data.examples, data.eval_examples
+        if split == "time":
+            orders = splits.by_time(found.timestamp, *limits)
+        else:
+            orders = splits.by_user_time(found.timestamp, found.query_id, *limits)
+        training, held_out = (splits.listed(numbers, found.good) for numbers in orders)
+    if not training.rows or not held_out.rows:
+        raise InputError(
+            f"data.train_fraction must leave rows on both sides, got {data.train_fraction}, "
+            f"which leaves {training.rows} training and {held_out.rows} held-out rows"
+        )
+
+    # All that decides which rows are trained on, and nothing else: runs that differ in other settings share the file.
+    rows = (split, data.train_fraction, data.examples, data.seed if split == "random" else 0)
+    path = f"{cached}statistics-{hashlib.sha256(repr(rows).encode()).hexdigest()[:16]}.json"
+    encoder = Encoder(schema, training_statistics(schema, part_of(reader, found, training), path))
+    summary = {
+        "files": [file for each, _ in surveyed for file in each.files],
+        "rows": sum(survey.rows for _, survey in surveyed),
+        "malformed": sum(survey.malformed for _, survey in surveyed),
+        "first_malformed": [place for _, survey in surveyed for place in survey.places],
+        "split": split,
+        "train_rows": training.rows,
+        "eval_rows": held_out.rows,
+    }
+    if timed:
+        return SortedSource(encoder, reader, found, *orders, fingerprint, summary)
+    return StreamedSource(encoder, (reader, found, training), (*surveyed[-1], held_out), fingerprint, summary)
+
+
+def read_as(data: config.Data, schema: Schema) -> tuple[object, ...]:
+    """The settings that give the bytes of the files their meaning: part of their fingerprint."""
+    return (_CACHE_FORMAT, data.source, data.delimiter, data.header, data.column_names, schema)
+
+
+def training_statistics(schema: Schema, raw_rows: Any, path: str = "") -> Statistics:
+    """The statistics of the training rows, which are read only where the schema needs any.
+
+    Args:
+      schema: the features.
+      raw_rows: a dataset of chunks of raw rows: the training rows, and no others.
+      path: where the statistics are kept, or taken from where they are there already; empty = nowhere.
+    """
+    if not feature_statistics.needed(schema):
+        return Statistics()
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as stream:
+            return Statistics.from_json(stream.read())
+
+    def raw_features() -> Iterator[dict[str, Any]]:
+        with progress("collecting statistics", " rows") as bar:
+            for chunk in chunks(raw_rows):
+                yield chunk["raw"]
+                bar.update(chunk["line"].size)
+
+    statistics = feature_statistics.collect(schema, raw_features())
+    if path:
+        with whole_file(path) as beside, open(beside, "w", encoding="utf-8") as stream:
+            stream.write(statistics.to_json())
+    return statistics
+
+
+def part_of(reader: Reader, survey: Survey, part: Part, position: int = 0) -> Any:
+    """A dataset of chunks of the good raw rows of a part, from its row number `position` on.
+
+    The survey tells in which chunk that row is: reading starts there. Where a file has come to hold fewer rows than the
+    survey found, the dataset ends in an error: the file was cut while a run reads it, and no row is lost in silence.
+    """
+    first = part.number_of(position)
+    chunk = max(int(survey.start_row.searchsorted(first, side="right")) - 1, 0)
+    # Every file starts at a row number known beforehand, so that the data service of a cluster may give each file to
+    # another worker.
+    begins = survey.rows_before(len(reader.files))
+    ends = tf.constant([0, *(min(part.stop, row) for row in begins[1:])], tf.int64)  # before the first file: 0
+    begins[survey.start_file[chunk]] = survey.start_row[chunk]
+
+    # Chunks are numbered one after the other, by `scan`, and only selecting rows from them runs in parallel.
+    @tf.autograph.experimental.do_not_convert
+    def number(state: Any, element: Any) -> tuple[Any, Any]:
+        (file, next_row), (chunk, at_end) = state, element
+        now = tf.where(at_end, -1, chunk["file"])
+        whole = tf.equal(file, now) | (next_row >= ends[file + 1])
+        tf.debugging.Assert(whole, ["the files have lost rows that were there: ", next_row])
+        next_row = tf.where(tf.equal(file, now), next_row, tf.constant(begins, tf.int64)[now])
+        good = tf.equal(chunk["problem"], GOOD)
+        numbers = next_row + tf.cumsum(tf.cast(good, tf.int64)) - 1
+        kept = good & part.contains(numbers) & (numbers >= first)
+        return (now, next_row + tf.math.count_nonzero(good)), (chunk, kept, next_row)
+
+    @tf.autograph.experimental.do_not_convert
+    def keep(chunk: Any, kept: Any, begins: Any) -> Any:
+        return select(chunk, kept)
+
+    read = reader.read(int(survey.start_file[chunk]), int(survey.start_line[chunk]))
+    # A chunk without rows marks the end: only there is it known that the last file was whole.
+    none = tf.nest.map_structure(lambda spec: tf.zeros([n or 0 for n in spec.shape], spec.dtype), read.element_spec)
+    with_end = read.map(lambda chunk: (chunk, False)).concatenate(tf.data.Dataset.from_tensors((none, True)))
+    numbered = with_end.scan((tf.constant(-1), tf.constant(0, tf.int64)), number)
+    inside = numbered.take_while(lambda chunk, kept, begins: begins < part.stop)
+    return inside.map(keep, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def encoded(chunks: Any, encoder: Encoder, raw: bool = False) -> Any:
+    """A dataset of chunks of `Rows` from one of raw chunks, with the raw features where `raw` is true."""
+    kept = ["label", "weight", *(["query_id"] if encoder.schema.query_id else []), *(["raw"] if raw else [])]
+
+    @tf.autograph.experimental.do_not_convert
+    def encode(chunk: Any) -> dict[str, Any]:
+        return {"features": encoder(chunk["raw"])} | {key: chunk[key] for key in kept}
+
+    return chunks.map(encode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+class StreamedSource:
+    """A `Source` that reads its rows from the files in every pass and holds none of them.
+
+    Args:
+      encoder: with the statistics of the training rows.
+      training, held_out: the files, what their survey found, and which of their rows.
+      fingerprint, summary: see `Source`.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        training: tuple[Reader, Survey, Part],
+        held_out: tuple[Reader, Survey, Part],
+        fingerprint: str,
+        summary: dict[str, Any],
+    ) -> None:
+        self.schema, self.encoder = encoder.schema, encoder
+        self._training, self._held_out = training, held_out
+        self.train_rows, self.eval_rows = training[2].rows, held_out[2].rows
+        self.fingerprint, self.summary = fingerprint, summary
+
+    def train(self, start_row: int = 0, *, raw: bool = False) -> Any:
+        return encoded(part_of(*self._training, start_row), self.encoder, raw)
+
+    def holdout(self, *, raw: bool = False) -> Any:
+        return encoded(part_of(*self._held_out), self.encoder, raw)
+
+
+class SortedSource:
+    """A `Source` whose rows come in an order of its own: 8 bytes an id and 4 a number, in memory, for every row.
+
+    Args:
+      encoder: with the statistics of the training rows.
+      reader, survey: the files and what their survey found.
+      training, held_out: numbers of good rows, in the order in which they are to come.
+      fingerprint, summary: see `Source`.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        reader: Reader,
+        survey: Survey,
+        training: np.ndarray,
+        held_out: np.ndarray,
+        fingerprint: str,
+        summary: dict[str, Any],
+    ) -> None:
+        self.schema, self.encoder = encoder.schema, encoder
+        self.train_rows, self.eval_rows = training.size, held_out.size
+        self.fingerprint, self.summary = fingerprint, summary
+        everything = Part(survey.good, 0, survey.good)
+        rows = _load(encoded(part_of(reader, survey, everything), encoder))
+        self._training = tf.nest.map_structure(lambda values: values[training], rows)
+        self._held_out = tf.nest.map_structure(lambda values: values[held_out], rows)
+        self._reader, self._survey = reader, survey
+        self._training_numbers, self._held_out_numbers = training, held_out
+
+    def train(self, start_row: int = 0, *, raw: bool = False) -> Any:
+        return _chunks(self._raw_training if raw else self._training, start_row, self.train_rows)
+
+    def holdout(self, *, raw: bool = False) -> Any:
+        return _chunks(self._raw(self._held_out_numbers) if raw else self._held_out, 0, self.eval_rows)
+
+    @functools.cached_property
+    def _raw_training(self) -> Rows:
+        return self._raw(self._training_numbers)  # kept, because whoever asks for it does so in every epoch
+
+    def _raw(self, numbers: np.ndarray) -> Rows:
+        """Rows with their raw features, read anew: hardly any run needs these."""
+        part = splits.listed(numbers, self._survey.good)
+        rows = _load(encoded(part_of(self._reader, self._survey, part), self.encoder, raw=True))
+        place = np.searchsorted(np.sort(numbers), numbers)
+        in_order: Rows = tf.nest.map_structure(lambda values: values[place], rows)
+        return in_order
+
+
+def _load(chunks: Any) -> Rows:
+    """All rows of a dataset of chunks, as NumPy arrays."""
+    pieces = []
+    with progress("loading", " rows") as bar:
+        for piece in chunks.as_numpy_iterator():
+            pieces.append(piece)
+            bar.update(piece["label"].size)
+    rows: Rows = tf.nest.map_structure(lambda *parts: np.concatenate(parts), *pieces)
+    return rows
+
+
+def _chunks(rows: Rows, first: int, stop: int) -> Any:
+    """A dataset of chunks of rows that are in memory."""
+    tensors = tf.nest.map_structure(tf.convert_to_tensor, rows)
+    starts = untuned(tf.data.Dataset.range(first, stop, CHUNK_ROWS))
+    return starts.map(lambda start: tf.nest.map_structure(lambda tensor: tensor[start : start + CHUNK_ROWS], tensors))

@@ -1,0 +1,169 @@
+"""Public logs whose files and columns are known: Criteo, MovieLens 100K and Open Bandit.
+
+Each has a schema, and a function of its name that finds the files under `data.path`. `presets` lists them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from smooth_recs import config
+from smooth_recs.data.file_sources import Origin
+from smooth_recs.data.files import expand, in_folder
+from smooth_recs.data.readers.csv import CsvReader, SideTable, header_names, read_fields
+from smooth_recs.errors import InputError
+from smooth_recs.schema import Categorical, Numeric, Schema
+
+# Criteo: label, 13 integers, 26 hashed categories, tab separated, no header.
+
+_LARGEST_TABLE = 100_000
+_BUCKETS_PER_VALUE = 8  # collisions are rare, where the table is small anyway
+# Distinct values of C1 to C26 in the Kaggle training file.
+_DISTINCT_VALUES = (
+    1460, 583, 10131227, 2202608, 305, 24, 12517, 633, 3, 93145, 5683, 8351593, 3194,
+    27, 14992, 5461306, 10, 5652, 2173, 4, 7046547, 18, 15, 286181, 105, 142572,
+)  # fmt: skip
+_INTEGERS = tuple(f"I{number}" for number in range(1, 14))
+_CATEGORIES = tuple(f"C{number}" for number in range(1, 27))
+CRITEO = Schema(
+    tuple(Numeric(name, transform="log_standardize", missing="indicator") for name in _INTEGERS)
+    + tuple(
+        Categorical(name, "hash", size=min(_BUCKETS_PER_VALUE * values, _LARGEST_TABLE))
+        for name, values in zip(_CATEGORIES, _DISTINCT_VALUES, strict=True)
+    )
+)
+
+
+def criteo(data: config.Data) -> Origin:
+    """Criteo's files: `data.path` is a file, a glob, or a folder: of it `train*` are read, else `day_*`, else all."""
+    schema = (data.schema or CRITEO).select(data.features)
+    columns = ("label", *_INTEGERS, *_CATEGORIES)
+
+    def reader(names: Sequence[str]) -> CsvReader:
+        return CsvReader(names, schema, delimiter="\t", header=False, column_names=columns)
+
+    evaluation = reader(expand(data.eval_path, "data.eval_path")) if data.eval_path else None
+    return Origin(reader(expand(in_folder(data.path, "train*", "day_*", "*"))), evaluation)
+
+
+# MovieLens 100K: tab separated files with `name:type` headers, or GroupLens' original `u.data`, `u.user` and `u.item`.
+# Both layouts give the same columns: user_id, item_id, rating, timestamp; from the users' file age, gender, occupation,
+# zip_code, zip_region (its first character); from the items' file movie_title, release_year, genres.
+
+_RATING_COLUMNS = ("user_id", "item_id", "rating", "timestamp")
+_GENRES = (
+    b"unknown Action Adventure Animation Children's Comedy Crime Documentary Drama Fantasy Film-Noir Horror Musical "
+    b"Mystery Romance Sci-Fi Thriller War Western"
+).split()
+MOVIELENS = Schema(
+    (
+        Categorical("user_id", "vocabulary", dtype="int64"),
+        Categorical("item_id", "vocabulary", dtype="int64"),
+        Numeric("age"),
+        Categorical("gender", "vocabulary"),
+        Categorical("occupation", "vocabulary"),
+        Categorical("zip_region", "vocabulary"),
+        Numeric("release_year"),
+        Categorical("genres", "vocabulary", max_values=6, separator=" "),
+    ),
+    label="rating",
+    label_threshold=4.0,
+    query_id="user_id",
+    timestamp="timestamp",
+)
+"""A rating of 4 or 5 stars is a positive; a request is a user. Features without their file are left out."""
+
+
+def movielens(data: config.Data) -> Origin:
+    """MovieLens' files: `data.path` is their folder, or the file of ratings; the other two are looked for beside it."""
+    ratings = expand(in_folder(data.path, "*.inter", "u.data"))
+    folder = os.path.dirname(ratings[0]) or "."
+    tables, side_files = [], []
+    for pattern, table in (("*.user", _movielens_users), ("*.item", _movielens_items)):
+        if found := sorted(tf.io.gfile.glob(f"{folder}/{pattern}")):
+            tables.append(table(found[0]))
+            side_files.append(found[0])
+    known = {"user_id", "item_id"}.union(*(table.names for table in tables))
+    default = dataclasses.replace(MOVIELENS, features=tuple(f for f in MOVIELENS.features if f.name in known))
+    schema = (data.schema or default).select(data.features)
+
+    def reader(names: Sequence[str]) -> CsvReader:
+        header = ".inter" in os.path.basename(names[0])
+        columns = _RATING_COLUMNS
+        return CsvReader(names, schema, delimiter="\t", header=header, column_names=columns, side_tables=tables)
+
+    evaluation = reader(expand(data.eval_path, "data.eval_path")) if data.eval_path else None
+    return Origin(reader(ratings), evaluation, tuple(side_files))
+
+
+def _movielens_users(file: str) -> SideTable:
+    original = os.path.basename(file) == "u.user"
+    rows = read_fields(file, b"|" if original else b"\t", 5, header=not original)
+    key, age, gender, occupation, zip_code = zip(*rows, strict=True)
+    columns = {"age": age, "gender": gender, "occupation": occupation, "zip_code": zip_code}
+    return SideTable("user_id", key, columns | {"zip_region": [code[:1] for code in zip_code]})
+
+
+def _movielens_items(file: str) -> SideTable:
+    if os.path.basename(file) == "u.item":
+        rows = read_fields(file, b"|", 5 + len(_GENRES), header=False)
+        genres = [b" ".join(name for name, flag in zip(_GENRES, row[5:], strict=True) if flag == b"1") for row in rows]
+    else:
+        rows = read_fields(file, b"\t", 4, header=True)
+        genres = [row[3] for row in rows]
+    # A year, or a release date such as 24-Jan-1996; a few films have neither.
+    years = [year[0] if (year := re.findall(rb"\d{4}$", row[2])) else b"" for row in rows]
+    columns = {"movie_title": [row[1] for row in rows], "release_year": years, "genres": genres}
+    return SideTable("item_id", [row[0] for row in rows], columns)
+
+
+# Open Bandit: impressions of a fashion shop, one a row, joined with the features of the items.
+
+_ITEM_FILE = "item_context.csv"
+_ITEM_COLUMNS = ("item_feature_0", "item_feature_1", "item_feature_2", "item_feature_3")
+_AFFINITY = "user-item_affinity_"
+
+
+def open_bandit(data: config.Data) -> Origin:
+    """Open Bandit's files: `data.path` is the folder of a campaign, or its log; `item_context.csv` is beside the log.
+
+    The features are the item, its position, four hashed user features, the user's affinity to each item, for which the
+    log has a column each, and, where there is `item_context.csv`, the items' features. The label is the click.
+    """
+
+    def logs(path: str, field: str) -> tuple[str, ...]:
+        found = tuple(file for file in expand(path, field) if os.path.basename(file) != _ITEM_FILE)
+        if not found:
+            raise InputError(f"{field} must name a log beside {_ITEM_FILE}, got {path}")
+        return found
+
+    log = logs(data.path, "data.path")
+    item_file = os.path.join(os.path.dirname(log[0]), _ITEM_FILE)
+    tables = []
+    if os.path.exists(item_file):
+        rows = read_fields(item_file, b",", 6, header=True)  # a row number, item_id, four features
+        columns = {name: [row[position] for row in rows] for position, name in enumerate(_ITEM_COLUMNS, start=2)}
+        tables.append(SideTable("item_id", [row[1] for row in rows], columns))
+
+    features: list[Numeric | Categorical] = [
+        Categorical("item_id", "vocabulary", dtype="int64"),
+        Categorical("position", "identity", size=4, dtype="int64"),
+    ]
+    features += [Categorical(f"user_feature_{number}", "vocabulary") for number in range(4)]
+    if tables:
+        features += [Numeric(_ITEM_COLUMNS[0]), *(Categorical(name, "vocabulary") for name in _ITEM_COLUMNS[1:])]
+    affinities = sum(name.startswith(_AFFINITY) for name in header_names(log, ","))
+    features += [Numeric(f"user_item_affinity_{number}", transform="log") for number in range(affinities)]
+    default = Schema(tuple(features), label="click", timestamp="timestamp")
+    schema = (data.schema or default).select(data.features)
+
+    def reader(names: Sequence[str]) -> CsvReader:
+        return CsvReader(names, schema, side_tables=tables)
+
+    evaluation = reader(logs(data.eval_path, "data.eval_path")) if data.eval_path else None
+    return Origin(reader(log), evaluation, (item_file,) if tables else ())

@@ -1,0 +1,166 @@
+"""Files of predictions: what the export says of each row, in every format, and read back by a comparison."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+import tensorflow as tf
+from comparison_log import DATA, ROWS, save
+
+from smooth_recs import config
+from smooth_recs.artifacts import exports
+from smooth_recs.comparison import prediction_files, predictions
+from smooth_recs.comparison.settings import Settings, Shard
+from smooth_recs.data.presets import open_source
+from smooth_recs.errors import InputError
+from smooth_recs.release import predicting
+from smooth_recs.release.predicting import PredictSettings
+from smooth_recs.schema import Categorical, Numeric, Schema
+
+FORMATS = ["p.csv", "p.csv.gz", "p.tfrecord", "p.tfrecord.gz", "p.parquet"]
+
+SYNTHETIC = config.Config(data=DATA)
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder of versions of a model that knows the item and the price."""
+    folder = tmp_path_factory.mktemp("model")
+    save(folder / "3", 0.5)
+    save(folder / "12", 0.8)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def expected(export: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The held-out rows of the synthetic log with the newest version's predictions."""
+    source = open_source(DATA, str(tmp_path_factory.mktemp("cache")))
+    chunks = list(source.holdout(raw=True).as_numpy_iterator())
+    rows = {name: np.concatenate([c[name] for c in chunks]) for name in ("label", "query_id")}
+    rows |= {name: np.concatenate([c["raw"][name] for c in chunks]) for name in ("item", "price", "user")}
+    serve = tf.saved_model.load(f"{export}/12").signatures["serving_default"]
+    feed = {name: tf.constant(rows[name]) for name in ("item", "price")}
+    return rows | {"prediction": serve(**feed)["probability"].numpy().astype(np.float64)}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_is_read_back_as_it_was_predicted(
+    export: str, expected: dict[str, Any], tmp_path: Path, name: str
+) -> None:
+    output = str(tmp_path / name)
+    assert predicting.predict(PredictSettings(export, SYNTHETIC, output, key=("user", "price"))) == ROWS
+    settings = Settings(output, output, "out.json", key=("row", "user"))
+    read = prediction_files.read(exports.identify("--a", output), settings)
+    np.testing.assert_array_equal(read["key/0"], np.arange(ROWS))
+    np.testing.assert_array_equal(read["key/1"], expected["user"])
+    np.testing.assert_array_equal(read["query_id"], expected["query_id"])
+    np.testing.assert_array_equal(read["label"], expected["label"])
+    np.testing.assert_array_equal(read["prediction"], expected["prediction"])
+    prices = prediction_files.read(exports.identify("--a", output), Settings(output, output, "o.json", key=("price",)))
+    np.testing.assert_array_equal(prices["key/0"].astype(np.float64), expected["price"])
+
+
+def test_a_comparison_finds_no_difference_between_export_and_file(export: str, tmp_path: Path) -> None:
+    output = str(tmp_path / "p.csv")
+    predicting.predict(PredictSettings(export, SYNTHETIC, output))
+    settings = Settings(export, output, str(tmp_path / "out.json"), config=SYNTHETIC)
+    both = [exports.identify(flag, path) for flag, path in (("--a", export), ("--b", output))]
+    a, b, _ = predictions.gather(settings, both, Shard())
+    np.testing.assert_array_equal(a.columns["prediction"], b.columns["prediction"])
+    assert a.columns["prediction"].std() > 0.01
+
+
+SHOP = Schema(
+    (Categorical("shop", "hash", 10), Categorical("item", "hash", 10, "int64"), Numeric("price")),
+    label="click",
+    weight="importance",
+)
+
+
+def shop_model(path: Path) -> str:
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, name="shop"), tf.TensorSpec([None], tf.int64, name="item")]
+    )
+    def serve(shop: Any, item: Any) -> Any:
+        length = tf.cast(tf.strings.length(shop), tf.float32)
+        return {"probability": tf.sigmoid(length - tf.cast(item, tf.float32) / 1e9)}
+
+    module = tf.Module()
+    module.serve = serve
+    tf.saved_model.save(module, str(path), signatures={"serving_default": serve})
+    return str(path)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> tuple[str, config.Config]:
+    """A model, and a configuration whose own files are gone."""
+    data = config.Data(source="csv", path="no/longer/there.csv", schema=SHOP, max_malformed=0.5)
+    return shop_model(tmp_path / "model"), config.Config(data=data)
+
+
+def test_all_rows_of_other_files(shop: tuple[str, config.Config], tmp_path: Path, capsys: Any) -> None:
+    for name, rows in {
+        "1.csv": b'"a,b",5000000000,1,1,2\n\xff\xfe,-3,,0,0.5\n',
+        "2.csv": b"c,x,1,1,1\n,,1,0,3\n",
+    }.items():
+        (tmp_path / name).write_bytes(b"shop,item,price,click,importance\n" + rows)
+    output = str(tmp_path / "out" / "p.csv")
+    assert predicting.predict(PredictSettings(*shop, output, data=str(tmp_path / "*.csv"), key=("shop", "item"))) == 3
+    found = pyarrow.csv.read_csv(output).to_pydict()
+    assert list(found) == ["row", "shop", "item", "weight", "label", "prediction"]
+    assert found["row"] == [0, 1, 2]
+    assert found["shop"] == ["a,b", r"\xff\xfe", ""]
+    assert found["item"] == [5_000_000_000, -3, -1]
+    assert found["weight"] == [2, 0.5, 3]
+    assert found["label"] == [1, 0, 0]
+    assert found["prediction"] == pytest.approx(
+        [1 / (1 + np.exp(-(n - i / 1e9))) for n, i in ((3, 5e9), (2, -3), (0, -1))]
+    )
+    assert re.match(r"1 malformed rows are left out: .*2\.csv:2 \(item is no integer\)", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"output": "p.txt"}, "--output must end in one of .csv, .csv.gz, .tfrecord, .tfrecord.gz, .parquet, got "),
+        ({"export": "nowhere"}, "--export: no such file or folder: nowhere"),
+        ({"export": "p.parquet"}, "--export must be a SavedModel or a folder of its versions, got p.parquet"),
+        ({"key": ("row",)}, "--key must not name 'row', which the file has as a column of its own"),
+        ({"key": ("topics",)}, "--key must name single-valued features (user, item, "),
+        ({"data": "log.csv"}, "--data needs a --config of files: its data.source must not be synthetic"),
+        ({"export": "shop"}, "--export: the model's input 'shop' is no feature of --config, which has user, item, "),
+    ],
+)  # fmt: skip
+def test_wrong_input_is_one_line_and_leaves_nothing(
+    export: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("p.parquet").write_text("")
+    if changes.get("export") == "shop":
+        shop_model(tmp_path / "shop")
+    before = sorted(os.listdir())
+    wish = {"export": export, "config": SYNTHETIC, "output": "out.csv"} | changes
+    with pytest.raises(InputError) as error:
+        predicting.predict(PredictSettings(**wish))
+    assert str(error.value).startswith(words)
+    assert sorted(os.listdir()) == before
+
+
+def test_what_is_no_probability_leaves_nothing(tmp_path: Path) -> None:
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="price")])
+    def serve(price: Any) -> Any:
+        return {"probability": price}
+
+    module = tf.Module()
+    module.serve = serve
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures={"serving_default": serve})
+    with pytest.raises(InputError, match=r"--export: predictions must be in \[0, 1\], got .* are these logits\?"):
+        predicting.predict(PredictSettings(str(tmp_path / "model"), SYNTHETIC, str(tmp_path / "p.csv")))
+    assert os.listdir(tmp_path) == ["model"]
