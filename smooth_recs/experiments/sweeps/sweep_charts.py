@@ -307,7 +307,7 @@ def _free_box(label: Label, x: float, y: float, taken: Sequence[Box], size: tupl
         candidates.append(Box(left, middle - _HEIGHT / 2, left + width, middle + _HEIGHT / 2))
 
     def cost(box: Box) -> float:
-        outside = width * _HEIGHT - box.overlap(inside)
+        outside = (box.right - box.left) * _HEIGHT - box.overlap(inside)
         return 3 * outside + sum(box.overlap(other) for other in taken) + _WORTH * box.distance(x, y)
 
     return min(candidates, key=cost)
