@@ -78,6 +78,7 @@ def test_exports_are_measured_on_the_held_out_rows(run, log, tmp_path, capsys):
     assert "rows         10,000 matched, 0 only in a, 0 only in b" in said
 
 
+@pytest.mark.slow
 def test_three_shards_and_a_merge_are_the_same_to_the_last_bit(run, log, tmp_path, capsys):
     settings = {"evaluation": Evaluation(slices=("user", "frequency"))}
     whole = run("whole.json", **settings)
@@ -93,6 +94,7 @@ def test_three_shards_and_a_merge_are_the_same_to_the_last_bit(run, log, tmp_pat
     assert regated["recommendations"]["swap_rate"] < merged["recommendations"]["swap_rate"]
 
 
+@pytest.mark.slow
 def test_more_shards_than_batches(run, log, tmp_path):
     whole = run("whole.json")
     for number in range(1, 6):
@@ -100,6 +102,7 @@ def test_more_shards_than_batches(run, log, tmp_path):
     assert run(merge=True) == whole
 
 
+@pytest.mark.slow
 def test_a_merge_refuses_what_does_not_belong_together(run, refused, log, tmp_path):
     assert refused(merge=True) == f"--merge: there is no shard {tmp_path / 'out'}.shard-*.npz"
     run(shard=Shard(1, 2))

@@ -19,6 +19,8 @@ from smooth_recs.models.cost import cost, narrowed, single
 from smooth_recs.models.distillation import TEACHER_PROBABILITY, Distillation
 from smooth_recs.serving import export
 
+pytestmark = pytest.mark.slow
+
 ROWS = 5_000
 SCHEMA = Schema((
     Categorical("user", "identity", ROWS, "int64"),

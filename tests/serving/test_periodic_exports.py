@@ -18,6 +18,8 @@ from smooth_recs.models import SiblingModel, from_config
 from smooth_recs.serving.periodic_exports import PeriodicExports
 from smooth_recs.serving.versions import versions
 
+pytestmark = pytest.mark.slow
+
 ENCODER = Encoder(Schema((Categorical("user", "identity", 10, "int64"),)))
 MODEL = config.Model(hidden_units=(4,), embedding_dim=2)
 TRAIN = config.Train(dense_learning_rate=0.5, embedding_learning_rate=0.5, initial_accumulator=0.1)
