@@ -83,6 +83,7 @@ def test_only_what_is_named_is_learned(learn: Any) -> None:
     assert {name for name, value in GSMELU.items() if abs(now[name] - value) > 1e-3} == names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per", ["layer", "unit"])
 @pytest.mark.parametrize("name", list(LAYERS))
 def test_training_moves_every_hyperparameter(name: str, per: str) -> None:
@@ -187,6 +188,7 @@ def test_learned_activations_are_found_at_any_depth() -> None:
     assert sorted(type(layer).__name__ for layer in found) == ["GSmeLU", "RESCU", "SmeLU"]
 
 
+@pytest.mark.slow
 def test_export_has_constants_in_place_of_learned_hyperparameters(tmp_path: Path) -> None:
     model, unit = network()
     wanted = model(X)
@@ -219,6 +221,7 @@ def test_frozen_is_undone_after_an_error() -> None:
     assert not any(layer._constants for layer in act.find(model))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_mixed_precision(policy: str, jit_compile: bool) -> None:

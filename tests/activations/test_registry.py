@@ -55,6 +55,7 @@ def model_with(activations: list[Any], where: str) -> Any:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["in a layer", "as a layer"])
 @pytest.mark.parametrize("kind", list(SPECIFICATIONS))
 def test_round_trips(kind: str, where: str, tmp_path: Path) -> None:

@@ -261,6 +261,7 @@ def test_xla_gives_the_same_outputs(kind: str) -> None:
     np.testing.assert_allclose(compiled(x), tower(x), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NORMALIZATIONS)
 def test_fits_a_function_that_is_not_linear(kind: str) -> None:
     """x1 x2 cannot be fitted by a linear model: its best mean squared error is the variance, 1."""

@@ -57,6 +57,7 @@ def python_pages() -> Iterator[Any]:
             yield pytest.param(page, marks=pytest.mark.both_generations if page in IN_BOTH_GENERATIONS else ())
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # seconds, of a machine with much else to do: a page needs up to 15 of a processor
 @pytest.mark.parametrize("page", list(python_pages()))
 def test_the_python_of_a_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,6 +163,7 @@ def test_the_runtime_predicts_as_the_model(name: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(predictions, model(ENCODER(rows), training=False), rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalization", ["weight", "batch", "none"])
 def test_a_normalised_export_has_the_operations_of_a_plain_one(normalization: str, tmp_path: Path) -> None:
     def operations(kind: str) -> list[str]:

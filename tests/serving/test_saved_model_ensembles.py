@@ -19,6 +19,8 @@ from smooth_recs.models.cost import cost, narrowed, single
 from smooth_recs.schema import Categorical, Numeric, Schema
 from smooth_recs.serving import saved_model
 
+pytestmark = pytest.mark.slow
+
 ROWS = 5_000
 SCHEMA = Schema((
     Categorical("user", "identity", ROWS, "int64"),

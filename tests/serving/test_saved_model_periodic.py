@@ -18,6 +18,8 @@ from smooth_recs.models import SiblingModel, from_config
 from smooth_recs.schema import Categorical, Schema
 from smooth_recs.serving.saved_model import PeriodicExports
 
+pytestmark = pytest.mark.slow
+
 ENCODER = Encoder(Schema((Categorical("user", "identity", 10, "int64"),)))
 MODEL = config.Model(hidden_units=(4,), embedding_dim=2)
 TRAIN = config.Train(dense_learning_rate=0.5, embedding_learning_rate=0.5, initial_accumulator=0.1)

@@ -102,6 +102,7 @@ def same(one: Any, other: Any) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.slow
 def test_training_goes_on_as_if_never_interrupted(trained: Any) -> None:
     before, workdir = trained
     encoder = encoder_of()
