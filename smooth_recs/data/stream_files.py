@@ -23,6 +23,8 @@ from smooth_recs.data import files
 from smooth_recs.errors import InputError
 from smooth_recs.fields import from_dict
 
+# Not less: `tf.io.gfile.stat` tells times of change in whole seconds (TensorFlow 2.21), so a file that is written to
+# within the second of its last change, at the same size, looks the same.
 SETTLED_SECONDS = 1.0
 _HIDDEN = (".", "_")
 

@@ -77,9 +77,9 @@ def test_a_stream_that_grows_keeps_its_earlier_fingerprints(taken, tmp_path):
 
 
 def test_a_file_that_changes_is_refused_a_file_that_is_only_touched_is_not(taken, tmp_path):
-    os.utime(tmp_path / "b", ns=(1, 1))
+    os.utime(tmp_path / "b", times=(1, 1))
     taken.check(0)
     (tmp_path / "b").write_text("xxxx")
-    os.utime(tmp_path / "b", ns=(2, 2))  # another time, however coarse the clock of the file system is
+    os.utime(tmp_path / "b", times=(2, 2))  # TensorFlow tells whole seconds
     with pytest.raises(InputError, match=r"b has changed since it was taken"):
         taken.check(4)
