@@ -38,7 +38,6 @@ ALLOWED = {
     ("presets", "smooth_recs.config"): "loads no TensorFlow; tests/test_fields.py compares it with the table",
     ("strategies", "smooth_recs.config"): "loads no TensorFlow; tests/test_fields.py compares it with the table",
     ("activations", "smooth_recs.experiments.figures.activation_curves"): "the panels of the paper's figure 1",
-    ("strategies", "smooth_recs.training.batches"): "asks for strategies of several processes",
 }
 
 
