@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-GENERATION = "TF_USE_LEGACY_KERAS"  # what it is when TensorFlow is imported counts
+GENERATION = "TF_USE_LEGACY_KERAS"  # counts when TensorFlow is imported; hardly a process is started under Keras 3
 COLD = ("smooth_recs.serving.loader_process",)  # has no Python TensorFlow, which is the point of it
 _MOST_BYTES = 1 << 20
 _FREE = 500  # descriptors from here on belong to nobody
@@ -89,7 +89,9 @@ class Warm(subprocess.Popen):  # type: ignore[type-arg]
 
 
 def _is_warm(program: list[str], environment: dict[str, str]) -> bool:
-    if len(program) < 2 or program[0] != sys.executable or environment.get(GENERATION) != os.environ[GENERATION]:
+    if len(program) < 2 or program[0] != sys.executable:
+        return False
+    if not environment.get(GENERATION) == os.environ[GENERATION] == "1":
         return False
     if program[1:3] == ["-X", "warm"]:
         return True
