@@ -1,4 +1,4 @@
-"""Flags of typed fields: --config with its --config.FIELD=VALUE overrides, and a flag for each field of a dataclass.
+"""Flags of typed fields: --config with its --config.FIELD=VALUE overrides, what a sweep varies, fields of a dataclass.
 
 --config names a file with a `get_config()`, or a run's config.json. The annotations of the fields say how a value is
 read (`FieldParser`); names, defaults and texts stand with the fields, in one place.
@@ -16,7 +16,7 @@ import sys
 import traceback
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -234,3 +234,62 @@ def define_settings(settings: type[Settings]) -> Callable[[], Settings]:
         else:
             holders[name] = flags.DEFINE(FieldParser(kind), name, field.default, f"with commas: {text}")
     return lambda: settings(**{name: holder.value for name, holder in holders.items()})
+
+
+_DEFAULT_PAIRS = 3
+_of_file: list[Any] = []  # the sweep of the file of --config, if that has one
+
+
+def load_sweep(path: str) -> Config:
+    """The configuration that all variants of a sweep's file have in common, or the configuration of another file."""
+    from smooth_recs.experiments.sweeps import Sweep
+
+    if not path.endswith(".json"):
+        module = execute(path)
+        if hasattr(module, "get_sweep"):
+            _of_file[:] = [call(module, "get_sweep", Sweep)]
+            return _of_file[0].config
+    return load(path)
+
+
+def read_sweep(config: Config, activations: str, grid: Sequence[str], pairs: int | None) -> Any:
+    """The sweep of the file, with overrides in `config`; of a configuration, that of the two flags.
+
+    Raises:
+      InputError: flags that contradict the file, name what there is not, or are missing.
+    """
+    from smooth_recs.experiments import variants  # here, so that --help does not wait for TensorFlow
+    from smooth_recs.experiments.sweeps import Sweep
+
+    if _of_file:
+        if activations or grid:
+            raise InputError(
+                "--activations and --grid must not be given where get_sweep() of --config has the variants"
+            )
+        (found,) = _of_file
+        return dataclasses.replace(found, config=config, pairs=pairs or found.pairs)
+    if not activations and not grid:
+        raise InputError("--activations or --grid must be given where the file of --config has no get_sweep()")
+    texts = variants.listed(activations)
+    if activations and not texts:
+        raise InputError(f"--activations must be one or more, got {activations!r}")
+    values = dict(_values(text) for text in grid)
+    if len(values) < len(grid):
+        raise InputError(f"--grid must be given once a field, got {', '.join(grid)}")
+    found_variants = variants.crossed(config, texts, values)
+    return Sweep(config, found_variants, found_variants[0].name, pairs or _DEFAULT_PAIRS)
+
+
+def _values(text: str) -> tuple[str, list[Any]]:
+    """`model.norm_value=1.0,1.4` as the field and its values."""
+    from smooth_recs.experiments import variants
+
+    path, equals, values = text.partition("=")
+    if not equals or not variants.listed(values):
+        raise InputError(f"--grid must be FIELD=VALUE,VALUE,..., got {text!r}")
+    check_field(path)
+    (kind,) = (kind for name, kind, _ in fields.walk(Config()) if name == path)
+    try:
+        return path, [FieldParser(kind).parse(value) for value in variants.listed(values)]
+    except ValueError as error:
+        raise InputError(f"--grid: every value of {path} {error}, got {values!r}") from error

@@ -16,75 +16,12 @@ and with a goal choice.json and chosen.py, a configuration for --config.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
 
 from absl import flags
 
-from smooth_recs import fields
 from smooth_recs.bin import _command, _flags
-from smooth_recs.bin._flags import FieldParser
-from smooth_recs.config import Config
-from smooth_recs.errors import InputError
-from smooth_recs.experiments.sweeps import Sweep
 
-_DEFAULT_PAIRS = 3
-_of_file: list[Sweep] = []  # the sweep of the file of --config, if that has one
-
-
-def read(path: str) -> Config:
-    """The configuration that all variants of a sweep's file have in common, or the configuration of another file."""
-    if not path.endswith(".json"):
-        module = _flags.execute(path)
-        if hasattr(module, "get_sweep"):
-            _of_file[:] = [_flags.call(module, "get_sweep", Sweep)]
-            return _of_file[0].config
-    return _flags.load(path)
-
-
-def read_sweep(config: Config, activations: str, grid: Sequence[str], pairs: int | None) -> Sweep:
-    """The sweep of the file, with overrides in `config`; of a configuration, that of the two flags.
-
-    Raises:
-      InputError: flags that contradict the file, name what there is not, or are missing.
-    """
-    from smooth_recs.experiments import variants  # here, so that --help does not wait for TensorFlow
-
-    if _of_file:
-        if activations or grid:
-            raise InputError(
-                "--activations and --grid must not be given where get_sweep() of --config has the variants"
-            )
-        (found,) = _of_file
-        return dataclasses.replace(found, config=config, pairs=pairs or found.pairs)
-    if not activations and not grid:
-        raise InputError("--activations or --grid must be given where the file of --config has no get_sweep()")
-    texts = variants.listed(activations)
-    if activations and not texts:
-        raise InputError(f"--activations must be one or more, got {activations!r}")
-    values = dict(_values(text) for text in grid)
-    if len(values) < len(grid):
-        raise InputError(f"--grid must be given once a field, got {', '.join(grid)}")
-    found_variants = variants.crossed(config, texts, values)
-    return Sweep(config, found_variants, found_variants[0].name, pairs or _DEFAULT_PAIRS)
-
-
-def _values(text: str) -> tuple[str, list[Any]]:
-    """`model.norm_value=1.0,1.4` as the field and its values."""
-    from smooth_recs.experiments import variants
-
-    path, equals, values = text.partition("=")
-    if not equals or not variants.listed(values):
-        raise InputError(f"--grid must be FIELD=VALUE,VALUE,..., got {text!r}")
-    _flags.check_field(path)
-    (kind,) = (kind for name, kind, _ in fields.walk(Config()) if name == path)
-    try:
-        return path, [FieldParser(kind).parse(value) for value in variants.listed(values)]
-    except ValueError as error:
-        raise InputError(f"--grid: every value of {path} {error}, got {values!r}") from error
-
-
-_CONFIG = _flags.define(read=read)
+_CONFIG = _flags.define(read=_flags.load_sweep)
 _WORKDIR = _command.required_string("workdir", "folder that receives the runs and the results")
 _ACTIVATIONS = flags.DEFINE_string(
     "activations", "", "with commas: names, name:beta:beta:... or dictionaries of a layer; the first is the baseline"
@@ -115,7 +52,7 @@ _DRY_RUN = flags.DEFINE_boolean(
 def main() -> None:
     from smooth_recs.experiments.sweeps import choice, sweep_runs, workflow
 
-    sweep = read_sweep(_CONFIG.value, str(_ACTIVATIONS.value), _GRID.value, _PAIRS.value)
+    sweep = _flags.read_sweep(_CONFIG.value, str(_ACTIVATIONS.value), _GRID.value, _PAIRS.value)
     sweep = dataclasses.replace(sweep, choose=sweep.choose if _CHOOSE.value is None else _CHOOSE.value)
     workdir, confirm, halving = str(_WORKDIR.value), int(_CONFIRM.value), bool(_HALVING.value)
     if not _DRY_RUN.value:

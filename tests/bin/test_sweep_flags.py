@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from source_imports import ROOT
 
-from smooth_recs.bin import sweep as sweep_lib
+from smooth_recs.bin import _flags
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.experiments.variants import grid_of
@@ -17,10 +17,10 @@ SWEEPS = sorted((ROOT / "configs" / "sweeps").glob("*.py"))
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_the_ready_sweeps_can_be_trained(path):
-    config = sweep_lib.read(str(path))
+    config = _flags.load_sweep(str(path))
     if config.data.source != "synthetic":  # their files are named by --config.data.path
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, path="log"))
-    found = sweep_lib.read_sweep(config, "", [], None)
+    found = _flags.read_sweep(config, "", [], None)
     cells = grid_of(found).cells()
     assert len(cells) == 3 * len(found.variants)
     assert len({cell.key for cell in cells}) == len({cell.label for cell in cells}) == len(cells)
@@ -28,9 +28,9 @@ def test_the_ready_sweeps_can_be_trained(path):
 
 
 def test_figure_4_has_lines_from_narrow_to_wide():
-    config = sweep_lib.read(str(ROOT / "configs" / "sweeps" / "figure4.py"))
+    config = _flags.load_sweep(str(ROOT / "configs" / "sweeps" / "figure4.py"))
     lines = {}
-    for variant in sweep_lib.read_sweep(config, "", [], None).variants:
+    for variant in _flags.read_sweep(config, "", [], None).variants:
         lines.setdefault(variant.line, []).append(variant.width)
     assert lines.pop("") == [None]  # ReLU
     assert len(lines) == 5
@@ -41,13 +41,11 @@ def test_figure_4_has_lines_from_narrow_to_wide():
 
 @pytest.fixture(autouse=True)
 def no_sweep_of_a_file_read_before(monkeypatch):
-    monkeypatch.setattr(sweep_lib, "_of_file", [])
+    monkeypatch.setattr(_flags, "_of_file", [])
 
 
 def test_flags_make_a_sweep_of_a_configuration():
-    found = sweep_lib.read_sweep(
-        Config(), "relu,smelu:0.1:0.2", ["model.hidden_units=(8,4),(16,)", "train.epochs=2"], 5
-    )
+    found = _flags.read_sweep(Config(), "relu,smelu:0.1:0.2", ["model.hidden_units=(8,4),(16,)", "train.epochs=2"], 5)
     assert (found.baseline, found.pairs, len(found.variants)) == ("relu/hidden_units=8-4/epochs=2", 5, 6)
     assert found.variants[3].fields == {
         "model.activation": "smelu",
@@ -72,7 +70,7 @@ def test_flags_make_a_sweep_of_a_configuration():
 )
 def test_wrong_flags_are_one_line(activations, grid, words):
     with pytest.raises(InputError) as raised:
-        sweep_lib.read_sweep(Config(), activations, grid, None)
+        _flags.read_sweep(Config(), activations, grid, None)
     assert str(raised.value).startswith(words)
 
 
@@ -82,13 +80,13 @@ def test_a_file_with_a_sweep_takes_overrides_and_no_variants(tmp_path):
         "from smooth_recs import config\nfrom smooth_recs.experiments import sweeps\n"
         "def get_sweep():\n    return sweeps.Sweep(config.Config(), sweeps.activation('relu'), 'relu', 7)\n"
     )
-    config = sweep_lib.read(str(path))
+    config = _flags.load_sweep(str(path))
     config.seed = 9  # as --config.seed=9 does
-    assert list(sweep_lib.read_sweep(config, "", [], None).seeds) == list(range(9, 16))
-    assert list(sweep_lib.read_sweep(config, "", [], 2).seeds) == [9, 10]
+    assert list(_flags.read_sweep(config, "", [], None).seeds) == list(range(9, 16))
+    assert list(_flags.read_sweep(config, "", [], 2).seeds) == [9, 10]
     with pytest.raises(InputError, match="must not be given where get_sweep"):
-        sweep_lib.read_sweep(config, "relu", [], None)
+        _flags.read_sweep(config, "relu", [], None)
     path.write_text("def get_sweep():\n    return 3\n")
     said = r"get_sweep\(\) must return a smooth_recs.experiments.sweeps.sweep_plan.Sweep, got int"
     with pytest.raises(InputError, match=said):
-        sweep_lib.read(str(path))
+        _flags.load_sweep(str(path))
