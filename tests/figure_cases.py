@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from smooth_recs.experiments.figures.panels import Settings
+from smooth_recs.experiments.drawing_settings import Settings
 
 SMALL = Settings(points=401, surface_points=21, networks=6, norm_values=(1.0, 2.0), betas=(1.0, 0.1))
 

@@ -18,8 +18,7 @@ from absl import flags
 
 from smooth_recs.bin import _command, _flags
 from smooth_recs.errors import InputError
-from smooth_recs.experiments.figures.panels import NAMES, Settings
-from smooth_recs.experiments.landscape.weight_losses import Plan
+from smooth_recs.experiments.drawing_settings import NAMES, Plan, Settings
 
 _WORKDIR = _command.required_string("workdir", "folder that receives the figures")
 _ONLY = flags.DEFINE_list("only", ",".join(NAMES), "with commas: which figures")

@@ -15,6 +15,7 @@ from figure_cases import SMALL, scores_by_the_formulas
 from report_pages import Page, assert_asks_for_nothing, assert_nothing_overflows, needs_chromium
 
 from smooth_recs.errors import InputError
+from smooth_recs.experiments.drawing_settings import NAMES
 from smooth_recs.experiments.figures import (
     figure_page,
     loss_curves,
@@ -22,7 +23,6 @@ from smooth_recs.experiments.figures import (
     panels,
     random_networks,
 )
-from smooth_recs.experiments.figures.panels import NAMES
 
 
 @pytest.fixture(scope="module")

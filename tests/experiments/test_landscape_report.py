@@ -12,8 +12,8 @@ import pytest
 from landscape_cases import network_of
 from report_pages import ATTACK, Page, assert_asks_for_nothing, assert_nothing_overflows, needs_chromium
 
+from smooth_recs.experiments.drawing_settings import Plan
 from smooth_recs.experiments.landscape import landscape_report, weight_losses
-from smooth_recs.experiments.landscape.weight_losses import Plan
 
 
 @pytest.fixture(scope="module")

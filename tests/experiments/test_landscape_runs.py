@@ -14,8 +14,8 @@ from source_imports import ROOT
 
 from smooth_recs import config, training
 from smooth_recs.errors import InputError
+from smooth_recs.experiments.drawing_settings import Plan
 from smooth_recs.experiments.landscape import landscape_runs, weight_losses
-from smooth_recs.experiments.landscape.weight_losses import Plan
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,8 @@ import numpy as np
 import scipy.stats
 from figure_cases import SMALL
 
+from smooth_recs.experiments.drawing_settings import Settings
 from smooth_recs.experiments.figures import loss_curves, random_networks
-from smooth_recs.experiments.figures.panels import Settings
 
 
 def test_figure_2_shares_one_scale_a_row_and_p1():

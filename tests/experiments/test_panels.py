@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smooth_recs.errors import InputError
-from smooth_recs.experiments.figures.panels import Settings
+from smooth_recs.experiments.drawing_settings import Settings
 
 
 @pytest.mark.parametrize(

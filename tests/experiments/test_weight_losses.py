@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from landscape_cases import network_of
 
 from smooth_recs.errors import InputError
+from smooth_recs.experiments.drawing_settings import Plan
 from smooth_recs.experiments.landscape import movable_network, weight_losses
-from smooth_recs.experiments.landscape.weight_losses import Plan
 
 FLAT = Plan(line_steps=20, directions=0, surface_steps=0)
 

@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from smooth_recs import activations
+from smooth_recs.experiments.drawing_settings import Settings
 from smooth_recs.experiments.figures import panels as panels_lib
 from smooth_recs.experiments.figures import random_networks
-from smooth_recs.experiments.figures.panels import Settings
 from smooth_recs.reports.charts import STYLE, svg
 from smooth_recs.reports.formats import Table, number, short
 from smooth_recs.statistics.arrays import Array

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from smooth_recs._files import check_output
 from smooth_recs.errors import InputError
+from smooth_recs.experiments.drawing_settings import NAMES, Settings
 from smooth_recs.experiments.figures import activation_curves, loss_curves, loss_surfaces
-from smooth_recs.experiments.figures.panels import NAMES, Section, Settings
+from smooth_recs.experiments.figures.panels import Section
 from smooth_recs.reports import page
 from smooth_recs.reports.formats import settings_table
 from smooth_recs.workdir import manifest

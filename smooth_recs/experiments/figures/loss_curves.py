@@ -19,10 +19,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from smooth_recs import prediction_difference
+from smooth_recs.experiments.drawing_settings import Settings
 from smooth_recs.experiments.figures import panels as panels_lib
 from smooth_recs.experiments.figures import random_networks
 from smooth_recs.experiments.figures.activation_curves import draw_smelu
-from smooth_recs.experiments.figures.panels import Settings
 from smooth_recs.experiments.figures.random_networks import activation_name
 from smooth_recs.reports.charts import STYLE, svg
 from smooth_recs.reports.formats import Table, TableCell, count, number, short

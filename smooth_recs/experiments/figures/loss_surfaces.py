@@ -12,10 +12,10 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from smooth_recs.experiments.drawing_settings import Settings
 from smooth_recs.experiments.figures import panels as panels_lib
 from smooth_recs.experiments.figures import random_networks
 from smooth_recs.experiments.figures.activation_curves import draw_smelu
-from smooth_recs.experiments.figures.panels import Settings
 from smooth_recs.experiments.figures.random_networks import activation_name
 from smooth_recs.reports.charts import MUTED, STYLE, svg
 from smooth_recs.reports.formats import Table, count, number, percent, short

@@ -1,7 +1,4 @@
-"""What the figures share: their settings, the look of their panels, and what each leaves: files, a section of the page.
-
-What the paper states of a figure stands in the figure's module; what it leaves open is a setting.
-"""
+"""What the figures share: the look of their panels, and what each leaves: files, a section of the page."""
 
 from __future__ import annotations
 
@@ -9,8 +6,7 @@ import base64
 import csv
 import dataclasses
 import io
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,62 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from smooth_recs._files import whole_file
-from smooth_recs.errors import InputError
 from smooth_recs.reports.charts import MUTED, SERIES, STEPS, STYLE
 from smooth_recs.reports.formats import Table
-
-NAMES = ("activations", "curves", "surfaces", "minima")
-
-
-def _setting(default: Any, text: str) -> Any:
-    return dataclasses.field(default=default, metadata={"help": text})
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """The flags of bin/figures, with their texts.
-
-    Raises:
-      InputError: one breaks its rule.
-    """
-
-    curves_seed: int = _setting(5, "of the random weights of figure 2")
-    surfaces_seed: int = _setting(17258, "of the random weights of figure 3")
-    minima_seed: int = _setting(1, "of the first network whose minima are counted; the others follow")
-    norm_value: float = _setting(1.0, "v of weight normalisation in figures 2 and 3")
-    norm_values: tuple[float, ...] = _setting((1.0, 1.4, 2.0), "v for which minima are counted")
-    normalize_output: bool = _setting(False, "hold the weights of the output layer at the norm too")
-    input_range: float = _setting(3.0, "inputs go from minus this to this")
-    points: int = _setting(8001, "along a single input")
-    surface_points: int = _setting(121, "along each of two inputs")
-    p1: tuple[float, ...] = _setting((0.1, 0.5, 0.9), "probabilities of a positive label in figure 2 and the minima")
-    networks: int = _setting(100, "random networks of each kind whose minima are counted")
-    betas: tuple[float, ...] = _setting((0.05, 0.1, 0.2, 0.5, 1.0, 2.0), "of SmeLU, for which minima are counted")
-    minima_clip: float = _setting(6.0, "limit of the activations where minima are counted")
-
-    def __post_init__(self) -> None:
-        def check(names: Sequence[str], rule: str, holds: Callable[[Any], bool]) -> None:
-            for name in names:
-                value = getattr(self, name)
-                if not holds(value):
-                    typed = ",".join(map(str, value)) if isinstance(value, tuple) else value
-                    raise InputError(f"--{name} must be {rule}, got {typed}")
-
-        def is_positive(value: float) -> bool:
-            return math.isfinite(value) and value > 0
-
-        def all_differ(values: tuple[float, ...]) -> bool:
-            return bool(values) and len(set(values)) == len(values)
-
-        check(("curves_seed", "surfaces_seed", "minima_seed"), "at least 0", lambda seed: seed >= 0)
-        check(("norm_value", "input_range", "minima_clip"), "finite and above 0", is_positive)
-        rule = "one or more that differ, finite and above 0"
-        check(("norm_values", "betas"), rule, lambda values: all_differ(values) and all(map(is_positive, values)))
-        check(("points", "surface_points"), "at least 3", lambda points: points >= 3)
-        rule = "one or more that differ, between 0 and 1"
-        check(("p1",), rule, lambda values: all_differ(values) and all(0 < p < 1 for p in values))
-        check(("networks",), "at least 2, for intervals over them", lambda networks: networks >= 2)
-
 
 # The order in which lines take the colours of SERIES: grey, the baseline of a comparison, comes last.
 _ORDER = (1, 2, 3, 4, 5, 0)

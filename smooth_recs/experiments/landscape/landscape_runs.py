@@ -19,9 +19,9 @@ from smooth_recs.config import Config
 from smooth_recs.data.presets import open_source
 from smooth_recs.data.sources import Source
 from smooth_recs.errors import InputError
+from smooth_recs.experiments.drawing_settings import Plan
 from smooth_recs.experiments.landscape import landscape_report, weight_losses
 from smooth_recs.experiments.landscape.movable_network import Network, Rows, Sibling
-from smooth_recs.experiments.landscape.weight_losses import Plan
 from smooth_recs.statistics.arrays import Array
 from smooth_recs.statistics.bootstrap import row_keys
 from smooth_recs.training import results

@@ -1,11 +1,10 @@
 """The losses of a network along lines and over planes of weights, and what is read off them: barriers and minima.
 
-All results are plain values that JSON can hold. Loads no TensorFlow, as bin/figures reads its flags from `Plan`.
+All results are plain values that JSON can hold.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -15,48 +14,12 @@ import numpy.typing as npt
 import tqdm
 
 from smooth_recs import prediction_difference
-from smooth_recs.errors import InputError
+from smooth_recs.experiments.drawing_settings import Plan
 from smooth_recs.experiments.landscape import movable_network
 from smooth_recs.experiments.landscape.movable_network import Network, Weights
 from smooth_recs.prediction_difference.intervals import jackknife
 from smooth_recs.statistics.arrays import Array
 from smooth_recs.statistics.bootstrap import PoissonBootstrap
-
-
-def _flag(default: Any, text: str) -> Any:
-    return dataclasses.field(default=default, metadata={"help": f"landscape: {text}"})
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What is measured around trained networks: the flags of bin/figures for a landscape.
-
-    Raises:
-      InputError: one breaks its rule.
-    """
-
-    rows: int = _flag(20_000, "held-out rows, at most")
-    line_steps: int = _flag(100, "from one sibling to the other, even; the line goes on for half as many beyond either")
-    dense_only: bool = _flag(False, "between siblings the embeddings stay those of the first")
-    directions: int = _flag(3, "random ones")
-    direction_steps: int = _flag(50, "from the trained weights to either end of a random direction")
-    surface_steps: int = _flag(10, "the same on the plane of two random directions; 0 = no such plane")
-    directions_seed: int = _flag(1, "of the random directions")
-
-    def __post_init__(self) -> None:
-        least = {"rows": 1, "line_steps": 2, "directions": 0, "direction_steps": 1, "surface_steps": 0}
-        for name, bound in {**least, "directions_seed": 0}.items():
-            if getattr(self, name) < bound:
-                raise InputError(f"--{name} must be at least {bound}, got {getattr(self, name)}")
-        # Half of them must be whole, so that the point halfway and both ends are on the line exactly.
-        if self.line_steps % 2:
-            raise InputError(f"--line_steps must be even, got {self.line_steps}")
-
-    def evaluations(self, pairs: int) -> int:
-        """The number of times that all rows are predicted, for so many pairs of siblings."""
-        line, direction, side = 2 * self.line_steps + 1, 2 * self.direction_steps + 1, 2 * self.surface_steps + 1
-        return pairs * line + self.directions * direction + (side**2 if self.surface_steps else 0)
-
 
 LEAST_DEPTH = 1e-5  # nats: shallower dips are rounding of float32
 
