@@ -89,7 +89,7 @@ PUBLIC: dict[str, dict[str, tuple[str, ...]]] = {
         "experiments.sweeps.workflow": ("run",),
         "experiments.cells": ("Folder", "Cell"),
         "experiments.landscape.landscape_runs": ("at_runs", "at_exports"),
-        "experiments.landscape.weight_losses": ("Plan",),
+        "experiments.drawing_settings": ("Plan",),
     },
 }
 

@@ -74,9 +74,7 @@ class Plan:
     """
 
     rows: int = _flag(20_000, "landscape: held-out rows, at most")
-    line_steps: int = _flag(
-        100, "landscape: from one sibling to the other, even; half as many beyond either"
-    )
+    line_steps: int = _flag(100, "landscape: from one sibling to the other, even; half as many beyond either")
     dense_only: bool = _flag(False, "landscape: between siblings the embeddings stay those of the first")
     directions: int = _flag(3, "landscape: random ones")
     direction_steps: int = _flag(50, "landscape: from the trained weights to either end of a random direction")

@@ -13,7 +13,7 @@ import numpy as np
 
 from smooth_recs import config
 from smooth_recs.errors import InputError
-from smooth_recs.statistics.rank_correlation import spearman
+from smooth_recs.statistics.bootstrap import spearman
 from smooth_recs.training import evaluation, pd_estimate, results
 from smooth_recs.training.pd_estimate import Estimator, Examples, Index
 

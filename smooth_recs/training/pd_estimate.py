@@ -18,8 +18,7 @@ from smooth_recs.activations.probe import recorded
 from smooth_recs.activations.registry import transition_region
 from smooth_recs.errors import InputError
 from smooth_recs.statistics.arrays import Array
-from smooth_recs.statistics.bootstrap import row_keys
-from smooth_recs.statistics.rank_correlation import spearman
+from smooth_recs.statistics.bootstrap import row_keys, spearman
 
 
 @dataclasses.dataclass(frozen=True)

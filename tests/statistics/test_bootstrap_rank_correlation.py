@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from smooth_recs.errors import InputError
-from smooth_recs.statistics.rank_correlation import spearman
+from smooth_recs.statistics.bootstrap import spearman
 
 
 def test_by_hand():
