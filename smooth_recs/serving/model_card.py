@@ -68,15 +68,16 @@ def build(
     }
 
 
+def accuracy_table(metrics: Mapping[str, Any]) -> str:
+    """The measures of accuracy that tell different things, as a table of one row."""
+    measures = [each for each in catalogue.MEASURES if each.family in catalogue.ACCURACY and each.swept]
+    values = [formats.of(each)(metrics.get(each.name)) for each in measures]
+    lines = [[each.inside for each in measures], ["---:"] * len(measures), values]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def write(export: str, card: Card) -> None:
     """Writes `model_card.json` and, for people, `model_card.md` beside `saved_model.pb`."""
-
-    def accuracy_table(metrics: Mapping[str, Any]) -> str:
-        """The measures of accuracy that tell different things, as a table of one row."""
-        measures = [each for each in catalogue.MEASURES if each.family in catalogue.ACCURACY and each.swept]
-        values = [formats.of(each)(metrics.get(each.name)) for each in measures]
-        lines = [[each.inside for each in measures], ["---:"] * len(measures), values]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     card = {**card, "signatures": signatures(export)}
     write_json(os.path.join(export, NAME), card)

@@ -180,7 +180,7 @@ def test_every_row_is_in_the_reports(rows: tuple[Measure, ...], tmp_path: Path) 
     comparison_report.write({**two, **sides, "rows": 400, "data": {}, "versions": {}}, str(tmp_path / "two.html"))
     page = (tmp_path / "two.html").read_text("utf-8")
     assert [each.name for each in rows if each.family in ACCURACY and each.label not in page] == []
-    heads = model_card._accuracy_table(found["replicas"][0]).splitlines()[0].strip("| ").split(" | ")
+    heads = model_card.accuracy_table(found["replicas"][0]).splitlines()[0].strip("| ").split(" | ")
     assert heads == [each.inside for each in rows if each.family in ACCURACY and each.swept]
 
 
