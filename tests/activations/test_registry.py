@@ -219,7 +219,7 @@ def test_a_keras_without_its_private_table_is_no_error(monkeypatch: pytest.Monke
     from keras.src import activations as private
 
     monkeypatch.delattr(private, "ALL_OBJECTS_DICT")
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning, match="this Keras takes no further strings") as told:
         registry.register()
     assert [str(each.message).partition(": ")[2] for each in told] == [
         f"instead of {name!r} pass smooth_recs.activations.{name}" for name in registry.STRINGS
