@@ -204,6 +204,6 @@ def test_no_command_is_said(monkeypatch):
 
 def test_the_guard_needs_no_package():
     """It is started by its file, without the packages of the interpreter: within milliseconds."""
-    source = (ROOT / "smooth_recs" / "cluster" / "guard.py").read_text("utf-8")
+    source = (ROOT / "smooth_recs" / "cluster" / "_guard.py").read_text("utf-8")
     imported = set(re.findall(r"^(?:import|from) (\w+)", source, re.MULTILINE))
     assert imported <= sys.stdlib_module_names
