@@ -100,7 +100,9 @@ def auc_loss(label: Any, prediction: Any, sample_weight: Any = None, *, ties: fl
     """
     y, scores, weight = checked(label, arrays.scores("prediction", prediction), sample_weight)
     counts = count_pairs(y, scores, weight, None, ties)
-    return float(counts.wrong[0] / counts.pairs[0]) if counts.pairs.size and counts.pairs[0] > 0 else None
+    if not counts.pairs.size or counts.pairs[0] <= 0:
+        return None
+    return min(1.0, float(counts.wrong[0] / counts.pairs[0]))  # weighted sums round to a share above 1 otherwise
 
 
 class PerQuery(NamedTuple):

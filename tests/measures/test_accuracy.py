@@ -177,3 +177,10 @@ def test_errors_are_one_line(wrong, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         wrong()
     assert "\n" not in str(caught.value)
+
+
+def test_a_share_of_weighted_pairs_is_never_above_one() -> None:
+    random = np.random.default_rng(98158)
+    for _ in range(2000):
+        weight = random.uniform(0.1, 1, 4)
+        assert accuracy.auc_loss([1, 0, 1, 0], [0.0, 1.0, 0.25, 0.75], weight) <= 1.0
