@@ -244,10 +244,11 @@ def load_sweep(path: str) -> Config:
     """The configuration that all variants of a sweep's file have in common, or the configuration of another file."""
     from smooth_recs.experiments.sweeps import Sweep
 
+    _of_file.clear()  # of the file that another program of this process has read
     if not path.endswith(".json"):
         module = execute(path)
         if hasattr(module, "get_sweep"):
-            _of_file[:] = [call(module, "get_sweep", Sweep)]
+            _of_file.append(call(module, "get_sweep", Sweep))
             return _of_file[0].config
     return load(path)
 
