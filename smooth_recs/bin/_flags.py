@@ -236,7 +236,6 @@ def define_settings(settings: type[Settings]) -> Callable[[], Settings]:
     return lambda: settings(**{name: holder.value for name, holder in holders.items()})
 
 
-_DEFAULT_PAIRS = 3
 _of_file: list[Any] = []  # the sweep of the file of --config, if that has one
 
 
@@ -268,17 +267,18 @@ def read_sweep(config: Config, activations: str, grid: Sequence[str], pairs: int
                 "--activations and --grid must not be given where get_sweep() of --config has the variants"
             )
         (found,) = _of_file
-        return dataclasses.replace(found, config=config, pairs=pairs or found.pairs)
-    if not activations and not grid:
-        raise InputError("--activations or --grid must be given where the file of --config has no get_sweep()")
-    texts = variants.listed(activations)
-    if activations and not texts:
-        raise InputError(f"--activations must be one or more, got {activations!r}")
-    values = dict(_values(text) for text in grid)
-    if len(values) < len(grid):
-        raise InputError(f"--grid must be given once a field, got {', '.join(grid)}")
-    found_variants = variants.crossed(config, texts, values)
-    return Sweep(config, found_variants, found_variants[0].name, pairs or _DEFAULT_PAIRS)
+    else:
+        if not activations and not grid:
+            raise InputError("--activations or --grid must be given where the file of --config has no get_sweep()")
+        texts = variants.listed(activations)
+        if activations and not texts:
+            raise InputError(f"--activations must be one or more, got {activations!r}")
+        values = dict(_values(text) for text in grid)
+        if len(values) < len(grid):
+            raise InputError(f"--grid must be given once a field, got {', '.join(grid)}")
+        crossed = variants.crossed(config, texts, values)
+        found = Sweep(config, crossed, baseline=crossed[0].name)
+    return dataclasses.replace(found, config=config, pairs=pairs or found.pairs)
 
 
 def _values(text: str) -> tuple[str, list[Any]]:

@@ -42,8 +42,8 @@ def serve(task: Task, chief_seconds: float = 600.0) -> None:
         sr.distribution.serve(task)
     ```
     """
-    beat = liveness.start(task)
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    beat = liveness.start(task)  # whoever is answered may send the signal
     running: list[Any] = []  # stops where it is forgotten
 
     def start() -> None:

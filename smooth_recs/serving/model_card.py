@@ -13,7 +13,7 @@ import numpy as np
 
 from smooth_recs import keras_generation
 from smooth_recs._files import whole_file, write_json
-from smooth_recs.activations import registry as activation_registry
+from smooth_recs.activations import registry
 from smooth_recs.measures import catalogue
 from smooth_recs.reports import formats, slice_tables
 from smooth_recs.serving import saved_signatures
@@ -126,7 +126,7 @@ def activations(model: Any) -> list[dict[str, Any]]:
         activation = getattr(layer, "activation", None)
         name = getattr(activation, "__name__", None) or type(activation).__name__
         if callable(activation) and name != "linear":
-            values = activation_registry.hyperparameters(activation)
+            values = registry.hyperparameters(activation)
             shown: dict[str, Any] = {}
             for key, value in values.items():
                 array = np.asarray(value)

@@ -50,7 +50,7 @@ def check(config: Config, source: Source, role: Role) -> None:
     if role.coordinates and config.data.source == "parquet":
         raise InputError(
             "data.source must not be parquet under parameter_server, whose workers cannot read it: convert the files "
-            "with smooth_recs.data.readers.parquet"
+            "with smooth_recs.data.readers.parquet.parquet_to_tfrecord"
         )
     measured = monitoring.measured_rows(config)
     if config.train.patience and source.eval_rows <= measured:

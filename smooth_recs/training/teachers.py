@@ -20,8 +20,7 @@ from smooth_recs.artifacts.exports import SAVED_MODEL, SavedModel, is_export, ne
 from smooth_recs.callbacks.checkpoints import newest_first
 from smooth_recs.config import Config
 from smooth_recs.data import encoding, files
-from smooth_recs.data import encoding as encoding_lib
-from smooth_recs.data.encoding import Encoder
+from smooth_recs.data.encoding import Encoder, Encoding
 from smooth_recs.data.sources import AddedFeature, Source
 from smooth_recs.errors import InputError
 from smooth_recs.losses import TEACHER_PROBABILITY
@@ -29,6 +28,9 @@ from smooth_recs.workdir import checkpoint_reader, manifest
 
 NAME = "teachers.json"
 FIELD = "distillation.teachers"
+TRIED_ROWS = 1000
+MOST_BYTES = 2 << 30  # of a TensorFlow graph with its constants
+_BESIDE = ("config.json", encoding.NAME)  # what tells how to read a run's checkpoint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,34 +67,27 @@ def find(paths: Sequence[str], where: str, workdir: str) -> list[TeacherFiles]:
     begun = os.path.join(workdir, NAME)
     if not os.path.exists(begun):
         return [_with_fingerprint(path, locate(path)) for path in paths]
-    pinned = [TeacherFiles(entry["path"], tuple(entry["models"]), entry["fingerprint"]) for entry in _read(begun)]
+    try:
+        entries = list(read_json(begun))
+    except ValueError as error:
+        raise InputError(f"{begun} cannot be read: {error}") from error
+    pinned = [TeacherFiles(entry["path"], tuple(entry["models"]), entry["fingerprint"]) for entry in entries]
     if [teacher.path for teacher in pinned] != list(paths):
         raise InputError(f"{FIELD} must be those that the run in {workdir} began with, see {begun}")
     for teacher in pinned:
-        _check_unchanged(teacher)
+        what = f"{FIELD}: {teacher.path} is stale: its version {', '.join(teacher.models)}, with which this run began,"
+        try:
+            now = _with_fingerprint(teacher.path, teacher.models)
+        except OSError as error:
+            raise InputError(f"{what} is gone: put it back or take another workdir") from error
+        if now.fingerprint != teacher.fingerprint:
+            raise InputError(f"{what} has changed: put it back or take another workdir")
     return pinned
 
 
 def save(teachers: Sequence[TeacherFiles], workdir: str) -> None:
     """Writes `teachers.json`, from which a run that resumes knows its teachers."""
     write_json(os.path.join(workdir, NAME), [dataclasses.asdict(teacher) for teacher in teachers])
-
-
-def _read(path: str) -> list[dict[str, Any]]:
-    try:
-        return list(read_json(path))
-    except ValueError as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-
-
-def _check_unchanged(teacher: TeacherFiles) -> None:
-    what = f"{FIELD}: {teacher.path} is stale: its version {', '.join(teacher.models)}, with which this run began,"
-    try:
-        now = _with_fingerprint(teacher.path, teacher.models)
-    except OSError as error:
-        raise InputError(f"{what} is gone: put it back or take another workdir") from error
-    if now.fingerprint != teacher.fingerprint:
-        raise InputError(f"{what} has changed: put it back or take another workdir")
 
 
 def _exports(path: str) -> tuple[str, ...]:
@@ -147,13 +142,6 @@ def _contents(path: str, model: str) -> list[str]:
     if not parts or not all(map(os.path.exists, beside)):
         raise FileNotFoundError(place)
     return [*parts, *beside]
-
-
-_BESIDE = ("config.json", encoding.NAME)
-
-
-TRIED_ROWS = 1000
-MOST_BYTES = 2 << 30  # of a TensorFlow graph with its constants
 
 
 class Teachers:
@@ -224,9 +212,8 @@ def open_teachers(config: Config, workdir: str, source: Source) -> Teachers:
 
 def _check_encoding(path: str, encoder: Encoder) -> None:
     """Raises InputError, which names the features that the run in `path` does not encode as `encoder` does."""
-    there = encoding_lib.load(f"{path}/{encoding_lib.NAME}")
-    here = encoding_lib.Encoding.of(encoder)
-    known = [_encodings(encoding) for encoding in (there, here)]
+    there, here = encoding.load(f"{path}/{encoding.NAME}"), Encoding.of(encoder)
+    known = [_encodings(each) for each in (there, here)]
     others = sorted(name for name in known[0].keys() | known[1].keys() if known[0].get(name) != known[1].get(name))
     if others or list(known[0]) != list(known[1]):
         words = ", ".join(map(repr, others)) or "the order of the features"
@@ -236,10 +223,10 @@ def _check_encoding(path: str, encoder: Encoder) -> None:
         )
 
 
-def _encodings(encoding: encoding_lib.Encoding) -> dict[str, Any]:
+def _encodings(known: Encoding) -> dict[str, Any]:
     """Everything that says how each feature is encoded, by its name and in the features' order."""
-    vocabularies, moments = encoding.statistics.vocabularies, encoding.statistics.moments
-    return {f.name: (f, vocabularies.get(f.name), moments.get(f.name)) for f in encoding.schema.features}
+    vocabularies, moments = known.statistics.vocabularies, known.statistics.moments
+    return {f.name: (f, vocabularies.get(f.name), moments.get(f.name)) for f in known.schema.features}
 
 
 def _config(path: str) -> Config:

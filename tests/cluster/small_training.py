@@ -74,7 +74,6 @@ def main() -> None:
     task = Task.from_environment()
     assert task is not None
     if task.serves("auto"):
-        print("serving", flush=True)
         distribution.serve(task, float(os.environ.get("CHIEF_SECONDS", "100")))
         return
     with Watchdog(task, *SECONDS) as watchdog:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 
 import pytest
 
+from smooth_recs.cluster import liveness
 from smooth_recs.cluster.local import cluster as addresses
+from smooth_recs.cluster.task import Task
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -89,7 +92,9 @@ def test_a_worker_that_never_starts_ends_the_run_in_a_line(start_task):
 def test_a_server_ends_when_told_or_when_no_chief_comes(start_task):
     cluster = addresses(1, 1)
     told, alone = start_task(cluster, "ps", chief_seconds=LONG), start_task(cluster, "worker", chief_seconds=1)
-    told.wait_for(r"^serving$")
+    while liveness.ping(Task("ps", 0, cluster)) is None:
+        assert told.process.poll() is None, told.text
+        time.sleep(0.05)
     told.process.send_signal(signal.SIGTERM)
     assert told.status() == 128 + signal.SIGTERM
     assert alone.status() == 1
