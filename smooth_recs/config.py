@@ -77,8 +77,8 @@ class Data:
     """Where the examples come from, and in which order they are trained on.
 
     Attributes:
-      source: `synthetic`; a preset: `criteo`, `movielens`, `open_bandit`; or `csv`, `tfrecord`, `parquet` with a
-        `schema`.
+      source: `synthetic`; a preset: `criteo`, `movielens`, `open_bandit`, `kuairand`, `trivago`; or `csv`, `tfrecord`,
+        `parquet` with a `schema`.
       path: a file, a folder or a glob, several separated by commas.
       features: names of the source's features to use; none = all.
       schema: the columns of a `csv`, `tfrecord` or `parquet` source; of a preset, others than its own.
@@ -97,7 +97,7 @@ class Data:
       max_malformed: share of malformed rows above which the run stops.
     """
 
-    source: Literal["synthetic", "criteo", "movielens", "open_bandit", FileFormat] = "synthetic"
+    source: Literal["synthetic", "criteo", "movielens", "open_bandit", "kuairand", "trivago", FileFormat] = "synthetic"
     path: str = ""
     features: Names = ()
     schema: Schema | None = None

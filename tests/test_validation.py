@@ -63,7 +63,11 @@ def test_the_annotation_of_every_field_is_checked(name):
     [
         ("seed", -1, "from 0 to 2147483647"),
         ("seed", 2**31, "from 0 to 2147483647"),
-        ("data.source", "criteo2", "one of synthetic, criteo, movielens, open_bandit, csv, tfrecord, parquet"),
+        (
+            "data.source",
+            "criteo2",
+            "one of synthetic, criteo, movielens, open_bandit, kuairand, trivago, csv, tfrecord, parquet",
+        ),
         ("data.features", ("a", "a"), "names that differ"),
         ("data.delimiter", "", "one character"),
         ("data.delimiter", ", ", "one character"),

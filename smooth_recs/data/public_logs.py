@@ -1,4 +1,4 @@
-"""Public logs whose files and columns are known: Criteo, MovieLens 100K and Open Bandit.
+"""Public logs whose files and columns are known: Criteo, MovieLens 100K, Open Bandit, KuaiRand and trivago's sessions.
 
 Each has a schema, and a function of its name that finds the files under `data.path`. `presets` lists them.
 """
@@ -167,3 +167,88 @@ def open_bandit(data: config.Data) -> Origin:
 
     evaluation = reader(logs(data.eval_path, "data.eval_path")) if data.eval_path else None
     return Origin(reader(log), evaluation, (item_file,) if tables else ())
+
+
+# KuaiRand: exposures of short videos, one a row, with the features of the user and the video: joined beforehand, or in
+# the authors' own files, `user_features_*.csv` and `video_features_basic_*.csv` beside `log_standard_*.csv`.
+
+_USER_FEATURES = (
+    "user_active_degree", "is_live_streamer", "is_video_author", "follow_user_num_range", "fans_user_num_range",
+    "friend_user_num_range", "register_days_range", *(f"onehot_feat{number}" for number in range(18)),
+)  # fmt: skip
+_VIDEO_FEATURES = ("author_id", "video_type", "upload_dt", "upload_type", "music_id", "music_type")
+KUAIRAND = Schema(
+    (
+        *(Categorical(name, "vocabulary") for name in ("user_id", "video_id", "tab", "hourmin")),
+        Numeric("duration_ms", transform="log_standardize"),
+        *(Categorical(name, "vocabulary") for name in _VIDEO_FEATURES),
+        Categorical("tag", "vocabulary", max_values=4, separator=","),
+        *(Categorical(name, "vocabulary") for name in _USER_FEATURES),
+    ),
+    label="is_click",
+    query_id="session_id",
+    timestamp="time_ms",
+)
+"""The label is the click. What the user did then (`play_time_ms`, the other `is_*` of the log) is no feature."""
+
+
+def kuairand(data: config.Data) -> Origin:
+    """KuaiRand's files: `data.path` is their folder, or a log: of a folder `log_standard*` are read, else `log*`.
+
+    Features of users and videos that the log lacks are joined from the files beside it, or left out where there are
+    none. A request is a session, where the log has a column `session_id`, otherwise all rows of a user.
+    """
+    log = expand(in_folder(data.path, "log_standard*.csv*", "log*.csv*"))
+    known = set(header_names(log, ","))
+    sessions = "session_id" in known
+    folder = os.path.dirname(log[0]) or "."
+    tables, side_files = [], []
+    for key, pattern in (("user_id", "user_features*.csv*"), ("video_id", "video_features_basic*.csv*")):
+        if found := sorted(tf.io.gfile.glob(f"{folder}/{pattern}")):
+            names = header_names(found[:1], ",")
+            if key not in names:
+                raise InputError(f"data.path: the column {key!r} is not in {found[0]}, which has {', '.join(names)}")
+            columns = dict(
+                zip(names, zip(*read_fields(found[0], b",", len(names), header=True), strict=True), strict=True)
+            )
+            tables.append(SideTable(key, columns.pop(key), {n: v for n, v in columns.items() if n not in known}))
+            side_files.append(found[0])
+    known.update(*(table.names for table in tables))
+    features = tuple(feature for feature in KUAIRAND.features if feature.name in known)
+    default = dataclasses.replace(KUAIRAND, features=features, query_id="session_id" if sessions else "user_id")
+    schema = (data.schema or default).select(data.features)
+
+    def reader(names: Sequence[str]) -> CsvReader:
+        return CsvReader(names, schema, side_tables=tables)
+
+    evaluation = reader(expand(data.eval_path, "data.eval_path")) if data.eval_path else None
+    return Origin(reader(log), evaluation, tuple(side_files))
+
+
+# trivago's sessions (RecSys Challenge 2019) as impressions: the hotels that a user saw before a click, one a row.
+
+_LARGEST_LIST = 25
+TRIVAGO = Schema(
+    (
+        *(Categorical(name, "vocabulary") for name in ("item_id", "platform", "city", "device")),
+        *(Categorical(name, "identity", size=_LARGEST_LIST + 1, dtype="int64") for name in ("position", "price_rank")),
+        Numeric("n_shown"),
+        Numeric("price", transform="log_standardize"),
+        *(Categorical(name, "vocabulary") for name in ("first_filter", "prev_action")),
+        Numeric("n_filters"),
+        Numeric("step", transform="log_standardize"),
+        Numeric("clicks_so_far", transform="log_standardize"),
+        Numeric("item_seen_in_session", transform="log_standardize"),
+        Categorical("item_is_last_seen", "identity", size=2, dtype="int64"),
+    ),
+    query_id="request_id",
+    timestamp="timestamp",
+)
+"""The label is the click; a request is the list in which it happened."""
+
+
+def trivago(data: config.Data) -> Origin:
+    """trivago's impressions: `data.path` is a file of them, or its folder, of which `impressions*` are read."""
+    schema = (data.schema or TRIVAGO).select(data.features)
+    evaluation = CsvReader(expand(data.eval_path, "data.eval_path"), schema) if data.eval_path else None
+    return Origin(CsvReader(expand(in_folder(data.path, "impressions*.csv*")), schema), evaluation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import shutil
 
@@ -11,6 +12,7 @@ import pytest
 from smooth_recs import config
 from smooth_recs.data import public_logs
 from smooth_recs.data.presets import open_source
+from smooth_recs.data.raw_rows import chunks
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Categorical, Schema
 
@@ -183,6 +185,146 @@ def test_a_folder_without_a_log_is_refused(tmp_path):
         open_source(config.Data(source="open_bandit", path=str(tmp_path)), str(tmp_path / "cache"))
 
 
+USER = ["full_active", 0, -124, 1, 1, "(150,250]", 1, "[10,100)", 1, "[1,5)", 1, "366-730", *range(18)]
+USER_COLUMNS = [
+    *("user_active_degree", "is_lowactive_period", "is_live_streamer", "is_video_author", "follow_user_num"),
+    *("follow_user_num_range", "fans_user_num", "fans_user_num_range", "friend_user_num", "friend_user_num_range"),
+    *("register_days", "register_days_range", *(f"onehot_feat{n}" for n in range(18))),
+]
+VIDEO_COLUMNS = ["author_id", "video_type", "upload_dt", "upload_type", "music_id", "music_type", "tag"]
+VIDEOS = {5: ["a", "NORMAL", "2022-04-11", "Web", 11, 9.0, "39,12"], 6: ["b", "AD", "2022-04-10", "Web", 0, "", ""]}
+# user, video, time, click, milliseconds; the log of the second file lies before that of the first.
+EXPOSURES = [(1, 5, 300, 1, 999), (2, 6, 400, 0, 0), (1, 6, 500, 0, 999)], [(1, 5, 100, 1, 999), (3, 5, 200, 0, 99)]
+OUTCOMES = ["is_like", "is_follow", "is_comment", "is_forward", "is_hate", "long_view", "play_time_ms"]
+
+
+def write_table(path, header, rows):
+    with gzip.open(path, "wt", newline="") if path.name.endswith(".gz") else open(path, "w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
+def write_kuairand(folder):
+    """The authors' files: logs, and the features of users and videos, of which user 3 has none."""
+    header = [
+        "user_id",
+        "video_id",
+        "date",
+        "hourmin",
+        "time_ms",
+        "is_click",
+        "duration_ms",
+        "is_rand",
+        "tab",
+        *OUTCOMES,
+    ]
+    for name, rows in zip(("4_22_to_5_08", "4_08_to_4_21"), EXPOSURES, strict=True):
+        log = [[user, video, 20220425, 1800, time, click, ms, 0, 1, *[1] * 7] for user, video, time, click, ms in rows]
+        write_table(folder / f"log_standard_{name}_pure.csv", header, log)
+    (folder / "log_random_4_22_to_5_08_pure.csv").write_text("not read\n")
+    write_table(folder / "user_features_pure.csv", ["user_id", *USER_COLUMNS], [[1, *USER], [2, *USER]])
+    videos = [[video, *values] for video, values in VIDEOS.items()]
+    write_table(folder / "video_features_basic_pure.csv", ["video_id", *VIDEO_COLUMNS], videos)
+
+
+def write_joined_kuairand(folder):
+    """One log in time order whose rows have it all, and a session."""
+    header = ["time_ms", "date", "hourmin", "session_id", "user_id", "video_id", "tab", "is_rand", "duration_ms"]
+    header += ["is_click", *OUTCOMES, *VIDEO_COLUMNS, *USER_COLUMNS]
+    rows = [
+        [time, 20220425, 1800, f"s{user}", user, video, 1, 0, ms, click, *[1] * 7, *VIDEOS[video]]
+        + ([""] * len(USER) if user == 3 else USER)
+        for user, video, time, click, ms in (*EXPOSURES[1], *EXPOSURES[0])
+    ]
+    write_table(folder / "log.csv.gz", header, rows)
+
+
+@pytest.mark.parametrize("write", [write_kuairand, write_joined_kuairand])
+def test_both_layouts_of_kuairand_are_the_same_rows(tmp_path, gather, write):
+    write(tmp_path)
+    data = config.Data(source="kuairand", path=str(tmp_path), split="time", train_fraction=0.6)
+    source = open_source(data, str(tmp_path / "cache"))
+    training, held_out, known = gather(source.train()), gather(source.holdout()), source.encoder.statistics.vocabularies
+    assert training["label"].tolist() == [1, 0, 1]  # by time: 100, 200, 300 | 400, 500
+    assert held_out["label"].tolist() == [0, 0]
+    assert set(known["tag"]) == {b"39", b"12"}
+    assert known["follow_user_num_range"] == (b"(150,250]",)  # a quoted comma
+    assert training["features"]["follow_user_num_range"].tolist() == [0, 2, 0]  # user 3 is unknown: missing
+    assert held_out["features"]["video_id"].tolist() == [1, 1]  # video 6 was not trained on
+    assert (training["features"]["duration_ms"] > 0).tolist() == [[True], [False], [True]]
+    sessions = np.concatenate([training["query_id"], held_out["query_id"]])
+    assert [int(np.flatnonzero(sessions == one)[0]) for one in sessions] == [0, 1, 0, 3, 0]
+    names = {feature.name for feature in source.schema.features}
+    assert len(names) == 37
+    assert names.isdisjoint({"is_click", "is_rand", "date", "time_ms", *OUTCOMES})
+
+
+def test_kuairand_without_its_other_files_is_the_log_only(tmp_path):
+    write_kuairand(tmp_path)
+    for file in tmp_path.glob("*_features_*"):
+        file.unlink()
+    source = open_source(config.Data(source="kuairand", path=str(tmp_path)), str(tmp_path / "cache"))
+    names = [feature.name for feature in source.schema.features]
+    assert names == ["user_id", "video_id", "tab", "hourmin", "duration_ms"]
+
+
+def test_kuairands_side_file_without_a_key_is_refused(tmp_path):
+    write_kuairand(tmp_path)
+    write_table(tmp_path / "user_features_pure.csv", ["user", "age"], [[1, 20]])
+    with pytest.raises(
+        InputError, match=r"the column 'user_id' is not in .*user_features_pure\.csv, which has user, age"
+    ):
+        open_source(config.Data(source="kuairand", path=str(tmp_path)), str(tmp_path / "cache"))
+
+
+TRIVAGO_COLUMNS = [
+    *("request_id", "user_id", "session_id", "timestamp", "step", "position", "n_shown", "item_id", "price"),
+    *("price_rank", "platform", "city", "device", "first_filter", "n_filters", "prev_action"),
+    *("item_seen_in_session", "item_is_last_seen", "clicks_so_far", "label"),
+]
+
+
+def write_trivago(folder, requests=5):
+    rows = []
+    for request in range(requests):
+        for position in (1, 2):
+            now = 1541548955 + request
+            row = [f"s_{request}", "u", "s", now, 1 + request, position, 2, 100 + position, 10 * position, position]
+            row += ["AU", "Bendigo, Australia", "mobile", "", 0, "start", request, int(position == 2), request]
+            rows.append([*row, int(position == 1)])
+    write_table(folder / "impressions.csv.gz", TRIVAGO_COLUMNS, rows)
+
+
+def test_trivago(tmp_path, gather):
+    write_trivago(tmp_path)
+    (tmp_path / "item_metadata.csv").write_text("not read\n")
+    data = config.Data(source="trivago", path=str(tmp_path), split="time")
+    source = open_source(data, str(tmp_path / "cache"))
+    training, held_out = gather(source.train()), gather(source.holdout())
+    assert (source.summary["malformed"], source.train_rows, source.eval_rows) == (0, 8, 2)
+    assert held_out["label"].tolist() == [1, 0]
+    assert training["features"]["position"].tolist() == [1, 2] * 4
+    assert training["features"]["item_is_last_seen"].tolist() == [0, 1] * 4
+    assert source.encoder.statistics.vocabularies["city"] == (b"Bendigo, Australia",)
+    assert source.encoder.statistics.moments["price"] == pytest.approx((np.log(11 * 21) / 2, np.log(21 / 11) / 2))
+    assert len(set(training["query_id"].tolist())) == 4
+    names = {feature.name for feature in source.schema.features}
+    assert names == set(TRIVAGO_COLUMNS) - {"request_id", "user_id", "session_id", "timestamp", "label"}
+
+
+def test_the_real_kuairand_and_trivago_are_read_to_the_last_row(tmp_path, real_data):
+    for name, path, rows, clicks in (
+        ("kuairand", "kuairand", 228_329, 0.4419),
+        ("trivago", "trivago", 312_539, 0.0435),
+    ):
+        data = config.Data(
+            source=name, path=real_data(path), features=("user_id",) if name == "kuairand" else ("device",)
+        )
+        source = open_source(data, str(tmp_path / name))
+        labels = np.concatenate([c["label"] for part in (source.train(), source.holdout()) for c in chunks(part)])
+        assert (labels.size, source.summary["malformed"]) == (rows, 0)
+        assert labels.mean() == pytest.approx(clicks, abs=1e-4)
+
+
 def test_the_real_movielens_is_read_to_the_last_rating(tmp_path, real_data, gather):
     source = open_movielens(real_data("ml-100k"), tmp_path, train_fraction=0.8)
     assert (source.train_rows, source.eval_rows) == (80_000, 20_000)
@@ -220,5 +362,5 @@ def test_the_real_open_bandit_slice(tmp_path, real_data, gather):
 
 
 def test_the_presets_are_sound_schemas():
-    for schema in (public_logs.CRITEO, public_logs.MOVIELENS):
+    for schema in (public_logs.CRITEO, public_logs.MOVIELENS, public_logs.KUAIRAND, public_logs.TRIVAGO):
         schema.validate()

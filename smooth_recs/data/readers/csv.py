@@ -62,12 +62,19 @@ class SideTable:
 
 
 def read_fields(file: str, delimiter: bytes, fields: int, *, header: bool) -> list[list[bytes]]:
-    """The fields of every line of a small file without quoting, as bytes.
+    """The fields of every line of a small file, as bytes; commas may be quoted, other delimiters not.
 
     Raises:
       InputError: a line has another number of fields, or there is no line below the header.
     """
-    rows = [line.split(delimiter) for line in tf.data.TextLineDataset(file, compression(file)).as_numpy_iterator()]
+
+    def split(line: bytes) -> list[bytes]:
+        if delimiter != b"," or b'"' not in line:
+            return line.split(delimiter)
+        # `csv` wants texts: Latin-1 has a character for each byte.
+        return [field.encode("latin-1") for field in next(csv.reader([line.decode("latin-1")]))]
+
+    rows = [split(line) for line in tf.data.TextLineDataset(file, compression(file)).as_numpy_iterator()]
     for number, row in enumerate(rows, start=1):
         if len(row) != fields:
             raise InputError(f"data.path: a line must have {fields} fields, got {len(row)} in {file}:{number}")

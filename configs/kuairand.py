@@ -1,0 +1,14 @@
+"""KuaiRand: is a short video clicked? Trained on the first 80% by time.
+
+Pass the folder: `--config.data.path=DIR` with `log.csv.gz`, whose rows hold all features, or with the authors' files.
+"""
+
+from smooth_recs import config
+
+
+def get_config() -> config.Config:
+    return config.Config(
+        data=config.Data(source="kuairand", split="time", shuffle_window=20_000),
+        model=config.Model(activation="smelu", beta=0.15, hidden_units=(64, 32, 16), embedding_dim=8),
+        train=config.Train(final_learning_rate_share=0.02),
+    )
