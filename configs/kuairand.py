@@ -10,7 +10,5 @@ def get_config() -> config.Config:
     return config.Config(
         data=config.Data(source="kuairand", split="time", shuffle_window=20_000),
         model=config.Model(activation="smelu", beta=0.15, hidden_units=(64, 32, 16), embedding_dim=8),
-        train=config.Train(
-            dense_learning_rate=0.05, embedding_learning_rate=0.3, final_learning_rate_share=0.02
-        ),
+        train=config.Train(dense_learning_rate=0.05, embedding_learning_rate=0.3, final_learning_rate_share=0.02),
     )

@@ -101,11 +101,11 @@ PRESETS: dict[str, Row] = {
         ),
         Row("movielens", public_logs.movielens, "MovieLens 100K, https://grouplens.org/datasets/movielens/100k/"),
         Row("open_bandit", public_logs.open_bandit, "Open Bandit Dataset of ZOZO, https://research.zozo.com/data.html"),
-        Row("kuairand", public_logs.kuairand, "KuaiRand, https://kuairand.com, CC BY-SA 4.0"),
+        Row("kuairand", public_logs.kuairand, "KuaiRand-Pure, https://kuairand.com/"),
         Row(
             "trivago",
             public_logs.trivago,
-            "trivago's RecSys Challenge 2019, https://recsys.acm.org/recsys19/challenge/, for research",
+            "trivago's RecSys Challenge 2019, https://recsys.acm.org/recsys19/challenge/",
         ),
     )
 }
