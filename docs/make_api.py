@@ -41,9 +41,10 @@ PUBLIC: dict[str, dict[str, tuple[str, ...]]] = {
             *("PerQuery", "Weighting"),
         ),
         "measures.recommendations": (
-            *("swap_rate", "top_k_overlap", "kendall_distance"),
+            *("swap_rate", "top_k_overlap", "top_k_jaccard", "kendall_distance", "rank_biased_overlap"),
             *("statistics", "statistics_over_pairs"),
         ),
+        "measures.churn": ("negative_flips", "positive_flips", "Unstable", "unstable_rows"),
         "measures.slices": ("Groups", "by_value", "by_decile", "by_position", "by_frequency", "measure"),
         "measures.gates": ("Limits", "Gate", "judge", "failure"),
         "testing": ("assert_reproducible",),

@@ -286,6 +286,8 @@ class Evaluation:
       order_by: a numeric feature, such as a bid, that multiplies the predictions before a request's rows are ordered;
         empty = the predictions alone.
       threshold: of the classification flips.
+      unstable_loss, unstable_pd: a row is unstable if a sibling, whose log loss is at most the one above that of the
+        best, moves its prediction by a relative difference (the summand of eq. 2) of more than the other.
       estimate: also estimates each example's PD from the activations of one replica alone.
     """
 
@@ -293,6 +295,8 @@ class Evaluation:
     k: Positive = 3
     order_by: str = ""
     threshold: Share = 0.5
+    unstable_loss: Amount = 0.001
+    unstable_pd: Annotated[float, fields.between(0, 2)] = 0.1
     estimate: bool = True
 
 

@@ -4,11 +4,17 @@
       --output=predictions.parquet
   python -m smooth_recs.bin.predict --export=models/ranker/3 --config=runs/new/config.json --data=logs/monday.csv \\
       --key=user,item --output=monday.csv.gz
+  python -m smooth_recs.bin.predict --export=runs/demo/export/replica_0 --siblings=runs/demo/export/replica_1 \\
+      --config=runs/demo/config.json --output=unstable.csv
 
 The rows are those that --config holds out, or with --data all good rows of other files, read as --config says. The
 columns are row (counted from 0), those of --key, query_id (a fingerprint) and weight where the data have them, label
 and prediction. By its name the file is .csv, .csv.gz, .tfrecord, .tfrecord.gz or .parquet, and it is there whole or not
 at all; cache/ beside it holds what a first pass over the data found.
+
+With --siblings, further exports, the file lists the unstable rows alone. Of the models whose log loss is within
+evaluation.unstable_loss of the best one's, any moves such a row by more than evaluation.unstable_pd, relative to the
+mean of its prediction and the best one's; a column moved says by how much.
 """
 
 from __future__ import annotations
@@ -23,12 +29,21 @@ _OUTPUT = _command.required_string("output", "the file to write")
 _DATA = flags.DEFINE_string("data", None, "files in place of those of --config: a path, a folder or a glob")
 _KEY = flags.DEFINE_list("key", [], "single-valued features that are written beside each prediction")
 
+_SIBLINGS = flags.DEFINE_list(
+    "siblings", [], "exports of the same model, trained again: only unstable rows are written"
+)
+
 
 def main() -> None:
     from smooth_recs.release import predicting
 
     settings = predicting.PredictSettings(
-        str(_EXPORT.value), _CONFIG.value, str(_OUTPUT.value), _DATA.value, tuple(_KEY.value)
+        str(_EXPORT.value),
+        _CONFIG.value,
+        str(_OUTPUT.value),
+        _DATA.value,
+        tuple(_KEY.value),
+        tuple(_SIBLINGS.value),
     )
     rows = predicting.predict(settings)
     print(f"predictions  {rows:,} rows in {settings.output}")

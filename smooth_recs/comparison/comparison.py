@@ -14,7 +14,7 @@ from smooth_recs.comparison import predictions, rows
 from smooth_recs.comparison.rows import Matched, match
 from smooth_recs.comparison.settings import FREQUENCY, SLICE, Settings, Shard, Side, named_as_flags
 from smooth_recs.errors import GateNotMet, InputError
-from smooth_recs.measures import catalogue, gates, held_out, increases
+from smooth_recs.measures import catalogue, churn, gates, held_out, increases
 from smooth_recs.measures.gates import Gate
 from smooth_recs.reports import comparison_report
 from smooth_recs.workdir import manifest
@@ -87,9 +87,13 @@ def measure(settings: Settings, a: Side, b: Side, matched: Matched, data: dict[s
         multiplier=columns.get("multiplier"),
     )
     increase: dict[str, Any] = dict.fromkeys(INCREASES)  # None without labels
+    flips: dict[str, float | None] = dict.fromkeys(churn.FLIPS)
     if "label" in columns:
         a_predicted, b_predicted = columns["prediction"].T
         weight, query = columns.get("weight"), columns.get("query_id")
+        for name, function in churn.FLIPS.items():
+            threshold = settings.evaluation.threshold
+            flips[name] = function(columns["label"], a_predicted, b_predicted, weight, threshold=threshold)
         for name in INCREASES:
             increase[name] = increases.increase(
                 name, columns["label"], a_predicted, b_predicted, weight, query_id=query
@@ -105,6 +109,7 @@ def measure(settings: Settings, a: Side, b: Side, matched: Matched, data: dict[s
         "only_in_b": matched.only_in_b,
         "replicas": metrics["replicas"],
         "increase": increase,
+        "directional_flips": flips,
         "pd": metrics["pd"],
         "recommendations": metrics["recommendations"],
         "slices": metrics["slices"],

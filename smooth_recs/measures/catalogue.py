@@ -18,10 +18,11 @@ import numpy as np
 from smooth_recs.measures import accuracy
 from smooth_recs.statistics.arrays import Array
 
-Family = Literal["difference", "ranking", "probability", "recommendations", "training", "size", "serving"]
+Family = Literal["difference", "live", "ranking", "probability", "recommendations", "training", "size", "serving"]
 """What a measure is about, in the order in which reports show the families.
 
 difference       two models' predictions, averaged over pairs of models: `prediction_difference.statistics`
+live             the predictions of the live model and of a new one, averaged over the new ones: `held_out.metrics`
 ranking          accuracy of one model: the order of its predictions
 probability      accuracy of one model: the values of its predictions
 recommendations  two models' lists: `recommendations.statistics_over_pairs`
@@ -32,7 +33,12 @@ serving          the time that exports take, which a sweep measures: `experiment
 
 # Accuracies are measured for each replica; the other families have a section of `metrics.json`, or stand at its top.
 ACCURACY: tuple[Family, ...] = ("ranking", "probability")
-_SECTIONS: Mapping[Family, str] = {"difference": "pd", "recommendations": "recommendations", "size": "cost"}
+_SECTIONS: Mapping[Family, str] = {
+    "difference": "pd",
+    "live": "pd_live",
+    "recommendations": "recommendations",
+    "size": "cost",
+}
 PROGRESSIVE = "progressive_"
 """Prefix in the logs of `fit` for what is measured on rows that no replica has trained on yet."""
 
@@ -257,6 +263,63 @@ MEASURES = (
         swept=False,
     ),
     Measure(
+        name="unstable_rows",
+        family="difference",
+        label="Unstable rows",
+        form="percent",
+        needs=("label",),
+        key="unstable.share",
+        note="examples that a model as good as the best would move",
+        meaning="Share of the examples whose prediction any model moves by more than evaluation.unstable_pd, "
+        "relative to the best one, of the models whose log loss is at most evaluation.unstable_loss above the lowest.",
+        source="Watson-Daniels et al. 2024",
+    ),
+    Measure(
+        name="pd_live",
+        family="live",
+        label="PD to the live model",
+        form="percent",
+        key="relative",
+        brief="PD to live",
+        meaning="PD between the model that serves now and the new one, as a mean over the replicas: what users would "
+        "see if the new one took its place.",
+        bounds=(0, 2),
+        source="eq. 2",
+    ),
+    Measure(
+        name="swap_rate_live",
+        family="live",
+        label="Swap rate to the live model",
+        form="percent",
+        needs=("query_id",),
+        key="recommendations.swap_rate",
+        brief="Swap rate to live",
+        bounds=(0, 1),
+    ),
+    Measure(
+        name="negative_flips",
+        family="live",
+        label="Negative flips",
+        form="percent",
+        needs=("label",),
+        note="the old model is right, the new one wrong",
+        meaning="Share of the examples on whose right side of the threshold the live model is and the new one is not; "
+        "positive flips are the reverse.",
+        bounds=(0, 1),
+        source="Yan et al. 2021",
+    ),
+    Measure(
+        name="positive_flips",
+        family="live",
+        label="Positive flips",
+        form="percent",
+        better="higher",
+        needs=("label",),
+        note="the old model is wrong, the new one right",
+        # All flips without the negative ones.
+        swept=False,
+    ),
+    Measure(
         name="log_loss",
         family="probability",
         label="Log loss",
@@ -368,6 +431,27 @@ MEASURES = (
         needs=("query_id",),
         note="rows that are in both top k, in any order",
         swept=False,
+    ),
+    Measure(
+        name="top_k_jaccard",
+        family="recommendations",
+        label="Jaccard index",
+        form="percent",
+        better="higher",
+        needs=("query_id",),
+        note="rows in both top k, of those that are in either",
+        swept=False,
+    ),
+    Measure(
+        name="rank_biased_overlap",
+        family="recommendations",
+        label="Rank-biased overlap",
+        form="decimal",
+        better="higher",
+        needs=("query_id",),
+        note="1: the same order; first places count most (p = 0.9)",
+        swept=False,
+        source="Webber et al. 2010",
     ),
     Measure(
         name="kendall_distance",

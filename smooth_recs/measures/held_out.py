@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from smooth_recs import prediction_difference
 from smooth_recs.config import Evaluation
 from smooth_recs.errors import InputError
-from smooth_recs.measures import catalogue, recommendations, slices
+from smooth_recs.measures import catalogue, churn, recommendations, slices
 from smooth_recs.statistics import arrays
 from smooth_recs.statistics.arrays import Array
 
@@ -34,18 +35,24 @@ def metrics(
     """Measures held-out rows in every way that their columns allow; the result is ready for JSON.
 
     Args:
-      columns: `prediction` [n, R] of R replicas, and optionally `label`, `weight`, `query_id` and `true_probability`,
-        each [n].
-      evaluation: the slices, k (the length of the lists) and the threshold of classification flips.
+      columns: `prediction` [n, R] of R replicas, and optionally `label`, `weight`, `query_id`, `true_probability` and
+        `live`, what the live model predicts, each [n].
+      evaluation: the slices, k (the length of the lists), the threshold of flips, and what makes a row unstable.
       slice_columns: by feature, the raw values that `evaluation.slices` may name, [n] or [n, m].
       frequency: by feature, how often each row's value occurs in the training rows, [n].
       multiplier: [n], by which predictions are multiplied before a request's rows are ordered.
 
     Returns:
-      `replicas`: accuracies of each; `pd`: see `prediction_difference.statistics`; `recommendations`: see
-      `recommendations.statistics_over_pairs`, None without `query_id`; `slices`: by title, see `slices.measure`;
-      `best_possible`: accuracies of the true probabilities, None where they are not known; `eval_examples`. A single
-      replica has no PD (None), no recommendations (None) and no slices. Accuracies without labels are None.
+      `replicas`: accuracies of each; `pd`: see `prediction_difference.statistics`, and `unstable`, with labels:
+      `share`, `loss` and `pd` (what makes a row unstable) and `replicas` (the good ones), see `churn.unstable_rows`;
+      `recommendations`: see `recommendations.statistics_over_pairs`, None without `query_id`; `slices`: by title, see
+      `slices.measure`; `pd_live`: see below, None without `live`; `best_possible`: accuracies of the true
+      probabilities, None where they are not known; `eval_examples`. A single replica has no PD (None), no
+      recommendations (None) and no slices. Accuracies without labels are None.
+
+      `pd_live` has the same between the live model and each replica, as means over the replicas: the measures of `pd`
+      with their `interval`, `of_replicas` (the PD of each), `negative_flips` and `positive_flips` (None without
+      labels), `recommendations` and `slices`; and `accuracy`, that of the live model.
 
     Raises:
       InputError: columns of the wrong shape or with invalid values; `evaluation.slices` names what the columns lack.
@@ -63,26 +70,89 @@ def metrics(
     groups = _slices_by_title(columns, evaluation, slice_columns or {}, frequency or {})
     differences = _NO_DIFFERENCES
     if predictions.shape[1] > 1:
-        given_weight = arrays.weights(weight, len(predictions))
         lists = None
         if query is not None:
             lists = recommendations.statistics_over_pairs(predictions, query, k=evaluation.k, multiplier=multiplier)
-        measured = {}
-        for title, parts in groups.items():
-            # A slice whose rows all have weight 0 has no mean; `slices.measure` refuses it.
-            weighted = {name: rows for name, rows in parts.items() if given_weight[rows].any()}
-            measured[title] = slices.measure(weighted, predictions, label, given_weight, query_id=query)
+        pd = prediction_difference.statistics(predictions, weight, query_id=query, threshold=evaluation.threshold)
+        unstable = None
+        if label is not None:
+            limits = {"loss": evaluation.unstable_loss, "pd": evaluation.unstable_pd}
+            found = churn.unstable_rows(label, predictions, weight, **limits)
+            unstable = {"share": found.share, **limits, "replicas": found.good}
         differences = {
-            "pd": prediction_difference.statistics(predictions, weight, query_id=query, threshold=evaluation.threshold),
+            "pd": {**pd, "unstable": unstable},
             "recommendations": lists,
-            "slices": measured,
+            "slices": _by_slice(groups, predictions, columns),
         }
+    live = None
+    if "live" in columns:
+        live = _against_live(columns, predictions, groups, evaluation, multiplier)
     return {
         "replicas": [_accuracy(columns, prediction) for prediction in predictions.T],
         **differences,
+        "pd_live": live,
         "best_possible": None if truth is None else _accuracy(columns, np.asarray(truth, np.float64)),
         "eval_examples": len(predictions),
     }
+
+
+def _against_live(
+    columns: Columns,
+    predictions: Array,
+    groups: Mapping[str, slices.Groups],
+    evaluation: Evaluation,
+    multiplier: Any,
+) -> dict[str, Any]:
+    """The part `pd_live` of `metrics`."""
+    label, weight, query = (columns.get(name) for name in ("label", "weight", "query_id"))
+    live = arrays.probabilities("live", columns["live"], len(predictions))
+    threshold = evaluation.threshold
+    statistics = functools.partial(
+        prediction_difference.statistics, sample_weight=weight, threshold=threshold, replicates=0
+    )
+    of_pairs = [statistics(np.stack([live, replica], axis=1)) for replica in predictions.T]
+    for each in of_pairs:
+        each.pop("pairs")
+    flips: dict[str, float | None] = dict.fromkeys(churn.FLIPS)
+    for name, function in churn.FLIPS.items() if label is not None else ():
+        flips[name] = _mean([function(label, live, each, weight, threshold=threshold) for each in predictions.T])
+    together = np.column_stack([live, predictions])
+    lists = None
+    if query is not None:
+        lists = recommendations.statistics_over_pairs(
+            together, query, k=evaluation.k, multiplier=multiplier, against_first=True
+        )
+    return {
+        **_mean(of_pairs),
+        "interval": list(prediction_difference.interval(together, weight, query_id=query, against_first=True)),
+        "of_replicas": [each["relative"] for each in of_pairs],
+        **flips,
+        "recommendations": lists,
+        "slices": _by_slice(groups, together, columns, against_first=True),
+        "accuracy": _accuracy(columns, live),
+    }
+
+
+def _by_slice(
+    groups: Mapping[str, slices.Groups], predictions: Array, columns: Columns, against_first: bool = False
+) -> dict[str, list[dict[str, Any]]]:
+    """PD and accuracy of the slices under each title."""
+    weight, query = arrays.weights(columns.get("weight"), len(predictions)), columns.get("query_id")
+    found = {}
+    for title, parts in groups.items():
+        # A slice whose rows all have weight 0 has no mean; `slices.measure` refuses it.
+        weighted = {name: rows for name, rows in parts.items() if weight[rows].any()}
+        found[title] = slices.measure(
+            weighted, predictions, columns.get("label"), weight, query_id=query, against_first=against_first
+        )
+    return found
+
+
+def _mean(values: Sequence[Any]) -> Any:
+    """The mean of numbers, lists or dictionaries of one shape, number by number."""
+    if isinstance(values[0], Mapping):
+        return {name: _mean([each[name] for each in values]) for name in values[0]}
+    return np.mean(values, axis=0).tolist()
 
 
 def of_diverged(columns: Columns, diverged: Collection[int]) -> dict[str, Any]:
@@ -98,6 +168,7 @@ def of_diverged(columns: Columns, diverged: Collection[int]) -> dict[str, Any]:
         "diverged": list(diverged),
         "replicas": [nothing if k in diverged else _accuracy(columns, each) for k, each in enumerate(prediction.T)],
         **_NO_DIFFERENCES,
+        "pd_live": None,
         "best_possible": None,
         "eval_examples": len(prediction),
     }

@@ -6,7 +6,6 @@ raises InputError, a ValueError, with one line that names the argument, the rule
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from smooth_recs import prediction_difference
 from smooth_recs.errors import InputError
 from smooth_recs.measures import catalogue
+from smooth_recs.prediction_difference import terms
 from smooth_recs.statistics import arrays
 from smooth_recs.statistics.arrays import Array, Integers
 
@@ -122,7 +122,13 @@ def by_frequency(counts: Any) -> Groups:
 
 
 def measure(
-    groups: Mapping[str, Any], predictions: Any, label: Any, sample_weight: Any = None, *, query_id: Any = None
+    groups: Mapping[str, Any],
+    predictions: Any,
+    label: Any,
+    sample_weight: Any = None,
+    *,
+    query_id: Any = None,
+    against_first: bool = False,
 ) -> list[dict[str, Any]]:
     """PD and accuracy within each slice, the slice with the highest PD first.
 
@@ -132,6 +138,8 @@ def measure(
       label: [n], 0 or 1; None: accuracies are None.
       sample_weight: [n], at or above 0; None: equal weights.
       query_id: [n], for the intervals (see `prediction_difference.interval`).
+      against_first: PD is over the pairs of the first model, such as the live one, with each of the others, whose
+        accuracies alone are measured.
 
     Returns:
       For each slice its name (`slice`), `rows`, `weight_share`, mean `pd` over pairs, its 95% `interval`, `pd_share`
@@ -149,15 +157,14 @@ def measure(
     weight = arrays.weights(sample_weight, len(matrix))
     label = None if label is None else arrays.scores("label", label, len(matrix))
     query = None if query_id is None else arrays.identifiers("query_id", query_id, len(matrix))
-    pairs = itertools.combinations(matrix.T, 2)
-    weighted_difference = weight * np.mean([prediction_difference.per_example(a, b) for a, b in pairs], axis=0)
+    weighted_difference = weight * terms.mean_over_pairs(terms.relative, matrix.T, against_first)
     measured = []
     for name, group in groups.items():
         rows = _row_numbers(name, group, weight)
         within, of_slice = weight[rows], weighted_difference[rows].sum()
         requests = None if query is None else query[rows]
         labels = None if label is None else label[rows]
-        models = [catalogue.Rows(labels, prediction, within) for prediction in matrix[rows].T]
+        models = [catalogue.Rows(labels, prediction, within) for prediction in matrix[rows, int(against_first) :].T]
         accuracies: dict[str, float | None] = {}
         for accuracy in catalogue.leading():
             values = [value for model in models if (value := accuracy.of(model)) is not None]
@@ -168,7 +175,9 @@ def measure(
                 "rows": len(rows),
                 "weight_share": float(within.sum() / weight.sum()),
                 "pd": float(of_slice / within.sum()),
-                "interval": list(prediction_difference.interval(matrix[rows], within, query_id=requests)),
+                "interval": list(
+                    prediction_difference.interval(matrix[rows], within, query_id=requests, against_first=against_first)
+                ),
                 # Where all models agree on all rows, there is no difference to share.
                 "pd_share": float(of_slice / weighted_difference.sum()) if weighted_difference.any() else 0.0,
                 **accuracies,

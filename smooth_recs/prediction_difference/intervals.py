@@ -22,6 +22,7 @@ def interval(
     sample_weight: Any = None,
     *,
     query_id: Any = None,
+    against_first: bool = False,
     confidence: float = 0.95,
     replicates: int = 1000,
     seed: int = 0,
@@ -35,6 +36,7 @@ def interval(
       sample_weight: [n], at or above 0.
       query_id: [n], which request an example belongs to; None: every example is a request of its own. The examples of
         a request resemble each other, so intervals by example are too narrow where there are requests.
+      against_first: only the pairs of the first model, such as the live one, with each of the others count.
       confidence: share of the replicates within the interval, between 0 and 1.
       replicates, seed: how many the bootstrap draws, and its seed.
 
@@ -48,7 +50,8 @@ def interval(
     arrays.refuse_empty("predictions", matrix)
     weight = arrays.weights(sample_weight, len(matrix))
     bootstrap = PoissonBootstrap(replicates, seed)
-    bootstrap.add(weight * terms.mean_over_pairs(terms.relative, matrix.T), weight, row_keys(query_id, len(matrix)))
+    difference = terms.mean_over_pairs(terms.relative, matrix.T, against_first)
+    bootstrap.add(weight * difference, weight, row_keys(query_id, len(matrix)))
     return bootstrap.interval(confidence)
 
 

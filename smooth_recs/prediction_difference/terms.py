@@ -7,8 +7,9 @@ Logarithms of ratios are computed so that nothing cancels where two predictions 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from smooth_recs.statistics import arrays
 from smooth_recs.statistics.arrays import Array
 
 Term = Callable[[Array, Array], Array]
+Model = TypeVar("Model")
 
 
 def relative(a: Array, b: Array) -> Array:
@@ -74,10 +76,16 @@ def standard_deviation(columns: Array) -> Array:
     return greatest * _norm(deviation, 2)
 
 
-def mean_over_pairs(term: Term, columns: Array) -> Array:
-    """The mean of a term over the unordered pairs of the models; `columns` is [R, n]."""
+def pairs_of(columns: Sequence[Model], against_first: bool = False) -> list[tuple[Model, Model]]:
+    """The unordered pairs of the models, or those of the first model with each of the others."""
+    pairs = itertools.combinations(columns, 2)
+    return [(columns[0], other) for other in columns[1:]] if against_first else list(pairs)
+
+
+def mean_over_pairs(term: Term, columns: Array, against_first: bool = False) -> Array:
+    """The mean of a term over pairs of the models (see `pairs_of`); `columns` is [R, n]."""
     total = np.zeros(columns.shape[1])
-    pairs = list(itertools.combinations(columns, 2))
+    pairs = pairs_of(list(columns), against_first)
     for a, b in pairs:
         total += term(a, b)
     return total / len(pairs)

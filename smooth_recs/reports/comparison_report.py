@@ -55,6 +55,12 @@ def write(comparison: Comparison, output_html: str) -> None:
         different = f"requests with a different top {lists.get('k')}"
         cards.insert(0, ("Swap rate", percent(lists.get("swap_rate")), different))
 
+    # The baseline is to this page what the live model is to a run.
+    directions = {each: (comparison.get("directional_flips") or {}).get(each.name) for each in catalogue.of("live")}
+    cards += [
+        (each.label, formats.of(each)(share), each.note) for each, share in directions.items() if share is not None
+    ]
+
     warnings = []
     alone = [(count(comparison.get(f"only_in_{name}")), name) for name in "ab" if comparison.get(f"only_in_{name}")]
     if alone:

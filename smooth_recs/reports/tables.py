@@ -68,6 +68,10 @@ def overview(runs: Sequence[Run]) -> Table:
             if each is not PD
         },
         **{
+            each.label: _compared([each.read(run.metrics) for run in runs], formats.of(each), relative)
+            for each in catalogue.of("live")
+        },
+        **{
             each.label: _compared([run.mean(each.name) for run in runs], formats.of(each), absolute)
             for each in catalogue.of(*ACCURACY)
         },
@@ -254,7 +258,7 @@ def _title(run: Run, runs: Sequence[Run]) -> str:
 
 def words() -> dict[str, str]:
     """Explanations of the measures by label: accuracies first, then differences."""
-    measures = catalogue.of(*ACCURACY, "difference", "recommendations")
+    measures = catalogue.of(*ACCURACY, "difference", "live", "recommendations")
     return {each.label: each.meaning for each in measures if each.meaning}
 
 

@@ -30,7 +30,7 @@ def test_help_names_every_flag_and_loads_no_tensorflow() -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0
     assert done.stdout.startswith("Predicts with an export")
-    for name in ("export", "config", "output", "data", "key"):
+    for name in ("export", "config", "output", "data", "key", "siblings"):
         assert f"\n  --{name} " in done.stdout
     loaded = set(re.findall(r"\| +([\w.]+)$", done.stderr, re.MULTILINE))
     assert not loaded & {"tensorflow", "keras", "tf_keras", "pyarrow"}

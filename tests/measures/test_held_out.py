@@ -12,7 +12,7 @@ import pytest
 from smooth_recs import prediction_difference
 from smooth_recs.config import Evaluation
 from smooth_recs.errors import InputError
-from smooth_recs.measures import accuracy, held_out, recommendations, slices
+from smooth_recs.measures import accuracy, churn, held_out, recommendations, slices
 
 
 def columns(models: int = 2, size: int = 600) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def test_every_part_is_what_its_module_computes() -> None:
     label, weight, query = given["label"], given["weight"], given["query_id"]
     predictions = given["prediction"].astype(np.float64)
     bid = np.arange(600.0)
-    evaluation = Evaluation(slices=("score", "shop"), k=2, threshold=0.3)
+    evaluation = Evaluation(slices=("score", "shop"), k=2, threshold=0.3, unstable_loss=0.01, unstable_pd=0.2)
     shop = np.array([b"a", b"b", b""] * 200, object)
     found = measured(given, evaluation=evaluation, slice_columns={"shop": shop}, multiplier=bid)
 
@@ -50,7 +50,13 @@ def test_every_part_is_what_its_module_computes() -> None:
     assert first["calibration"] == accuracy.calibration(label, predictions[:, 0], weight)
     assert first["mean_prediction"] == pytest.approx(np.average(predictions[:, 0], weights=weight))
     assert len(found["replicas"]) == 2
-    assert found["pd"] == prediction_difference.statistics(predictions, weight, query_id=query, threshold=0.3)
+    unstable = churn.unstable_rows(label, predictions, weight, loss=0.01, pd=0.2)
+    assert 0 < unstable.share < 1
+    assert found["pd"] == {
+        **prediction_difference.statistics(predictions, weight, query_id=query, threshold=0.3),
+        "unstable": {"share": unstable.share, "loss": 0.01, "pd": 0.2, "replicas": unstable.good},
+    }
+    assert found["pd_live"] is None
     assert found["recommendations"] == recommendations.statistics_over_pairs(predictions, query, k=2, multiplier=bid)
     assert list(found["slices"]) == ["score", "shop"]
     deciles = slices.by_decile(predictions.mean(axis=1), weight)
@@ -58,6 +64,52 @@ def test_every_part_is_what_its_module_computes() -> None:
     assert {each["slice"]: each["rows"] for each in found["slices"]["shop"]} == {"a": 200, "b": 200, "missing": 200}
     assert found["best_possible"]["auc_loss"] == accuracy.auc_loss(label, given["true_probability"], weight)
     assert found["eval_examples"] == 600
+
+
+def test_against_the_live_model() -> None:
+    given = columns(3)
+    predictions = given["prediction"].astype(np.float64)
+    label, weight, query = given["label"], given["weight"], given["query_id"]
+    live, new = predictions[:, 0], predictions[:, 1:]
+    found = measured({**given, "prediction": new, "live": live})
+    whole = found["pd_live"]
+    assert json.loads(json.dumps(whole)) == whole
+    one, other = (prediction_difference.relative(live, each, weight) for each in new.T)
+    assert whole["of_replicas"] == pytest.approx([one, other], rel=1e-12)
+    assert whole["relative"] == pytest.approx((one + other) / 2, rel=1e-12)
+    low, high = whole["interval"]
+    assert low < whole["relative"] < high
+    kl = [prediction_difference.statistics(np.stack([live, each], 1), weight, replicates=0)["kl"] for each in new.T]
+    assert whole["kl"] == pytest.approx(np.mean(kl), rel=1e-12)
+    assert sum(whole["histogram"]["counts"]) == pytest.approx(1)
+    for name, function in churn.FLIPS.items():
+        assert whole[name] == pytest.approx(np.mean([function(label, live, each, weight) for each in new.T]))
+    assert whole["accuracy"]["log_loss"] == accuracy.log_loss(label, live, weight)
+    swaps = [recommendations.swap_rate(live, each, query) for each in new.T]
+    assert whole["recommendations"]["swap_rate"] == pytest.approx(np.mean(swaps))
+    # The slices of the run itself, whose PD to the live model adds up to the whole one.
+    assert {each["slice"] for each in whole["slices"]["label"]} == {"0", "1"}
+    by_label = sum(each["weight_share"] * each["pd"] for each in whole["slices"]["label"])
+    assert by_label == pytest.approx(whole["relative"], rel=1e-12)
+    assert sum(each["pd_share"] for each in whole["slices"]["label"]) == pytest.approx(1)
+    replicas = [each["log_loss"] for each in found["replicas"]]
+    assert sum(e["weight_share"] * e["log_loss"] for e in whole["slices"]["label"]) == pytest.approx(np.mean(replicas))
+
+
+def test_one_replica_has_a_difference_to_the_live_model() -> None:
+    given = columns()
+    live, new = given["prediction"].astype(np.float64).T
+    found = measured({**given, "prediction": new[:, None], "live": live})
+    two = measured(given)
+    assert found["pd"] is None
+    for name in ("relative", "interval", "after_matching_means", "quantiles", "flips"):
+        assert found["pd_live"][name] == pytest.approx(two["pd"][name], rel=1e-12)
+    assert found["pd_live"]["recommendations"] == two["recommendations"]
+    del given["label"], given["query_id"]
+    without = measured({**given, "prediction": new[:, None], "live": live})["pd_live"]
+    assert (without["negative_flips"], without["recommendations"]) == (None, None)
+    with pytest.raises(InputError, match=r"live must have 600 values like the others, got 599"):
+        measured({**given, "prediction": new[:, None], "live": live[1:]})
 
 
 def test_json_holds_all_of_it() -> None:
@@ -83,7 +135,7 @@ def test_without_labels_the_difference_is_measured_all_the_same() -> None:
     for replica in found["replicas"]:
         assert {name for name, value in replica.items() if value is not None} == {"mean_prediction"}
     assert set(found["replicas"][0]) == set(measured(columns())["replicas"][0])
-    assert found["pd"] == measured(columns())["pd"]
+    assert found["pd"] == {**measured(columns())["pd"], "unstable": None}
     assert all(each["auc_loss"] is None for each in found["slices"]["score"])
     assert found["best_possible"] is None
 

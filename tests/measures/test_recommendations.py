@@ -78,6 +78,55 @@ def test_by_hand() -> None:
     }
 
 
+def test_jaccard_index_by_hand() -> None:
+    # Request 7: 0 1 2 3 and 0 3 1 2; of the first two rows one is in both, of the first three two. Request 8: one row.
+    query_id = [7, 7, 7, 7, 8]
+    a, b = [0.9, 0.8, 0.7, 0.1, 0.3], [0.9, 0.5, 0.2, 0.6, 0.9]
+    assert recommendations.top_k_jaccard(a, b, query_id, k=2) == pytest.approx((1 / 3 + 1) / 2)
+    assert recommendations.top_k_jaccard(a, b, query_id, k=3) == pytest.approx((2 / 4 + 1) / 2)
+    assert recommendations.top_k_jaccard(a, b, query_id, k=4) == 1
+
+
+def test_rank_biased_overlap_by_hand() -> None:
+    # Request 7: 0 1 2 and 2 1 0: of the first 1, 2, 3 places 0, 1, 3 rows are in both. Request 8: one row.
+    query_id, a, b = [7, 8, 7, 7], [0.9, 0.3, 0.8, 0.7], [0.1, 0.1, 0.5, 0.8]
+    p = 0.8
+    by_hand = p**3 + (1 - p) / p * (p * 0 / 1 + p**2 * 1 / 2 + p**3 * 3 / 3)
+    assert recommendations.rank_biased_overlap(a, b, query_id, p=p) == pytest.approx((by_hand + 1) / 2)
+    assert recommendations.rank_biased_overlap(a, a, query_id) == 1
+    # The first place alone counts in the end.
+    assert recommendations.rank_biased_overlap(a, b, query_id, p=1e-9) == pytest.approx((0 + 1) / 2)
+    for p in (0.0, 1.0, -1.0, float("nan")):
+        with pytest.raises(InputError, match=r"p must be above 0 and below 1, got"):
+            recommendations.rank_biased_overlap(a, b, query_id, p=p)
+
+
+@settings(max_examples=100, deadline=None)
+@given(ROWS, st.integers(1, 6), st.sampled_from([0.5, 0.9]))
+def test_overlaps_are_those_of_sets_of_rows(rows: list[Any], k: int, p: float) -> None:
+    query_id, a, b, _, _ = (np.array(column) for column in zip(*rows, strict=True))
+    ours, theirs = lists(a, query_id), lists(b, query_id)
+    jaccard = [len({*ours[q][:k]} & {*theirs[q][:k]}) / len({*ours[q][:k]} | {*theirs[q][:k]}) for q in ours]
+    biased = []
+    for query, one in ours.items():
+        shared = [len({*one[:d]} & {*theirs[query][:d]}) / d for d in range(1, len(one) + 1)]
+        biased.append(p ** len(one) + (1 - p) * sum(p**d * share for d, share in enumerate(shared)))
+    assert recommendations.top_k_jaccard(a, b, query_id, k=k) == pytest.approx(np.mean(jaccard), abs=1e-14)
+    assert recommendations.rank_biased_overlap(a, b, query_id, p=p) == pytest.approx(np.mean(biased), abs=1e-14)
+
+
+def test_against_the_first_model_pairs_of_the_others_do_not_count() -> None:
+    rng = np.random.default_rng(2)
+    live, a, b = rng.uniform(size=(3, 300))
+    query_id = np.arange(300) // 5
+    found = recommendations.statistics_over_pairs(np.stack([live, a, b], 1), query_id, k=2, against_first=True)
+    each = [recommendations.statistics(live, other, query_id, k=2) for other in (a, b)]
+    for name in ("swap_rate", "top_k_jaccard", "rank_biased_overlap", "kendall_distance"):
+        assert found[name] == pytest.approx(np.mean([one[name] for one in each]), rel=1e-13)
+    low, high = found["swap_rate_interval"]
+    assert low < found["swap_rate"] < high
+
+
 def test_a_multiplier_orders_by_the_product() -> None:
     a, b = [0.3, 0.2], [0.3, 0.1]
     assert recommendations.swap_rate(a, b, [1, 1]) == 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from pathlib import Path
@@ -75,6 +76,37 @@ def test_a_comparison_finds_no_difference_between_export_and_file(export: str, t
     a, b, _ = predictions.gather(settings, both, Shard())
     np.testing.assert_array_equal(a.columns["prediction"], b.columns["prediction"])
     assert a.columns["prediction"].std() > 0.01
+
+
+def test_the_list_of_unstable_rows(
+    export: str, expected: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = str(tmp_path / "unstable.csv")
+    evaluation = config.Evaluation(unstable_loss=1.0, unstable_pd=0.2)
+    settings = PredictSettings(f"{export}/12", config.Config(data=DATA, evaluation=evaluation), output)
+    rows = predicting.predict(dataclasses.replace(settings, siblings=(f"{export}/3",)))
+    one, jitter = expected["prediction"], (expected["item"] % 7) / 7
+    other = 1 / (1 + np.exp(-(np.log(one / (1 - one)) + 0.3 * jitter)))  # the slope is 0.5 in place of 0.8
+    moved = 2 * np.abs(one - other) / (one + other)
+    assert 0 < rows < ROWS
+    found = pyarrow.csv.read_csv(output).to_pydict()
+    assert list(found) == ["row", "query_id", "label", "prediction", "moved"]
+    np.testing.assert_array_equal(found["row"], np.flatnonzero(moved > 0.2))
+    np.testing.assert_allclose(found["moved"], moved[moved > 0.2], rtol=1e-4)
+    np.testing.assert_array_equal(found["prediction"], one[moved > 0.2])
+    assert capsys.readouterr().out.startswith(
+        f"unstable     {np.mean(moved > 0.2):.2%} of the rows; as good as {export}/"
+    )
+    # The other one is not as good as the best: no row is known to be unstable.
+    strict = dataclasses.replace(
+        settings,
+        siblings=(f"{export}/3",),
+        config=config.Config(data=DATA, evaluation=config.Evaluation(unstable_loss=0)),
+    )
+    assert predicting.predict(strict) == 0
+    assert pyarrow.csv.read_csv(output).num_rows == 0
+    with pytest.raises(InputError, match=r"^--siblings: no such file or folder: nowhere"):
+        predicting.predict(dataclasses.replace(settings, siblings=("nowhere",)))
 
 
 SHOP = Schema(

@@ -39,7 +39,7 @@ def trade_offs(variants: Variants, axes: tuple[str, str], front: Front | None) -
 
 def others(variants: Variants, axes: tuple[str, str]) -> Table:
     """Means of the other measures of difference and accuracy, each with its mean change from the baseline."""
-    swept = catalogue.swept("difference", "recommendations", *ACCURACY)
+    swept = catalogue.swept("difference", "live", "recommendations", *ACCURACY)
     measures = [each for each in swept if each.name not in axes and _is_known(variants, each)]
     rows: dict[str, list[TableCell]] = {variant["label"]: [] for variant in variants}
     for variant in variants:
