@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from smooth_recs._files import check_output
 from smooth_recs.artifacts import exports
@@ -20,7 +21,6 @@ from smooth_recs.data.files import progress
 from smooth_recs.data.presets import open_rows, open_source
 from smooth_recs.errors import InputError
 from smooth_recs.measures import churn
-from smooth_recs.statistics.arrays import Array
 
 _COLUMNS = ("row", "query_id", "weight", "label", "prediction", "moved")
 
@@ -128,7 +128,7 @@ def predict(settings: PredictSettings) -> int:
 
 def _moved(
     evaluation: Evaluation, artifacts: Sequence[Artifact], models: Sequence[SavedModel], batches: Any, total: int
-) -> Array:
+) -> npt.NDArray[np.float64]:
     """By how much each row moves between the best model and a good one (see `churn.unstable_rows`), [n]."""
     parts: dict[str, list[Any]] = {"label": [], "weight": [], "prediction": []}
     with progress("predicting with all siblings", " rows") as bar:
