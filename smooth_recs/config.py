@@ -289,6 +289,9 @@ class Evaluation:
       unstable_loss, unstable_pd: a row is unstable if a sibling, whose log loss is at most the one above that of the
         best, moves its prediction by a relative difference (the summand of eq. 2) of more than the other.
       estimate: also estimates each example's PD from the activations of one replica alone.
+      live: the model that serves now: an export or a folder of its versions, a Keras model, the workdir of a finished
+        run (its first sibling), or a file with its predictions for the held-out rows in their order. What it predicts
+        is compared with what the siblings do (`pd_live`); empty = none.
     """
 
     slices: Names = ("label", "score", "position", "frequency")
@@ -298,6 +301,7 @@ class Evaluation:
     unstable_loss: Amount = 0.001
     unstable_pd: Annotated[float, fields.between(0, 2)] = 0.1
     estimate: bool = True
+    live: str = ""
 
 
 @dataclasses.dataclass

@@ -168,7 +168,7 @@ def test_a_release(tmp_path: Path) -> None:
     ]
     errors = [line for line in said.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
-    assert re.search(r"--live \S+/ranker/1: gate not met: max_pd_live=0\.01: pd is 0\.\d+, 0\.\d+ above$", errors[0])
+    assert re.search(r"--live \S+/ranker/1: gate not met: --max_pd_live=0\.01: pd is 0\.\d+, 0\.\d+ above$", errors[0])
 
     runs = tmp_path / "runs/release"
     ranker = runs / "models" / "ranker"

@@ -185,6 +185,35 @@ def as_inputs(flag: str, inputs: Mapping[str, Input] | None, features: Columns) 
     return found
 
 
+def probabilities(flag: str, model: Model, features: Columns, first: int) -> npt.NDArray[np.float64]:
+    """What a model predicts for a batch of rows, [n].
+
+    Args:
+      flag: begins error messages.
+      model: the model.
+      features: raw features of the rows, by name.
+      first: number of the first row, for messages.
+
+    Raises:
+      InputError: the model does not take the features, or gives something else than one probability a row.
+    """
+    size = len(next(iter(features.values())))
+    values = np.asarray(model.predict(as_inputs(flag, model.inputs, features)), np.float64)
+    if values.shape not in ((size,), (size, 1)):
+        raise InputError(f"{flag}: the model must give one probability a row, got shape {list(values.shape)}")
+    check_predictions(flag, values.reshape(size), np.arange(first, first + size))
+    return values.reshape(size)
+
+
+def check_predictions(flag: str, prediction: npt.NDArray[Any], row: npt.NDArray[np.int64]) -> None:
+    """Raises InputError for a prediction that is no probability; `row`: the rows' numbers."""
+    wrong = ~((prediction >= 0) & (prediction <= 1))  # NaN too
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        hint = "" if np.isnan(prediction[first]) else "; are these logits?"
+        raise InputError(f"{flag}: predictions must be in [0, 1], got {prediction[first]:g} in row {row[first]}{hint}")
+
+
 class SavedModel:
     """A `Model` from a folder with `saved_model.pb`.
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from smooth_recs._files import check_output, write_json
 from smooth_recs.artifacts import exports
+from smooth_recs.artifacts.prediction_files import SLICE
 from smooth_recs.comparison import predictions, rows
 from smooth_recs.comparison.rows import Matched, match
-from smooth_recs.comparison.settings import FREQUENCY, SLICE, Settings, Shard, Side, named_as_flags
+from smooth_recs.comparison.settings import FREQUENCY, Settings, Shard, Side, named_as_flags
 from smooth_recs.errors import GateNotMet, InputError
 from smooth_recs.measures import catalogue, churn, gates, held_out, increases
 from smooth_recs.measures.gates import Gate
@@ -58,7 +59,7 @@ def compare(settings: Settings) -> dict[str, Any]:
     comparison_report.write(comparison, settings.html)
     print(f"{summary(comparison)}\nresults      {settings.output}\nreport       {settings.html}")
     # Last: whoever a gate stops wants to see in the files why.
-    failure = gates.failure(gates_of(comparison))
+    failure = gates.failure(gates_of(comparison), "--")
     if failure:
         raise GateNotMet(failure)
     return comparison
@@ -151,5 +152,5 @@ def summary(comparison: Mapping[str, Any]) -> str:
     if lists:
         low, high = lists["swap_rate_interval"]
         lines.append(f"swap rate    {lists['swap_rate']:.2%} of the top {lists['k']} ({low:.2%} to {high:.2%})")
-    lines += [f"gate         {gate}{', met' * gate.met}" for gate in gates_of(comparison)]
+    lines += [f"gate         --{gate}{', met' * gate.met}" for gate in gates_of(comparison)]
     return "\n".join(lines)

@@ -14,19 +14,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smooth_recs.artifacts import exports
+from smooth_recs.artifacts import exports, prediction_files
 from smooth_recs.artifacts.exports import KERAS, PREDICTIONS, Artifact, Columns, Model, SavedModel
 from smooth_recs.artifacts.keras_models import KerasModel
-from smooth_recs.comparison import prediction_files
+from smooth_recs.artifacts.prediction_files import KEY, SLICE
 from smooth_recs.comparison.settings import (
     BATCH_SIZE,
     FREQUENCY,
-    KEY,
-    SLICE,
     Settings,
     Shard,
     Side,
-    check_predictions,
     named_as_flags,
 )
 from smooth_recs.data.files import progress
@@ -55,7 +52,7 @@ def gather(
     Raises:
       InputError: a file or a model is not what it must be, a column is missing, or a gate cannot be measured.
     """
-    files = {each.flag: prediction_files.read(each, settings) for each in both if each.kind == PREDICTIONS}
+    files = {each.flag: prediction_files.read(each, settings.wanted) for each in both if each.kind == PREDICTIONS}
     source = source or _source(settings, both, files)
     totals = [
         len(files[each.flag]["prediction"]) if each.flag in files else source.eval_rows if source else 0
@@ -201,7 +198,7 @@ def predict_held_out(
                 # Bytes of a fixed width instead of objects, which NumPy stores in a shard only as pickles.
                 found[role] = values.astype("S") if values.dtype == object else values
             found |= {f"{FREQUENCY}{name}": rows["features"][name] for name in counted}
-            found |= {flag: probabilities(flag, model, rows["raw"], first) for flag, model in models.items()}
+            found |= {flag: exports.probabilities(flag, model, rows["raw"], first) for flag, model in models.items()}
             for name, values in found.items():
                 parts.setdefault(name, []).append(values)
             bar.update(rows["label"].size)
@@ -211,26 +208,6 @@ def predict_held_out(
     ids = {name: columns[f"{FREQUENCY}{name}"] for name in counted}
     columns |= {f"{FREQUENCY}{name}": counts for name, counts in frequencies(source, ids).items()}
     return {flag: columns.pop(flag) for flag in models}, columns
-
-
-def probabilities(flag: str, model: Model, features: Columns, first: int) -> npt.NDArray[np.float64]:
-    """What a model predicts for a batch of rows, [n].
-
-    Args:
-      flag: begins error messages.
-      model: the model.
-      features: raw features of the rows, by name.
-      first: number of the first row, for messages.
-
-    Raises:
-      InputError: the model does not take the features, or gives something else than one probability a row.
-    """
-    size = len(next(iter(features.values())))
-    values = np.asarray(model.predict(exports.as_inputs(flag, model.inputs, features)), np.float64)
-    if values.shape not in ((size,), (size, 1)):
-        raise InputError(f"{flag}: the model must give one probability a row, got shape {list(values.shape)}")
-    check_predictions(flag, values.reshape(size), np.arange(first, first + size))
-    return values.reshape(size)
 
 
 def _features_by_role(source: Source, settings: Settings) -> dict[str, str]:

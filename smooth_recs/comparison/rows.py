@@ -21,7 +21,8 @@ import numpy.typing as npt
 from smooth_recs._files import whole_file
 from smooth_recs.artifacts import exports
 from smooth_recs.artifacts.exports import PREDICTIONS, Artifact, Columns
-from smooth_recs.comparison.settings import KEY, Settings, Shard, Side
+from smooth_recs.artifacts.prediction_files import KEY
+from smooth_recs.comparison.settings import Settings, Shard, Side
 from smooth_recs.errors import InputError
 
 Keys = npt.NDArray[Any]

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from smooth_recs.artifacts.exports import Artifact, Columns
+from smooth_recs.artifacts.prediction_files import KEY, Wanted
 from smooth_recs.config import Config, Evaluation
 from smooth_recs.errors import InputError
 from smooth_recs.measures.gates import Limits
 
-DEFAULT_COLUMNS = {"prediction": "prediction", "label": "label", "weight": "weight", "query_id": "query_id"}
 BATCH_SIZE = 4096
-KEY, SLICE, FREQUENCY = "key/", "slice/", "frequency/"
+FREQUENCY = "frequency/"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +101,11 @@ class Settings:
         """Column or feature that predictions are multiplied by before a request's rows are ordered; "" is none."""
         return self.columns.get("multiplier") or self.evaluation.order_by
 
+    @property
+    def wanted(self) -> Wanted:
+        """What is asked of a file of predictions."""
+        return Wanted(self.columns, self.key, self.multiplier, self.evaluation.slices)
+
     def identity(self) -> dict[str, Any]:
         """What the columns of a shard depend on, except for models and data themselves; paths do not count."""
         data = dataclasses.asdict(self.config.data) if self.config else {}
@@ -143,12 +148,3 @@ class Side:
     def keys(self) -> list[npt.NDArray[Any]]:
         """The columns that together tell rows apart; none: rows stand in the same order on both sides."""
         return [column for role, column in self.columns.items() if role.startswith(KEY)]
-
-
-def check_predictions(flag: str, prediction: npt.NDArray[Any], row: npt.NDArray[np.int64]) -> None:
-    """Raises InputError for a prediction that is no probability; `row`: the rows' numbers."""
-    wrong = ~((prediction >= 0) & (prediction <= 1))  # NaN too
-    if wrong.any():
-        first = int(np.argmax(wrong))
-        hint = "" if np.isnan(prediction[first]) else "; are these logits?"
-        raise InputError(f"{flag}: predictions must be in [0, 1], got {prediction[first]:g} in row {row[first]}{hint}")

@@ -134,15 +134,16 @@ def measured(metrics: Mapping[str, Any], increase: Mapping[str, Any]) -> dict[st
     return found
 
 
-def failure(gates: Sequence[Gate]) -> str | None:
+def failure(gates: Sequence[Gate], prefix: str = "") -> str | None:
     """One line that names every gate that is not met, with limit, value and distance; None where all are met.
 
     Args:
       gates: the result of `judge`.
+      prefix: before the name of each gate: `--` where flags have set the limits.
 
     ```python
     failure([Gate("max_pd", 0.1, 0.125)])  # "gate not met: max_pd=0.1: pd is 0.125, 0.025 above"
     ```
     """
-    missed = [str(gate) for gate in gates if not gate.met]
+    missed = [f"{prefix}{gate}" for gate in gates if not gate.met]
     return f"gate{'s' * (len(missed) > 1)} not met: {'; '.join(missed)}" if missed else None

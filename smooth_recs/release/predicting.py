@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from smooth_recs._files import check_output
-from smooth_recs.artifacts import exports
+from smooth_recs.artifacts import exports, prediction_files
 from smooth_recs.artifacts.exports import EXPORT, PREDICTION_FILES, Artifact, SavedModel
-from smooth_recs.comparison import prediction_files, predictions
 from smooth_recs.comparison.settings import BATCH_SIZE
 from smooth_recs.config import Config, Evaluation
 from smooth_recs.data.files import progress
@@ -114,7 +113,7 @@ def predict(settings: PredictSettings) -> int:
                 raw, row = batch["raw"], np.arange(first, first + batch["label"].size)
                 columns = {"row": row, **{name: raw[name] for name in settings.key}}
                 columns |= {name: batch[name] for name in others}
-                columns["prediction"] = predictions.probabilities("--export", models[0], raw, first)
+                columns["prediction"] = exports.probabilities("--export", models[0], raw, first)
                 if moved is not None:
                     columns["moved"] = moved[row]
                     kept = moved[row] > settings.config.evaluation.unstable_pd
@@ -136,7 +135,7 @@ def _moved(
         for batch in batches.as_numpy_iterator():
             size = batch["label"].size
             every = zip(artifacts, models, strict=True)
-            found = [predictions.probabilities(each.flag, model, batch["raw"], first) for each, model in every]
+            found = [exports.probabilities(each.flag, model, batch["raw"], first) for each, model in every]
             parts["prediction"].append(np.stack(found, axis=1))
             parts["label"].append(batch["label"])
             parts["weight"].append(batch.get("weight", np.ones(size)))

@@ -83,7 +83,8 @@ class Published:
             f"checks       {passed.checks} passed, within {passed.largest_difference:.1g} of the trained model, "
             f"loads in {passed.load_seconds:.2f} s"
         ]
-        lines += [f"{flag[2:]}:\n{comparison_lib.summary(comparison)}" for flag, comparison in self.comparisons.items()]
+        for flag, comparison in self.comparisons.items():
+            lines.append(f"{flag[2:]}:\n{_flags_of_limits(flag, comparison_lib.summary(comparison))}")
         return "\n".join([*lines, f"export       {self.path}"])
 
 
@@ -125,7 +126,7 @@ def publish(release: Release) -> Published:
             # On the run's own rows: of a stream, whose files may have gone, they could not be opened again.
             a, b, data = predictions.gather(settings, both, Shard(), run.source)
             comparisons[flag] = comparison_lib.measure(settings, a, b, match(a, b), data)
-            failure = gates.failure(comparison_lib.gates_of(comparisons[flag]))
+            failure = gates.failure(comparison_lib.gates_of(comparisons[flag]), "--")
             if failure:
                 raise GateNotMet(f"{flag} {both[0].path}: {_flags_of_limits(flag, failure)}")
         found = manifest.read_finished(release.workdir)

@@ -52,6 +52,8 @@ def write(workdirs: Sequence[str], output: str) -> None:
         "recommendation_sentences": verdict.recommendations(runs),
         "caveat": verdict.caveat(runs),
         "warnings": verdict.warnings(runs),
+        "live": tables.against_live(runs),
+        "live_sentences": verdict.live(runs),
     }
     page.write("report.html.j2", contents, output)
 

@@ -33,6 +33,7 @@ from smooth_recs.workdir.finished_runs import Run, differing, flatten, is_number
 _INTERVALS = {
     "PD, 95% interval": "with other held-out requests",
     "PD, 95% interval over replicas": "with other replicas of the run",
+    "PD to the live model, 95% interval": "with other held-out requests",
 }
 _LAYER_METRICS: Mapping[str, tuple[str, Format]] = {
     "pre_activation_rms": ("Scale (root mean square)", short),
@@ -71,6 +72,9 @@ def overview(runs: Sequence[Run]) -> Table:
             each.label: _compared([each.read(run.metrics) for run in runs], formats.of(each), relative)
             for each in catalogue.of("live")
         },
+        "PD to the live model, 95% interval": _beside(
+            [interval((run.metrics.get("pd_live") or {}).get("interval")) for run in runs]
+        ),
         **{
             each.label: _compared([run.mean(each.name) for run in runs], formats.of(each), absolute)
             for each in catalogue.of(*ACCURACY)
@@ -140,6 +144,24 @@ def _family_table(family: catalogue.Family, sections: Sequence[Mapping[str, Any]
             notes[f"{name}, 95% interval"] = "over held-out requests, for these very models"
     columns = [run.label for run in runs] if len(runs) > 1 else ["Value"]
     return Table(("", *columns), measured(rows), notes=notes)
+
+
+def against_live(runs: Sequence[Run]) -> list[Run]:
+    """What the runs that have a live model measured against it, in the form of runs: PD, recommendations, slices."""
+    found = [(run, run.metrics.get("pd_live")) for run in runs]
+    return [
+        dataclasses.replace(
+            run,
+            metrics={
+                "replicas": [],
+                "pd": live,
+                "recommendations": live.get("recommendations"),
+                "slices": live.get("slices"),
+            },
+        )
+        for run, live in found
+        if live
+    ]
 
 
 def replicas(runs: Sequence[Run]) -> Table:

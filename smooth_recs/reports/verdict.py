@@ -113,6 +113,22 @@ def recommendations(runs: Sequence[Run]) -> list[str]:
     return found
 
 
+def live(runs: Sequence[Run]) -> list[str]:
+    """How far the replicas of each run that has a live model are from it."""
+    found = []
+    for run in runs:
+        measured = run.metrics.get("pd_live") or {}
+        if is_number(measured.get("relative")):
+            text = f"the predictions differ from those of the live model by {percent(measured['relative'])} on average"
+            text += ends(measured.get("interval"))
+            lists = measured.get("recommendations") or {}
+            if is_number(lists.get("swap_rate")):
+                text += f", and {percent(lists['swap_rate'])} of the requests have a different ordered top {lists['k']}"
+            path = (measured.get("model") or {}).get("path")
+            found.append(_sentence(f"{text} (live: {path})" if path else text, run, runs))
+    return found
+
+
 def _sentence(text: str, run: Run, runs: Sequence[Run]) -> str:
     """A whole sentence, which names the run where there are several."""
     return f"For {run.label}, {text}." if len(runs) > 1 else f"{text[:1].upper()}{text[1:]}."

@@ -17,25 +17,29 @@ from smooth_recs.models import cost
 from smooth_recs.models.siblings import SiblingModel
 from smooth_recs.serving import assets, saved_model
 from smooth_recs.training import evaluation, loop, monitoring, pd_estimate
+from smooth_recs.training.live_model import LiveModel
 from smooth_recs.training.loop import Fitted
 from smooth_recs.workdir import manifest
 
 _LARGEST = 1e18  # its square still is a number of float32
 
 
-def measure(config: Config, source: Source, siblings: SiblingModel, fitted: Fitted) -> dict[str, Any]:
+def measure(
+    config: Config, source: Source, siblings: SiblingModel, fitted: Fitted, live: LiveModel | None = None
+) -> dict[str, Any]:
     """The content of `metrics.json`, but for the exports.
 
     Args:
       config, source: of the run.
       siblings: on this machine alone.
       fitted: how they were trained.
+      live: what they are compared with besides each other.
     """
     costs = {"cost": cost.cost(config, source.encoder).to_dict()}
     if config.ensemble.equal_cost != "none":
         costs["single_cost"] = cost.cost(cost.single(config), source.encoder).to_dict()
     return {
-        **_on_held_out_rows(config, source, siblings),
+        **_on_held_out_rows(config, source, siblings, live),
         "examples": fitted.examples,
         "examples_per_second": fitted.examples_per_second,
         **costs,
@@ -43,13 +47,17 @@ def measure(config: Config, source: Source, siblings: SiblingModel, fitted: Fitt
     }
 
 
-def _on_held_out_rows(config: Config, source: Source, siblings: SiblingModel) -> dict[str, Any]:
+def _on_held_out_rows(config: Config, source: Source, siblings: SiblingModel, live: LiveModel | None) -> dict[str, Any]:
     """What is measured on the held-out rows, without those that chose when to stop."""
     held_out, rows = evaluation.collect(siblings, source, config.evaluation), source.holdout()
+    if live:
+        held_out.columns["live"] = live.prediction
     if config.train.patience:
         chose = held_out.whole_requests(monitoring.measured_rows(config))
         held_out, rows = held_out.without_first(chose), rows.rebatch(chose).skip(1)
     measured = evaluation.metrics(held_out, source, config.evaluation)
+    if live and measured["pd_live"]:
+        measured["pd_live"]["model"] = live.about()
     first, some = siblings.replicas[0], next(iter(source.holdout().rebatch(4096)))
     # The scale of the pre-activations on some rows tells what the activation's width means.
     layers: list[dict[str, Any]] = [

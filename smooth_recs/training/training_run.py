@@ -21,6 +21,7 @@ from smooth_recs.models import cost, from_config
 from smooth_recs.reports import run_report
 from smooth_recs.training import capacity, evaluation, loop, results, warm_start
 from smooth_recs.training.batches import Batches, check_stream
+from smooth_recs.training.live_model import open_live
 from smooth_recs.training.role import Role
 from smooth_recs.training.teachers import Teachers, open_teachers
 from smooth_recs.training.warm_start import WarmStart
@@ -68,6 +69,7 @@ def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
         source = stream.open_run(config.data, workdir)
         _check(config, workdir, source, role)
         teachers = open_teachers(config, workdir, source)
+        live = open_live(config.evaluation.live, workdir, source) if role.is_chief else None
         batches = Batches(config, workdir, source, role, teachers)
         with role.strategy.scope():
             siblings = loop.build(batches)
@@ -75,6 +77,8 @@ def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
         if role.is_chief:
             _claim(config, workdir, source)  # nothing can be wrong any more: the workdir is this run's
             _record(config, workdir, source, teachers, begun)
+            if live:
+                live.save(workdir)
         fitted = loop.fit(batches, siblings)  # from the newest checkpoint on
     if not role.is_chief:
         role.stay_with_chief()
@@ -84,7 +88,7 @@ def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
         siblings = loop.restored(config, workdir, source)  # on this machine alone
     if isinstance(source, FollowedSource):
         _claim(config, workdir, source)  # it has ended: now the manifest names all its files
-    metrics = results.measure(config, source, siblings, fitted)
+    metrics = results.measure(config, source, siblings, fitted, live)
     metrics["exports"] = results.export_all(config, workdir, source, siblings, metrics)
     write_json(os.path.join(workdir, "metrics.json"), metrics)  # from now on the run is a finished one
     return _reported(metrics, workdir)
@@ -114,6 +118,9 @@ def summary(metrics: dict[str, Any], workdir: str) -> str:
     if difference:
         low, high = difference["interval"]
         lines.append(f"relative PD  {difference['relative']:.2%} (95% over held-out requests: {low:.2%} to {high:.2%})")
+    if live := metrics.get("pd_live"):
+        low, high = live["interval"]
+        lines.append(f"PD to live   {live['relative']:.2%} (95%: {low:.2%} to {high:.2%})")
     for name, label in ((measure.name, measure.inside) for measure in catalogue.leading()):
         values = "  ".join("undefined" if r[name] is None else f"{r[name]:.4f}" for r in replicas)
         best = metrics["best_possible"]

@@ -114,5 +114,5 @@ def test_the_exports_of_a_run_differ_by_what_training_reported(trained, tmp_path
     assert parts == comparison
 
     assert merged.returncode == 3
-    assert re.fullmatch(r"error: gate not met: max_pd=0\.\d+: pd is 0\.\d+, 0\.001 above\n", merged.stderr)
+    assert re.fullmatch(r"error: gate not met: --max_pd=0\.\d+: pd is 0\.\d+, 0\.001 above\n", merged.stderr)
     assert (tmp_path / "parts.html").stat().st_size > 10_000

@@ -48,7 +48,7 @@ def test_the_command_publishes_or_ends_with_status_3(run: str, tmp_path: Path) -
     refused = binary(f"--workdir={run}", base, live, "--max_pd_live=0.000001")
     assert (refused.returncode, refused.stdout) == (3, "")
     assert re.fullmatch(
-        r"error: --live \S+: gate not met: max_pd_live=1e-06: pd is 0\.\d+, 0\.\d+ above\n", refused.stderr
+        r"error: --live \S+: gate not met: --max_pd_live=1e-06: pd is 0\.\d+, 0\.\d+ above\n", refused.stderr
     )
     assert os.listdir(tmp_path) == []
     done = binary(f"--workdir={run}", base)

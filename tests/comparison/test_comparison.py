@@ -55,12 +55,12 @@ def test_gates_decide_after_the_files_are_written(run, log, tmp_path, capsys):
     ]
     os.remove(tmp_path / "out.json")
     with pytest.raises(
-        GateNotMet, match=r"^gates not met: max_pd=0\.01: pd is .* above; max_swap_rate=0: swap_rate is"
+        GateNotMet, match=r"^gates not met: --max_pd=0\.01: pd is .* above; --max_swap_rate=0: swap_rate is"
     ):
         run(limits=Limits(max_pd=0.01, max_auc_loss_increase=auc, max_swap_rate=0.0))
     written = json.loads((tmp_path / "out.json").read_text())
     assert [gate["met"] for gate in written["gates"]] == [False, True, False]
-    assert "gate         max_pd=0.01: pd is" in capsys.readouterr().out
+    assert "gate         --max_pd=0.01: pd is" in capsys.readouterr().out
 
 
 def test_files_with_labels_need_no_configuration(run, log, tmp_path):

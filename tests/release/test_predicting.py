@@ -16,8 +16,9 @@ import tensorflow as tf
 from comparison_log import DATA, ROWS, save
 
 from smooth_recs import config
-from smooth_recs.artifacts import exports
-from smooth_recs.comparison import prediction_files, predictions
+from smooth_recs.artifacts import exports, prediction_files
+from smooth_recs.artifacts.prediction_files import Wanted
+from smooth_recs.comparison import predictions
 from smooth_recs.comparison.settings import Settings, Shard
 from smooth_recs.data.presets import open_source
 from smooth_recs.errors import InputError
@@ -57,14 +58,13 @@ def test_every_format_is_read_back_as_it_was_predicted(
 ) -> None:
     output = str(tmp_path / name)
     assert predicting.predict(PredictSettings(export, SYNTHETIC, output, key=("user", "price"))) == ROWS
-    settings = Settings(output, output, "out.json", key=("row", "user"))
-    read = prediction_files.read(exports.identify("--a", output), settings)
+    read = prediction_files.read(exports.identify("--a", output), Wanted(key=("row", "user")))
     np.testing.assert_array_equal(read["key/0"], np.arange(ROWS))
     np.testing.assert_array_equal(read["key/1"], expected["user"])
     np.testing.assert_array_equal(read["query_id"], expected["query_id"])
     np.testing.assert_array_equal(read["label"], expected["label"])
     np.testing.assert_array_equal(read["prediction"], expected["prediction"])
-    prices = prediction_files.read(exports.identify("--a", output), Settings(output, output, "o.json", key=("price",)))
+    prices = prediction_files.read(exports.identify("--a", output), Wanted(key=("price",)))
     np.testing.assert_array_equal(prices["key/0"].astype(np.float64), expected["price"])
 
 

@@ -101,15 +101,15 @@ def test_versions_follow_each_other_and_predict_as_the_run_does(run: str, tmp_pa
 MISSED: dict[str, tuple[dict[str, Limits], str]] = {
     "a sibling": (
         {"sibling_limits": Limits(max_pd=1e-6)},
-        r"--against \S+/replica_1/1: gate not met: max_pd=1e-06: pd is 0\.\d+, 0\.\d+ above$",
+        r"--against \S+/replica_1/1: gate not met: --max_pd=1e-06: pd is 0\.\d+, 0\.\d+ above$",
     ),
     "live": (
         {"live_limits": Limits(max_pd=1e-6)},
-        r"--live \S+/replica_1/1: gate not met: max_pd_live=1e-06: pd is 0\.\d+, 0\.\d+ above$",
+        r"--live \S+/replica_1/1: gate not met: --max_pd_live=1e-06: pd is 0\.\d+, 0\.\d+ above$",
     ),
     "two of live": (
         {"live_limits": Limits(max_auc_loss_increase=-0.5, max_swap_rate=0.0)},
-        r"--live \S+/replica_1/1: gates not met: max_auc_loss_increase=-0\.5: .* above; max_swap_rate=0: swap_rate is ",
+        r"--live \S+/replica_1/1: gates not met: --max_auc_loss_increase=-0\.5: .* above; --max_swap_rate=0: swap_",
     ),
 }
 

@@ -16,6 +16,7 @@ from smooth_recs.experiments.cells import Folder
 from smooth_recs.experiments.sweeps import choice, sweep_plan, sweep_report, sweep_results, sweep_runs
 from smooth_recs.experiments.sweeps.sweep_plan import Goal, Sweep
 from smooth_recs.experiments.variants import Grid, grid_of
+from smooth_recs.measures import catalogue
 
 # Columns of the project's own files.
 _WIDTH = 120
@@ -63,7 +64,11 @@ def goal_of(sweep: Sweep, confirm: int = 0) -> Goal | None:
         if confirm:
             raise InputError("confirm needs a goal: choose must say what is wanted, got nothing")
         return None
-    return sweep_plan.parse_goal(sweep.choose, sweep_results.names(), [variant.name for variant in sweep.variants])
+    goal = sweep_plan.parse_goal(sweep.choose, sweep_results.names(), [variant.name for variant in sweep.variants])
+    for measure in goal.measures:
+        if catalogue.BY_NAME[measure].family == "live" and not sweep.config.evaluation.live:
+            raise InputError(f"choose: {measure} needs evaluation.live, got none")
+    return goal
 
 
 def _by_halving(sweep: Sweep, goal: Goal | None) -> sweep_runs.Train:

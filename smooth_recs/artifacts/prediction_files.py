@@ -1,14 +1,16 @@
-"""Files of predictions, a row for each: CSV, TFRecord or Parquet, read as one side of a comparison, and written.
+"""Files of predictions, a row for each: CSV, TFRecord or Parquet, read and written.
 
-`read` finds the columns that a comparison asks for and checks what they hold; `column_names` and `read_columns` know
-the three formats, whose columns become Arrow arrays of bytes, int64 or float64; `writer` writes what `read` reads.
+`read` finds the columns that are wanted, such as for one side of a comparison, and checks what they hold;
+`column_names` and `read_columns` know the three formats, whose columns become Arrow arrays of bytes, int64 or float64;
+`writer` writes what `read` reads.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,13 +22,15 @@ import pyarrow.parquet
 import tensorflow as tf
 
 from smooth_recs._files import whole_file
-from smooth_recs.artifacts.exports import Artifact, Columns
-from smooth_recs.comparison.settings import DEFAULT_COLUMNS, KEY, SLICE, Settings, check_predictions
+from smooth_recs.artifacts.exports import Artifact, Columns, check_predictions
 from smooth_recs.data.files import compression
 from smooth_recs.data.raw_rows import without_places
 from smooth_recs.data.readers import parquet
 from smooth_recs.errors import InputError
 from smooth_recs.measures.held_out import BUILT_IN_SLICES
+
+DEFAULT_COLUMNS = {"prediction": "prediction", "label": "label", "weight": "weight", "query_id": "query_id"}
+KEY, SLICE = "key/", "slice/"
 
 _RULES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "label": ("0 or 1", lambda values: (values == 0) | (values == 1)),
@@ -39,13 +43,30 @@ _BATCH, _FIRST_RECORDS = 8192, 1000
 _TENSOR_TYPES = {"bytes_list": tf.string, "float_list": tf.float32, "int64_list": tf.int64}
 
 
-def read(artifact: Artifact, settings: Settings) -> Columns:
-    """The columns that the settings name, by role.
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """The columns of a file that are asked for.
+
+    Attributes:
+      columns: names that were chosen for `prediction`, `label`, `weight`, `query_id`: they must be there; by default
+        the columns of these names are taken, all but `prediction` where the file has them.
+      key: columns that together tell rows apart, which must be there.
+      multiplier: by which predictions are multiplied; empty: none. Like the slices, it may be elsewhere.
+      slices: columns by which PD is told apart.
+    """
+
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    key: tuple[str, ...] = ()
+    multiplier: str = ""
+    slices: tuple[str, ...] = ()
+
+
+def read(artifact: Artifact, wanted: Wanted) -> Columns:
+    """The columns of a file, by role.
 
     Args:
       artifact: the file.
-      settings: name the columns. Those that were chosen must be there; else the file's `label`, `weight`, `query_id`,
-        multiplier and slices are taken where it has them.
+      wanted: names the columns.
 
     Returns:
       `prediction`, and what there is of `label`, `weight`, `query_id`, `multiplier`, `key/0` ... and `slice/NAME`. Rows
@@ -55,7 +76,7 @@ def read(artifact: Artifact, settings: Settings) -> Columns:
       InputError: the file is damaged or has no rows, a chosen column is not in it or holds what it must not.
     """
     path, there = artifact.path, column_names(artifact.path)
-    roles = _roles(artifact, settings, there)
+    roles = _roles(artifact, wanted, there)
     found = read_columns(path, list(dict.fromkeys(roles.values())))
     if not len(found[roles["prediction"]]):
         raise InputError(f"{artifact.flag}: {path} has no rows")
@@ -72,20 +93,20 @@ def read(artifact: Artifact, settings: Settings) -> Columns:
     return columns
 
 
-def _roles(artifact: Artifact, settings: Settings, there: Sequence[str]) -> dict[str, str]:
+def _roles(artifact: Artifact, wanted: Wanted, there: Sequence[str]) -> dict[str, str]:
     """The column of each role; what was chosen by name must be there, but a multiplier or a slice may be elsewhere."""
-    chosen = {role: name for role, name in settings.columns.items() if role != "multiplier"}
-    chosen |= {f"{KEY}{number}": name for number, name in enumerate(settings.key)}
+    chosen = {role: name for role, name in wanted.columns.items() if role != "multiplier"}
+    chosen |= {f"{KEY}{number}": name for number, name in enumerate(wanted.key)}
     chosen.setdefault("prediction", DEFAULT_COLUMNS["prediction"])
     for role, name in chosen.items():
         if name not in there:
-            wanted = f"the column {name!r} of --{role.partition('/')[0]}"
+            column = f"the column {name!r} of --{role.partition('/')[0]}"
             listed = ", ".join(there) or "none"
-            raise InputError(f"{artifact.flag}: {wanted} is not in {artifact.path}, which has {listed}")
+            raise InputError(f"{artifact.flag}: {column} is not in {artifact.path}, which has {listed}")
         if there.count(name) > 1:
             raise InputError(f"{artifact.flag}: the column {name!r} is twice in {artifact.path}")
-    optional = DEFAULT_COLUMNS | {"multiplier": settings.multiplier}
-    sliced = [name for name in settings.evaluation.slices if name not in BUILT_IN_SLICES]
+    optional = DEFAULT_COLUMNS | {"multiplier": wanted.multiplier}
+    sliced = [name for name in wanted.slices if name not in BUILT_IN_SLICES]
     optional |= {f"{SLICE}{name}": name for name in sliced}
     return {role: name for role, name in optional.items() if name in there} | chosen
 

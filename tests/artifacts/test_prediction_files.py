@@ -16,8 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from smooth_recs.artifacts import exports
-from smooth_recs.comparison import prediction_files
+from smooth_recs.artifacts import exports, prediction_files
 from smooth_recs.comparison.settings import Settings
 from smooth_recs.config import Evaluation
 from smooth_recs.errors import InputError
@@ -71,7 +70,7 @@ WRITERS[".tfrecord.gz"] = write_tfrecord
 def read(path, **settings):
     artifact = exports.identify("--b", str(path))
     assert artifact.kind == exports.PREDICTIONS
-    return prediction_files.read(artifact, Settings("a", "b", "out.json", **settings))
+    return prediction_files.read(artifact, Settings("a", "b", "out.json", **settings).wanted)
 
 
 def refused(path, **settings):
