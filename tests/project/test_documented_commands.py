@@ -29,6 +29,7 @@ from smooth_recs.bin import _command, _flags
 # What does the work of each binary: `main` comes as far as to call one of these.
 WORK = {
     "train": ("training.train_and_evaluate", "training.plan"),
+    "churn": ("experiments.churn_budget.run",),
     "compare": ("comparison.comparison.compare",),
     "sweep": ("experiments.sweeps.workflow.run", "experiments.sweeps.sweep_runs.outline"),
     "causes": ("experiments.cells.Folder.run", "experiments.attribution.table", "experiments.attribution.write"),

@@ -116,9 +116,9 @@ def test_a_run_beside_its_live_model(tmp_path_factory: pytest.TempPathFactory, t
     config = dataclasses.replace(
         config, seed=5, evaluation=dataclasses.replace(config.evaluation, live=str(live), slices=("user",))
     )
+    wrong = dataclasses.replace(config, evaluation=dataclasses.replace(config.evaluation, live="nowhere"))
     with pytest.raises(InputError, match=r"^evaluation\.live: no such file or folder: nowhere$"):
-        wrong = dataclasses.replace(config.evaluation, live="nowhere")
-        training.train_and_evaluate(dataclasses.replace(config, evaluation=wrong), str(tmp_path / "run"))
+        training.train_and_evaluate(wrong, str(tmp_path / "run"))
     metrics = training.train_and_evaluate(config, str(tmp_path / "run"))
     found = metrics["pd_live"]
     assert found["model"]["path"] == str(live / "export" / "replica_0" / "1")
