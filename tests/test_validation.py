@@ -41,6 +41,7 @@ WITHOUT_RULE = {
     *("data.path", "data.eval_path", "data.schema", "data.synthetic.bias", "train.warm_start", "evaluation.order_by"),
     *("data.header", "model.linear", "train.deterministic", "train.progressive", "train.huge_pages"),
     "evaluation.estimate",
+    "evaluation.live",
 }
 WRONG = (-1, -1.0, 0, 0.0, 2.0, "", "no such choice", ("twice", "twice"), (0,), (-1.0,))
 

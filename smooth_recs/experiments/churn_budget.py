@@ -41,7 +41,7 @@ from smooth_recs.workdir.manifest import command
 
 # Base-2 logarithms of l at the ends of what is bisected.
 _LEAST, _GREATEST = -4.0, 4.0
-_LOSS = catalogue.BY_NAME["log_loss"]
+_PD_LIVE, _LOSS = catalogue.BY_NAME["pd_live"], catalogue.BY_NAME["log_loss"]
 _SHOWN = [*catalogue.swept("live"), *catalogue.leading()]
 _WEIGHT = "Weight of the live model's predictions"
 
@@ -203,7 +203,7 @@ def write(found: Mapping[str, Any], workdir: str) -> str:
     text = "\n".join([markdown(table), "", *(f"- {sentence}" for sentence in said)])
     write_json(json_path, found)
     Path(markdown_path).write_text(f"{text}\n", encoding="utf-8")
-    panels = {"PD to the live model": _draw_difference, "Log loss": _draw_loss}
+    panels = {_PD_LIVE.label: _draw_difference, _LOSS.label: _draw_loss}
     contents = {
         "budget": percent(found["budget"]),
         "charts": [

@@ -39,6 +39,7 @@ json.dump(manifest, open(os.path.join(flags["workdir"], "manifest.json"), "w"))
 metrics = {
     "replicas": [{"auc_loss": 0.25 + max(beta - 0.2, 0) / 10 - 0.01 * (0 < beta < 0.25) + noise / 10}] * 2,
     "pd": {"relative": 0.12 - 0.1 * beta + noise + 0.002 * config["seed"], "after_matching_means": 0.1},
+    "pd_live": {"relative": 0.1 - 0.1 * beta} if config["evaluation"]["live"] else None,
     "exports": [],
 }
 json.dump(metrics, open(os.path.join(flags["workdir"], "metrics.json"), "w"))
@@ -55,6 +56,19 @@ def train(monkeypatch, tmp_path):
 def sweep(pairs=3, choose=GOAL, betas=(0.1, 0.2, 0.4, 0.8)):
     variants = [*sweeps.activation("relu"), *sweeps.activation("smelu", *betas)]
     return sweeps.Sweep(Config(seed=4, data=Data(examples=1000)), variants, "relu", pairs, choose)
+
+
+def test_pd_to_the_live_model_bounds_a_choice(tmp_path):
+    goal = "min auc_loss subject to pd_live <= 8.5%"
+    with pytest.raises(InputError, match=r"^choose: pd_live needs evaluation\.live, got none$"):
+        workflow.goal_of(sweep(choose=goal))
+    bounded = sweep(choose=goal)
+    bounded.config.evaluation.live = "models/ranker"
+    said = workflow.run(bounded, str(tmp_path / "sweep"))
+    # The widths of 0.1 and 0.2 have equal losses, the lowest; their PD to the live model is 9% and 8%.
+    assert json.loads((tmp_path / "sweep" / "choice.json").read_text())["chosen"] == "smelu:0.2"
+    assert "PD to live at most 8.50%" in said
+    assert "PD to live" in (tmp_path / "sweep" / "report.html").read_text("utf-8")
 
 
 def trained(workdir):
