@@ -124,6 +124,8 @@ class Model:
       activation: a name that `smooth_recs.activations.get` knows, or a dictionary, which makes each hidden layer one of
         its own: `{"class_name": "GSmeLU", "config": {"alpha": 0.1, "beta": 0.1, "learn": "all"}}`.
       beta: its width parameter: a number, or one a hidden layer (wide to narrow, section 5.1); None = its default.
+      relative_beta: the width in place of `beta` as a share of the running root mean square of the layer's
+        pre-activations, which no scale defeats: a number, or one a hidden layer; None = the width is `beta`.
       hidden_units: widths of the hidden layers of the top stack.
       bottom_units: widths of the stack over the numeric features; none = they reach the interaction as they are.
       interaction: `concat`, `dot` (DLRM) or `cross` (DCN-v2).
@@ -142,6 +144,7 @@ class Model:
 
     activation: Annotated[str | dict[str, Any], "a name or a dictionary", fields.not_empty] = "smelu"
     beta: Annotated[float | tuple[float, ...] | None, at_least(0)] = None
+    relative_beta: Annotated[float | tuple[float, ...] | None, at_least(0)] = None
     hidden_units: Annotated[tuple[int, ...], fields.one_or_more_widths] = (256, 128, 64, 32, 16)
     bottom_units: Annotated[tuple[int, ...], fields.widths] = ()
     interaction: Literal["concat", "dot", "cross"] = "concat"

@@ -29,9 +29,12 @@ def validate(config: config_lib.Config) -> None:
     for name, kind, value in fields.walk(config):
         fields.check(name, value, kind)
     _validate_data(config.data)
-    beta, layers = config.model.beta, len(config.model.hidden_units)
-    if isinstance(beta, tuple) and len(beta) != layers:
-        raise InputError(f"model.beta must have one number for each of the {layers} hidden layers, got {beta}")
+    beta, relative, layers = config.model.beta, config.model.relative_beta, len(config.model.hidden_units)
+    for name, width in (("beta", beta), ("relative_beta", relative)):
+        if isinstance(width, tuple) and len(width) != layers:
+            raise InputError(f"model.{name} must have one number for each of the {layers} hidden layers, got {width}")
+    if beta is not None and relative is not None:
+        raise InputError(f"model.beta must be null where model.relative_beta sets the width, got {beta} and {relative}")
     ensemble = config.ensemble
     if ensemble.components == 1 and ensemble != config_lib.Ensemble():
         name = _first_changed(ensemble, config_lib.Ensemble())

@@ -225,3 +225,11 @@ def test_alternatives_are_valid(config):
 
 def test_a_complete_source_is_valid():
     validation.validate(Config(data=Data(source="csv", path="log.csv", schema=SCHEMA)))
+
+
+def test_a_relative_width_takes_the_place_of_beta():
+    said = refusal(Config(model=Model(beta=0.2, relative_beta=0.3)))
+    assert said == "model.beta must be null where model.relative_beta sets the width, got 0.2 and 0.3"
+    said = refusal(Config(model=Model(relative_beta=(0.2, 0.1), hidden_units=(8, 4, 2))))
+    assert said == "model.relative_beta must have one number for each of the 3 hidden layers, got (0.2, 0.1)"
+    validation.validate(Config(model=Model(relative_beta=(0.3, 0.2), hidden_units=(8, 4))))

@@ -9,7 +9,7 @@ from smooth_recs.activations import registry
 from smooth_recs.activations.functions import DEFAULT_BETA, join
 from smooth_recs.activations.layers import Activation, find, frozen
 from smooth_recs.activations.probe import PreActivation, probe
-from smooth_recs.activations.registry import get, register, serialize, takes_beta, width_schedule, with_beta
+from smooth_recs.activations.registry import get, register, serialize, spelled, takes_beta, width_schedule, with_beta
 
 __all__ = [
     "DEFAULT_BETA",
@@ -21,6 +21,7 @@ __all__ = [
     "join",
     "probe",
     "serialize",
+    "spelled",
     "takes_beta",
     "width_schedule",
     "with_beta",

@@ -1,13 +1,14 @@
-"""The activations as Keras layers, with fixed or learned hyperparameters.
+"""The activations as Keras layers, with hyperparameters that are fixed, learned, or relative to the pre-activations.
 
 `Activation` makes the weights and keeps them in bounds; a subclass names its hyperparameters and its function. In
-exports learned hyperparameters are constants: see `frozen`.
+exports learned and relative hyperparameters are constants: see `frozen`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -18,6 +19,7 @@ import tensorflow as tf
 from smooth_recs import keras_generation
 from smooth_recs.activations import functions, others
 from smooth_recs.activations._gradients import floating_type, number
+from smooth_recs.activations.running_scale import RunningScale
 from smooth_recs.errors import InputError
 
 Names = str | Iterable[str]
@@ -26,29 +28,42 @@ INFINITY = float("inf")
 SMALLEST_WIDTH = 1e-6  # a learned transition region is no narrower: at 0 it would get no gradient back
 SMALLEST_GAP = 1e-3  # learned hyperparameters that are ordered are no closer: float32 must tell them apart
 POSITIVE = (SMALLEST_WIDTH, INFINITY)
+_SMALLEST_SCALE = 1e-12  # of inputs that are all 0
 
 
 class Activation(keras_generation.keras().layers.Layer):  # type: ignore[misc]
     """An activation whose hyperparameters are fixed or learned. A subclass names them and calls its function.
+
+    Its width parameters may be relative to the scale of the inputs, so that f(s x) = s f(x) as for ReLU, once s x has
+    been trained on as long as x (of gSmeLU where t is 0): width = relative_beta r, with r the running root mean square
+    of the inputs (`running_scale.RunningScale`), through which no gradient goes. r is tracked where Keras says
+    `training=True`, is in checkpoints and saved models, and stays what it is while predicting.
 
     Args:
       values: the hyperparameters by name: numbers, or arrays of numbers, one a unit (the last axis of the inputs).
       learn: names of those to train, starting from `values`; "all" for all.
       per: "layer", one number for all units, or "unit". A layer object that is called in several places of a network
         shares its numbers between them: that is the paper's "per network".
+      relative_beta: the share of r that the `widths` are, at least 0: a number, or one a unit; None leaves the widths
+        as `values` says.
       **kwargs: of `tf.keras.layers.Layer`.
 
     Raises:
-      TypeError, InputError: a name in `learn` is not a hyperparameter, `per` is unknown, or a value is out of bounds.
+      TypeError, InputError: a name in `learn` is not a hyperparameter, `per` is unknown, a value is out of bounds, or
+        a width that is relative is also learned or given.
     """
 
     function: Callable[..., Any]
+
+    # The hyperparameters that `model.beta` and `relative_beta` set, and the power of the width that they are.
+    widths: ClassVar[tuple[str, ...]] = ()
+    power: ClassVar[int] = 1
 
     # Where the weight of a hyperparameter is put back to after every step. A projection, not a reparameterisation, so
     # that training may start on a bound.
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {}
 
-    def __init__(self, values: Mapping[str, Any], learn: Names, per: str, **kwargs: Any):
+    def __init__(self, values: Mapping[str, Any], learn: Names, per: str, relative_beta: Any = None, **kwargs: Any):
         super().__init__(**kwargs)
         if per not in ("layer", "unit"):
             raise InputError(f"per must be 'layer' or 'unit', got {per!r}")
@@ -64,13 +79,30 @@ class Activation(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         for name in set(self.learn).intersection(self.bounds):
             low, high = self.bounds[name]
             number(f"a learned {name}", getattr(self, name), at_least=low, at_most=high)
+        self.relative_beta = None if relative_beta is None else np.asarray(relative_beta).tolist()
+        self.scale = None if relative_beta is None else RunningScale(per)
+        if relative_beta is not None:
+            self._check_relative(values)
         self._constants: tuple[tuple[str, Any], ...] = ()
+
+    def _check_relative(self, values: Mapping[str, Any]) -> None:
+        number("relative_beta", self.relative_beta, **({"at_least": 0} if self.power > 0 else {"above": 0}))
+        defaults = inspect.signature(type(self)).parameters
+        for name in self.widths:
+            if name in self.learn:
+                raise InputError(
+                    f"learn must leave {name} out where relative_beta sets it, got {', '.join(self.learn)}"
+                )
+            if name in defaults and not np.array_equal(values[name], defaults[name].default):
+                raise InputError(f"{name} must be left out where relative_beta sets it, got {values[name]}")
 
     def build(self, input_shape: Any) -> None:
         self._weight_shape = (input_shape[-1],) if self.per == "unit" else ()
-        if self.learn and None in self._weight_shape:
+        if (self.learn or self.scale is not None) and None in self._weight_shape:
             raise InputError(f"the last axis of the inputs must be known where per='unit', got {tuple(input_shape)}")
         self.add_hyperparameters()
+        if self.scale is not None:
+            self.scale.build(input_shape)
         super().build(input_shape)
 
     def add_hyperparameters(self) -> None:
@@ -98,10 +130,22 @@ class Activation(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         return tf.convert_to_tensor(getattr(self, f"{name}_weight"))
 
     def hyperparameters(self) -> dict[str, Any]:
-        """The hyperparameters by name: arrays, and tensors in place of those that are learned."""
+        """The hyperparameters by name: arrays, and tensors in place of those that are learned or relative."""
         # Those that are learned without bounds of their own (slopes, knots) come from a subclass.
         own = set(self.learn).intersection(self.bounds)
-        return {name: self.weight(name) if name in own else np.asarray(getattr(self, name)) for name in self.names}
+        now = {name: self.weight(name) if name in own else np.asarray(getattr(self, name)) for name in self.names}
+        return now if self.scale is None else {**now, **self.relative_widths(self.scale.root())}
+
+    def relative_widths(self, scale: Any) -> dict[str, Any]:
+        """The hyperparameters that `relative_beta` sets, by name, at this scale of the inputs."""
+        # For a power of -1 (Softplus, Swish, GELU: beta is the inverse of a width) the scale must not be 0.
+        width = np.float32(self.relative_beta) * tf.maximum(scale, _SMALLEST_SCALE) ** self.power
+        return dict.fromkeys(self.widths, tf.stop_gradient(width))
+
+    @property
+    def moving(self) -> tuple[str, ...]:
+        """The names of the hyperparameters that change while training: those learned, and relative widths."""
+        return (*self.learn, *(() if self.scale is None else self.widths))
 
     def current(self) -> dict[str, Any]:
         """The hyperparameters by name as NumPy arrays, as they are now."""
@@ -115,8 +159,11 @@ class Activation(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         """Undoes `freeze`."""
         self._constants = ()
 
-    def call(self, inputs: Any) -> Any:
-        return self.function(inputs, **(dict(self._constants) or self.hyperparameters()))
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if self._constants:
+            return self.function(inputs, **dict(self._constants))
+        relative = {} if self.scale is None else self.relative_widths(self.scale(inputs, training=training))
+        return self.function(inputs, **{**self.hyperparameters(), **relative})
 
     def compute_output_spec(self, inputs: Any) -> Any:
         """Raises for inputs of another type than a floating-point type when a model is built."""
@@ -129,7 +176,8 @@ class Activation(keras_generation.keras().layers.Layer):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         values = {name: np.asarray(getattr(self, name)).tolist() for name in self.names}
-        return {**super().get_config(), **values, "learn": list(self.learn), "per": self.per}
+        relative = {} if self.relative_beta is None else {"relative_beta": self.relative_beta}
+        return {**super().get_config(), **values, "learn": list(self.learn), "per": self.per, **relative}
 
 
 @keras_generation.serializable
@@ -139,24 +187,35 @@ class SmeLU(Activation):
     ```python
     narrow = tf.keras.layers.Dense(64, activation=sr.layers.SmeLU(beta=0.1))
     learned = sr.layers.SmeLU(learn="beta", per="unit")
+    relative = tf.keras.layers.Dense(64, activation=sr.layers.SmeLU(relative_beta=0.3))
     ```
 
     Args:
       beta: half-width of the transition region, or where it starts from: a number, or one a unit.
       learn: "beta" (or "all") to train it with the model; it stays above 0. Fixed by default.
-      per: "layer" or "unit": how many numbers are trained. One object called in several places shares them.
+      per: "layer" or "unit": how many numbers are trained or tracked. One object called in several places shares them.
+      relative_beta: in place of beta, its share of the running root mean square of the inputs (see `Activation`).
       **kwargs: of `tf.keras.layers.Layer`.
 
     Raises:
-      TypeError, InputError: as `smelu`; a name in `learn` that is not a hyperparameter; an unknown `per`.
+      TypeError, InputError: as `smelu`; a name in `learn` that is not a hyperparameter; an unknown `per`; a beta that
+        is both relative and given or learned.
     """
 
     function = staticmethod(functions.smelu)
     bounds: ClassVar = {"beta": POSITIVE}
+    widths = ("beta",)
 
-    def __init__(self, beta: Any = functions.DEFAULT_BETA, learn: Names = (), per: str = "layer", **kwargs: Any):
+    def __init__(
+        self,
+        beta: Any = functions.DEFAULT_BETA,
+        learn: Names = (),
+        per: str = "layer",
+        relative_beta: Any = None,
+        **kwargs: Any,
+    ):
         number("beta", beta, at_least=0)
-        super().__init__({"beta": beta}, learn, per, **kwargs)
+        super().__init__({"beta": beta}, learn, per, relative_beta, **kwargs)
 
 
 @keras_generation.serializable
@@ -171,15 +230,19 @@ class GSmeLU(Activation):
     Args:
       alpha, beta, g_minus, g_plus, t: see `gsmelu`; what they are, or where they start from: numbers, or one a unit.
       learn: names of those to train with the model, or "all"; alpha, beta > 0, g_plus > g_minus and t <= 0 are kept.
-      per: "layer" or "unit": how many numbers are trained. One object called in several places shares them.
+      per: "layer" or "unit": how many numbers are trained or tracked. One object called in several places shares them.
+      relative_beta: in place of alpha and beta, the share of the running root mean square of the inputs that both are
+        (see `Activation`).
       **kwargs: of `tf.keras.layers.Layer`.
 
     Raises:
-      TypeError, InputError: as `gsmelu`; a name in `learn` that is not a hyperparameter; an unknown `per`.
+      TypeError, InputError: as `gsmelu`; a name in `learn` that is not a hyperparameter; an unknown `per`; an alpha or
+        beta that is both relative and given or learned.
     """
 
     function = staticmethod(functions.gsmelu)
     bounds: ClassVar = {"alpha": POSITIVE, "beta": POSITIVE, "t": (-INFINITY, 0.0)}
+    widths = ("alpha", "beta")
 
     def __init__(
         self,
@@ -190,11 +253,12 @@ class GSmeLU(Activation):
         t: Any = 0.0,
         learn: Names = (),
         per: str = "layer",
+        relative_beta: Any = None,
         **kwargs: Any,
     ):
         functions.check_gsmelu(alpha, beta, g_minus, g_plus, t)
         values = {"alpha": alpha, "beta": beta, "g_minus": g_minus, "g_plus": g_plus, "t": t}
-        super().__init__(values, learn, per, **kwargs)
+        super().__init__(values, learn, per, relative_beta, **kwargs)
 
     def add_hyperparameters(self) -> None:
         """Adds the weights behind learned slopes: the gap between the two and, where both are learned, g_minus."""
@@ -276,19 +340,31 @@ class Sharpness(Activation):
     Args:
       beta: inverse of the width of the transition region, or where it starts from: a number, or one a unit.
       learn: "beta" (or "all") to train it with the model; it stays above 0. Fixed by default.
-      per: "layer" or "unit": how many numbers are trained. One object called in several places shares them.
+      per: "layer" or "unit": how many numbers are trained or tracked. One object called in several places shares them.
+      relative_beta: in place of beta, what is divided by the running root mean square of the inputs to give it; above
+        0 (see `Activation`).
       **kwargs: of `tf.keras.layers.Layer`.
 
     Raises:
-      TypeError, InputError: as the function; a name in `learn` that is not a hyperparameter; an unknown `per`.
+      TypeError, InputError: as the function; a name in `learn` that is not a hyperparameter; an unknown `per`; a beta
+        that is both relative and given or learned.
     """
 
     bounds: ClassVar = {"beta": POSITIVE}
     rule: ClassVar = {"at_least": 0}
+    widths = ("beta",)
+    power = -1
 
-    def __init__(self, beta: Any = 1.0, learn: Names = (), per: str = "layer", **kwargs: Any):
+    def __init__(
+        self,
+        beta: Any = 1.0,
+        learn: Names = (),
+        per: str = "layer",
+        relative_beta: Any = None,
+        **kwargs: Any,
+    ):
         number("beta", beta, **self.rule)
-        super().__init__({"beta": beta}, learn, per, **kwargs)
+        super().__init__({"beta": beta}, learn, per, relative_beta, **kwargs)
 
 
 @keras_generation.serializable
@@ -297,7 +373,7 @@ class Softplus(Sharpness):
 
     Args:
       beta: inverse of the width of the transition region, or where it starts from; above 0.
-      learn, per: see `Sharpness`.
+      learn, per, relative_beta: see `Sharpness`.
 
     ```python
     sharp = tf.keras.layers.Dense(64, activation=sr.layers.Softplus(beta=5.0))
@@ -314,7 +390,7 @@ class Swish(Sharpness):
 
     Args:
       beta: inverse of the width of the transition region, or where it starts from; at least 0.
-      learn, per: see `Sharpness`.
+      learn, per, relative_beta: see `Sharpness`.
 
     ```python
     sharp = tf.keras.layers.Dense(64, activation=sr.layers.Swish(beta=5.0))
@@ -330,7 +406,7 @@ class GELU(Sharpness):
 
     Args:
       beta: inverse of the width of the transition region, or where it starts from; at least 0.
-      learn, per: see `Sharpness`.
+      learn, per, relative_beta: see `Sharpness`.
       form: "erf", exact, or "sigmoid", the paper's approximation.
 
     Raises:

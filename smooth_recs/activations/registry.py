@@ -25,6 +25,8 @@ from smooth_recs.errors import InputError
 
 Function = Callable[..., Any]
 
+RELATIVE = "rms"  # what follows a width that is a share of the pre-activations' root mean square, where it is written
+
 
 class Served(enum.Enum):
     """How an activation between two dense layers is computed in an export; the code is in `smooth_recs.serving`."""
@@ -42,7 +44,6 @@ class Row:
       function: maps a tensor to a tensor; its name is the activation's.
       label: the name in reports.
       layer: the Keras layer, whose hyperparameters may be learned; None where there is none.
-      widths: the hyperparameters of `layer` that `model.beta` sets; empty where there is no width parameter.
       region: maps the hyperparameters, by name, to the (left end, right end) of the transition region; None where it
         has no ends.
       served: the form in exports.
@@ -51,7 +52,6 @@ class Row:
     function: Function
     label: str
     layer: type[layers.Activation] | None = None
-    widths: tuple[str, ...] = ()
     region: Callable[..., tuple[Any, Any]] | None = None
     served: Served = Served.AS_IT_IS
 
@@ -59,6 +59,11 @@ class Row:
     def name(self) -> str:
         """The Keras string, and the name in configurations and of `smooth_recs.activations`."""
         return self.function.__name__
+
+    @property
+    def widths(self) -> tuple[str, ...]:
+        """The hyperparameters of the layer that `model.beta` sets; empty where there is no width parameter."""
+        return self.layer.widths if self.layer else ()
 
     @property
     def has_string(self) -> bool:
@@ -80,7 +85,6 @@ TABLE: dict[str, Row] = {
             functions.smelu,
             "SmeLU",
             layers.SmeLU,
-            widths=("beta",),
             region=lambda beta: (-beta, beta),
             served=Served.PARABOLA,
         ),
@@ -88,14 +92,13 @@ TABLE: dict[str, Row] = {
             functions.gsmelu,
             "gSmeLU",
             layers.GSmeLU,
-            widths=("alpha", "beta"),
             region=lambda alpha, beta, **_: (-alpha, beta),
             served=Served.PARABOLA,
         ),
         Row(functions.rescu, "RESCU", layers.RESCU, region=lambda knots, **_: (knots[0], knots[-1])),
-        Row(others.softplus, "Softplus", layers.Softplus, widths=("beta",)),
-        Row(others.swish, "Swish", layers.Swish, widths=("beta",)),
-        Row(others.gelu, "GELU", layers.GELU, widths=("beta",)),
+        Row(others.softplus, "Softplus", layers.Softplus),
+        Row(others.swish, "Swish", layers.Swish),
+        Row(others.gelu, "GELU", layers.GELU),
         Row(others.relu, "ReLU", served=Served.RELU),
         Row(others.leaky_relu, "leaky_relu"),
         Row(others.elu, "elu"),
@@ -176,10 +179,13 @@ def get(identifier: Any) -> Function:
     [0.0, 1.0]
     >>> get({"class_name": "SmeLU", "config": {"beta": 1.0}}).beta
     1.0
+    >>> get("smelu:0.3rms").relative_beta
+    0.3
 
     Args:
-      identifier: a name of ours or of Keras, a dictionary with the `class_name` and `config` of a layer, a callable (a
-        layer is one), which is returned as it is, or None, which is the identity.
+      identifier: a name of ours or of Keras; one with a width (`spelled`), which is a new layer each time; a dictionary
+        with the `class_name` and `config` of a layer, a callable (a layer is one), which is returned as it is, or None,
+        which is the identity. Keras' own layers take no strings with a width: give them `get`'s layer.
 
     Returns:
       A function of a tensor.
@@ -189,9 +195,15 @@ def get(identifier: Any) -> Function:
     """
     keras = keras_generation.keras()
     if isinstance(identifier, dict) and identifier.get("class_name") in LAYERS:
-        return LAYERS[identifier["class_name"]].from_config(dict(identifier.get("config", {})))
+        layer = LAYERS[identifier["class_name"]].from_config(dict(identifier.get("config", {})))
+        if identifier.get("build_config"):  # a saved model: its weights are read into what is built now
+            layer.build_from_config(identifier["build_config"])
+        return layer
     if isinstance(identifier, str) and identifier in STRINGS:
         return STRINGS[identifier]
+    if isinstance(identifier, str) and ":" in identifier:
+        name, width = spelled(identifier)
+        return with_beta(name, **width)
     try:
         return keras.activations.get(identifier)
     except ValueError as error:
@@ -224,7 +236,28 @@ def takes_beta(name: str) -> bool:
     return name in TABLE and bool(TABLE[name].widths)
 
 
-def with_beta(name: str, beta: float | None = None) -> Function:
+def spelled(text: str) -> tuple[str, dict[str, float]]:
+    """Name and width of an activation as one writes it: `name`, `name:BETA`, or `name:SHARErms` for a relative beta.
+
+    >>> spelled("smelu"), spelled("smelu:0.25"), spelled("smelu:0.3rms")
+    (('smelu', {}), ('smelu', {'beta': 0.25}), ('smelu', {'relative_beta': 0.3}))
+
+    Raises:
+      InputError: what stands after the colon is no number.
+    """
+    name, colon, width = text.partition(":")
+    if not colon:
+        return name, {}
+    try:
+        number_of = float(width.removesuffix(RELATIVE))
+    except ValueError:
+        raise InputError(
+            f"an activation's width must be a number, or a number with {RELATIVE} after it, got {text!r}"
+        ) from None
+    return name, {"relative_beta" if width.endswith(RELATIVE) else "beta": number_of}
+
+
+def with_beta(name: str, beta: float | None = None, relative_beta: float | None = None) -> Function:
     """The activation of a run configuration: a name, and its width parameter.
 
     >>> with_beta("smelu", 0.1).get_config()["beta"]
@@ -233,21 +266,26 @@ def with_beta(name: str, beta: float | None = None) -> Function:
     Args:
       name: one that `get` knows.
       beta: the value of its width parameters (beta; alpha too for "gsmelu"), or None for the default.
+      relative_beta: instead, their share of the running root mean square of the pre-activations (`Activation`).
 
     Returns:
-      A function of a tensor that Keras can save: a layer where `beta` is given.
+      A function of a tensor that Keras can save: a layer where a width is given.
 
     Raises:
-      InputError: an unknown name, a beta out of bounds, or a beta for an activation that has none.
+      InputError: an unknown name, a width out of bounds, both widths, or a width for an activation that has none.
     """
     function = get(name)
-    if beta is None:
+    given = {key: value for key, value in (("beta", beta), ("relative_beta", relative_beta)) if value is not None}
+    if not given:
         return function
+    if len(given) == 2:
+        raise InputError(f"beta must be null where relative_beta sets the width, got {beta} and {relative_beta}")
     row = TABLE.get(name)
     if row is None or row.layer is None or not row.widths:
-        raise InputError(f"beta must be null for the activation {name!r}, which has none, got {beta}")
+        key, value = next(iter(given.items()))
+        raise InputError(f"{key} must be null for the activation {name!r}, which has none, got {value}")
     made: Any = row.layer
-    return made(**dict.fromkeys(row.widths, beta))
+    return made(relative_beta=relative_beta, **({} if beta is None else dict.fromkeys(row.widths, beta)))
 
 
 def width_schedule(first: float, last: float, layers: int, kind: str = "geometric") -> tuple[float, ...]:

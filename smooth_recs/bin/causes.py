@@ -20,7 +20,9 @@ _CONFIG = _flags.define()
 _WORKDIR = _command.required_string("workdir", "folder that receives the runs and the results")
 _PAIRS = flags.DEFINE_integer("pairs", 3, "pairs of siblings for each cause and activation, a seed each", lower_bound=1)
 _ACTIVATIONS = flags.DEFINE_string(
-    "activations", "relu,smelu", "with commas: names, name:beta or dictionaries of a layer; the first is the baseline"
+    "activations",
+    "relu,smelu",
+    "with commas: names, name:beta (0.3rms: relative) or dictionaries of a layer; the first is the baseline",
 )
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "list the runs and the time they would take, train nothing")
 

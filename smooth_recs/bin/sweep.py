@@ -24,7 +24,9 @@ from smooth_recs.bin import _command, _flags
 _CONFIG = _flags.define(read=_flags.load_sweep)
 _WORKDIR = _command.required_string("workdir", "folder that receives the runs and the results")
 _ACTIVATIONS = flags.DEFINE_string(
-    "activations", "", "with commas: names, name:beta:beta:... or dictionaries of a layer; the first is the baseline"
+    "activations",
+    "",
+    "with commas: names, name:beta:beta:... (0.3rms: relative) or dictionaries of a layer; the first is the baseline",
 )
 _GRID = flags.DEFINE_multi_string("grid", [], "FIELD=VALUE,VALUE,... of --config; once for each field that is varied")
 _PAIRS = flags.DEFINE_integer(

@@ -3,5 +3,6 @@
 from smooth_recs.callbacks.keep_best import KeepBest
 from smooth_recs.callbacks.periodic import LearnedActivations, ProgressiveValidation
 from smooth_recs.callbacks.prediction_difference import PredictionDifference
+from smooth_recs.callbacks.transition_regions import TransitionRegions
 
-__all__ = ["KeepBest", "LearnedActivations", "PredictionDifference", "ProgressiveValidation"]
+__all__ = ["KeepBest", "LearnedActivations", "PredictionDifference", "ProgressiveValidation", "TransitionRegions"]

@@ -85,7 +85,7 @@ class Periodic(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
 
 
 class LearnedActivations(Periodic):
-    """Writes the learned hyperparameters of the model's activations as TensorBoard scalars.
+    """Writes the learned and the relative hyperparameters of the model's activations as TensorBoard scalars.
 
     A single number is written as `activations/LAYER/NAME`, one number a unit as `.../minimum`, `.../mean` and
     `.../maximum`.
@@ -109,14 +109,14 @@ class LearnedActivations(Periodic):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
-        self._layers = [layer for layer in activations.find(self.model) if layer.learn]
+        self._layers = [layer for layer in activations.find(self.model) if layer.moving]
         self.report(logs)
 
     def report(self, logs: dict[str, Any] | None) -> None:
         with self._writer.as_default(step=self.step):
             for layer in self._layers:
                 now = layer.hyperparameters() if layer.built else {}
-                for name in set(layer.learn).intersection(now):
+                for name in set(layer.moving).intersection(now):
                     _scalars(f"activations/{layer.name}/{name}", now[name])
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from smooth_recs import activations, validation
+from smooth_recs.activations import registry
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.experiments import cells
@@ -19,13 +20,15 @@ from smooth_recs.fields import is_section
 from smooth_recs.models import from_config
 from smooth_recs.workdir.finished_runs import activation_label
 
-_BETA = "model.beta"
+# The width of an activation: only one of them is set.
+_WIDTHS = ("model.beta", "model.relative_beta")
 
 
 def with_fields(config: Config, fields: Mapping[str, Any]) -> Config:
     """`config` with other values for the fields named by their paths, validated; `config` itself stays as it is.
 
-    An activation without a width has no beta, so that two configurations of one run are equal.
+    An activation without a width has no beta, so that two configurations of one run are equal; and a width replaces one
+    of the other kind.
 
     Raises:
       InputError: there is no such field, or a value breaks a rule.
@@ -34,6 +37,10 @@ def with_fields(config: Config, fields: Mapping[str, Any]) -> Config:
     >>> with_fields(Config(), {"model.activation": "relu", "seed": 7}).model.beta is None
     True
     """
+    if given := [path for path in _WIDTHS if fields.get(path) is not None]:
+        fields = {**dict.fromkeys(_WIDTHS), **fields}
+        if len(given) == 2:
+            raise InputError(f"an activation must have one width, got {' and '.join(given)}")
     for path, value in fields.items():
         try:
             config = _with_field(config, path, value)
@@ -53,9 +60,9 @@ def _with_field(section: Any, path: str, value: Any) -> Any:
 
 
 def of_activation(text: str) -> dict[str, Any]:
-    """The fields of an activation as one writes it: a name, `name:beta`, or the dictionary of a layer.
+    """The fields of an activation as one writes it: a name, `name:beta`, `name:SHARErms`, or the dictionary of a layer.
 
-    A name alone keeps the configuration's beta.
+    A name alone keeps the configuration's width.
 
     Raises:
       InputError: no such activation, or a beta that it cannot have.
@@ -63,17 +70,16 @@ def of_activation(text: str) -> dict[str, Any]:
     >>> of_activation("smelu:0.25")
     {'model.activation': 'smelu', 'model.beta': 0.25}
     """
-    name, colon, beta = (text, "", "") if text.startswith("{") else text.partition(":")
     try:
-        if name.startswith("{"):
-            layer = ast.literal_eval(name)
+        if text.startswith("{"):
+            layer = ast.literal_eval(text)
             activations.get(layer)
             return {"model.activation": layer}
-        width = float(beta) if colon else None
-        activations.with_beta(name, width)
+        name, width = activations.spelled(text)
+        activations.with_beta(name, **width)
     except (SyntaxError, TypeError, ValueError) as error:
         raise InputError(f"an activation must be a name, name:beta or a dictionary, got {text!r}: {error}") from error
-    return {"model.activation": name} | ({} if width is None else {_BETA: width})
+    return {"model.activation": name, **{f"model.{key}": value for key, value in width.items()}}
 
 
 def listed(text: str) -> list[str]:
@@ -109,11 +115,12 @@ def crossed(config: Config, texts: Sequence[str], fields: Mapping[str, Sequence[
 
     Args:
       config: what they have in common.
-      texts: activations: a name, `name:beta:beta:...` or the dictionary of a layer; none = that of `config`.
+      texts: activations: a name, `name:beta:beta:...` (each a number, or a share: `0.3rms`) or the dictionary of a
+        layer; none = that of `config`.
       fields: values by the field's path.
 
     Raises:
-      InputError: no such activation or field, a value that breaks a rule, or a width beside those of `model.beta`.
+      InputError: no such activation or field, a value that breaks a rule, or a width beside those of `fields`.
 
     >>> from smooth_recs.config import Config
     >>> found = crossed(Config(), ["relu", "smelu:0.1:0.2"], {"model.norm_value": [1.0, 1.4]})
@@ -130,26 +137,30 @@ def crossed(config: Config, texts: Sequence[str], fields: Mapping[str, Sequence[
         own = {} if text is None else of_activation(text)
         chosen = dict(zip(fields, values, strict=True))
         activation = {"model.activation": config.model.activation, **own, **chosen}["model.activation"]
+        varied = [path for path in _WIDTHS if path in chosen]
         if not isinstance(activation, str) or not activations.takes_beta(activation):
-            chosen.pop(_BETA, None)
-        elif _BETA in chosen and _BETA in own:
-            raise InputError(f"an activation must have no width where {_BETA} has values of its own, got {text}")
+            for path in varied:
+                del chosen[path]
+        elif varied and not own.keys().isdisjoint(_WIDTHS):
+            raise InputError(f"an activation must have no width where {varied[0]} has values of its own, got {text}")
         result = with_fields(config, {**own, **chosen})
         if any(result == other for other, _ in found):
             continue
         parts = {path: (path.rpartition(".")[2], _without_spaces(value)) for path, value in chosen.items()}
-        others = [" ".join(part) for path, part in parts.items() if path != _BETA]
-        named = [] if text is None and _BETA not in chosen else [activation_label(result.to_dict())]
-        beta = result.model.beta
+        others = [" ".join(part) for path, part in parts.items() if path not in _WIDTHS]
+        named = [] if text is None and chosen.keys().isdisjoint(_WIDTHS) else [activation_label(result.to_dict())]
+        beta, relative = result.model.beta, result.model.relative_beta
+        width = relative if beta is None else beta
         # A schedule over the layers is no point of a line.
-        has_width = isinstance(beta, float | int)
+        has_width = isinstance(width, float | int)
         spelled = activation_label({"model": {"activation": result.model.activation}})
+        spelled += "" if relative is None else f" {registry.RELATIVE}"
         variant = Variant(
             name="/".join([*([] if text is None else [_without_spaces(text)]), *map("=".join, parts.values())]),
             label=", ".join([*named, *others]),
             fields={**own, **chosen},
             line=", ".join([spelled, *others]) if has_width else "",
-            width=float(beta) if isinstance(beta, float | int) else None,
+            width=float(width) if isinstance(width, float | int) else None,
         )
         found.append((result, variant))
     # Layers given as dictionaries may share a label where only their names differ.

@@ -28,10 +28,21 @@ tfrs = keras_generation.recommenders("a ranking model")
 
 
 def resolved(config: config_lib.Config) -> config_lib.Config:
-    """Completes a configuration with what follows from it: an activation without a width has no beta."""
-    name = config.model.activation
-    beta = config.model.beta if isinstance(name, str) and activations.takes_beta(name) else None
-    return dataclasses.replace(config, model=dataclasses.replace(config.model, beta=beta))
+    """Completes a configuration with what follows from it.
+
+    An activation without a width has no beta, and a width in the activation's text (`smelu:0.3rms`) is in its field.
+    """
+    model = config.model
+    if isinstance(model.activation, str):
+        name, width = activations.spelled(model.activation)
+        if width and not (model.beta is model.relative_beta is None):
+            field = "relative_beta" if model.beta is None else "beta"
+            raise InputError(f"model.{field} must be null where model.activation has a width, got {model.activation}")
+        changes: dict[str, Any] = {"activation": name, **width}
+        model = dataclasses.replace(model, **changes)
+    if isinstance(model.activation, dict) or not activations.takes_beta(model.activation):
+        model = dataclasses.replace(model, beta=None, relative_beta=None)
+    return dataclasses.replace(config, model=model)
 
 
 def model(
@@ -126,7 +137,7 @@ def _networks(
     for k, own in enumerate(embeddings):
         # Siblings drop the same units, since dropout is not what is different between them; components drop others.
         seed = 10_000 * k
-        widest = next(iter(_widths(model)), None)
+        widest = next(iter(_widths(model)), {})
         bottom = [_activation(model, widest) for _ in model.bottom_units]
         networks.append(
             RankingModel(
@@ -156,20 +167,25 @@ def layer_activations(model: config_lib.Model) -> list[Any]:
     return [_activation(model, width) for width in _widths(model)]
 
 
-def _widths(model: config_lib.Model) -> list[float | None]:
-    """The beta of each hidden layer."""
-    layers, beta = len(model.hidden_units), model.beta
-    widths: list[float | None] = list(beta) if isinstance(beta, (tuple, list)) else [beta] * layers
-    if len(widths) != layers:
-        raise InputError(f"model.beta must be a number or one a hidden layer, got {len(widths)} for {layers} layers")
+def _widths(model: config_lib.Model) -> list[dict[str, float]]:
+    """The width of each hidden layer: `beta` or `relative_beta` by its name, or nothing for the default."""
+    layers = len(model.hidden_units)
+    widths: list[dict[str, float]] = [{} for _ in range(layers)]
+    for name, given in (("beta", model.beta), ("relative_beta", model.relative_beta)):
+        values = list(given) if isinstance(given, (tuple, list)) else [given] * layers
+        if len(values) != layers:
+            message = f"model.{name} must be a number or one a hidden layer, got {len(values)} for {layers} layers"
+            raise InputError(message)
+        for width, value in zip(widths, values, strict=True):
+            width |= {} if value is None else {name: value}
     return widths
 
 
-def _activation(model: config_lib.Model, beta: float | None) -> Any:
+def _activation(model: config_lib.Model, width: dict[str, float]) -> Any:
     try:
-        if isinstance(model.activation, dict):
+        if isinstance(model.activation, dict) or not width:
             return activations.get(model.activation)
-        return activations.with_beta(model.activation, beta)
+        return activations.with_beta(model.activation, **width)
     except (TypeError, ValueError) as error:
         raise InputError(f"model.activation or model.beta: {error}") from error
 

@@ -92,16 +92,21 @@ def is_number(value: Any) -> TypeGuard[float]:
 
 
 def activation_label(config: Mapping[str, Any]) -> str:
-    """Name and width parameter of a configuration's activation: `SmeLU 0.1`; `SmeLU 0.4 to 0.05` for a schedule."""
+    """Name and width of a configuration's activation: `SmeLU 0.1`, `SmeLU 0.4 to 0.05` for a schedule, `SmeLU 0.3 rms`.
+
+    The last one is relative to the pre-activations.
+    """
     # Imported here, so that binaries read their flags without TensorFlow.
     from smooth_recs.activations import registry
 
     model = config.get("model") or {}
     name = model.get("activation") or ""
     name = str(name.get("class_name") if isinstance(name, dict) else name)
-    beta = model.get("beta")
-    widths = [beta[0], beta[-1]] if isinstance(beta, list | tuple) and beta else [] if beta is None else [beta]
-    return f"{registry.label(name)} {' to '.join(map(str, widths))}".strip()
+    parts = [registry.label(name)]
+    for width, unit in ((model.get("beta"), ""), (model.get("relative_beta"), f" {registry.RELATIVE}")):
+        ends = [width[0], width[-1]] if isinstance(width, list | tuple) and width else [width]
+        parts += [] if width is None else [" to ".join(map(str, ends)) + unit]
+    return " ".join(parts).strip()
 
 
 def _different_labels(runs: Sequence[Run]) -> list[str]:
@@ -111,7 +116,7 @@ def _different_labels(runs: Sequence[Run]) -> list[str]:
         return labels
     settings = [flatten(run.config) for run in runs]
     # The label already has the activation and its width.
-    keys = [key for key in differing(settings) if key not in ("model.activation", "model.beta")]
+    keys = [key for key in differing(settings) if key not in ("model.activation", "model.beta", "model.relative_beta")]
     if 0 < len(keys) <= 3:
         details = [", ".join(f"{key.rpartition('.')[2]} {mapping.get(key)}" for key in keys) for mapping in settings]
         detailed = [f"{label} ({detail})" for label, detail in zip(labels, details, strict=True)]

@@ -62,3 +62,34 @@ def test_learned_widths_are_those_of_now():
     activation.beta_weight.assign(1.5)
     (layer,) = sr.activations.probe(model, X)
     assert layer.transition_share == 0.5
+
+
+def test_the_linear_share_by_hand():
+    x = np.array([[-1.0], [0.0], [1.0]], np.float32)
+    for activation, share in (("relu", 0.75), (sr.layers.SmeLU(beta=100.0), 1.0), (sr.layers.SmeLU(beta=0.0), 0.75)):
+        # ReLU: y = 0, 0, 1; cov 1/3, var(x) 2/3, var(y) 2/9: (1/9) / (2/3) / (2/9) = 3/4.
+        model = tf.keras.Sequential([tf.keras.layers.Dense(1, activation, kernel_initializer="ones")])
+        (layer,) = sr.activations.probe(model, x)
+        assert layer.linear_share == pytest.approx(share, abs=1e-4)
+    constant = tf.keras.Sequential([tf.keras.layers.Dense(1, "relu", kernel_initializer="zeros")])
+    assert sr.activations.probe(constant, x)[0].linear_share == 1.0
+
+
+def test_a_layer_of_its_own_is_measured():
+    alone = sr.layers.SmeLU(beta=0.1, name="alone")
+    model = tf.keras.Sequential(
+        [tf.keras.layers.Dense(2, kernel_initializer="identity"), alone, dense("smelu", "last")]
+    )
+    before = model(X)
+    first, last = sr.activations.probe(model, X)
+    assert (first.name, first.transition_share, last.name) == ("alone", 0.25, "last")
+    assert first.half_width == pytest.approx(0.1)
+    np.testing.assert_array_equal(model(X), before)
+
+
+def test_a_relative_width_is_that_of_now():
+    activation = sr.layers.SmeLU(relative_beta=0.3)
+    model = tf.keras.Sequential([dense(activation, "only")])
+    model(X, training=True)
+    (layer,) = sr.activations.probe(model, X)
+    assert layer.half_width == pytest.approx(0.3 * layer.rms, rel=1e-5)

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from smooth_recs import activations as act
 from smooth_recs import keras_generation
+from smooth_recs import layers as sr_layers
 from smooth_recs.activations import functions, registry
 from smooth_recs.errors import InputError
 
@@ -33,6 +34,7 @@ SPECIFICATIONS: dict[str, list[Any]] = {
         act.GSmeLU(t=-0.1, learn="all"),
         act.RESCU((-1, 0, 1), (0, 1.5, 1), learn="all", per="unit"),
         act.GELU(beta=2.0, form="sigmoid", learn="beta"),
+        act.SmeLU(relative_beta=0.3),
     ],
 }
 
@@ -234,3 +236,29 @@ def test_another_backend_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         act.register()
     message = "smooth_recs must have Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow, got jax"
     assert str(raised.value) == message
+
+
+def test_a_width_in_a_text_makes_a_layer_each_time() -> None:
+    assert act.get("smelu:0.25").beta == 0.25
+    assert act.get("swish:3rms").relative_beta == 3.0
+    assert act.get("smelu:0.3rms") is not act.get("smelu:0.3rms")
+    tower = sr_layers.Tower([4, 3], "smelu:0.3rms")
+    tower(X)
+    assert len(act.find(tower)) == 2
+    assert type(tower).from_config(tower.get_config()).activation == "smelu:0.3rms"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("smelu:wide", "an activation's width must be a number, or a number with rms after it, got 'smelu:wide'"),
+        ("relu:0.3rms", "relative_beta must be null for the activation 'relu', which has none, got 0.3"),
+        ("smelu:-1rms", "relative_beta must be at least 0, got -1.0"),
+    ],
+)
+def test_a_text_with_a_bad_width(text: str, words: str) -> None:
+    with pytest.raises(InputError) as error:
+        act.get(text)
+    assert str(error.value) == words
+    with pytest.raises(InputError, match="beta must be null where relative_beta sets the width"):
+        act.with_beta("smelu", 0.1, 0.3)

@@ -191,3 +191,27 @@ def test_no_activation(text):
 
 def test_examples_in_docstrings():
     assert doctest.testmod(variants).failed == 0
+
+
+def test_relative_widths_are_a_line_of_their_own_and_replace_a_fixed_one():
+    config = Config(model=Model(beta=0.15))
+    found = crossed(config, ["smelu:0.1:0.3rms", "relu"], {})
+    assert [(each.label, each.line, each.width) for each in found] == [
+        ("SmeLU 0.1", "SmeLU", 0.1),
+        ("SmeLU 0.3 rms", "SmeLU rms", 0.3),
+        ("ReLU", "", None),
+    ]
+    cells = grid(*found, *sweeps.activation("smelu", 0.1, relative=(0.3,)), config=config, seeds=(1,)).cells()
+    widths = [(cell.config.model.beta, cell.config.model.relative_beta) for cell in cells]
+    assert widths == [(0.1, None), (None, 0.3), (None, None), (0.1, None), (None, 0.3)]
+    varied = crossed(config, ["smelu", "relu"], {"model.relative_beta": [0.1, 0.3]})
+    assert [each.label for each in varied] == ["SmeLU 0.1 rms", "SmeLU 0.3 rms", "ReLU"]
+    with pytest.raises(InputError, match=r"must have no width where model\.relative_beta has values of its own"):
+        crossed(config, ["smelu:0.1"], {"model.relative_beta": [0.1]})
+
+
+def test_a_width_in_the_text_of_a_configuration_is_in_its_field():
+    config = variants.with_fields(Config(), {"model.activation": "smelu:0.3rms"})
+    assert (config.model.activation, config.model.beta, config.model.relative_beta) == ("smelu", None, 0.3)
+    with pytest.raises(InputError, match=r"model\.beta must be null where model\.activation has a width"):
+        variants.with_fields(Config(model=Model(beta=0.1)), {"model.activation": "smelu:0.3rms"})

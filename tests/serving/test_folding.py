@@ -95,6 +95,7 @@ def test_units_may_have_widths_of_their_own() -> None:
 # 2. Towers.
 
 LEARNED = {"class_name": "GSmeLU", "config": {"alpha": 0.4, "beta": 0.6, "t": -0.1, "learn": "all", "per": "unit"}}
+RELATIVE = {"class_name": "SmeLU", "config": {"relative_beta": 0.3, "per": "unit"}}
 MODELS: dict[str, dict[str, Any]] = {
     f"{activation}, {normalization}, {clip}": {"activation": activation, "normalization": normalization, "clip": clip}
     for activation in ("smelu", "relu", "swish")
@@ -103,6 +104,8 @@ MODELS: dict[str, dict[str, Any]] = {
 } | {
     "a width a layer": {"beta": (0.1, 0.3, 0.5), "clip": 0.7},
     "learned": {"activation": LEARNED, "clip": 0.7},
+    "relative": {"relative_beta": 0.3, "clip": 0.7},
+    "relative, a unit": {"activation": RELATIVE, "normalization": "batch"},
     "dropout": {"dropout": 0.5},
     "no tower": {"hidden_units": (), "bottom_units": ()},
     "crosses": {"interaction": "cross"},
@@ -155,7 +158,7 @@ def test_other_models_stay_as_they_are() -> None:
 # 3. Exports, in TensorFlow's C++ runtime.
 
 
-@pytest.mark.parametrize("name", ["smelu, weight, 0.7", "relu, batch, 0.7", "smelu, layer, 0.0"])
+@pytest.mark.parametrize("name", ["smelu, weight, 0.7", "relu, batch, 0.7", "smelu, layer, 0.0", "relative"])
 def test_the_runtime_predicts_as_the_model(name: str, tmp_path: Path) -> None:
     model, rows = model_of(**MODELS[name]), raw_rows(100)
     with LoadedModel(saved_model.save(model, ENCODER, str(tmp_path))) as loaded:

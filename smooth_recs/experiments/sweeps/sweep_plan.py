@@ -109,30 +109,37 @@ class Sweep:
         return range(self.config.seed, self.config.seed + self.pairs)
 
 
-def activation(name: str, *betas: float) -> list[Variant]:
+def activation(name: str, *betas: float, relative: Sequence[float] = ()) -> list[Variant]:
     """A variant for each width of an activation, in order, or one of an activation that has none.
 
     Args:
       name: of the activation.
       *betas: its widths; none: the activation has no width, or keeps its default.
+      relative: further widths, as shares of the pre-activations' root mean square.
 
     >>> [variant.name for variant in activation("smelu", 0.1, 0.2)]
     ['smelu:0.1', 'smelu:0.2']
+    >>> [variant.label for variant in activation("smelu", relative=(0.3,))]
+    ['SmeLU 0.3 rms']
     >>> activation("relu")[0].label
     'ReLU'
     """
+    from smooth_recs.activations import registry  # here, since it loads TensorFlow
+
     label = activation_label({"model": {"activation": name}})
-    if not betas:
+    if not betas and not relative:
         return [Variant(name, label, {"model.activation": name})]
+    widths = [("beta", beta, "", "") for beta in betas]
+    widths += [("relative_beta", share, registry.RELATIVE, f" {registry.RELATIVE}") for share in relative]
     return [
         Variant(
-            f"{name}:{beta:g}",
-            f"{label} {beta:g}",
-            {"model.activation": name, "model.beta": float(beta)},
-            line=label,
-            width=float(beta),
+            f"{name}:{width:g}{suffix}",
+            f"{label} {width:g}{unit}",
+            {"model.activation": name, f"model.{field}": float(width)},
+            line=f"{label}{unit}",
+            width=float(width),
         )
-        for beta in betas
+        for field, width, suffix, unit in widths
     ]
 
 
