@@ -165,7 +165,7 @@ class Activation(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         relative = {} if self.scale is None else self.relative_widths(self.scale(inputs, training=training))
         return self.function(inputs, **{**self.hyperparameters(), **relative})
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
         """Raises for inputs of another type than a floating-point type when a model is built."""
         # Keras 3 (3.15) builds a model without calling its layers: without this the first batch would bring the error.
         floating_type(inputs.dtype)

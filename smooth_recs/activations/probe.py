@@ -129,16 +129,20 @@ def recorded(model: Any, note: Note) -> Iterator[None]:
     found = [(layer, getattr(layer, "activation", None)) for layer in keras_generation.all_layers(model)]
     active = [(layer, f) for layer, f in found if f is not None and getattr(f, "__name__", "") != "linear"]
     inside = {id(activation) for _, activation in found}
-    alone = [(layer, layer.function) for layer in find(model) if id(layer) not in inside]
+    alone = [layer for layer in find(model) if id(layer) not in inside]
+    own = [vars(layer).get("function") for layer in alone]  # of one object, where it is not that of the class
     # Layer.__setattr__ of either Keras would forget the weights of a learned activation: object's goes past it.
     try:
         for layer, activation in active:
             object.__setattr__(layer, "activation", noting(layer, activation, activation))
-        for layer, function in alone:
-            object.__setattr__(layer, "function", noting(layer, function, layer))
+        for layer in alone:
+            object.__setattr__(layer, "function", noting(layer, layer.function, layer))
         yield
     finally:
         for layer, activation in active:
             object.__setattr__(layer, "activation", activation)
-        for layer, function in alone:
-            object.__setattr__(layer, "function", function)
+        for layer, function in zip(alone, own, strict=True):
+            if function is None:
+                object.__delattr__(layer, "function")
+            else:
+                object.__setattr__(layer, "function", function)

@@ -112,6 +112,10 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
             if not part.built:
                 part.build(shape)
             shape = part.compute_output_shape(shape)
+            inner = getattr(part, "activation", None)
+            # Not left to the first call: Keras 3 (3.15) loads a model's weights before it.
+            if isinstance(inner, activations.Activation) and not inner.built:
+                inner.build(shape)
         self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
