@@ -190,9 +190,10 @@ def test_fit_tracks_every_layer_and_what_is_saved_predicts_the_same(
         np.testing.assert_array_equal(again(X), wanted)
         first, loaded = (sr.activations.find(each)[0] for each in (model, again))
         assert loaded.current() == first.current()
-        tf.train.Checkpoint(model=model).write(str(tmp_path / "checkpoint"))
         fresh = network()
-        tf.train.Checkpoint(model=fresh).read(str(tmp_path / "checkpoint")).expect_partial()
+        fresh.set_weights([0 * weight for weight in fresh.get_weights()])
+        model.save_weights(tmp_path / "of.weights.h5")
+        fresh.load_weights(tmp_path / "of.weights.h5")
         np.testing.assert_array_equal(fresh(X), wanted)
 
 

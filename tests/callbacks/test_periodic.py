@@ -66,7 +66,9 @@ def test_nothing_to_log_before_a_layer_is_built(tmp_path: Path) -> None:
 
 def test_a_relative_width_is_logged(tmp_path: Path) -> None:
     layer = act.SmeLU(relative_beta=0.3)
-    network(layer).fit(X, X, batch_size=8, verbose=0, callbacks=[LearnedActivations(tmp_path)])
+    network(tf.keras.layers.Dense(4), layer).fit(
+        X, X, batch_size=8, verbose=0, callbacks=[LearnedActivations(tmp_path)]
+    )
     ((name, points),) = written(tmp_path).items()
     assert name == f"activations/{layer.name}/beta"
     assert points[-1] == (8, pytest.approx(float(layer.current()["beta"])))
