@@ -49,7 +49,7 @@ class PreActivation:
         >>> PreActivation("hidden", 64, 40.0, 0.001, 0.73, 0.1).warning[:67]
         'hidden: the activation is piecewise linear for 99.9% of its inputs,'
         """
-        if not self.half_width or self.transition_share is None:
+        if not self.half_width or self.transition_share is None or not np.isfinite(self.rms):
             return None
         if self.transition_share <= 1 - NEARLY_ALL:
             what = f"piecewise linear for {1 - self.transition_share:.1%} of its inputs, as ReLU is"

@@ -37,6 +37,7 @@ _INTERVALS = {
 }
 _LAYER_METRICS: Mapping[str, tuple[str, Format]] = {
     "pre_activation_rms": ("Scale (root mean square)", short),
+    "half_width": ("Half-width of the transition", short),
     "transition_share": ("Within the transition", percent),
 }
 _REQUEST_COUNTS = {"requests": ("Requests", ""), "single_row_requests": ("of a single row", "which cannot change")}

@@ -61,7 +61,13 @@ def _on_held_out_rows(config: Config, source: Source, siblings: SiblingModel, li
     first, some = siblings.replicas[0], next(iter(source.holdout().rebatch(4096)))
     # The scale of the pre-activations on some rows tells what the activation's width means.
     layers: list[dict[str, Any]] = [
-        {"name": layer.name, "pre_activation_rms": layer.rms, "transition_share": layer.transition_share}
+        {
+            "name": layer.name,
+            "pre_activation_rms": layer.rms,
+            "half_width": layer.half_width,
+            "transition_share": layer.transition_share,
+            "warning": layer.warning,
+        }
         for layer in activations.probe(first, some["features"])
     ]
     in_range = not measured["diverged"] and all(layer["pre_activation_rms"] < _LARGEST for layer in layers)
