@@ -242,6 +242,12 @@ def spelled(text: str) -> tuple[str, dict[str, float]]:
     >>> spelled("smelu"), spelled("smelu:0.25"), spelled("smelu:0.3rms")
     (('smelu', {}), ('smelu', {'beta': 0.25}), ('smelu', {'relative_beta': 0.3}))
 
+    Args:
+      text: the activation; a name alone need not be known.
+
+    Returns:
+      The name, and what `with_beta` takes of the width.
+
     Raises:
       InputError: what stands after the colon is no number.
     """

@@ -24,7 +24,10 @@ class TransitionRegions(keras_generation.keras().callbacks.Callback):  # type: i
     Of a `SiblingModel` the first replica is measured.
 
     ```python
-    model.fit(x, y, callbacks=[sr.callbacks.TransitionRegions(x[:1000])])
+    x = tf.random.normal([256, 4])
+    model = tf.keras.Sequential([tf.keras.layers.Dense(8, activation="smelu"), tf.keras.layers.Dense(1)])
+    model.compile(optimizer="adagrad", loss="mse")
+    model.fit(x, x[:, :1], callbacks=[sr.callbacks.TransitionRegions(x[:100])])
     ```
     """
 
