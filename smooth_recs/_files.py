@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import io
 import json
 import math
 import os
 import pathlib
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -127,6 +130,26 @@ def unpack_arrays(content: bytes) -> tuple[Any, list[dict[str, npt.NDArray[Any]]
                 texts[:] = [joined[end - length : end] for end, length in zip(ends, lengths.ravel(), strict=True)]
                 groups[g][name] = texts.reshape(lengths.shape)
         return about, groups
+
+
+@functools.cache
+def _links() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="smooth_recs-")  # removed when the process ends
+
+
+def literal_folder(folder: str) -> str:
+    """A path of the folder that TensorFlow cannot take for a pattern: without *, ?, [ and backslashes.
+
+    TensorFlow 2.21 looks for the files of a checkpoint by patterns. In a folder `run[1]` it finds none, and when it
+    removes the old ones it removes those of `run1`. The path is a link that lasts as long as the process.
+    """
+    if not re.search(r"[*?\[\\]", os.path.abspath(folder)) or "://" in folder:
+        return folder
+    target = os.path.abspath(folder)
+    link = os.path.join(_links().name, hashlib.sha256(os.fsencode(target)).hexdigest()[:16])
+    with contextlib.suppress(FileExistsError):
+        os.symlink(target, link)
+    return link
 
 
 def child_environment(**more: str) -> dict[str, str]:

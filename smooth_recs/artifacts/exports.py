@@ -16,12 +16,14 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from smooth_recs._files import literal_folder
 from smooth_recs.data import files
 from smooth_recs.errors import InputError
 
 SAVED_MODEL = "saved_model.pb"
 EXPORT, KERAS, PREDICTIONS = "export", "keras", "predictions"
 PREDICTION_FILES = (".csv", ".csv.gz", ".tfrecord", ".tfrecord.gz", ".parquet")
+_REPLICA_0 = (("export", "replica_0"), ("replica_0",))  # from a workdir, from its folder of exports
 SIGNATURE, OUTPUT = "serving_default", "probability"
 
 Columns = dict[str, npt.NDArray[Any]]
@@ -44,8 +46,12 @@ def is_export(path: str) -> bool:
 
 
 def newest_version(path: str) -> str | None:
-    """`path` itself where it is an export, else the newest version under it that is one; None where there is none."""
-    numbered = [os.path.join(path, str(version)) for version in reversed(versions(path))]
+    """`path` itself where it is an export, else the newest version under it that is one; None where there is none.
+
+    Of a run's workdir, and of its folder of exports, the newest version of replica 0.
+    """
+    folders = [path, *(os.path.join(path, *names) for names in _REPLICA_0)]
+    numbered = [os.path.join(base, str(version)) for base in folders for version in reversed(versions(base))]
     return next(filter(is_export, [path, *numbered]), None)
 
 
@@ -68,13 +74,16 @@ def identify(flag: str, path: str) -> Artifact:
 
     Args:
       flag: begins error messages.
-      path: an export or a folder of its versions, a `.keras` file, or a file of predictions.
+      path: an export, a folder of its versions, the workdir of a run (replica 0 is taken), a `.keras` file, or a file
+        of predictions.
 
     Raises:
       InputError: there is no such file or folder, or it is of no kind that predictions can come from.
     """
     if os.path.isdir(path):
         newest = newest_version(path)
+        if newest is None and os.path.exists(os.path.join(path, "config.json")):
+            raise InputError(f"{flag}: the run in {path} has no export of replica 0; is it finished?")
         if newest is None:
             raise InputError(
                 f"{flag}: the folder holds neither {SAVED_MODEL} nor a folder of a version that does: {path}"
@@ -232,7 +241,7 @@ class SavedModel:
         try:
             # Kept: of its variables a signature has weak references only (TensorFlow 2.21), so that it could no longer
             # name them once the loaded object is gone.
-            self._loaded = tf.saved_model.load(path)
+            self._loaded = tf.saved_model.load(literal_folder(path))
         except Exception as error:  # of many types, depending on what is damaged
             raise InputError(f"{flag}: {path} is no whole SavedModel: {' '.join(str(error).split())[:200]}") from error
         signatures = self._loaded.signatures

@@ -53,12 +53,14 @@ class Wanted:
       key: columns that together tell rows apart, which must be there.
       multiplier: by which predictions are multiplied; empty: none. Like the slices, it may be elsewhere.
       slices: columns by which PD is told apart.
+      multiplier_flag: what error messages call the flag or field that names the multiplier.
     """
 
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
     key: tuple[str, ...] = ()
     multiplier: str = ""
     slices: tuple[str, ...] = ()
+    multiplier_flag: str = "--multiplier"
 
 
 def read(artifact: Artifact, wanted: Wanted) -> Columns:
@@ -82,7 +84,7 @@ def read(artifact: Artifact, wanted: Wanted) -> Columns:
         raise InputError(f"{artifact.flag}: {path} has no rows")
     columns = {}
     for role, name in roles.items():
-        what = f"{artifact.flag}: {name}{' of --multiplier' * (role == 'multiplier')}"
+        what = f"{artifact.flag}: {name}{f' of {wanted.multiplier_flag}' if role == 'multiplier' else ''}"
         if role in ("prediction", "label", "weight", "multiplier"):
             columns[role] = _numbers(what, role, found[name])
         elif role.startswith(SLICE):

@@ -7,6 +7,8 @@
     4    a training diverged: its predictions are no numbers
     130  interrupted
 
+Where nobody reads what it prints any more (`| head`), it goes on in silence: files and status are as ever.
+
 A binary defines its flags, then calls `run(main)`. `main` imports what needs TensorFlow, so that --help and wrong flags
 are answered at once.
 """
@@ -17,6 +19,7 @@ import contextlib
 import functools
 import importlib
 import inspect
+import io
 import logging as std_logging
 import os
 import shutil
@@ -56,6 +59,38 @@ def held_back() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(original, 2)
             os.close(original)
+
+
+class _Unread(io.FileIO):
+    """A standard stream that goes on into nothing once nobody reads it."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            # The descriptor itself, so that processes that are started later and native code write into nothing too.
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, self.fileno())
+            os.close(nothing)
+            return len(data)
+
+
+def _outlast_readers() -> None:
+    """Replaces the standard streams by ones that raise no BrokenPipeError, neither now nor when Python flushes them."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # the shell closed it: `>&-`
+            continue
+        stream.flush()
+        buffer = io.BufferedWriter(_Unread(stream.fileno(), "w", closefd=False))
+        wrapped = io.TextIOWrapper(
+            buffer,
+            encoding=stream.encoding,
+            errors=stream.errors,
+            line_buffering=stream.line_buffering,
+            write_through=stream.write_through,
+        )
+        setattr(sys, name, wrapped)
 
 
 flags.disclaim_key_flags()  # a flag defined through this module is the binary's own
@@ -113,14 +148,14 @@ def run(main: Callable[[], None], *, tensorflow: bool = True) -> None:
       main: the program.
       tensorflow: whether it needs TensorFlow, which then is loaded without its messages.
     """
+    _outlast_readers()
     app.run(functools.partial(_call, main, tensorflow), flags_parser=_parse)
 
 
 def _parse(argv: Sequence[str]) -> None:
     """Parses the flags in absl's place, which would write several lines on an error and end with status 1."""
     if any(argument in _HELP for argument in argv[1:]):
-        with contextlib.suppress(BrokenPipeError):  # `--help | head` closes the pipe early
-            print(help_text(sys.modules["__main__"].__doc__ or "", _flags.is_defined()), flush=True)
+        print(help_text(sys.modules["__main__"].__doc__ or "", _flags.is_defined()))
         sys.exit(0)
     try:
         parse_flags(argv)

@@ -216,6 +216,16 @@ def _line_in(error: Exception, path: str) -> str:
     return f" in line {lines[-1]}" if lines else ""
 
 
+def define_names(name: str, text: str) -> flags.FlagHolder[Any]:
+    """Defines a flag of names, with commas, that may be given several times; a name with a comma stands in quotes."""
+    return flags.DEFINE_multi(flags.ListParser(), flags.ListSerializer(","), name, [], f"with commas: {text}")  # type: ignore[no-any-return]
+
+
+def names(holder: flags.FlagHolder[Any]) -> tuple[str, ...]:
+    """All names that were given for a flag of `define_names`, in order."""
+    return tuple(name for several in holder.value for name in several)
+
+
 def define_settings(settings: type[Settings]) -> Callable[[], Settings]:
     """Defines a flag for each field of the dataclass `settings`, whose metadata say `help`.
 

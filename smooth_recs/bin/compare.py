@@ -23,7 +23,7 @@ _A = _command.required_string("a", "the baseline")
 _B = _command.required_string("b", "the new model")
 _OUTPUT = _command.required_string("output", "the JSON file to write")
 _CONFIG = _flags.define(required=False)
-_KEY = flags.DEFINE_list("key", [], "columns of files, or features, that match rows; else rows are in the same order")
+_KEY = _flags.define_names("key", "columns of files, or features, that match rows; else rows are in the same order")
 _COLUMNS = {
     name: flags.DEFINE_string(name, None, text)
     for name, text in {
@@ -52,7 +52,7 @@ _MERGE = flags.DEFINE_boolean("merge", False, "join the shards that are there, a
 
 def main() -> None:
     from smooth_recs.comparison import comparison
-    from smooth_recs.comparison.settings import Settings, Shard
+    from smooth_recs.comparison.settings import IN_CONFIG, Settings, Shard
     from smooth_recs.config import Evaluation
     from smooth_recs.measures import gates
 
@@ -72,12 +72,13 @@ def main() -> None:
             b=str(_B.value),
             output=str(_OUTPUT.value),
             config=config,
-            key=tuple(_KEY.value),
+            key=_flags.names(_KEY),
             columns={name: flag.value for name, flag in _COLUMNS.items() if flag.value},
             evaluation=evaluation,
             limits=gates.Limits(_MAX_PD.value, _MAX_AUC_LOSS_INCREASE.value, _MAX_SWAP_RATE.value),
             shard=Shard.parse(_SHARD.value) if _SHARD.value is not None else None,
             merge=_MERGE.value,
+            named={name: text for name, text in IN_CONFIG.items() if chosen.get(name) is None},
         )
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import keras_generation
+from smooth_recs._files import literal_folder
 from smooth_recs.callbacks.keep_best import KeepBest
 from smooth_recs.errors import InputError
 
@@ -62,7 +63,8 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
         self._best = best
         kept = {} if best is None else {"best": best.copies(model)}
         self._checkpoint = tf.train.Checkpoint(model=model, steps=self._steps, **kept)
-        self._manager = tf.train.CheckpointManager(self._checkpoint, directory, max_to_keep=3)
+        tf.io.gfile.makedirs(directory)
+        self._manager = tf.train.CheckpointManager(self._checkpoint, literal_folder(directory), max_to_keep=3)
         self._newest_in = newest_in or directory
         self._seconds, self._every = seconds, steps
         self._on_save = on_save
@@ -151,7 +153,8 @@ def restore_newest(checkpoint: Any, directory: str, model: str = "this model, ta
     for path in paths:
         try:
             # A file may hold more, such as variables that an optimizer makes in its first step.
-            checkpoint.restore(path).assert_existing_objects_matched().expect_partial()
+            literal = os.path.join(literal_folder(directory), os.path.basename(path))
+            checkpoint.restore(literal).assert_existing_objects_matched().expect_partial()
         except _OTHERS_GONE:
             raise
         except _UNREADABLE as error:

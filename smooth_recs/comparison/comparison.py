@@ -13,7 +13,7 @@ from smooth_recs.artifacts import exports
 from smooth_recs.artifacts.prediction_files import SLICE
 from smooth_recs.comparison import predictions, rows
 from smooth_recs.comparison.rows import Matched, match
-from smooth_recs.comparison.settings import FREQUENCY, Settings, Shard, Side, named_as_flags
+from smooth_recs.comparison.settings import FREQUENCY, Settings, Shard, Side
 from smooth_recs.errors import GateNotMet, InputError
 from smooth_recs.measures import catalogue, churn, gates, held_out, increases
 from smooth_recs.measures.gates import Gate
@@ -99,7 +99,7 @@ def measure(settings: Settings, a: Side, b: Side, matched: Matched, data: dict[s
             increase[name] = increases.increase(
                 name, columns["label"], a_predicted, b_predicted, weight, query_id=query
             )
-    with named_as_flags():
+    with settings.named_as_given():
         judged = gates.judge(settings.limits, gates.measured(metrics, increase))
     origins = [{"path": side.artifact.path, "kind": side.artifact.kind, "rows": side.total} for side in (a, b)]
     return {
@@ -146,9 +146,12 @@ def summary(comparison: Mapping[str, Any]) -> str:
     for name, increase in comparison["increase"].items():
         if increase:
             a, b = (replica[name] for replica in comparison["replicas"])
-            low, high = increase["interval"]
+            # Rounded before it is written, and + 0.0, so that nothing is -0.0000.
+            change, low, high = (
+                f"{round(value, 4) + 0.0:+.4f}" for value in (increase["value"], *increase["interval"])
+            )
             title = catalogue.BY_NAME[name].terminal or catalogue.BY_NAME[name].inside
-            lines.append(f"{title:11}  {a:.4f} to {b:.4f}: {increase['value']:+.4f} ({low:+.4f} to {high:+.4f})")
+            lines.append(f"{title:11}  {a:.4f} to {b:.4f}: {change} ({low} to {high})")
     if lists:
         low, high = lists["swap_rate_interval"]
         lines.append(f"swap rate    {lists['swap_rate']:.2%} of the top {lists['k']} ({low:.2%} to {high:.2%})")

@@ -24,7 +24,6 @@ from smooth_recs.comparison.settings import (
     Settings,
     Shard,
     Side,
-    named_as_flags,
 )
 from smooth_recs.data.files import progress
 from smooth_recs.data.presets import open_source
@@ -115,8 +114,10 @@ def check_measurable(settings: Settings, known: Collection[str], sliceable: Coll
       InputError: the message names the flag.
     """
     if settings.multiplier and "multiplier" not in known:
-        raise InputError(f"--multiplier must name a column or a numeric feature, got {settings.multiplier!r}")
-    with named_as_flags():
+        raise InputError(
+            f"{settings.multiplier_flag} must name a column or a numeric feature, got {settings.multiplier!r}"
+        )
+    with settings.named_as_given():
         settings.limits.check(known)
         slice_names(
             settings.evaluation,
@@ -161,13 +162,13 @@ def check_models(source: Source, settings: Settings, models: Mapping[str, Model]
             raise InputError(f"--key must name single-valued features where a model predicts ({names}), got {name!r}")
     numeric = [feature.name for feature in source.schema.numeric]
     if settings.multiplier in features and settings.multiplier not in numeric:
-        raise InputError(f"--multiplier must name a numeric feature, got {settings.multiplier!r}")
+        raise InputError(f"{settings.multiplier_flag} must name a numeric feature, got {settings.multiplier!r}")
     for flag, model in models.items():
         exports.check_inputs(flag, model.inputs, features)
     if settings.multiplier in features:
         column = source.holdout(raw=True).map(lambda rows: rows["raw"][settings.multiplier])
         values = np.concatenate(list(column.as_numpy_iterator()))
-        arrays.at_or_above_0(f"--multiplier: {settings.multiplier}", values)
+        arrays.at_or_above_0(f"{settings.multiplier_flag}: {settings.multiplier}", values)
 
 
 def predict_held_out(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from smooth_recs.measures.gates import Limits
 
 BATCH_SIZE = 4096
 FREQUENCY = "frequency/"
+IN_CONFIG = {field.name: f"evaluation.{field.name}" for field in dataclasses.fields(Evaluation)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Settings:
       limits: the gates.
       shard: the part to predict; None: all rows, which are then measured.
       merge: measures the shards that other processes left.
+      named: what error messages call a field of `evaluation` that was not set by a flag of its name, see `IN_CONFIG`.
 
     Raises:
       InputError: an output that is no .json file, a shard to merge, k below 1, a threshold outside [0, 1], or an empty
@@ -72,6 +75,7 @@ class Settings:
     limits: Limits = dataclasses.field(default_factory=Limits)
     shard: Shard | None = None
     merge: bool = False
+    named: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.output.endswith(".json"):
@@ -79,12 +83,16 @@ class Settings:
         if self.merge and self.shard:
             raise InputError("--merge joins shards that are there, so it must not come with --shard")
         if self.evaluation.k < 1:
-            raise InputError(f"--k must be at least 1, got {self.evaluation.k}")
+            raise InputError(f"{self.name_of('k')} must be at least 1, got {self.evaluation.k}")
         if not 0 <= self.evaluation.threshold <= 1:
-            raise InputError(f"--threshold must be from 0 to 1, got {self.evaluation.threshold:g}")
+            raise InputError(f"{self.name_of('threshold')} must be from 0 to 1, got {self.evaluation.threshold:g}")
         for name in (*self.key, *self.evaluation.slices):
             if not name:
-                raise InputError("--key and --slices must be names with commas, got an empty one")
+                raise InputError(f"--key and {self.name_of('slices')} must be names with commas, got an empty one")
+
+    def name_of(self, field: str) -> str:
+        """The name by which the user gave a limit or a field of `evaluation`: a flag's, or the field's."""
+        return self.named.get(field, f"--{field}")
 
     @property
     def stem(self) -> str:
@@ -104,7 +112,22 @@ class Settings:
     @property
     def wanted(self) -> Wanted:
         """What is asked of a file of predictions."""
-        return Wanted(self.columns, self.key, self.multiplier, self.evaluation.slices)
+        return Wanted(self.columns, self.key, self.multiplier, self.evaluation.slices, self.multiplier_flag)
+
+    @property
+    def multiplier_flag(self) -> str:
+        """The name by which the user gave `multiplier`."""
+        return "--multiplier" if self.columns.get("multiplier") else self.named.get("order_by", "--multiplier")
+
+    @contextlib.contextmanager
+    def named_as_given(self) -> Iterator[None]:
+        """Makes an InputError about a limit, or about a field of `evaluation`, call it as the user did."""
+        try:
+            yield
+        except InputError as error:
+            text = str(error).removeprefix("evaluation.")
+            field, *_ = re.split(r"\W", text, maxsplit=1)
+            raise InputError(self.name_of(field) + text.removeprefix(field)) from error
 
     def identity(self) -> dict[str, Any]:
         """What the columns of a shard depend on, except for models and data themselves; paths do not count."""
@@ -116,15 +139,6 @@ class Settings:
             "slices": self.evaluation.slices,
             "order_by": self.evaluation.order_by,
         }
-
-
-@contextlib.contextmanager
-def named_as_flags() -> Iterator[None]:
-    """Makes an InputError about a limit, or about a field of `evaluation`, name the flag in its place."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"--{str(error).removeprefix('evaluation.')}") from error
 
 
 @dataclasses.dataclass(frozen=True)

@@ -150,9 +150,10 @@ class PerQueryAUCLoss(SumMetric):
         label = column_like(y_true, score)
         weight = nan_unless(is_label(label) & ~tf.math.is_nan(score), weight_column(sample_weight, score))
         query_id = tf.reshape(tf.convert_to_tensor(query_id), tf.shape(score))
-        order = _by_query_and_score(_numbers(query_id, score), score)
+        number = _numbers(query_id, score)
+        order = _by_query_and_score(number, score)
         label, score, weight, query_id = (tf.gather(values, order) for values in (label, score, weight, query_id))
-        new_query = _starts(query_id)
+        new_query = _starts(tf.gather(number, order))
         self._find_split_queries(query_id, new_query)
         rows = tf.shape(score)[0]
         segment = _numbered(new_query)
@@ -176,6 +177,7 @@ class PerQueryAUCLoss(SumMetric):
     def _find_split_queries(self, query: tf.Tensor, new_query: tf.Tensor) -> None:
         """Counts the queries of a batch that the table remembers, and has it remember all of them."""
         if query.dtype == tf.string:
+            new_query &= tf.not_equal(query, "")  # an unknown query is never the one of another batch
             query = tf.strings.to_hash_bucket_fast(query, 2**63 - 1)
         mixed = tf.cast(tf.cast(query, tf.int64), tf.uint64) * tf.constant(_GOLDEN, tf.uint64)
         cell = tf.cast(tf.bitwise.right_shift(mixed, tf.constant(_REST, tf.uint64)), tf.int32)
@@ -274,7 +276,11 @@ def _first(growing: tf.Tensor, segment: tf.Tensor, rows: tf.Tensor) -> tf.Tensor
 def _numbers(query_id: Any, other: tf.Tensor) -> tf.Tensor:
     """Makes query ids int64 [batch], equal where the queries are; raises where the batch is not that of `other`."""
     query_id = tf.reshape(tf.convert_to_tensor(query_id), tf.shape(other))
-    return tf.cast(tf.unique(query_id)[1] if query_id.dtype == tf.string else query_id, tf.int64)
+    if query_id.dtype != tf.string:
+        return tf.cast(query_id, tf.int64)
+    # A row of an unknown request, an empty text, is a request of its own: rows of several are never taken for one.
+    own = -1 - tf.range(tf.size(query_id, tf.int64), dtype=tf.int64)
+    return tf.where(tf.equal(query_id, ""), own, tf.cast(tf.unique(query_id)[1], tf.int64))
 
 
 def _by_query_and_score(query: tf.Tensor, score: tf.Tensor) -> tf.Tensor:

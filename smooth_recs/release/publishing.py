@@ -15,7 +15,7 @@ from smooth_recs.artifacts.exports import PREDICTIONS
 from smooth_recs.comparison import comparison as comparison_lib
 from smooth_recs.comparison import predictions
 from smooth_recs.comparison.rows import match
-from smooth_recs.comparison.settings import Settings, Shard
+from smooth_recs.comparison.settings import IN_CONFIG, Settings, Shard
 from smooth_recs.errors import GateNotMet, InputError
 from smooth_recs.measures import gates
 from smooth_recs.measures.gates import Limits
@@ -121,6 +121,7 @@ def publish(release: Release) -> Published:
                 config=run.config,
                 evaluation=run.config.evaluation,
                 limits=limits,
+                named=IN_CONFIG,
             )
             both = [exports.identify(flag, side), exports.identify("--output", path)]
             # On the run's own rows: of a stream, whose files may have gone, they could not be opened again.

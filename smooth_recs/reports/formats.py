@@ -34,17 +34,18 @@ def points(value: Any) -> str:
 
 def decimal(value: Any) -> str:
     """An accuracy with four decimals: 0.7712."""
-    return f"{value:.4f}" if is_number(value) else MISSING
+    # Rounded before it is written, and + 0.0, so that a change of -0.00001 is 0.0000, not -0.0000.
+    return f"{round(value, 4) + 0.0:.4f}" if is_number(value) else MISSING
 
 
 def count(value: Any) -> str:
     """A whole number with separators: 1,000,000."""
-    return f"{value:,.0f}" if is_number(value) else MISSING
+    return f"{round(value):,}" if is_number(value) else MISSING
 
 
 def short(value: Any) -> str:
     """A number with three digits: 0.620, 14.4."""
-    return f"{value:#.3g}".rstrip(".") if is_number(value) else MISSING
+    return f"{value + 0.0:#.3g}".rstrip(".") if is_number(value) else MISSING
 
 
 def unbounded(value: Any) -> str:

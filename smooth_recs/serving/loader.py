@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from smooth_recs._files import literal_folder
 from smooth_recs.serving import saved_signatures
 from smooth_recs.serving.saved_signatures import Signature, Tensor
 
@@ -62,7 +63,7 @@ class LoadedModel:
                 # The MetaGraphDef that the loader would hand out is not asked for: to read it without Python TensorFlow
                 # would take a parser of protocol buffers.
                 session = library.TF_LoadSessionFromSavedModel(
-                    options, None, os.fsencode(path), tags, 1, graph, None, status
+                    options, None, os.fsencode(literal_folder(path)), tags, 1, graph, None, status
                 )
         except LoaderError:
             library.TF_DeleteGraph(graph)

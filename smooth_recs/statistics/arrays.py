@@ -78,7 +78,11 @@ def labels(values: Any) -> Array:
 
 
 def identifiers(name: str, values: Any, size: int | None = None) -> npt.NDArray[Any]:
-    """Integers, strings or bytes, all of one kind, [n]; `size` is the required n."""
+    """Integers, strings or bytes, all of one kind, [n]; `size` is the required n.
+
+    An empty text, None or NaN is an unknown identifier. Each becomes one that no other row has, so that rows of unknown
+    requests are never taken for one request.
+    """
     array = np.asarray(values)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -86,6 +90,9 @@ def identifiers(name: str, values: Any, size: int | None = None) -> npt.NDArray[
         raise InputError(f"{name} must have shape [n] or [n, 1], got {list(array.shape)}")
     if array.shape != (size,) and size is not None:
         raise InputError(f"{name} must have {size} values like the others, got shape {list(array.shape)}")
+    unknown = _unknown(array)
+    if unknown.any():
+        return _told_apart(identifiers(name, np.array(array[~unknown].tolist())), unknown)
     # pandas turns integers into floats where another row lacks one; below 2^53 floats still hold each of them exactly.
     if array.dtype.kind == "f" and (np.abs(array) < 2**53).all() and (array == np.floor(array)).all():
         return array.astype(np.int64)
@@ -94,6 +101,34 @@ def identifiers(name: str, values: Any, size: int | None = None) -> npt.NDArray[
         found = ", ".join(sorted(kind.__name__ for kind in kinds)) or array.dtype
         raise InputError(f"{name} must be integers, strings or bytes, all of one kind, got {found}")
     return array
+
+
+def _unknown(array: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Whether each identifier is none: an empty text, None, NaN, or what pandas has in their place."""
+    if array.dtype.kind in "SU":
+        return array == array.dtype.type()
+    if array.dtype.kind == "f":
+        return np.isnan(array)
+    if array.dtype.kind != "O":
+        return np.zeros(array.shape, bool)
+    nothing = ("NoneType", "NAType", "NaTType")
+    values = array.tolist()
+    return np.array([type(v).__name__ in nothing or v in ("", b"") or (v != v) is True for v in values], bool)
+
+
+def _told_apart(known: npt.NDArray[Any], unknown: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """The known identifiers in their rows, and in those of the unknown ones identifiers that occur nowhere else."""
+    rows = np.flatnonzero(unknown)
+    found = np.empty(unknown.size, known.dtype if known.dtype.kind in "iu" else np.int64 if not known.size else object)
+    found[~unknown] = known
+    if found.dtype == object:
+        # A text with a zero byte, which no identifier has.
+        texts = [f"\0{row}" for row in rows]
+        found[rows] = [text.encode() for text in texts] if isinstance(found[~unknown][0], bytes) else texts
+        return np.array(found.tolist())
+    free = np.setdiff1d(np.arange(unknown.size, dtype=found.dtype), known)
+    found[rows] = free[: rows.size]
+    return found
 
 
 def numbered(name: str, values: Any, size: int | None = None) -> tuple[npt.NDArray[Any], Integers]:

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
+from smooth_recs._files import literal_folder
 from smooth_recs.callbacks.checkpoints import newest_first
 from smooth_recs.data import encoding
 from smooth_recs.errors import InputError
@@ -37,7 +38,8 @@ class CheckpointReader:
             raise InputError(f"train.warm_start must be the workdir of a run or a checkpoint, got {path!r}")
         self.path = saved[0] if saved else path
         with self._reading():
-            self._reader = tf.train.load_checkpoint(self.path)
+            place, name = os.path.split(self.path)
+            self._reader = tf.train.load_checkpoint(os.path.join(literal_folder(place), name))
             # TensorFlow 2.21 has no public way to list a checkpoint's objects; it stores the graph of them as a tensor.
             graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(self._reader.get_tensor(_GRAPH))
         self._nodes = graph.nodes

@@ -20,6 +20,7 @@ from smooth_recs.data.encoding import Encoder
 from smooth_recs.errors import InputError
 from smooth_recs.models import from_config
 from smooth_recs.serving import saved_model
+from smooth_recs.serving.loader import LoadedModel
 
 
 def test_numbers_alone_are_versions_and_ten_follows_nine(tmp_path: Path) -> None:
@@ -39,11 +40,44 @@ def test_the_newest_is_an_export(tmp_path: Path) -> None:
     assert exports.newest_version(str(tmp_path / "2")) == str(tmp_path / "2")
 
 
+def test_of_a_workdir_the_newest_export_of_replica_0(tmp_path: Path) -> None:
+    workdir = tmp_path / "7"  # a name that could be that of a version
+    for name in ("export/replica_0/9", "export/replica_0/10", "export/replica_1/11"):
+        (workdir / name).mkdir(parents=True)
+        (workdir / name / exports.SAVED_MODEL).touch()
+    for path in (workdir, workdir / "export", workdir / "export" / "replica_0"):
+        newest = str(workdir / "export" / "replica_0" / "10")
+        assert exports.identify("--a", str(path)) == ("--a", newest, exports.EXPORT)
+    (tmp_path / "unfinished" / "export").mkdir(parents=True)
+    (tmp_path / "unfinished" / "config.json").touch()
+    with pytest.raises(
+        InputError, match=r"^--a: the run in .*unfinished has no export of replica 0; is it finished\?$"
+    ):
+        exports.identify("--a", str(tmp_path / "unfinished"))
+
+
 def saved(path: Path, signature: dict[str, tf.TensorSpec], serve: Any, name: str = "serving_default") -> str:
     module = tf.Module()
     module.serve = tf.function(lambda **x: serve(**x)).get_concrete_function(**signature)
     tf.saved_model.save(module, str(path), signatures={name: module.serve})
     return str(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["x[1]", "a*b", "a\\b", "x.keras", "model.csv", "v1,b", "50% \N{GREEK SMALL LETTER BETA}"]
+)
+def test_no_name_of_a_folder_stops_an_export(tmp_path: Path, name: str) -> None:
+    module = tf.Module()
+    module.variable = tf.Variable(0.25)  # has to be restored
+    module.serve = tf.function(
+        lambda x: {"probability": module.variable + 0.0 * x}, input_signature=[tf.TensorSpec([None], name="x")]
+    )
+    tf.saved_model.save(module, str(tmp_path / name / "1"), signatures={"serving_default": module.serve})
+    artifact = exports.identify("--a", str(tmp_path / name))
+    assert artifact == ("--a", str(tmp_path / name / "1"), exports.EXPORT)
+    assert SavedModel(*artifact[:2]).predict({"x": np.zeros(1, np.float32)}).tolist() == [0.25]
+    with LoadedModel(artifact.path) as model:
+        assert model.run("serving_default", {"x": np.zeros(1, np.float32)})["probability"].tolist() == [0.25]
 
 
 def test_our_export_predicts_what_the_model_does(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -61,6 +62,37 @@ def test_what_happens_becomes_a_status_and_a_line(run, body, status, said):
     done = run(body)
     assert (done.returncode, done.stderr) == (status, said)
     assert done.stdout == ("trained\n" if status == 0 else "")
+
+
+def test_a_reader_that_stops_reading_stops_nothing(run, tmp_path):
+    (tmp_path / "smooth_recs" / "bin" / "binary.py").write_text(
+        BINARY.format(
+            body="    for n in range(100_000):\n        print(n, flush=n == 0)\n    open('done', 'w').close()\n"
+            "    print('late', file=sys.stderr)\n    raise InputError('the end')"
+        )
+    )
+    command = f"{sys.executable} {tmp_path}/smooth_recs/bin/binary.py | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+    )
+    assert (done.stdout, done.stderr) == ("0\n2\n", "late\nerror: the end\n")
+    assert (tmp_path / "done").exists()
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "smooth_recs/bin/binary.py"],
+        stdout=write,
+        stderr=write,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+    )
+    os.close(write)
+    assert done.returncode == 2
 
 
 def test_verbosity_adds_the_traceback_and_what_tensorflow_says(run):

@@ -66,7 +66,10 @@ def test_a_wrong_flag_is_one_line(arguments, words):
     [
         (("--b=b.csv", "--shard=3"), "--shard must be i/n with i from 1 to n, such as 1/3, got '3'"),
         (("--b=b.csv", "--max_swap_rate=0.1"), "--max_swap_rate=0.1 cannot be measured: the rows have no query ids"),
-        (("--b=b.csv", "--key=id"), "--b: the column 'id' of --key is not in b.csv, which has prediction"),
+        (
+            ("--b=b.csv", "--key=id", "--key=prediction"),
+            "--b: the column 'id' of --key is not in b.csv, which has prediction",
+        ),
         (("--b=logits.csv",), "--b: predictions must be in [0, 1], got -2 in row 0; are these logits?"),
         (("--b=nowhere.csv",), "--b: no such file or folder: nowhere.csv"),
     ],

@@ -41,6 +41,44 @@ def test_weights_slots_and_steps_come_back(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+NAMES = [
+    "run[1]",
+    "a*b",
+    "a?b",
+    "a\\b",
+    "[",
+    "x.keras",
+    "model.csv",
+    "v1,b",
+    "a b",
+    "50%",
+    "%s",
+    "\N{GREEK SMALL LETTER BETA}",
+    "7",
+    "~",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_name_of_a_folder_stops_a_run_or_touches_another_one(tmp_path, name):
+    # What TensorFlow would take the name for, were it a pattern.
+    others = [tmp_path / other / "checkpoints" / "ckpt-1.index" for other in ("run1", "axb", "ab")]
+    for other in others:
+        other.parent.mkdir(parents=True)
+        other.touch()
+    folder = tmp_path / name / "checkpoints"
+    first = model()
+    checkpoints = Checkpoints(first, str(folder), steps=1)
+    first.fit(X, Y, batch_size=16, verbose=0, callbacks=[checkpoints])
+    assert [path.name for path in sorted(folder.glob("*.index"))] == ["ckpt-2.index", "ckpt-3.index", "ckpt-4.index"]
+    assert all(other.exists() for other in others)
+    second = model()
+    again = Checkpoints(second, str(folder))
+    assert again.restore() == 4
+    for one, other in zip(first.weights, second.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_seconds_between_two(tmp_path):
     often, seldom = [], []
     made = model()

@@ -43,6 +43,19 @@ def test_exports_are_measured_on_the_held_out_rows(run, log, tmp_path, capsys):
     assert "rows         10,000 matched, 0 only in a, 0 only in b" in said
 
 
+def test_a_change_that_rounds_to_zero_has_no_minus(run, tmp_path, capsys):
+    label = np.arange(64) % 2
+    columns = {"label": label, "prediction": 0.4 + 0.2 * label}
+    a = write_csv(tmp_path / "a.csv", columns)
+    b = write_csv(tmp_path / "b.csv", columns | {"prediction": columns["prediction"] + 4e-7 * (label - 0.5)})
+    comparison = run(a=a, b=b, config=None)
+    assert -1e-5 < comparison["increase"]["log_loss"]["value"] < 0
+    said = capsys.readouterr().out
+    assert "log loss     0.5108 to 0.5108: +0.0000 (+0.0000 to +0.0000)" in said
+    assert "-0.0000" not in said
+    assert "-0.0000" not in (tmp_path / "out.html").read_text()
+
+
 def test_gates_decide_after_the_files_are_written(run, log, tmp_path, capsys):
     values = run()
     pd, swap = values["pd"]["relative"], values["recommendations"]["swap_rate"]

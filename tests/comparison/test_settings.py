@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from smooth_recs.comparison.settings import Settings, Shard
+from smooth_recs.comparison.settings import IN_CONFIG, Settings, Shard
 from smooth_recs.config import Evaluation
 from smooth_recs.errors import InputError
 
@@ -16,6 +16,19 @@ from smooth_recs.errors import InputError
 def test_a_shard_is_i_of_n(text):
     with pytest.raises(InputError, match=rf"^--shard must be i/n .* got {re.escape(repr(text))}$"):
         Shard.parse(text)
+
+
+def test_what_the_configuration_says_is_called_as_it_is_there() -> None:
+    of_flags = Settings("a.csv", "b.csv", "out.json", columns={"multiplier": "bid"})
+    of_config = Settings("a.csv", "b.csv", "out.json", evaluation=Evaluation(order_by="bid"), named=IN_CONFIG)
+    assert (of_flags.multiplier_flag, of_config.multiplier_flag) == ("--multiplier", "evaluation.order_by")
+    for settings, name in ((of_flags, "--slices"), (of_config, "evaluation.slices")):
+        with pytest.raises(InputError, match=f"^{re.escape(name)} must name"), settings.named_as_given():
+            raise InputError("evaluation.slices must name any of label, got 'x'")
+        with pytest.raises(InputError, match=r"^--max_pd=2 cannot be"), settings.named_as_given():
+            raise InputError("max_pd=2 cannot be measured")
+    with pytest.raises(InputError, match=r"^evaluation\.k must be at least 1, got 0$"):
+        Settings("a.csv", "b.csv", "out.json", evaluation=Evaluation(k=0), named=IN_CONFIG)
 
 
 @pytest.mark.parametrize(

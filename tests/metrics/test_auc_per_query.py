@@ -49,6 +49,14 @@ def test_a_batch_is_exact(rows: list[tuple[int, float, float, int]]) -> None:
         assert math.isnan(value) if exact.value is None else value == pytest.approx(exact.value, abs=1e-13)
 
 
+def test_unknown_queries_are_not_one() -> None:
+    metric = PerQueryAUCLoss()
+    for _ in range(2):  # neither within a batch nor over several
+        metric.update_state([1, 0, 1, 0], [0.2, 0.6, 0.9, 0.4], query_id=["", "", "a", "a"])
+    assert (float(metric.result()), float(metric.queries), float(metric.split_queries)) == (0, 2, 1)
+    assert float(metric.one_class_queries) == 4
+
+
 def log(queries: int) -> tuple[Any, Any, Any, Any]:
     rng = np.random.default_rng(0)
     query = np.sort(rng.integers(0, queries, 6 * queries))

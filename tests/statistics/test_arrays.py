@@ -29,6 +29,24 @@ def test_no_weights_are_equal_weights() -> None:
     np.testing.assert_array_equal(arrays.weights(None, 3), np.ones(3))
 
 
+def test_unknown_identifiers_are_all_different() -> None:
+    nan = float("nan")
+    for values in (
+        [7, None, 7, None],
+        [7.0, nan, 7.0, nan],
+        np.array(["a", "", "a", ""]),
+        np.array([b"a", b"", b"a", b""]),
+        np.array(["a", None, "a", nan], object),
+        np.array([2**63 + 1, None, 2**63 + 1, None], object),
+        np.array([0, None, 0, None], object),
+    ):
+        _, number = arrays.numbered("query_id", values)
+        assert number[0] == number[2]
+        assert len(set(number.tolist())) == 3, values
+    for nothing in ([None, None], ["", ""], [nan, nan]):
+        assert len(set(arrays.identifiers("query_id", nothing).tolist())) == 2
+
+
 def test_identifiers_that_pandas_made_floats_are_integers() -> None:
     found = arrays.identifiers("query_id", np.array([7.0, -1.0]))
     assert found.dtype == np.int64

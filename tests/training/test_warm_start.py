@@ -24,6 +24,7 @@ from smooth_recs.errors import InputError
 from smooth_recs.models import SiblingModel, from_config
 from smooth_recs.schema import Categorical, Numeric, Schema
 from smooth_recs.training import warm_start
+from smooth_recs.workdir.checkpoint_reader import CheckpointReader
 
 SITES = (b"a.org", b"b.org", b"c.org")
 MODEL = config.Model(hidden_units=(8, 4), embedding_dim=4, admission=2, linear=True)
@@ -126,6 +127,14 @@ def test_training_goes_on_as_if_never_interrupted(trained: Any) -> None:
     for k in range(2):
         assert same(values(here, k), values(twin, k))
         assert same(accumulators(here, k), accumulators(twin, k))
+
+
+def test_no_name_of_a_workdir_stops_it(trained: Any, tmp_path: Path) -> None:
+    for name in ("x[1]", "a\\b", "*.keras", "v1,b 50%"):
+        (tmp_path / name).symlink_to(trained[1])
+        for path in (tmp_path / name, tmp_path / name / "checkpoints" / "ckpt-12"):
+            assert CheckpointReader(str(path)).steps == 12
+        assert CheckpointReader(f"{tmp_path / name}/").encoding is not None
 
 
 def test_rows_follow_their_values(trained: Any) -> None:
