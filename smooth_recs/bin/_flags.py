@@ -218,7 +218,7 @@ def _line_in(error: Exception, path: str) -> str:
 
 def define_names(name: str, text: str) -> flags.FlagHolder[Any]:
     """Defines a flag of names, with commas, that may be given several times; a name with a comma stands in quotes."""
-    return flags.DEFINE_multi(flags.ListParser(), flags.ListSerializer(","), name, [], f"with commas: {text}")  # type: ignore[no-any-return]
+    return flags.DEFINE_multi(flags.ListParser(), flags.ListSerializer(","), name, [], f"with commas: {text}")
 
 
 def names(holder: flags.FlagHolder[Any]) -> tuple[str, ...]:
