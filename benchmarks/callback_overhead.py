@@ -109,7 +109,9 @@ def of_demo(arguments: argparse.Namespace) -> tuple[Fit, PredictionDifference, l
     folder = tempfile.mkdtemp()
     batches = Batches(config, folder, open_source(config.data, folder))
     siblings, epoch = loop.build(batches), Segment(0, 0, batches.steps_per_epoch)
-    watching, _ = monitoring.callbacks(batches, folder, monitoring.Curve(os.path.join(folder, "history.json")))
+    watching, _ = monitoring.callbacks(
+        batches, folder, monitoring.Curve(os.path.join(folder, "history.json")), siblings
+    )
     difference = next(callback for callback in watching if isinstance(callback, PredictionDifference))
 
     def fit(callbacks: list[Any]) -> None:

@@ -31,6 +31,9 @@ Names = Annotated[tuple[str, ...], fields.names_that_differ]
 # A number, or two: at the beginning and at the end of the run.
 Ramp = Annotated[float | tuple[float, ...], fields.once_or_twice]
 
+# In steps, or a share of the run that `training.batches` knows.
+HalfLife = Annotated[int | Literal["auto"], "a number of steps or auto", fields.at_least_0_or_auto]
+
 # The choices that code outside of this module needs to know; the others stand beside their fields.
 FileFormat = Literal["csv", "tfrecord", "parquet"]
 Normalization = Literal["weight", "layer", "batch", "none"]
@@ -236,6 +239,8 @@ class Train:
       clip_norm: global norm to which dense gradients are clipped; 0 = not at all.
       deterministic: op determinism and a fixed number of threads.
       threads: threads of an op and between ops in a deterministic run; 0 = the number of cores.
+      average: half-life, in steps, of a moving average of all weights, which is measured, exported and taught by in
+        place of the weights (`models/averaging.py` has the formula); `auto`: 3% of the run; 0 = none.
       steps_per_execution: training steps a call of the compiled function.
       evaluations: how often a run measures held-out AUC and PD on `evaluation_examples` rows for the progress bar; 0 =
         at the end of epochs only.
@@ -261,6 +266,7 @@ class Train:
     final_learning_rate_share: Share = 1.0
     initial_accumulator: Amount = 0.001
     clip_norm: Amount = 0.0
+    average: HalfLife = 0
     deterministic: bool = False
     threads: Count = 0
     steps_per_execution: Positive = 100

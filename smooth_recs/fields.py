@@ -66,6 +66,7 @@ once_or_twice = Rule(
     "one or two numbers of at least 0",
     lambda value: 1 <= len(_numbers(value)) <= 2 and min(_numbers(value)) >= 0,
 )
+at_least_0_or_auto = Rule("at least 0, or auto", lambda value: value == "auto" or value >= 0)
 share_once_or_twice = Rule(
     "from 0 to 1, once or twice", lambda value: once_or_twice.holds(value) and max(_numbers(value)) <= 1
 )
@@ -101,7 +102,8 @@ def walk(section: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
 def alternatives(kind: Any) -> tuple[Any, ...]:
     """The types of a union, without what `Annotated` adds; of any other type that one alone."""
     kind = typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else kind
-    return typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    # `int | None` is a types.UnionType, `int | Literal["auto"]` a typing.Union (Python 3.13).
+    return typing.get_args(kind) if typing.get_origin(kind) in (types.UnionType, typing.Union) else (kind,)
 
 
 def choices(kind: Any) -> tuple[str, ...]:

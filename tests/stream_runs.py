@@ -22,7 +22,7 @@ def get_config():
         model=Model(hidden_units=(16, 8), embedding_dim=8),
         train=Train(
             batch_size=16, steps_per_execution=7, checkpoint_seconds=0.2, evaluation_examples=40, deterministic=True,
-            progressive=True, export_steps=60, keep_exports=0,
+            progressive=True, average=70, export_steps=60, keep_exports=0,
         ),
         evaluation=Evaluation(estimate=False),
     )

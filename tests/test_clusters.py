@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 SETTINGS = (
     *("--config.data.examples=12000", "--config.data.eval_examples=4000", "--config.data.shuffle_window=3000"),
     *("--config.train.evaluation_examples=2000", "--config.train.evaluations=3", "--config.evaluation.estimate=false"),
-    "--config.train.steps_per_execution=8",
+    *("--config.train.steps_per_execution=8", "--config.train.average=40"),
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -52,6 +52,14 @@ def trained(workdir: pathlib.Path, *launcher: str, strategy: str, settings: Sequ
     return json.loads((workdir / "metrics.json").read_text())
 
 
+def check_average(metrics: dict, alone: dict) -> None:
+    """The average is of the same steps: as near to that of one process as the weights are, and not the weights."""
+    for here, there in zip(metrics["raw"]["replicas"], alone["raw"]["replicas"], strict=True):
+        assert here["log_loss"] == pytest.approx(there["log_loss"], rel=1e-4)
+    raw = [abs(each["raw"]["replicas"][0]["log_loss"] - each["replicas"][0]["log_loss"]) for each in (metrics, alone)]
+    assert raw[0] == pytest.approx(raw[1], rel=0.05)
+
+
 def check_published(workdir: pathlib.Path) -> None:
     """All checks of an export, through the C++ loader, on what a strategy has trained."""
     sibling, limits = str(workdir / "export" / "replica_1"), Limits(max_pd=0.5)
@@ -74,6 +82,7 @@ def test_two_workers_in_step_are_one_process(tmp_path, alone):
     for here, there in zip(metrics["replicas"], alone["replicas"], strict=True):
         assert here["log_loss"] == pytest.approx(there["log_loss"], rel=1e-4)
         assert here["auc"] == pytest.approx(there["auc"], abs=1e-3)
+    check_average(metrics, alone)
     assert metrics["pd"]["relative"] == pytest.approx(alone["pd"]["relative"], rel=0.02)
     assert [entry["step"] for entry in metrics["history"]] == [entry["step"] for entry in alone["history"]]
     for version in (1, 2, 3):  # after 20 and 40 of 47 steps, and at the end
@@ -88,6 +97,7 @@ def test_two_devices_are_one(tmp_path, alone):
     assert 12_000 % 256 % 2 == 0 < 12_000 % 256
     for here, there in zip(metrics["replicas"], alone["replicas"], strict=True):
         assert here["log_loss"] == pytest.approx(there["log_loss"], rel=1e-4)
+    check_average(metrics, alone)
     assert [entry["step"] for entry in metrics["history"]] == [entry["step"] for entry in alone["history"]]
     check_published(tmp_path / "run")
 
@@ -97,5 +107,5 @@ def test_parameter_servers_train_every_row_asynchronously(tmp_path, alone):
     assert metrics["examples"] == 12_000
     for here, there in zip(metrics["replicas"], alone["replicas"], strict=True):
         assert here["log_loss"] == pytest.approx(there["log_loss"], rel=0.03)  # in another order
-    assert metrics["pd"]["relative"] > 0
+    assert 0 < metrics["pd"]["relative"] != metrics["raw"]["pd"]["relative"]
     check_published(tmp_path / "run")

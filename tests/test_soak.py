@@ -23,7 +23,7 @@ STEPS = EPOCHS * ROWS // BATCH
 SETTINGS = (
     *("train.deterministic", "train.progressive", f"train.batch_size={BATCH}", f"train.epochs={EPOCHS}"),
     *("train.steps_per_execution=7", "train.checkpoint_seconds=0.2"),
-    *("train.evaluations=8", "train.evaluation_examples=2000", "train.patience=50"),
+    *("train.evaluations=8", "train.evaluation_examples=2000", "train.patience=50", "train.average=70"),
     *(f"data.examples={ROWS}", "data.eval_examples=4000", "data.shuffle_window=1000"),
     *("data.synthetic.users=500", "data.synthetic.items=200", "model.hidden_units=32,16", "evaluation.estimate=false"),
 )
@@ -96,6 +96,15 @@ def predictions(export):
     return serve(**inputs)["probability"].numpy()
 
 
+def tensors(workdir):
+    """Everything in the newest checkpoint, by the key of its place."""
+    import tensorflow as tf
+
+    reader = tf.train.load_checkpoint(str(workdir / "checkpoints"))
+    keys = [key for key in reader.get_variable_to_shape_map() if key.endswith("VARIABLE_VALUE")]
+    return {key: reader.get_tensor(key) for key in keys if not key.startswith("save_counter")}
+
+
 def test_kills_leave_no_trace(tmp_path):
     """Start-up, training, checkpoint, export, results: wherever it was killed, the run ends with its twin's numbers."""
     print(f"SMOOTH_RECS_SEED={SEED} SMOOTH_RECS_KILLS={KILLS}")
@@ -117,13 +126,18 @@ def test_kills_leave_no_trace(tmp_path):
     ended = run.finish()
     assert ended["examples"] == whole["examples"] == EPOCHS * ROWS
     assert run.reached == STEPS
-    for name in ("replicas", "pd", "history", "slices"):
+    for name in ("replicas", "pd", "raw", "history", "slices"):
         assert ended[name] == whole[name], name
     assert {"pd", "progressive_pd"} <= {name for entry in whole["history"] for name in entry}  # new rows: one epoch
     for one, other in zip(whole["exports"], ended["exports"], strict=True):
         first, second = predictions(tmp_path / "whole" / one), predictions(run.workdir / other)
         assert first.std() > 0
         np.testing.assert_array_equal(first, second)
+    first, second = tensors(tmp_path / "whole"), tensors(run.workdir)
+    assert any(key.startswith("average/") for key in first)
+    assert first.keys() == second.keys()
+    for key, value in first.items():
+        np.testing.assert_array_equal(value, second[key], key)
     left = [path.name for path in run.workdir.rglob("*") if path.name.startswith(".writing-")]
     assert left == []
     assert (run.workdir / "report.html").stat().st_size > 0

@@ -56,7 +56,10 @@ def register() -> None:
 def _read(kind: Any, text: str) -> Any:
     """`0.3` as a number, `0.3,0.2` and `(0.3,)` as a tuple, `null` and `none` as None, each where it is possible."""
     several = fields.alternatives(kind)
+    if any(text in fields.choices(each) for each in several):
+        return text
     tells = {tuple: "," in text, dict: text.startswith("{"), types.NoneType: text.lower() in ("null", "none")}
+    tells[typing.Literal] = False  # of a union; alone it gets the text, for `fields.check` to say what is wrong
     fitting = [each for each in several if tells.get(typing.get_origin(each) or each, True)]
     one = (fitting or several)[-1]
     origin, arguments = typing.get_origin(one), typing.get_args(one)

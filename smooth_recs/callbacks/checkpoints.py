@@ -37,6 +37,8 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
         else belongs to it.
       best: a callback whose best weights are saved too; the model must be built. Its history is restored separately.
 
+    An average of the model's weights (`SiblingModel.keep_average`) is saved with it.
+
     Attributes:
       ends_epoch: set it to False where a `fit` is only a part of an epoch and another follows at once: then its end is
         not saved.
@@ -62,9 +64,10 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
         self._steps = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._best = best
         kept = {} if best is None else {"best": best.copies(model)}
-        self._checkpoint = tf.train.Checkpoint(model=model, steps=self._steps, **kept)
+        self._model, self._parts = model, {"steps": self._steps, **kept}
+        checkpoint = tf.train.Checkpoint(**_with_average(model), **self._parts)
         tf.io.gfile.makedirs(directory)
-        self._manager = tf.train.CheckpointManager(self._checkpoint, literal_folder(directory), max_to_keep=3)
+        self._manager = tf.train.CheckpointManager(checkpoint, literal_folder(directory), max_to_keep=3)
         self._newest_in = newest_in or directory
         self._seconds, self._every = seconds, steps
         self._on_save = on_save
@@ -82,7 +85,7 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
         Raises:
           InputError: see `restore_newest`.
         """
-        if restore_newest(self._checkpoint, self._newest_in) and self._best is not None:
+        if restore_newest(self._model, self._newest_in, **self._parts) and self._best is not None:
             self._best.copies_restored()
         self._done = self._saved = int(self._steps.numpy())
         return self._done
@@ -134,13 +137,18 @@ def newest_first(directory: str) -> list[str]:
     return [os.path.join(directory, f"ckpt-{n}") for n in sorted({int(f[1]) for f in found if f}, reverse=True)]
 
 
-def restore_newest(checkpoint: Any, directory: str, model: str = "this model, take another workdir") -> str | None:
+def restore_newest(
+    model: Any, directory: str, called: str = "this model, take another workdir", **parts: Any
+) -> str | None:
     """Restores the newest checkpoint in a folder that can be read; one line on stderr names each that cannot.
 
+    The average of a model that keeps one begins anew, as the weights, where the checkpoint has none.
+
     Args:
-      checkpoint: a `tf.train.Checkpoint`, all of whose objects must be in the files.
-      directory: the folder where `Checkpoints` saved.
-      model: the model it must be of, as an error message calls it.
+      model: what `Checkpoints` saved, all of whose objects must be in the files.
+      directory: the folder where it did.
+      called: the model as an error message calls it.
+      parts: other objects that must be in the files.
 
     Returns:
       Its path, or None where there is no checkpoint, or only a first one that a killed process was still writing.
@@ -152,18 +160,36 @@ def restore_newest(checkpoint: Any, directory: str, model: str = "this model, ta
     paths = newest_first(directory)
     for path in paths:
         try:
-            # A file may hold more, such as variables that an optimizer makes in its first step.
-            literal = os.path.join(literal_folder(directory), os.path.basename(path))
-            checkpoint.restore(literal).assert_existing_objects_matched().expect_partial()
+            _restore(os.path.join(literal_folder(directory), os.path.basename(path)), model, parts)
         except _OTHERS_GONE:
             raise
         except _UNREADABLE as error:
             reason = re.sub(r"\{\{.*?\}\} | \[Op:.*", "", str(error).splitlines()[0])  # without names of graph nodes
             print(f"checkpoint {path} cannot be read, the one before it is tried: {reason}", file=sys.stderr)
         except (AssertionError, ValueError) as error:
-            raise InputError(f"checkpoint {path} is not of {model}: {error}") from error
+            raise InputError(f"checkpoint {path} is not of {called}: {error}") from error
         else:
             return path
     if paths and os.path.exists(os.path.join(directory, _COMPLETED)):
         raise InputError(f"no checkpoint in {directory} can be read: repair it, or take another workdir")
     return None
+
+
+def _with_average(model: Any) -> dict[str, Any]:
+    """The model and the average of its weights, if it keeps one, as parts of a checkpoint."""
+    average = getattr(model, "weight_average", None)
+    return {"model": model} if average is None else {"model": model, "average": average.checkpoint}
+
+
+def _restore(path: str, model: Any, parts: dict[str, Any]) -> None:
+    """Restores a checkpoint; AssertionError where it lacks something other than the average."""
+    saved = _with_average(model)
+    # A file may hold more, such as variables that an optimizer makes in its first step.
+    status = tf.train.Checkpoint(**saved, **parts).restore(path).expect_partial()
+    try:
+        status.assert_existing_objects_matched()
+    except AssertionError:
+        if saved.pop("average", None) is None:
+            raise
+        tf.train.Checkpoint(**saved, **parts).restore(path).assert_existing_objects_matched().expect_partial()
+        model.weight_average.reset()

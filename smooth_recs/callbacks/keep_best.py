@@ -127,7 +127,7 @@ class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
         if self.best is None:
             return
         if self._weights_at == self.best["step"]:
-            for variable, copy in zip(model.weights, self._copies, strict=True):
+            for variable, copy in zip(_kept(model), self._copies, strict=True):
                 variable.assign(copy)
         elif self.filepath is not None and os.path.exists(self.filepath):
             model.load_weights(self.filepath)
@@ -140,7 +140,7 @@ class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
     def copies(self, model: Any) -> list[tf.Variable]:
         """Makes the variables that hold the best weights of a built model, which checkpoints save."""
         if not self._copies:
-            self._copies = [tf.Variable(tf.convert_to_tensor(w), trainable=False) for w in model.weights]
+            self._copies = [tf.Variable(tf.convert_to_tensor(w), trainable=False) for w in _kept(model)]
         return self._copies
 
     def copies_restored(self) -> None:
@@ -151,7 +151,7 @@ class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
         """Listens to `measured`: keeps the weights of a better measurement, or stops."""
         if self._consider(entry):
             if self.restore_best_weights or self._copies:
-                for copy, weight in zip(self.copies(self.model), self.model.weights, strict=True):
+                for copy, weight in zip(self.copies(self.model), _kept(self.model), strict=True):
                     copy.assign(tf.convert_to_tensor(weight))
                 self._weights_at = entry["step"]
             if self.filepath is not None:  # renamed once it is whole: a killed run leaves the file before
@@ -179,3 +179,9 @@ class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
         value = {name: entry.get(name, math.nan) for name in (self.minimize, *self.subject_to)}
         excess = [value[name] - bound if not value[name] <= bound else 0.0 for name, bound in self.subject_to.items()]
         return sum(excess, 0.0), value[self.minimize]
+
+
+def _kept(model: Any) -> list[Any]:
+    """The weights of a model, with the average of them where it keeps one: that is what was measured."""
+    average = getattr(model, "weight_average", None)
+    return [*model.weights, *([] if average is None else average.variables)]

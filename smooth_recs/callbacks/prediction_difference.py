@@ -162,7 +162,8 @@ class PredictionDifference(Periodic):
     Args:
       data: a finite `tf.data.Dataset` of batches, or a tuple of arrays: x, (x, y) or (x, y, sample_weight).
       models: the Keras models to compare. Two or more are compared with each other, one with the model that is trained;
-        None, the default, compares the `replicas` of the model that is trained (`sr.models.SiblingModel` has them).
+        None, the default, compares the `replicas` of the model that is trained (`sr.models.SiblingModel` has them), or
+        the averages of their weights where it keeps them.
       every: "epoch", the default, measures at every epoch's end; a number of training steps also at every multiple of
         it, which are the same steps in a resumed run. With `steps_per_execution` above 1, the measurement follows the
         execution that passes one.
@@ -235,7 +236,8 @@ class PredictionDifference(Periodic):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
         if self.models is None:
-            models = list(getattr(self.model, "replicas", ()))
+            average = getattr(self.model, "weight_average", None)
+            models = list(getattr(self.model if average is None else average.averaged, "replicas", ()))
             if len(models) < 2:
                 raise ValueError(
                     f"models must be given unless the trained model has two or more replicas, got {len(models)}"

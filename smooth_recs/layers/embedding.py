@@ -97,7 +97,7 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
             initializer=embedding_tables.in_place(self.embeddings_initializer),
             **keras_generation.keeping_dtype(),  # casting the rows of a batch is cheaper than casting the table
         )
-        if self.admitted is not None:
+        if self.admitted is not None and not self.admitted.built:  # they may be those of another layer
             self.admitted.build(input_shape)
         self.built = True
 

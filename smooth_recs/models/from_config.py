@@ -86,6 +86,12 @@ def model(
     )
 
 
+def averaged(config: config_lib.Config, encoder: Encoder) -> RankingModel | EnsembleModel:
+    """Makes an uncompiled model that predicts as `model` does, for the averages of its weights: it does not train."""
+    ensemble = dataclasses.replace(config.ensemble, decorrelation=0.0, codistillation=0.0, stale_steps=0)
+    return model(dataclasses.replace(config, ensemble=ensemble), encoder)
+
+
 def ranking_model(model: config_lib.Model, encoder: Encoder, distillation: Any = None, tpu: Any = None) -> RankingModel:
     """Makes one network, with tables of its own.
 

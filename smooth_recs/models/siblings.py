@@ -17,6 +17,7 @@ from smooth_recs.config import Differ
 from smooth_recs.data.shuffling import SiblingBatches
 from smooth_recs.metrics import AUCLoss, LogLoss, RelativePredictionDifference
 from smooth_recs.metrics._sums import column
+from smooth_recs.models.averaging import WeightAverage, share_admission
 
 
 class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
@@ -34,6 +35,10 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
     (x, y, sample_weight) batches, which all replicas train on. `differ="order"` and `"both"` need the former.
 
     The model maps a batch of inputs to the predictions of all replicas, float32 [batch, R].
+
+    Attributes:
+      replicas: the models that are trained.
+      weight_average: the average of their weights, once `keep_average` was called; None before.
 
     Raises:
       ValueError: fewer than one replica, an unknown `differ`, replicas of different shapes.
@@ -58,6 +63,9 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
         super().__init__(**kwargs)
         self.replicas = [build_fn() for _ in range(replicas)]
         self.differ = differ
+        self.weight_average: WeightAverage | None = None
+        self._build_fn = build_fn
+        self._element_spec: Callable[[], Any] = lambda: None
         self.progressive: ProgressiveMetrics | None = None
         self._replicas_built = False
 
@@ -100,6 +108,7 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
         """
         if self._replicas_built:
             return
+        self._element_spec = lambda: element_spec  # Keras would make a tuple a part of the model
 
         def one_row(spec: tf.TensorSpec) -> tf.Tensor:
             shape = [1, *(size or 1 for size in spec.shape[1:])]
@@ -117,6 +126,32 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
                 for variable, value in zip(replica.variables, first, strict=True):
                     variable.assign(value)
 
+    def keep_average(self, half_life: float, build_fn: Callable[[], Any] | None = None) -> None:
+        """Keeps an average of all weights of all replicas from now on, which is measured, exported and taught by.
+
+        `callbacks.AverageWeights` brings it up to date while the siblings train; `models.averaging` has the formula.
+
+        Args:
+          half_life: in steps.
+          build_fn: returns a new model of a replica's variables; None: what makes the replicas.
+
+        Raises:
+          InputError: the half-life is not above 0.
+          ValueError: the replicas have no variables yet, or the new models have different ones.
+        """
+        if not self._replicas_built:
+            raise ValueError("replicas must have their variables before they are averaged: call build_replicas")
+        averaged = SiblingModel(build_fn or self._build_fn, len(self.replicas), "init")
+        for copy, replica in zip(averaged.replicas, self.replicas, strict=True):
+            share_admission(copy, replica)
+        averaged.build_replicas(self._element_spec())
+        self.weight_average = WeightAverage(self, averaged, half_life)
+
+    @property
+    def deployed(self) -> SiblingModel:
+        """The siblings that are measured, exported and taught by: the averages where they are kept, else these."""
+        return self if self.weight_average is None else self.weight_average.averaged
+
     def call(self, inputs: Any, training: bool = False) -> tf.Tensor:
         predictions = [replica(inputs, training=training) for replica in self.replicas]
         return tf.stack([tf.reshape(tf.cast(p, tf.float32), [-1]) for p in predictions], axis=1)
@@ -130,7 +165,7 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
             new = new_rows(data)
             if new is not None:
                 x, label, weight = new
-                self.progressive.update(self.call(x, training=False), label, weight)
+                self.progressive.update(self.deployed.call(x, training=False), label, weight)
             progressive = self.progressive.result()
         logs = [replica.train_step(batch) for replica, batch in zip(self.replicas, batches, strict=True)]
         return {**_means(logs), **progressive}

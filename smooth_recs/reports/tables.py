@@ -30,7 +30,9 @@ from smooth_recs.reports.formats import (
 )
 from smooth_recs.workdir.finished_runs import Run, differing, flatten, is_number
 
-_INTERVALS = {
+_RAW = " of the raw weights"
+_NOTES = {
+    f"{PD.label}{_RAW}": "as they were trained; everything else is of their averages",
     "PD, 95% interval": "with other held-out requests",
     "PD, 95% interval over replicas": "with other replicas of the run",
     "PD to the live model, 95% interval": "with other held-out requests",
@@ -60,8 +62,10 @@ def overview(runs: Sequence[Run]) -> Table:
         return signed(decimal(abs(value - baseline)), value - baseline)
 
     best = [run.metrics.get("best_possible") or {} for run in runs]
+    raw = [run.metrics.get("raw") for run in runs]
     rows = {
         f"{PD.label} ({PD.short})": _compared([PD.read(run.metrics) for run in runs], percent, relative),
+        f"{PD.label}{_RAW}": _compared([each and PD.read(each) for each in raw], percent, relative),
         "PD, 95% interval": _beside([interval(run.pd.get("interval")) for run in runs]),
         "PD, 95% interval over replicas": _beside([interval(run.pd.get("interval_over_replicas")) for run in runs]),
         **{
@@ -81,6 +85,10 @@ def overview(runs: Sequence[Run]) -> Table:
             for each in catalogue.of(*ACCURACY)
         },
         **{
+            f"{each.label}{_RAW}": _compared([known and each.read(known) for known in raw], formats.of(each), absolute)
+            for each in catalogue.leading()
+        },
+        **{
             f"{each.label} of the true probabilities": _compared([found.get(each.name) for found in best], decimal)
             for each in catalogue.held_out()
             if each.family in ACCURACY
@@ -92,7 +100,7 @@ def overview(runs: Sequence[Run]) -> Table:
         },
     }
     names = [name for run in runs for name in (run.label, "Change")]
-    return Table(("", names[0], *names[2:]), measured(rows), notes=_INTERVALS)
+    return Table(("", names[0], *names[2:]), measured(rows), notes=_NOTES)
 
 
 def _compared(

@@ -15,9 +15,12 @@ from smooth_recs.data import shuffling, stream
 from smooth_recs.data.sources import Source
 from smooth_recs.data.stream import FollowedSource
 from smooth_recs.errors import InputError
+from smooth_recs.models import averaging
 from smooth_recs.training.role import Role
 from smooth_recs.training.teachers import Teachers
 from smooth_recs.validation import SCHEMA_SOURCES
+
+AUTOMATIC_HALF_LIFE = 0.03  # of the run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +70,22 @@ class Batches:
 
     @property
     def steps_per_execution(self) -> int:
-        steps = self.role.most_steps_per_execution or self.config.train.steps_per_execution
-        return steps if self.config.data.follow_seconds else min(steps, self.steps_per_epoch)
+        """How many training steps a call of the compiled function makes; passes of the average come between calls."""
+        most = self.role.most_steps_per_execution or self.config.train.steps_per_execution
+        if self.half_life:
+            most = min(most, averaging.steps_between_passes(self.half_life))
+        return most if self.config.data.follow_seconds else min(most, self.steps_per_epoch)
+
+    @property
+    def half_life(self) -> int:
+        """The half-life in steps that `train.average` stands for; 0 = no average is kept."""
+        asked = self.config.train.average
+        return max(round(AUTOMATIC_HALF_LIFE * self.total_steps), 1) if asked == "auto" else asked
+
+    @property
+    def steps_between_passes(self) -> int:
+        """The steps between two passes that bring the average of the weights up to date."""
+        return averaging.steps_between_passes(self.half_life, self.steps_per_execution)
 
     def rows_in(self, steps: int) -> int:
         """How many rows a sibling is trained on in the first `steps` steps."""
@@ -166,6 +183,13 @@ class Batches:
         return self.teachers.source(source, elsewhere=self.role.coordinates)
 
 
+def check_average(config: Config, source: Source) -> None:
+    """Raises InputError where the half-life of the average is longer than the run."""
+    asked, steps = config.train.average, -(-source.train_rows // config.train.batch_size) * config.train.epochs
+    if asked != "auto" and asked > steps and not config.data.follow_seconds:
+        raise InputError(f"train.average must be at most the {steps:,} steps of the run, got {asked:,}")
+
+
 def example(rows: Any) -> tuple[Any, Any, Any]:
     """What Keras trains on, of rows of a source: features, label and weight."""
     return rows["features"], rows["label"], rows["weight"]
@@ -202,6 +226,7 @@ def check_stream(config: Config, strategy: str) -> None:
         (train.epochs == 1, "train.epochs", "1", train.epochs),
         (train.patience == 0, "train.patience", "0", train.patience),
         (train.final_learning_rate_share == 1, "train.final_learning_rate_share", "1", train.final_learning_rate_share),
+        (train.average != "auto", "train.average", "a number of steps", train.average),
         (not _is_ramp(ensemble.decorrelation), "ensemble.decorrelation", "one number", ensemble.decorrelation),
         (not _is_ramp(ensemble.codistillation), "ensemble.codistillation", "one number", ensemble.codistillation),
         (not _is_ramp(distillation.weight), "distillation.weight", "one number", distillation.weight),

@@ -24,8 +24,8 @@ class Capacity:
       replicas: R, how many siblings are trained side by side.
       table_rows: of all features together.
       cost: of one sibling, all its components and a linear part included.
-      table_slots: numbers kept per embedding weight besides it: Adagrad's sum of squares, and that of a stale copy.
-      dense_slots: the same per other weight: what the dense optimizer keeps, a stale copy, and an anchor.
+      table_slots: numbers kept per embedding weight besides it: Adagrad's sum of squares, and copies.
+      dense_slots: the same per other weight: what the dense optimizer keeps, copies, and an anchor.
       counted_tables: tables whose ids are counted, in two integers a row.
       batch_size: examples a step and sibling, over all devices.
       devices: that share a batch, each with a copy of everything that is mirrored.
@@ -101,7 +101,9 @@ def capacity(config: config_lib.Config, encoder: Encoder, *, devices: int = 1, s
     """
     from_config.check(config.model, encoder)
     ensemble = config.ensemble
-    copies = (ensemble.stale_steps > 0) + (config.train.patience > 0)  # older weights, the best ones
+    averages = config.train.average != 0
+    # Older weights, the average, and the best of both.
+    copies = (ensemble.stale_steps > 0) + averages + (config.train.patience > 0) * (1 + averages)
     tables = ensemble.components if ensemble.tables == "separate" else 1
     return Capacity(
         replicas=config.siblings.replicas,
@@ -125,20 +127,20 @@ def lines(needed: Capacity) -> Sequence[str]:
         f"all others        {others:,} parameters",
         f"an example        {needed.cost.multiply_adds:,} multiplications, {needed.cost.lookups:,} lookups",
         f"siblings          {needed.replicas}",
-        f"memory a device   {_bytes(needed.device_bytes)} for weights and optimizers",
+        f"memory a device   {size(needed.device_bytes)} for weights and optimizers",
     ]
     if needed.servers:
-        found.append(f"memory a server   {_bytes(needed.server_bytes)}, {needed.servers} parameter servers")
+        found.append(f"memory a server   {size(needed.server_bytes)}, {needed.servers} parameter servers")
     found += [
-        f"tables in a step  {_bytes(needed.touched_bytes)} read and written",
-        f"network in a step {_bytes(needed.network_bytes)} sent by each of {needed.devices} devices",
-        f"10^9 ids          {_bytes(MANY_IDS * row_bytes)} of tables: {-(-MANY_IDS * row_bytes // (64 << 30)):,} "
+        f"tables in a step  {size(needed.touched_bytes)} read and written",
+        f"network in a step {size(needed.network_bytes)} sent by each of {needed.devices} devices",
+        f"10^9 ids          {size(MANY_IDS * row_bytes)} of tables: {-(-MANY_IDS * row_bytes // (64 << 30)):,} "
         "parameter servers of 64 GiB",
     ]
     return found
 
 
-def _bytes(count: float) -> str:
+def size(count: float) -> str:
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if count < 1024 or unit == "TiB":
             break

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import losses
+from smooth_recs.callbacks import AverageWeights
 from smooth_recs.callbacks.checkpoints import Checkpoints, restore_newest
 from smooth_recs.config import Config
 from smooth_recs.data.sources import Source
@@ -21,7 +22,7 @@ from smooth_recs.models.siblings import SiblingModel
 from smooth_recs.serving import assets
 from smooth_recs.serving.saved_model import PeriodicExports
 from smooth_recs.training import monitoring
-from smooth_recs.training.batches import Batches, comes_with_new_rows, example
+from smooth_recs.training.batches import Batches, check_average, comes_with_new_rows, example
 from smooth_recs.training.role import Role
 from smooth_recs.training.teachers import FIELD
 from smooth_recs.workdir import checkpoint_reader
@@ -52,6 +53,12 @@ def check(config: Config, source: Source, role: Role) -> None:
             "data.source must not be parquet under parameter_server, whose workers cannot read it: convert the files "
             "with smooth_recs.data.readers.parquet.parquet_to_tfrecord"
         )
+    if role.strategy_name == "tpu" and config.train.average:
+        raise InputError(
+            "train.average must be 0 under tpu, whose tables are on the hardware while it trains, "
+            f"got {config.train.average!r}"
+        )
+    check_average(config, source)
     measured = monitoring.measured_rows(config)
     if config.train.patience and source.eval_rows <= measured:
         raise InputError(
@@ -82,7 +89,9 @@ def fit(batches: Batches, siblings: SiblingModel) -> Fitted:
     config, workdir, source, role = batches.config, batches.workdir, batches.source, batches.role
     own = role.folder(workdir)  # only the chief's is the workdir itself
     curve, speed = monitoring.Curve(os.path.join(own, "history.json")), monitoring.Speed()
-    measuring, best = monitoring.callbacks(batches, os.path.join(own, "tensorboard"), curve)
+    measuring, best = monitoring.callbacks(batches, os.path.join(own, "tensorboard"), curve, siblings)
+    if batches.half_life:  # first the pass, then what is measured
+        measuring = [AverageWeights(batches.half_life, every=batches.steps_between_passes), *measuring]
     checkpoints = Checkpoints(
         siblings,
         checkpoint_reader.folder(own),
@@ -141,6 +150,8 @@ def build(batches: Batches) -> SiblingModel:
     siblings.build_replicas(example(batches.source.train().element_spec))
     for replica in siblings.replicas:
         replica.make_slots()
+    if batches.half_life:
+        siblings.keep_average(batches.half_life, lambda: from_config.averaged(config, encoder))
     return siblings
 
 
@@ -151,7 +162,7 @@ def restored(config: Config, workdir: str, source: Source) -> SiblingModel:
       InputError: there is no checkpoint, none can be read, or it is not of this model.
     """
     siblings, folder = build(Batches(config, workdir, source)), checkpoint_reader.folder(workdir)
-    if restore_newest(tf.train.Checkpoint(model=siblings), folder, "the model in config.json") is None:
+    if restore_newest(siblings, folder, "the model in config.json") is None:
         raise InputError(f"workdir {workdir} must hold the checkpoints of its run, got none in {folder}")
     return siblings
 
@@ -162,7 +173,7 @@ def distillation(batches: Batches) -> Distillation | None:
     if not teachers:
         return None
     try:
-        runs = [restored(run, workdir, batches.source) for workdir, run in teachers.runs]
+        runs = [restored(run, workdir, batches.source).deployed for workdir, run in teachers.runs]
     except InputError as error:
         raise InputError(f"{FIELD}: {error}") from error
 

@@ -12,11 +12,13 @@ from smooth_recs._files import read_json, write_json
 from smooth_recs.callbacks import KeepBest, LearnedActivations, PredictionDifference, ProgressiveValidation
 from smooth_recs.config import Config
 from smooth_recs.measures import catalogue
+from smooth_recs.models.siblings import SiblingModel
 from smooth_recs.training.batches import Batches, example
 
 EVALUATION_BATCH = 2_000
 STREAM_ROWS = 50  # trained on for each that is measured: it takes 1% longer
 PREFIX = catalogue.PROGRESSIVE
+RAW = "raw_"  # before the names of what is measured of the weights where their averages are measured
 NAN = float("nan")
 SHOWN = [
     "loss",
@@ -64,7 +66,9 @@ def measured_rows(config: Config) -> int:
     return -(-config.train.evaluation_examples // EVALUATION_BATCH) * EVALUATION_BATCH
 
 
-def callbacks(batches: Batches, log_dir: str, curve: Curve) -> tuple[list[Any], KeepBest | None]:
+def callbacks(
+    batches: Batches, log_dir: str, curve: Curve, siblings: SiblingModel
+) -> tuple[list[Any], KeepBest | None]:
     """PD and AUC on some held-out rows or on rows that are new; TensorBoard; a progress bar that shows them.
 
     Args:
@@ -72,6 +76,7 @@ def callbacks(batches: Batches, log_dir: str, curve: Curve) -> tuple[list[Any], 
         measured.
       log_dir: of TensorBoard.
       curve: receives the measurements.
+      siblings: that train. Where they keep averages, these are measured, and TensorBoard has `raw_` values beside.
 
     Returns:
       The callbacks, and the one among them that keeps the best weights, if there is one.
@@ -93,6 +98,11 @@ def callbacks(batches: Batches, log_dir: str, curve: Curve) -> tuple[list[Any], 
     sample = held_out.rebatch(EVALUATION_BATCH).take(measured_rows(config) // EVALUATION_BATCH).cache()
     difference = PredictionDifference(sample, every=every, log_dir=log_dir)
     difference.history = curve.measured
+    if siblings.deployed is not siblings:
+        watching = [
+            PredictionDifference(sample, models=siblings.replicas, every=every, log_dir=log_dir, prefix=RAW),
+            *watching,
+        ]
     if not config.train.patience:
         return [difference, *watching], None
     bounds = {"pd": config.train.max_pd} if config.train.max_pd else None

@@ -17,6 +17,7 @@ from smooth_recs.models import cost
 from smooth_recs.models.siblings import SiblingModel
 from smooth_recs.serving import assets, saved_model
 from smooth_recs.training import evaluation, loop, monitoring, pd_estimate
+from smooth_recs.training.evaluation import HeldOut
 from smooth_recs.training.live_model import LiveModel
 from smooth_recs.training.loop import Fitted
 from smooth_recs.workdir import manifest
@@ -39,7 +40,8 @@ def measure(
     if config.ensemble.equal_cost != "none":
         costs["single_cost"] = cost.cost(cost.single(config), source.encoder).to_dict()
     return {
-        **_on_held_out_rows(config, source, siblings, live),
+        **_on_held_out_rows(config, source, siblings.deployed, live),
+        **_of_raw_weights(config, source, siblings),
         "examples": fitted.examples,
         "examples_per_second": fitted.examples_per_second,
         **costs,
@@ -49,12 +51,8 @@ def measure(
 
 def _on_held_out_rows(config: Config, source: Source, siblings: SiblingModel, live: LiveModel | None) -> dict[str, Any]:
     """What is measured on the held-out rows, without those that chose when to stop."""
-    held_out, rows = evaluation.collect(siblings, source, config.evaluation), source.holdout()
-    if live:
-        held_out.columns["live"] = live.prediction
-    if config.train.patience:
-        chose = held_out.whole_requests(monitoring.measured_rows(config))
-        held_out, rows = held_out.without_first(chose), rows.rebatch(chose).skip(1)
+    held_out, chose = _final_rows(config, source, siblings, live)
+    rows = source.holdout().rebatch(chose).skip(1) if chose else source.holdout()
     measured = evaluation.metrics(held_out, source, config.evaluation)
     if live and measured["pd_live"]:
         measured["pd_live"]["model"] = live.about()
@@ -79,6 +77,26 @@ def _on_held_out_rows(config: Config, source: Source, siblings: SiblingModel, li
     }
 
 
+def _final_rows(
+    config: Config, source: Source, siblings: SiblingModel, live: LiveModel | None = None
+) -> tuple[HeldOut, int]:
+    """The held-out rows without the first ones that chose when to stop, and how many these are."""
+    held_out = evaluation.collect(siblings, source, config.evaluation)
+    if live:
+        held_out.columns["live"] = live.prediction
+    chose = held_out.whole_requests(monitoring.measured_rows(config)) if config.train.patience else 0
+    return held_out.without_first(chose), chose
+
+
+def _of_raw_weights(config: Config, source: Source, siblings: SiblingModel) -> dict[str, Any]:
+    """Accuracies and PD of the weights that were trained, as `raw`, where their averages are what is measured."""
+    if siblings.deployed is siblings:
+        return {}
+    without_slices = dataclasses.replace(config.evaluation, slices=())
+    measured = evaluation.metrics(_final_rows(config, source, siblings)[0], source, without_slices)
+    return {"raw": {name: measured[name] for name in ("replicas", "pd")}}
+
+
 def export_all(
     config: Config, workdir: str, source: Source, siblings: SiblingModel, metrics: dict[str, Any]
 ) -> list[str]:
@@ -89,7 +107,7 @@ def export_all(
     begun = read_json(os.path.join(workdir, "manifest.json"))
     write_assets = assets.asset_writer(source, manifest.Finished(config.to_dict(), begun, metrics))
     paths = []
-    for k, replica in enumerate(siblings.replicas):
+    for k, replica in enumerate(siblings.deployed.replicas):
         if k in metrics["diverged"]:
             continue
         base = os.path.join(workdir, "export", f"replica_{k}")
@@ -100,7 +118,10 @@ def export_all(
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """What `load` returns: the run's configuration, its data, and its siblings as they were when training ended."""
+    """What `load` returns: a run's configuration, its data, and its siblings as they were when training ended.
+
+    Where the run kept averages of the weights (`train.average`), the siblings are these.
+    """
 
     config: Config
     source: Source
@@ -128,4 +149,4 @@ def load(workdir: str) -> Trained:
         data = config.data
         place = f"data.path {data.path!r}" if data.path else f"data.source {data.source!r}"
         raise InputError(f"workdir {workdir} holds a run on other data: those at {place} have changed since")
-    return Trained(config, source, loop.restored(config, workdir, source))
+    return Trained(config, source, loop.restored(config, workdir, source).deployed)

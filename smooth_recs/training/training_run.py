@@ -20,7 +20,7 @@ from smooth_recs.measures import catalogue
 from smooth_recs.models import cost, from_config
 from smooth_recs.reports import run_report
 from smooth_recs.training import capacity, evaluation, loop, results, warm_start
-from smooth_recs.training.batches import Batches, check_stream
+from smooth_recs.training.batches import Batches, check_average, check_stream
 from smooth_recs.training.live_model import open_live
 from smooth_recs.training.role import Role
 from smooth_recs.training.teachers import Teachers, open_teachers
@@ -103,11 +103,16 @@ def plan(config: Config, workdir: str) -> str:
     role = Role.of_this_process(config.distribution)
     config = _resolved(config, role)
     source = open_source(config.data, os.path.join(workdir, "cache"))
-    steps = Batches(config, workdir, source).total_steps
+    check_average(config, source)
+    batches = Batches(config, workdir, source, role)
     needed = capacity.capacity(config, source.encoder, devices=role.devices, servers=role.servers)
-    lines = [f"training          {source.train_rows:,} rows, {steps:,} steps"]
+    lines = [f"training          {source.train_rows:,} rows, {batches.total_steps:,} steps"]
     if config.ensemble.equal_cost != "none":
         lines.append(cost.equal_cost_line(config, source.encoder))
+    if batches.half_life:
+        extra = capacity.size(needed.replicas * needed.cost.parameters * capacity.FLOAT)
+        every = batches.steps_between_passes
+        lines.append(f"averaged weights  half-life {batches.half_life:,} steps, a pass every {every:,}: {extra} more")
     return "\n".join([*lines, *capacity.lines(needed)])
 
 
@@ -118,6 +123,9 @@ def summary(metrics: dict[str, Any], workdir: str) -> str:
     if difference:
         low, high = difference["interval"]
         lines.append(f"relative PD  {difference['relative']:.2%} (95% over held-out requests: {low:.2%} to {high:.2%})")
+    raw = metrics.get("raw")
+    if raw and raw["pd"]:
+        lines.append(f"raw PD       {raw['pd']['relative']:.2%} of the weights whose averages everything else is of")
     if live := metrics.get("pd_live"):
         low, high = live["interval"]
         lines.append(f"PD to live   {live['relative']:.2%} (95%: {low:.2%} to {high:.2%})")

@@ -180,6 +180,8 @@ def begin(siblings: SiblingModel, config: Config, workdir: str, encoder: Encoder
     Args and Raises: as `initialise`; `config` and `workdir` are those of the run that begins.
     """
     begun = initialise(siblings, config.train.warm_start, encoder) if is_due(config, workdir) else None
+    if begun and siblings.weight_average is not None:
+        siblings.weight_average.reset()  # it begins with the weights as they are now
     for replica in siblings.replicas if config.train.anchor else ():
         replica.set_anchor(config.train.anchor)
     return begun
