@@ -24,7 +24,8 @@ import smooth_recs as sr
 from smooth_recs import config, losses
 from smooth_recs.experiments.figures import random_networks
 from smooth_recs.losses import Distillation
-from smooth_recs.models import from_config, interactions
+from smooth_recs.models import averaging, from_config, interactions
+from smooth_recs.models.averaging import WeightAverage
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "equations.md").read_text("utf-8")
@@ -410,6 +411,21 @@ def anchor() -> Pairs:
         model.train_step((features([1.0]), tf.constant([1.0])))
         updates.append([3.0, -0.5] - np.ravel([np.ravel(w) for w in model.output_layer.get_weights()]))
     yield updates[1] - updates[0], 0.25 * np.array([3.0 - 2.0, -0.5 - 0.5])
+
+
+@formula("Averages of the weights")
+def averages_of_the_weights() -> Pairs:
+    weights = [2.0, -1.0, 0.5, 3.0]
+    for half_life in (0.5, 3.0):
+        shares = [2 ** (-(len(weights) - i) / half_life) for i in range(1, len(weights) + 1)]
+        trained, averaged = numeric_model(0.0, 0.5), numeric_model(0.0, 0.5)
+        average = WeightAverage(trained, averaged, half_life)
+        for step, weight in enumerate(weights, start=1):
+            trained.output_layer.kernel.assign([[weight]])
+            average.update(step)
+        wanted = sum(share * weight for share, weight in zip(shares, weights, strict=True)) / sum(shares)
+        yield averaged.output_layer.kernel[0, 0], wanted
+        yield averaging.share(2, 5, half_life), (1 - 2 ** (-3 / half_life)) / (1 - 2 ** (-5 / half_life))
 
 
 def test_every_formula_of_the_page_is_checked() -> None:
