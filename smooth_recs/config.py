@@ -44,6 +44,10 @@ Differ = Literal["order", "init", "both", "nothing"]
 Strategy = Literal["auto", "one_device", "mirrored", "multi_worker_mirrored", "parameter_server", "tpu"]
 
 
+MISSING = ("NULL", "null", "NA", "N/A", "None", r"\N", "<NA>", "nan", "NaN")
+"""Texts that tools write where there is no value."""
+
+
 @dataclasses.dataclass
 class SyntheticLog:
     """The synthetic click log.
@@ -87,6 +91,7 @@ class Data:
       schema: the columns of a `csv`, `tfrecord` or `parquet` source; of a preset, others than its own.
       delimiter, header, column_names: of a `csv` source: the field delimiter, whether the first line of each file
         names the columns, and the names where it does not.
+      missing: texts that mean, like an empty one, that there is no value, in a column of any kind.
       examples: training rows, 0 = all (synthetic: 1,000,000). Held-out rows come on top.
       eval_examples: held-out rows, 0 = all that `split` leaves (synthetic: 100,000).
       split: which rows are held out: `tail` (the last rows as they lie in the files), `time` (the latest),
@@ -107,6 +112,7 @@ class Data:
     delimiter: Annotated[str, fields.one_character] = ","
     header: bool = True
     column_names: Names = ()
+    missing: Annotated[Names, fields.without_spaces_around] = MISSING
     examples: Count = 0
     eval_examples: Count = 0
     split: Literal["tail", "time", "user_time", "random"] = "tail"

@@ -58,8 +58,11 @@ def between(low: float, high: float) -> Rule:
 
 
 not_empty = Rule("", bool)
-one_character = Rule("one character", lambda value: len(value) == 1)
+one_character = Rule("one character", lambda value: len(value) == 1 or value == r"\t")  # a tab as a shell passes it
 names_that_differ = Rule("names that differ", lambda value: all(value) and len(set(value)) == len(value))
+without_spaces_around = Rule(
+    "texts without white space around them", lambda value: all(text == text.strip() for text in value)
+)
 widths = Rule("widths of at least 1", lambda value: all(width >= 1 for width in value))
 one_or_more_widths = Rule("one or more widths of at least 1", lambda value: len(value) > 0 and widths.holds(value))
 once_or_twice = Rule(

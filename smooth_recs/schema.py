@@ -25,16 +25,23 @@ class Numeric:
     """A number; missing is NaN in a tensor and an empty field in a file.
 
     Attributes:
-      name: column and input name.
+      name: input name, and the column's unless `column` names it.
       transform: `identity`; `log`: sign(x) log(1 + |x|); `standardize`: (x - mean) / standard deviation over the
         training rows; `log_standardize`: `log`, then `standardize`.
       missing: `zero` or `mean` (of the training rows) replaces a missing value, after the transform; `indicator` also
         adds a second input that is 1 where the value is missing.
+      column: the column of the files, where it has another name than the feature; see `Schema`.
     """
 
     name: str
     transform: Literal["identity", "log", "standardize", "log_standardize"] = "standardize"
     missing: Literal["zero", "mean", "indicator"] = "zero"
+    column: str = dataclasses.field(default="", repr=False)  # see `data.file_sources.read_as`
+
+    @property
+    def source_column(self) -> str:
+        """The column that the feature is read from."""
+        return self.column or self.name
 
     @property
     def width(self) -> int:
@@ -52,7 +59,7 @@ class Categorical:
     """One value of a category, or up to `max_values` of them; missing is "" or, for integers, -1.
 
     Attributes:
-      name: column and input name.
+      name: input name, and the column's unless `column` names it.
       encoding: `identity`: the column is an integer in [0, size); `hash`: a string or integer, hashed into `size`
         buckets; `vocabulary`: the `size` most frequent values of the training rows seen at least `min_count` times.
       size: see `encoding`; for a vocabulary 0 keeps every value.
@@ -62,6 +69,7 @@ class Categorical:
       combiner: how the embeddings of several values become one: `mean`, `sum` or `sqrtn`.
       min_count: see `encoding`.
       separator: see `max_values`.
+      column: the column of the files, where it has another name than the feature; see `Schema`.
 
     Encoded ids are 0 to `size - 1` for known values, then one row for out-of-vocabulary values and one for missing.
     """
@@ -74,6 +82,12 @@ class Categorical:
     combiner: Combiner = "mean"
     min_count: Annotated[int, at_least(1)] = 1
     separator: str = "|"
+    column: str = dataclasses.field(default="", repr=False)  # see `data.file_sources.read_as`
+
+    @property
+    def source_column(self) -> str:
+        """The column that the feature is read from."""
+        return self.column or self.name
 
     @property
     def multi_valued(self) -> bool:
@@ -112,7 +126,7 @@ class Schema:
     def columns(self) -> tuple[str, ...]:
         """Every column to read, each once, features first."""
         others = (self.label, self.weight, self.query_id, self.timestamp)
-        return tuple(dict.fromkeys([f.name for f in self.features] + [name for name in others if name]))
+        return tuple(dict.fromkeys([f.source_column for f in self.features] + [name for name in others if name]))
 
     def select(self, names: Sequence[str]) -> Schema:
         """The schema with only the named features, in its own order; all of them for no names."""

@@ -246,7 +246,7 @@ def read_columns(path: str, wanted: Sequence[str]) -> dict[str, Any]:
         try:
             if parquet.is_list(column.type):
                 raise InputError("lists")
-            parquet.natural_type(column.type)
+            parquet.kind_of(column.type)
         except InputError:
             what = f"{path}: the column {name!r} must hold single numbers, texts or times"
             raise InputError(f"{what}, got {column.type}") from None

@@ -25,11 +25,11 @@ from smooth_recs.data.files import progress, untuned
 from smooth_recs.data.raw_rows import CHUNK_ROWS, GOOD, Reader, chunks, select
 from smooth_recs.data.sources import Rows, Source
 from smooth_recs.data.splits import Part
-from smooth_recs.data.survey import Survey, kept_survey
+from smooth_recs.data.survey import FORMAT, Survey, kept_survey
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Schema
 
-_CACHE_FORMAT = 1  # counts up where what is kept changes its meaning: the files of earlier versions then stay unused
+_FORMAT = 1  # part of the fingerprint: counts up where files come to mean something else
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ def open_files(data: config.Data, origin: Origin, cache_dir: str) -> Source:
     everything = (*reader.files, *evaluation_files, *origin.side_files)
     counts = len(reader.files), len(evaluation_files)  # the same files in other roles are other data
     fingerprint = files.fingerprint(everything, *read_as(data, schema), *counts)
-    cached = os.path.join(cache_dir, f"{fingerprint}-")
+    cached = os.path.join(cache_dir, f"{fingerprint}-{FORMAT}-")
 
     # Times are kept only for the splits that need them: 16 bytes a row.
     name = f"survey-train{'-times' if timed else ''}.npz"
@@ -119,7 +119,13 @@ def open_files(data: config.Data, origin: Origin, cache_dir: str) -> Source:
 
 def read_as(data: config.Data, schema: Schema) -> tuple[object, ...]:
     """The settings that give the bytes of the files their meaning: part of their fingerprint."""
-    return (_CACHE_FORMAT, data.source, data.delimiter, data.header, data.column_names, schema)
+    delimiter = "\t" if data.delimiter == r"\t" else data.delimiter
+    meaning: tuple[object, ...] = (_FORMAT, data.source, delimiter, data.header, data.column_names, schema)
+    # What version 0.1 did not have counts only where it is used: a run that it began is resumed.
+    if data.missing != config.MISSING:
+        meaning += (data.missing,)
+    columns = tuple(feature.column for feature in schema.features)
+    return (*meaning, columns) if any(columns) else meaning
 
 
 def training_statistics(schema: Schema, raw_rows: Any, path: str = "") -> Statistics:

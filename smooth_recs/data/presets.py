@@ -19,7 +19,7 @@ from smooth_recs.data.raw_rows import Reader
 from smooth_recs.data.readers.csv import CsvReader
 from smooth_recs.data.readers.tfrecord import TFRecordReader
 from smooth_recs.data.sources import Source
-from smooth_recs.data.survey import Survey, kept_survey
+from smooth_recs.data.survey import FORMAT, Survey, kept_survey
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Schema
 
@@ -70,10 +70,10 @@ def reader_of(data: config.Data) -> Callable[[Sequence[str]], Reader]:
     return lambda files: FORMATS[data.source](data, files, schema)
 
 
-def _parquet(_: config.Data, files: Sequence[str], schema: Schema) -> Reader:
+def _parquet(data: config.Data, files: Sequence[str], schema: Schema) -> Reader:
     from smooth_recs.data.readers.parquet import ParquetReader  # loads pyarrow
 
-    return ParquetReader(files, schema)
+    return ParquetReader(files, schema, missing=data.missing)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,9 +111,14 @@ PRESETS: dict[str, Row] = {
 }
 FORMATS: dict[str, Callable[[config.Data, Sequence[str], Schema], Reader]] = {
     "csv": lambda data, files, schema: CsvReader(
-        files, schema, delimiter=data.delimiter, header=data.header, column_names=data.column_names
+        files,
+        schema,
+        delimiter=data.delimiter,
+        header=data.header,
+        column_names=data.column_names,
+        missing=data.missing,
     ),
-    "tfrecord": lambda _, files, schema: TFRecordReader(files, schema),
+    "tfrecord": lambda data, files, schema: TFRecordReader(files, schema, missing=data.missing),
     "parquet": _parquet,
 }
 
@@ -146,6 +151,6 @@ def open_rows(data: config.Data, path: str, cache_dir: str) -> AllRows:
     data = dataclasses.replace(data, path=path, eval_path="")
     reader = origin(data).training
     name = files.fingerprint(reader.files, "all rows", *read_as(data, reader.schema))
-    survey = kept_survey(os.path.join(cache_dir, f"{name}-survey-all.npz"), reader, data.max_malformed)
+    survey = kept_survey(os.path.join(cache_dir, f"{name}-{FORMAT}-survey-all.npz"), reader, data.max_malformed)
     everything, _ = splits.tail(survey.good, 1.0, 0, 0)
     return AllRows(reader.schema, survey, part_of(reader, survey, everything))

@@ -45,7 +45,7 @@ def criteo(data: config.Data) -> Origin:
     columns = ("label", *_INTEGERS, *_CATEGORIES)
 
     def reader(names: Sequence[str]) -> CsvReader:
-        return CsvReader(names, schema, delimiter="\t", header=False, column_names=columns)
+        return CsvReader(names, schema, delimiter="\t", header=False, column_names=columns, missing=data.missing)
 
     evaluation = reader(expand(data.eval_path, "data.eval_path")) if data.eval_path else None
     return Origin(reader(expand(in_folder(data.path, "train*", "day_*", "*"))), evaluation)
@@ -95,7 +95,15 @@ def movielens(data: config.Data) -> Origin:
     def reader(names: Sequence[str]) -> CsvReader:
         header = ".inter" in os.path.basename(names[0])
         columns = _RATING_COLUMNS
-        return CsvReader(names, schema, delimiter="\t", header=header, column_names=columns, side_tables=tables)
+        return CsvReader(
+            names,
+            schema,
+            delimiter="\t",
+            header=header,
+            column_names=columns,
+            side_tables=tables,
+            missing=data.missing,
+        )
 
     evaluation = reader(expand(data.eval_path, "data.eval_path")) if data.eval_path else None
     return Origin(reader(ratings), evaluation, tuple(side_files))
@@ -163,7 +171,7 @@ def open_bandit(data: config.Data) -> Origin:
     schema = (data.schema or default).select(data.features)
 
     def reader(names: Sequence[str]) -> CsvReader:
-        return CsvReader(names, schema, side_tables=tables)
+        return CsvReader(names, schema, side_tables=tables, missing=data.missing)
 
     evaluation = reader(logs(data.eval_path, "data.eval_path")) if data.eval_path else None
     return Origin(reader(log), evaluation, (item_file,) if tables else ())

@@ -15,7 +15,7 @@ from smooth_recs.data.presets import open_source, reader_of
 from smooth_recs.data.sources import Source
 from smooth_recs.data.splits import Part
 from smooth_recs.data.stream_files import NAME, Arrivals, Stamp, TakenFile, TakenFiles, content
-from smooth_recs.data.survey import Survey, concatenated, kept_survey, refuse_above, survey_each
+from smooth_recs.data.survey import FORMAT, Survey, concatenated, kept_survey, refuse_above, survey_each
 from smooth_recs.errors import InputError
 
 IDLE_SECONDS = 2.0
@@ -168,7 +168,7 @@ class FollowedSource:
         return self._surveys[taken.content]
 
     def _survey_path(self, name: str) -> str:
-        return os.path.join(self._folder, "cache", f"{self._meaning}-{name}.npz")
+        return os.path.join(self._folder, "cache", f"{self._meaning}-{FORMAT}-{name}.npz")
 
 
 def open_run(data: config.Data, folder: str) -> Source:

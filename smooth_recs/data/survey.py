@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from smooth_recs.data.raw_rows import GOOD, Reader, chunks, describe
 from smooth_recs.errors import InputError
 
 HEAD_ROWS = 1000
+FORMAT = 2  # counts up where what is kept changes its meaning: the files of earlier versions then stay unused
 _PLACES = 5
 
 
@@ -25,7 +27,7 @@ class Survey:
     Attributes:
       rows, malformed: how many there are in all files.
       head_malformed: how many of the first 1,000 rows are malformed.
-      places: the first few malformed rows: file, line and why.
+      places: the first malformed row of each of a few reasons: file, line, why, and how many rows there are of it.
       start_file, start_line, start_row: one entry per chunk: where it starts, and the number of its first good row.
       timestamp, query_id: those of every good row, where they were asked for; else empty.
     """
@@ -147,7 +149,8 @@ class _Counts:
     def __init__(self, reader: Reader, times: bool) -> None:
         self._reader = reader
         self.rows = self.malformed = self.head_malformed = 0
-        self.places: list[str] = []
+        # By reason: the first place, and how many rows.
+        self._reasons: dict[int, tuple[str, int]] = {}
         self._starts: list[tuple[int, int, int]] = []
         kept = {"timestamp": reader.schema.timestamp, "query_id": reader.schema.query_id} if times else {}
         self._kept: dict[str, list[np.ndarray]] = {name: [] for name, column in kept.items() if column}
@@ -160,11 +163,22 @@ class _Counts:
         self.head_malformed += int(bad[: max(0, HEAD_ROWS - self.rows)].sum())
         self.rows += bad.size
         self.malformed += int(bad.sum())
-        for row in np.flatnonzero(bad)[: _PLACES - len(self.places)]:
-            why = describe(self._reader.schema, int(chunk["problem"][row]))
-            self.places.append(f"{self._reader.files[chunk['file']]}:{chunk['line'][row]} ({why})")
+        reasons, first, count = np.unique(chunk["problem"][bad], return_index=True, return_counts=True)
+        for reason, row, rows in zip(reasons.tolist(), np.flatnonzero(bad)[first], count.tolist(), strict=True):
+            why = describe(self._reader.schema, reason, chunk["value"][row])
+            here = f"{self._reader.files[chunk['file']]}:{chunk['line'][row]} ({why}"
+            place, before = self._reasons.get(reason, (here, 0))
+            self._reasons[reason] = place, before + rows
         for name, pieces in self._kept.items():
             pieces.append(chunk[name][~bad])
+
+    @property
+    def places(self) -> list[str]:
+        """The reasons in the order in which they were met."""
+        return [
+            f"{place}{f'; {rows:,} such rows' * (rows > 1)})"
+            for place, rows in itertools.islice(self._reasons.values(), _PLACES)
+        ]
 
     def survey(self) -> Survey:
         start_file, start_line, start_row = np.array(self._starts, np.int64).reshape(-1, 3).T

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from smooth_recs.data.raw_rows import FIRST_COLUMN, describe
 from smooth_recs.data.readers.csv import CsvReader
 from smooth_recs.data.survey import Survey, survey
 from smooth_recs.errors import InputError
@@ -29,10 +30,7 @@ def reader(tmp_path, *files):
 def test_what_is_found(tmp_path, small_chunks):
     found = survey(reader(tmp_path, "01x1" * 3, "1" * 8, "xx1"), 1.0, times=True)
     assert (found.rows, found.malformed, found.head_malformed, found.good) == (23, 5, 5, 18)
-    assert found.places == tuple(
-        f"{tmp_path}/{file}.csv:{line} (label is neither 0 nor 1)"
-        for file, line in [(0, 4), (0, 8), (0, 12), (2, 2), (2, 3)]
-    )
+    assert found.places == (f"{tmp_path}/0.csv:4 (label is neither 0 nor 1, got 'x'; 5 such rows)",)
     assert found.start_file.tolist() == [0, 0, 1, 1, 2]
     assert found.start_line.tolist() == [2, 9, 2, 9, 2]
     assert found.start_row.tolist() == [0, 5, 9, 16, 17]  # lines 2 to 8 hold two malformed rows
@@ -40,8 +38,21 @@ def test_what_is_found(tmp_path, small_chunks):
     assert found.query_id.size == 18
 
 
-def test_only_the_first_places_are_kept(tmp_path):
-    assert len(survey(reader(tmp_path, "x" * 20 + "1"), 1.0).places) == 5
+def test_equal_reasons_are_counted_and_values_are_shown(tmp_path):
+    long = "z" * 100
+    (tmp_path / "log.csv").write_text(f"shop,price,label\ns,1,1\ns,x,1\ns,1,{long}\ns,y,0\ns\ns,2,yes\ns,z\t,0\n")
+    found = survey(CsvReader([str(tmp_path / "log.csv")], SCHEMA), 1.0)
+    assert found.malformed == 6
+    assert found.places == (
+        f"{tmp_path}/log.csv:6 (wrong number of fields or values, got 's')",
+        f"{tmp_path}/log.csv:3 (price is neither a number nor an ISO 8601 time, got 'x'; 3 such rows)",
+        f"{tmp_path}/log.csv:4 (label is neither 0 nor 1, got '{'z' * 37}...'; 2 such rows)",
+    )
+
+
+def test_a_value_is_shown_on_one_line():
+    shown = describe(SCHEMA, FIRST_COLUMN + 2, b"a\n'\xff\x1b[0m")
+    assert shown == r"""label is neither 0 nor 1, got "a\n'\\xff\x1b[0m\""""[:-2] + '"'
 
 
 def test_a_saved_survey_is_the_same(tmp_path):
@@ -64,7 +75,7 @@ def test_above_the_share_the_run_stops_at_the_share_it_goes_on(tmp_path, malform
         survey(files, 0.01)
     assert str(raised.value) == (
         "data.max_malformed: 2 of the first 100 rows are malformed, above 1.00%: "
-        f"{tmp_path}/0.csv:100 (label is neither 0 nor 1); {tmp_path}/0.csv:101 (label is neither 0 nor 1)"
+        f"{tmp_path}/0.csv:100 (label is neither 0 nor 1, got 'x'; 2 such rows)"
     )
 
 

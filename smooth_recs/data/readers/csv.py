@@ -16,16 +16,34 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from smooth_recs.config import MISSING
 from smooth_recs.data.feature_statistics import Vocabulary
 from smooth_recs.data.files import compression
-from smooth_recs.data.raw_rows import GOOD, WRONG_FIELDS, assemble, lines, read_chunks, replaced, without_places
+from smooth_recs.data.raw_rows import (
+    CHUNK_ROWS,
+    GOOD,
+    WRONG_FIELDS,
+    assemble,
+    column_position,
+    lines,
+    read_chunks,
+    replaced,
+    without_places,
+)
+from smooth_recs.data.values import split_values
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Schema
 
 _BYTE_ORDER_MARK = "\ufeff"
 _TYPE_SUFFIX = re.compile(r":(token|token_seq|float|float_seq)$")  # RecBole's headers: `user_id:token`
 _LARGEST_REPETITION = 50  # RE2 takes 1000, counted with those inside
-# Numbers as nearly every file writes them: what the patterns of `raw_rows` accept, and mean the same.
+# RE2 needs some instructions for a field, and gives up on a large pattern: it says so on stderr for every line, and
+# then takes many times as long (TensorFlow 2.21).
+_NUMBER_COST, _UNUSED_COST, _TEXT_COST, _LARGEST_PATTERN = 25, 40, 250, 24_000
+_CHUNK_FIELDS = CHUNK_ROWS * 256  # a chunk of lines with more fields than 256 has fewer lines
+_DELIMITERS = ",;\t|"
+_TYPED = r"\t"  # a tab as a shell passes it
+# Numbers as nearly every file writes them: what the patterns of `values` accept, and mean the same.
 _PLAIN = {tf.float32: r"(?:-?\d+(?:\.\d+)?(?:[eE][-+]?\d\d?)?)?", tf.int64: r"(?:-?\d{1,18})?"}
 _MISSING = {tf.float32: [float("nan")], tf.int64: np.array([-1], np.int64), tf.string: [""]}
 
@@ -103,19 +121,19 @@ def header_names(files: Sequence[str], delimiter: str) -> tuple[str, ...]:
 
 
 class CsvReader:
-    """Reads delimited text, plain or gzip (by the name `.gz`), one row a line; blank lines are no rows.
+    """Reads delimited text, plain or gzip, one row a line; blank lines are no rows.
 
     A field may be quoted as in RFC 4180, a quote doubled inside, but holds no line break; a tab separated file has no
-    quoting. An empty field is a missing value. A column of the schema is found by its name, or by its name with an
-    underscore for every character that an identifier cannot hold.
+    quoting. `values` says what a field means. `raw_rows.column_position` finds the columns of the schema.
 
     Args:
       files: paths, read in this order; their headers must agree.
       schema: the columns to read; no other is decoded.
-      delimiter: one ASCII character.
+      delimiter: one ASCII character, or a backslash and a t for a tab.
       header: whether the first line of each file names the columns; `name:type` counts as `name`.
       column_names: the names where there is no header.
       side_tables: give further columns.
+      missing: texts that mean, like an empty one, that there is no value.
 
     Raises:
       InputError: a header or a column is missing or ambiguous.
@@ -141,34 +159,50 @@ class CsvReader:
         header: bool = True,
         column_names: Sequence[str] = (),
         side_tables: Sequence[SideTable] = (),
+        missing: Sequence[str] = MISSING,
     ) -> None:
+        delimiter = "\t" if delimiter == _TYPED else delimiter
         if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
             raise InputError(f"data.delimiter must be one ASCII character and no quote, got {delimiter!r}")
         self.files, self.schema = tuple(files), schema
         self._delimiter, self._header, self._side_tables = delimiter, header, tuple(side_tables)
+        self._missing = tuple(missing)
         names = header_names(self.files, delimiter) if header else tuple(column_names)
         if not names:
             raise InputError("data.column_names must name the columns of files without a header, got none")
         joined = {name for table in self._side_tables for name in table.names}
         wanted = [name for name in schema.columns if name not in joined] + [table.key for table in self._side_tables]
         # By position in the file. In ascending order, as tf.io.decode_csv wants its `select_cols`.
-        self._wanted = dict(sorted((_position(names, name, self.files[0]), name) for name in wanted))
-        self._kinds = self._plain_kinds()
-        kinds = [self._kinds.get(position, tf.string) for position in range(len(names))]
-        self._plain, self._pattern = (_line_pattern(k, delimiter) for k in (kinds, [tf.string] * len(kinds)))
-        self._line_of_empty_fields = delimiter * (len(names) - 1)
+        try:
+            self._wanted = dict(sorted((column_position(names, name, self.files[0]), name) for name in wanted))
+        except InputError as error:
+            raise InputError(f"{error}{self._other_delimiter(names, wanted)}") from error
+        self._fields, self._kinds = len(names), self._plain_kinds()
+        self._separators = {f.source_column: f.separator for f in schema.categorical if f.multi_valued}
+        patterns = [self._plain_field(position) for position in range(self._fields)]
+        cost = sum(cost for cost, _ in patterns)
+        self._plain = _line_pattern([p for _, p in patterns], delimiter) if cost <= _LARGEST_PATTERN else None
+        self._odd = _pattern_of_missing(self._missing, delimiter + "".join(self._separators.values()))
 
     def read(self, file: int = 0, line: int = 1) -> Any:
         """A dataset of chunks (see `raw_rows`) from that line of that file on."""
-        chunks = read_chunks(tf.data.TextLineDataset, self.files, file, line, skip=int(self._header))
+        rows = max(_CHUNK_FIELDS // self._fields, 1)
+        chunks = read_chunks(tf.data.TextLineDataset, self.files, file, line, skip=int(self._header), most_rows=rows)
         return chunks.map(self._parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+    def _other_delimiter(self, names: Sequence[str], wanted: Sequence[str]) -> str:
+        """A question that names the delimiter with which the header would have a column of the schema."""
+        for delimiter in _DELIMITERS.replace(self._delimiter, ""):
+            if self._header and any(name in wanted for name in self._delimiter.join(names).split(delimiter)):
+                return f"; is the delimiter {delimiter!r}?"
+        return ""
 
     def _plain_kinds(self) -> dict[int, tf.DType]:
         """Position in the file -> type, of the columns that are numbers in each of their roles."""
         schema = self.schema
-        floats = {feature.name for feature in schema.numeric} | {schema.label, schema.weight}
-        integers = {f.name for f in schema.categorical if f.dtype == "int64" and not f.multi_valued}
-        others = {feature.name for feature in schema.categorical} - integers
+        floats = {feature.source_column for feature in schema.numeric} | {schema.label, schema.weight}
+        integers = {f.source_column for f in schema.categorical if f.dtype == "int64" and not f.multi_valued}
+        others = {f.source_column for f in schema.categorical if f.dtype != "int64" or f.multi_valued}
         texts = others | {schema.query_id, schema.timestamp, *(table.key for table in self._side_tables)}
         kinds = {}
         for position, name in self._wanted.items():
@@ -176,34 +210,57 @@ class CsvReader:
                 kinds[position] = tf.float32 if name in floats else tf.int64
         return kinds
 
+    def _plain_field(self, position: int) -> tuple[int, str]:
+        """The pattern of a column's fields that mean what they say, and its cost for RE2."""
+        if position in self._kinds:
+            return _NUMBER_COST, _PLAIN[self._kinds[position]]
+        name = self._wanted.get(position)
+        if name is None:
+            return _UNUSED_COST, _field(r"[^{end}]*", self._delimiter)
+        if name in self._separators:  # without a number with a point, and without a list
+            return _TEXT_COST, _field(r"(?:[^\[.{end}][^.{end}]*)?", self._delimiter, "")
+        return _TEXT_COST, _field(_NO_WHOLE_NUMBER, self._delimiter)
+
     @tf.autograph.experimental.do_not_convert
     def _parse(self, records: Any, file: Any, first: Any) -> dict[str, Any]:
         """A chunk from lines of text.
 
         tf.io.decode_csv reads numbers fast, but fails the whole batch on one that does not parse (TensorFlow 2.21). So
-        one pattern finds the lines whose numbers are plain, and decode_csv reads their numbers as numbers. The other
-        lines are decoded as texts, which `raw_rows` checks field by field.
+        one pattern finds the lines whose numbers and texts are plain, and another one those with a missing value that
+        is not empty. decode_csv reads the numbers of plain lines as numbers. The other lines, and all lines of very
+        wide files, are decoded as texts, which `values` checks field by field.
         """
         text, line = _without_blanks(records, first)
-        plain = tf.strings.regex_full_match(text, self._plain)
+
+        def field_by_field(text: Any, line: Any) -> dict[str, Any]:
+            good = _well_formed(text, self._delimiter, self._fields)
+            problem, decoded = tf.where(good, GOOD, WRONG_FIELDS), tf.where(good, text, self._empty_fields)
+            return self._rows(decoded, {}, problem, file, line, tf.where(good, "", text))
+
+        if self._plain is None:
+            return field_by_field(text, line)
+        plain = tf.strings.regex_full_match(text, self._plain) & ~tf.strings.regex_full_match(text, self._odd)
 
         def plain_rows(text: Any) -> dict[str, Any]:
-            return self._rows(text, self._kinds, tf.fill(tf.shape(text), GOOD), file, line)
+            return self._rows(text, self._kinds, tf.fill(tf.shape(text), GOOD), file, line, plain=True)
 
         def mixed() -> dict[str, Any]:
-            odd, odd_line = tf.boolean_mask(text, ~plain), tf.boolean_mask(line, ~plain)
-            # RE2 matches only UTF-8, so other bytes become the characters of Latin-1. Fields keep their number, as
-            # delimiters and quotes are ASCII; values are decoded from the lines themselves.
-            ascii_only = tf.reduce_all(tf.strings.regex_full_match(odd, r"[\x00-\x7f]*"))
-            latin = tf.cond(ascii_only, lambda: odd, lambda: tf.strings.unicode_transcode(odd, "ISO-8859-1", "UTF-8"))
-            good = tf.strings.regex_full_match(latin, self._pattern)
-            problem = tf.where(good, GOOD, WRONG_FIELDS)
-            others = self._rows(tf.where(good, odd, self._line_of_empty_fields), {}, problem, file, odd_line)
-            return replaced(plain_rows(tf.where(plain, text, self._line_of_empty_fields)), ~plain, others)
+            others = field_by_field(tf.boolean_mask(text, ~plain), tf.boolean_mask(line, ~plain))
+            return replaced(plain_rows(tf.where(plain, text, self._empty_fields)), ~plain, others)
 
         return tf.cond(tf.reduce_all(plain), lambda: plain_rows(text), mixed)
 
-    def _rows(self, text: Any, kinds: Mapping[int, tf.DType], problem: Any, file: Any, line: Any) -> dict[str, Any]:
+    def _rows(
+        self,
+        text: Any,
+        kinds: Mapping[int, tf.DType],
+        problem: Any,
+        file: Any,
+        line: Any,
+        wrong: Any = None,
+        *,
+        plain: bool = False,
+    ) -> dict[str, Any]:
         """A chunk from lines with the right number of fields; a column is text where `kinds` does not say otherwise."""
         decoded = tf.io.decode_csv(
             text,
@@ -213,41 +270,105 @@ class CsvReader:
             select_cols=list(self._wanted),
         )
         cells = dict(zip(self._wanted.values(), decoded, strict=True))
+        known = [*cells] if plain else []
         for table in self._side_tables:
             cells |= table.lookup(cells[table.key])
         for feature in self.schema.categorical:
             if feature.multi_valued:
-                parts = tf.strings.split(cells[feature.name], feature.separator)
-                cells[feature.name] = parts.to_tensor("", shape=[None, feature.max_values])
-        return assemble(self.schema, {name: (cells[name], None) for name in self.schema.columns}, problem, file, line)
+                name = feature.source_column
+                cells[name] = split_values(cells[name], feature.separator, feature.max_values)
+        columns = {name: (cells[name], None) for name in self.schema.columns}
+        return assemble(self.schema, columns, problem, file, line, missing=self._missing, plain=known, texts=wrong)
+
+    @property
+    def _empty_fields(self) -> str:
+        """A line whose fields are all empty."""
+        return self._delimiter * (self._fields - 1)
 
 
-def _position(names: Sequence[str], wanted: str, file: str) -> int:
-    """The position of a column of the schema in a file."""
-    # A feature's name is an identifier, a header's need not be: `user-item_affinity_0` is found as
-    # `user_item_affinity_0`.
-    identifiers = [re.sub(r"\W", "_", name, flags=re.ASCII) for name in names]
-    for candidates in (names, identifiers):
-        if candidates.count(wanted) > 1:
-            raise InputError(f"data.path: the column {wanted!r} is twice in {file}")
-        if wanted in candidates:
-            return candidates.index(wanted)
-    raise InputError(f"data.path: the column {wanted!r} is not in {file}, which has {', '.join(names)}")
+# A text that is no number such as `12.0`, which `values` reads as `12`; {end} is what ends the field.
+_NO_WHOLE_NUMBER = (
+    r"(?:[^-\d{end}][^{end}]*|-(?:[^\d{end}][^{end}]*)?|"
+    r"-?\d+(?:[^.\d{end}][^{end}]*|\.(?:[^0{end}][^{end}]*|0[^{end}]+)?)?)?"
+)
 
 
-def _line_pattern(kinds: Sequence[tf.DType], delimiter: str) -> str:
-    """RE2 pattern of a line with fields of those types.
+def _field(text: str, delimiter: str, doubled: str = '[^"]*(?:""[^"]*)+') -> str:
+    """RE2 pattern of a field.
+
+    Args:
+      text: pattern of what is in it, in which {end} stands for the characters that end the field.
+      delimiter: between fields.
+      doubled: the same of a field in quotes that has quotes inside.
+    """
+    mark = re.escape(delimiter)
+    if delimiter == "\t":
+        return text.replace("{end}", mark)
+    unquoted, quoted = text.replace("{end}", f'{mark}"'), text.replace("{end}", '"')
+    return f'(?:{unquoted}|"(?:{"|".join(filter(None, (quoted, doubled)))})")'
+
+
+def _line_pattern(fields: Sequence[str], delimiter: str) -> str:
+    """RE2 pattern of a line with those fields.
 
     Equal neighbouring fields become one repetition: RE2 refuses the patterns of wide files that spell out each field.
     """
-    mark = re.escape(delimiter)
-    text = f"[^{mark}]*" if delimiter == "\t" else f'(?:[^"{mark}]*|"(?:[^"]|"")*")'
-    fields = [_PLAIN.get(kind, text) for kind in kinds]
-    pattern = ""
+    mark, pattern = re.escape(delimiter), ""
     for field, equal in itertools.groupby(fields[:-1]):
         whole, rest = divmod(len(list(equal)), _LARGEST_REPETITION)
         pattern += f"(?:{field}{mark}){{{_LARGEST_REPETITION}}}" * whole + f"(?:{field}{mark}){{{rest}}}"
     return pattern + fields[-1]
+
+
+def _pattern_of_missing(missing: Sequence[str], between: str) -> str:
+    """RE2 pattern of the lines in which a field, or a part of one, may be missing without being empty.
+
+    Args:
+      missing: texts that mean that there is no value.
+      between: the characters between fields, and between their parts.
+    """
+    marks = re.escape(between) + '"'
+    spaces = "".join(rf"\x{ord(space):02x}" for space in " \t\f\v" if space not in between)
+    texts = "|".join(map(re.escape, missing)) or rf"[{spaces}]"
+    named = rf"(?:.*[{marks}\s])?(?:{texts})(?:[{marks}\s].*)?"
+    return rf"(?s)(?:{named}|(?:.*[{marks}])?[{spaces}]+(?:[{marks}].*)?)"
+
+
+def _well_formed(lines: Any, delimiter: str, fields: int) -> Any:
+    """Which lines have that many fields, each in quotes or without any.
+
+    Counted byte by byte in vectors: a pattern would have to spell out every field of a wide file.
+    """
+
+    def checked(lines: Any) -> tuple[Any, Any]:
+        """Which lines are well formed if their quotes come in pairs, and which have quotes that do not."""
+        # Lines hold no line break: it stands between them.
+        codes = tf.io.decode_raw(tf.strings.reduce_join(lines, separator="\n") + "\n", tf.uint8)
+        ends = tf.cumsum(tf.strings.length(lines) + 1) - 1
+
+        def count(mask: Any) -> Any:
+            """How many bytes of each line are marked."""
+            sums = tf.gather(tf.cumsum(tf.cast(mask, tf.int32)), ends)
+            return sums - tf.concat([tf.zeros_like(sums[:1]), sums[:-1]], 0)
+
+        is_mark, quote = tf.equal(codes, ord(delimiter)), tf.equal(codes, ord('"'))
+
+        def without_quotes() -> tuple[Any, Any]:
+            return tf.equal(count(is_mark), fields - 1), tf.zeros_like(lines, tf.bool)
+
+        def with_quotes() -> tuple[Any, Any]:
+            inside = tf.equal(tf.cumsum(tf.cast(quote, tf.int32)) % 2, 1)  # a quote that opens, and what follows it
+            border = is_mark | quote | tf.equal(codes, ord("\n"))
+            before, after = tf.concat([[True], border[:-1]], 0), tf.concat([border[1:], [True]], 0)
+            wrong = quote & tf.where(inside, ~before, ~after)
+            good = tf.equal(count(is_mark & ~inside), fields - 1) & tf.equal(count(wrong), 0)
+            return good, tf.equal(count(quote) % 2, 1)
+
+        return without_quotes() if delimiter == "\t" else tf.cond(tf.reduce_any(quote), with_quotes, without_quotes)
+
+    good, unpaired = checked(lines)
+    # An unpaired quote makes the lines after it look as if they were in quotes.
+    return tf.cond(tf.reduce_any(unpaired), lambda: checked(tf.where(unpaired, "", lines))[0] & ~unpaired, lambda: good)
 
 
 def _without_blanks(records: Any, first: Any) -> tuple[Any, Any]:

@@ -1,8 +1,8 @@
 """Parquet files as chunks of raw rows, through pyarrow, and as TFRecord files for machines without it.
 
 pyarrow runs in Python, so these files are read on the machine itself; for the remote workers of a cluster,
-`parquet_to_tfrecord` converts them. Arrow columns of any type become one of three: bytes, int64 or float64, alone or in
-lists.
+`parquet_to_tfrecord` converts them. An Arrow column of any type is of one of a few kinds, alone or in lists. Files of
+one log may hold a column in different types: it is read as the kind that holds the values of all of them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import tensorflow as tf
 
+from smooth_recs.config import MISSING
 from smooth_recs.data.files import untuned
-from smooth_recs.data.raw_rows import CHUNK_ROWS, GOOD, assemble
+from smooth_recs.data.raw_rows import CHUNK_ROWS, FIRST_COLUMN, GOOD, assemble, column_position
+from smooth_recs.data.values import split_values
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Schema
 
-_TENSOR_TYPES = {pa.binary(): tf.string, pa.int64(): tf.int64, pa.float64(): tf.float64}
+_TENSOR_TYPES = {pa.binary(): tf.string, pa.int64(): tf.int64, pa.float32(): tf.float32, pa.float64(): tf.float64}
+# What a column holds, and the Arrow type in which that is exact. Integers that int64 does not hold and decimals are
+# texts of digits.
+NULL, INTEGER, FLOAT, DOUBLE, NUMBER, TEXT, TIME = "null", "integer", "float", "double", "number", "text", "time"
+_NATURAL = {INTEGER: pa.int64(), FLOAT: pa.float32(), DOUBLE: pa.float64(), TIME: pa.float64()}
+_NUMERIC = (INTEGER, FLOAT, DOUBLE, NUMBER)
 
 
 def is_list(kind: Any) -> bool:
@@ -30,37 +37,79 @@ def is_list(kind: Any) -> bool:
     return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
 
 
-def natural_type(kind: Any) -> Any:
-    """The Arrow type that `natural` gives a column of that type, or the items of a column of lists.
+def kind_of(dtype: Any) -> str:
+    """What a column of that Arrow type holds, or the items of a column of lists.
 
     Raises:
       InputError: the column holds neither numbers nor texts nor times.
     """
     types = pa.types
-    if is_list(kind) or types.is_dictionary(kind):
-        return natural_type(kind.value_type)
-    if types.is_integer(kind) or types.is_boolean(kind):
-        return pa.int64()
-    if types.is_floating(kind) or types.is_decimal(kind) or types.is_date(kind) or types.is_timestamp(kind):
-        return pa.float64()
+    if is_list(dtype) or types.is_dictionary(dtype):
+        return kind_of(dtype.value_type)
+    if types.is_null(dtype):
+        return NULL
+    if types.is_decimal(dtype) or types.is_uint64(dtype):
+        return NUMBER
+    if types.is_integer(dtype) or types.is_boolean(dtype):
+        return INTEGER
+    if types.is_floating(dtype):
+        return DOUBLE if types.is_float64(dtype) else FLOAT
+    if types.is_date(dtype) or types.is_timestamp(dtype):
+        return TIME
     # Texts by their names, because pyarrow has more types of them (large_string, string_view, ...) than predicates that
     # every version knows.
-    if types.is_null(kind) or any(name in str(kind) for name in ("string", "binary")):
-        return pa.binary()
-    raise InputError(f"data.path: a column must hold numbers, texts, times or lists of them, got {kind}")
+    if any(name in str(dtype) for name in ("string", "binary")):
+        return TEXT
+    raise InputError(f"data.path: a column must hold numbers, texts, times or lists of them, got {dtype}")
 
 
-def natural(array: Any) -> Any:
-    """The array as bytes, int64 or float64; a date or time as seconds since 1970; unsigned integers keep their bits."""
-    target = natural_type(array.type)
+def promoted(one: str, other: str) -> str | None:
+    """The kind that holds what both kinds hold; None for a text and a number, or a time and another one."""
+    if one == other or other == NULL:
+        return one
+    if one == NULL:
+        return other
+    if {one, other} == {FLOAT, DOUBLE}:
+        return DOUBLE
+    return NUMBER if one in _NUMERIC and other in _NUMERIC else None
+
+
+def natural(array: Any, dtype: Any = None) -> Any:
+    """The array as bytes, int64, float32 or float64; a date or time as seconds since 1970.
+
+    Args:
+      array: of any kind.
+      dtype: one of these Arrow types, or None for that in which the array is exact.
+    """
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
+    kind = kind_of(array.type)
+    dtype = dtype or _NATURAL.get(kind, pa.binary())
     if pa.types.is_date(array.type):
         array = array.cast(pa.timestamp("s"))  # a date counts days or milliseconds, by its type
     if pa.types.is_timestamp(array.type):
         microseconds = array.cast(pa.timestamp("us", array.type.tz), safe=False).cast(pa.int64())
-        return pc.divide(microseconds.cast(target), 1e6)
-    return array.cast(target, safe=False)
+        return pc.divide(microseconds.cast(pa.float64()), 1e6)
+    if kind in _NUMERIC and pa.types.is_binary(dtype):
+        if kind in (FLOAT, DOUBLE):
+            return pa.array([None if _is_none(each) else _text_of(each) for each in array.to_pylist()], pa.binary())
+        return (array.cast(pa.int64()) if kind == INTEGER else array).cast(pa.string()).cast(pa.binary())
+    return array.cast(dtype, safe=False)
+
+
+def _is_none(value: float | None) -> bool:
+    return value is None or value != value
+
+
+def _text_of(value: float) -> bytes:
+    return (f"{value:.0f}" if value.is_integer() else repr(value)).encode()
+
+
+def _inexact(array: Any) -> np.ndarray:
+    """True for the floats of an array that may stand for several integers, which were rounded to it."""
+    digits = {pa.float16(): 11, pa.float32(): 24}.get(array.type, 53)
+    values = np.abs(array.cast(pa.float64()).fill_null(0).to_numpy(zero_copy_only=False))
+    return (values >= 2.0**digits) & (values == np.floor(values))
 
 
 def dense(array: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -71,18 +120,20 @@ def dense(array: Any) -> tuple[np.ndarray, np.ndarray]:
     return values, array.is_valid().to_numpy(zero_copy_only=False)
 
 
-def padded(column: Any, width: int, separator: str) -> tuple[np.ndarray, np.ndarray]:
+def padded(column: Any, width: int, separator: str, dtype: Any = None) -> tuple[np.ndarray, np.ndarray]:
     """Values [n, width] of a column of lists, or of texts that are split, and the mask of those that are there.
 
     Further values of a row are dropped.
     """
-    lists = column
     if not is_list(column.type):
-        texts = natural(column).to_pylist()
-        split = [None if text is None else text.split(separator.encode()) for text in texts]
-        lists = pa.array(split, pa.list_(pa.binary()))
-    count = np.asarray(pc.list_value_length(lists).fill_null(0))
-    flat, valid = dense(natural(pc.list_flatten(lists)))
+        values, present = dense(natural(column, dtype))
+        if kind_of(column.type) == TEXT:
+            texts = split_values(tf.constant(values, tf.string), separator, width).numpy()
+            return texts, texts != b""
+        flat, valid, count = values, present, np.ones(len(column), np.int64)
+    else:
+        count = np.asarray(pc.list_value_length(column).fill_null(0))
+        flat, valid = dense(natural(pc.list_flatten(column), dtype))
     row = np.repeat(np.arange(count.size), count)
     position = np.arange(flat.size) - np.repeat(np.cumsum(count) - count, count)
     kept = position < width
@@ -96,20 +147,55 @@ def padded(column: Any, width: int, separator: str) -> tuple[np.ndarray, np.ndar
 class ParquetReader:
     """Reads Parquet files; a multi-valued feature is a column of lists, or of texts with its separator.
 
-    `line` counts rows from 1. Nulls are missing values; dates and times are seconds since 1970.
+    `line` counts rows from 1. Nulls are missing values; dates and times are seconds since 1970; `values` says what the
+    rest means. `raw_rows.column_position` finds the columns of the schema in each file.
 
     Args:
       files: paths on this machine, read in this order.
       schema: the columns to read; no other is decoded.
+      missing: texts that mean, like a null, that there is no value.
+
+    Attributes:
+      identifiers: the columns whose numbers name something, so that each digit counts.
 
     Raises:
       InputError: a file is no Parquet file, or a column is not in it or has an unsuitable type.
     """
 
-    def __init__(self, files: Sequence[str], schema: Schema) -> None:
-        self.files, self.schema = tuple(files), schema
-        self._multi_valued = {feature.name: feature for feature in schema.categorical if feature.multi_valued}
-        self._types = _column_types(self.files, schema)
+    def __init__(self, files: Sequence[str], schema: Schema, *, missing: Sequence[str] = MISSING) -> None:
+        self.files, self.schema, self._missing = tuple(files), schema, tuple(missing)
+        self._multi_valued = {f.source_column: f for f in schema.categorical if f.multi_valued}
+        self.identifiers = {f.source_column for f in schema.categorical}
+        self.identifiers |= {schema.query_id} if schema.query_id else set()
+        self._stored, self._types = self._columns()
+
+    def _columns(self) -> tuple[list[dict[str, str]], dict[str, Any]]:
+        """The name of every column of the schema in each file, and the Arrow type that it is read as in all."""
+        stored: list[dict[str, str]] = []
+        kinds: dict[str, str] = {}
+        for file in self.files:
+            try:
+                found = pq.read_schema(file)
+            except (pa.ArrowInvalid, OSError) as error:
+                raise InputError(f"data.path: {file} is no Parquet file: {str(error).splitlines()[0]}") from error
+            stored.append({name: found.names[column_position(found.names, name, file)] for name in self.schema.columns})
+            for name, column in stored[-1].items():
+                dtype = found.field(column).type
+                kind = promoted(kinds.get(name, NULL), kind_of(dtype))
+                if kind is None:
+                    raise InputError(
+                        f"data.path: the column {name!r} must hold what goes with {kinds[name]} as before, got {dtype} "
+                        f"in {file}"
+                    )
+                kinds[name] = kind
+                if is_list(dtype) and name not in self._multi_valued:
+                    raise InputError(f"data.path: the column {name!r} must hold single values, got lists in {file}")
+        # A number that is no identifier has 53 bits at most.
+        types = {
+            name: _NATURAL.get(DOUBLE if kind == NUMBER and name not in self.identifiers else kind, pa.binary())
+            for name, kind in kinds.items()
+        }
+        return stored, types
 
     def read(self, file: int = 0, line: int = 1) -> Any:
         """A dataset of chunks (see `raw_rows`) from that row of that file on."""
@@ -120,60 +206,53 @@ class ParquetReader:
 
         def columns() -> Iterator[Any]:
             for number in range(file, len(self.files)):
-                for first, batch in batches(self.files[number], self.schema, line if number == file else 1):
-                    found = {}
-                    for name in self.schema.columns:
-                        column, feature = batch.column(name), self._multi_valued.get(name)
-                        found[name] = (
-                            padded(column, feature.max_values, feature.separator) if feature else dense(natural(column))
-                        )
-                    yield found, number, np.arange(first, first + batch.num_rows)
+                for first, found, problem in self.batches(number, line if number == file else 1):
+                    yield found, problem, number, np.arange(first, first + problem.size)
 
         @tf.autograph.experimental.do_not_convert
-        def chunk(columns: Any, file: Any, line: Any) -> dict[str, Any]:
-            return assemble(self.schema, columns, tf.fill(tf.shape(line), GOOD), file, line)
+        def chunk(columns: Any, problem: Any, file: Any, line: Any) -> dict[str, Any]:
+            return assemble(self.schema, columns, problem, file, line, missing=self._missing)
 
-        signature = (specs, tf.TensorSpec([], tf.int32), tf.TensorSpec([None], tf.int64))
-        dataset = untuned(tf.data.Dataset.from_generator(columns, output_signature=signature))
+        numbers = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32), tf.TensorSpec([None], tf.int64)
+        dataset = untuned(tf.data.Dataset.from_generator(columns, output_signature=(specs, *numbers)))
         return dataset.map(chunk, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
+    def batches(self, file: int, line: int = 1) -> Iterator[tuple[int, dict[str, Any], np.ndarray]]:
+        """Batches of a file from the one that starts at row `line`; none spans two row groups.
 
-def batches(file: str, schema: Schema, line: int = 1) -> Iterator[tuple[int, Any]]:
-    """(number of its first row, record batch) from the batch that starts at row `line`; none spans two row groups."""
-    # Row groups are read one by one, so that those before the line are skipped without decoding them, and a chunk that
-    # starts there is the same as in a pass from the first line.
-    parquet, first = pq.ParquetFile(file), 1
-    for group in range(parquet.num_row_groups):
-        rows = parquet.metadata.row_group(group).num_rows
-        if first + rows <= line:
-            first += rows
-            continue
-        for batch in parquet.iter_batches(CHUNK_ROWS, row_groups=[group], columns=list(schema.columns)):
-            if first >= line:
-                yield first, batch
-            first += batch.num_rows
+        Yields:
+          The number of its first row, values and mask of every column by name, and what is wrong with each row.
+        """
+        # Row groups are read one by one, so that those before the line are skipped without decoding them, and a chunk
+        # that starts there is the same as in a pass from the first line.
+        parquet, first, stored = pq.ParquetFile(self.files[file]), 1, self._stored[file]
+        for group in range(parquet.num_row_groups):
+            rows = parquet.metadata.row_group(group).num_rows
+            if first + rows <= line:
+                first += rows
+                continue
+            for batch in parquet.iter_batches(CHUNK_ROWS, row_groups=[group], columns=list(stored.values())):
+                if first >= line:
+                    yield first, *self._converted({name: batch.column(column) for name, column in stored.items()})
+                first += batch.num_rows
 
+    def _converted(self, arrays: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray]:
+        """Values and mask of every column of a batch, and which rows hold a float that may be several identifiers.
 
-def _column_types(files: Sequence[str], schema: Schema) -> dict[str, Any]:
-    """The natural type of every column of the schema, the same in all files."""
-    several = {feature.name for feature in schema.categorical if feature.multi_valued}
-    types: dict[str, Any] = {}
-    for file in files:
-        try:
-            found = pq.read_schema(file)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(f"data.path: {file} is no Parquet file: {str(error).splitlines()[0]}") from error
-        for name in schema.columns:
-            if name not in found.names:
-                raise InputError(f"data.path: the column {name!r} is not in {file}, which has {', '.join(found.names)}")
-            kind = natural_type(found.field(name).type)
-            if types.setdefault(name, kind) != kind:
-                raise InputError(
-                    f"data.path: the column {name!r} must hold {types[name]} as before, got {kind} in {file}"
-                )
-            if is_list(found.field(name).type) and name not in several:
-                raise InputError(f"data.path: the column {name!r} must hold single values, got lists in {file}")
-    return types
+        Floats that stay floats are looked at in `values`.
+        """
+        found, problem = {}, np.full(len(arrays[self.schema.columns[0]]), GOOD, np.int32)
+        for number, (name, array) in enumerate(arrays.items(), start=FIRST_COLUMN):
+            dtype, feature = self._types[name], self._multi_valued.get(name)
+            if feature:
+                found[name] = padded(array, feature.max_values, feature.separator, dtype)
+            else:
+                found[name] = dense(natural(array, dtype))
+            if pa.types.is_binary(dtype) and kind_of(array.type) in (FLOAT, DOUBLE):
+                inexact = _inexact(pc.list_flatten(array) if is_list(array.type) else array)
+                rows = pc.list_parent_indices(array).to_numpy()[inexact] if is_list(array.type) else inexact
+                problem[rows] = np.where(problem[rows] == GOOD, number, problem[rows])
+        return found, problem
 
 
 def parquet_to_tfrecord(files: Sequence[str], schema: Schema, output_dir: str) -> tuple[str, ...]:
@@ -190,13 +269,13 @@ def parquet_to_tfrecord(files: Sequence[str], schema: Schema, output_dir: str) -
     Raises:
       InputError: a file is no Parquet file, or a column is not in it or has an unsuitable type.
     """
-    ParquetReader(files, schema)  # refuses unsuitable files before anything is written
+    reader = ParquetReader(files, schema)  # refuses unsuitable files before anything is written
     tf.io.gfile.makedirs(output_dir)
     written = []
-    for number, file in enumerate(files):
+    for number in range(len(files)):
         path = os.path.join(output_dir, f"part-{number:05d}.tfrecord.gz")
         with tf.io.TFRecordWriter(f"{path}.incomplete", "GZIP") as writer:
-            for example in _examples(file, schema):
+            for example in _examples(reader, number):
                 writer.write(example.SerializeToString())
         # Whoever looks for *.tfrecord.gz never meets half a file.
         tf.io.gfile.rename(f"{path}.incomplete", path, overwrite=True)
@@ -204,28 +283,33 @@ def parquet_to_tfrecord(files: Sequence[str], schema: Schema, output_dir: str) -
     return tuple(written)
 
 
-def _examples(file: str, schema: Schema) -> Iterator[Any]:
+def _examples(reader: ParquetReader, file: int) -> Iterator[Any]:
     """The rows of a Parquet file as tf.Examples; a feature has the values that are not null."""
-    multi_valued = {feature.name: feature for feature in schema.categorical if feature.multi_valued}
-    numbers = {feature.name for feature in schema.numeric} | {schema.label, schema.weight}
-    for _, batch in batches(file, schema):
-        columns: dict[str, list[list[Any]]] = {}
-        for name in schema.columns:
-            if feature := multi_valued.get(name):
-                pairs = zip(*padded(batch.column(name), feature.max_values, feature.separator), strict=True)
-                columns[name] = [row[present].tolist() for row, present in pairs]
-            else:
-                columns[name] = [[] if one is None else [one] for one in natural(batch.column(name)).to_pylist()]
-        for row in range(batch.num_rows):
-            values = {name: column[row] for name, column in columns.items() if column[row]}
-            features = {name: _feature(several, as_text=name not in numbers) for name, several in values.items()}
-            yield tf.train.Example(features=tf.train.Features(feature=features))
+    exact = {"float32": 2.0**24, "float64": 2.0**53}  # below, these types hold every integer
+    numbers = {feature.source_column for feature in reader.schema.numeric} | {reader.schema.label, reader.schema.weight}
+    for _, found, problem in reader.batches(file):
+        columns = {
+            name: [row[there].tolist() for row, there in zip(values, present, strict=True)]
+            if values.ndim == 2
+            else [[value] if there else [] for value, there in zip(values.tolist(), present, strict=True)]
+            for name, (values, present) in found.items()
+        }
+        for row, wrong in enumerate(problem):
+            features = {}
+            for name, column in columns.items():
+                values = column[row]
+                if (dtype := found[name][0].dtype).kind == "f" and name not in numbers:
+                    if name in reader.identifiers:
+                        wrong = wrong or any(each.is_integer() and abs(each) >= exact[dtype.name] for each in values)
+                    # The floats of a tf.Example have 32 bits: ids and times become texts.
+                    values = [_text_of(value) for value in values if not _is_none(value)]
+                if values:
+                    features[name] = _feature(values)
+            # An id that a float does not hold stays malformed: a record without a label is.
+            yield tf.train.Example(features=tf.train.Features(feature={} if wrong else features))
 
 
-def _feature(values: Sequence[Any], *, as_text: bool) -> Any:
-    """One feature of a tf.Example, whose floats have 32 bits: ids and times in a column of floats become texts."""
-    if isinstance(values[0], float) and as_text:
-        values = [(f"{value:.0f}" if value.is_integer() else repr(value)).encode() for value in values]
+def _feature(values: Sequence[Any]) -> Any:
     if isinstance(values[0], bytes):
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
     if isinstance(values[0], float):

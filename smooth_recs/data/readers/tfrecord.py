@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
+from smooth_recs.config import MISSING
 from smooth_recs.data.files import compression
 from smooth_recs.data.raw_rows import (
     GOOD,
@@ -16,6 +17,7 @@ from smooth_recs.data.raw_rows import (
     WRONG_FIELDS,
     Column,
     assemble,
+    column_position,
     lines,
     read_chunks,
     without_places,
@@ -28,23 +30,27 @@ _KINDS = {"bytes_list": tf.string, "float_list": tf.float32, "int64_list": tf.in
 
 
 class TFRecordReader:
-    """Reads records of tf.Example, plain or gzip (by the name `.gz`); `line` counts records from 1.
+    """Reads records of tf.Example, plain or gzip; `line` counts records from 1.
 
-    Whether a column holds bytes, floats or integers is seen in the first 1,000 records; texts of numbers are numbers. A
-    feature that is not in a record, or is empty there, is missing.
+    Whether a column holds bytes, floats or integers is seen in the first 1,000 records; `values` says what they mean. A
+    feature that is not in a record, or is empty there, is missing. `raw_rows.column_position` finds the columns.
 
     Args:
       files: paths, read in this order.
       schema: the columns to read; no other is parsed.
+      missing: texts that mean that there is no value.
 
     Raises:
       InputError: a column is in none of the first 1,000 records.
     """
 
-    def __init__(self, files: Sequence[str], schema: Schema) -> None:
-        self.files, self.schema = tuple(files), schema
-        self._widths = {feature.name: feature.max_values for feature in schema.categorical if feature.multi_valued}
-        self._spec = {name: tf.io.RaggedFeature(dtype) for name, dtype in _column_kinds(self.files, schema).items()}
+    def __init__(self, files: Sequence[str], schema: Schema, *, missing: Sequence[str] = MISSING) -> None:
+        self.files, self.schema, self._missing = tuple(files), schema, tuple(missing)
+        self._widths = {f.source_column: f.max_values for f in schema.categorical if f.multi_valued}
+        self._spec = {
+            name: tf.io.RaggedFeature(dtype, value_key=stored)
+            for name, (stored, dtype) in _column_kinds(self.files, schema).items()
+        }
 
     def read(self, file: int = 0, line: int = 1) -> Any:
         """A dataset of chunks (see `raw_rows`) from that record of that file on."""
@@ -64,7 +70,7 @@ class TFRecordReader:
         repaired = chunk.map(self._repaired)
         readable, columns, single = whole.concatenate(repaired).take(1).get_single_element()
         problem = tf.where(readable, tf.where(single, GOOD, WRONG_FIELDS), UNREADABLE)
-        return assemble(self.schema, columns, problem, file, lines(first, records))
+        return assemble(self.schema, columns, problem, file, lines(first, records), missing=self._missing)
 
     @tf.autograph.experimental.do_not_convert
     def _repaired(self, records: Any) -> tuple[Any, Any, Any]:
@@ -94,23 +100,28 @@ class TFRecordReader:
         return columns, single
 
 
-def _column_kinds(files: Sequence[str], schema: Schema) -> dict[str, tf.DType]:
-    """The type of every column of the schema, as the first records have it."""
+def _column_kinds(files: Sequence[str], schema: Schema) -> dict[str, tuple[str, tf.DType]]:
+    """The name in the records and the type of every column of the schema, as the first records have it."""
     kinds: dict[str, tf.DType] = {}
     for record in itertools.islice(_records(files), _PEEK_RECORDS):
         try:
             features = tf.train.Example.FromString(record).features.feature
         except DecodeError:  # the survey counts it as malformed
             continue
-        for name in schema.columns:
-            if name in features and (kind := features[name].WhichOneof("kind")):
+        for name, feature in features.items():
+            if kind := feature.WhichOneof("kind"):
                 kinds.setdefault(name, _KINDS[kind])
-        if len(kinds) == len(schema.columns):
-            return kinds
-    lacking = next(name for name in schema.columns if name not in kinds)
-    raise InputError(
-        f"data.path: the column {lacking!r} is in none of the first {_PEEK_RECORDS:,} records ({files[0]} is first)"
-    )
+        if kinds.keys() >= set(schema.columns):
+            return {name: (name, kinds[name]) for name in schema.columns}
+    names, found = sorted(kinds), {}
+    for wanted in schema.columns:
+        try:
+            stored = names[column_position(names, wanted, files[0])]
+        except InputError as error:
+            where = f"the column {wanted!r} is in none of the first {_PEEK_RECORDS:,} records ({files[0]} is first)"
+            raise InputError(f"data.path: {where}, which have {', '.join(names)}") from error
+        found[wanted] = stored, kinds[stored]
+    return found
 
 
 def _records(files: Sequence[str]) -> Iterator[bytes]:

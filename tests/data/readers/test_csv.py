@@ -37,9 +37,9 @@ def write(path, content):
 def problems(reader):
     """[(file, line, why)] of all malformed rows."""
     return [
-        (int(chunk["file"]), int(line), describe(reader.schema, int(problem)))
+        (int(chunk["file"]), int(line), describe(reader.schema, int(problem), value))
         for chunk in reader.read().as_numpy_iterator()
-        for line, problem in zip(chunk["line"], chunk["problem"], strict=True)
+        for line, problem, value in zip(chunk["line"], chunk["problem"], chunk["value"], strict=True)
         if problem != GOOD
     ]
 
@@ -74,24 +74,28 @@ def test_malformed_rows_are_told_by_file_line_and_reason(tmp_path):
     good = "1,a,1,1,1,1,q,1\n"
     first = write(tmp_path / "a.csv", header + good * 2 + "\n" + "1,a,1,1,1,1,q\n" + good)
     bad = [
-        ("x,a,1,1,1,1,q,1", "user is no integer"),
-        ("1,a,1 x,1,1,1,q,1", "codes is no integer"),
-        ("1,a,1,one,1,1,q,1", "price is no number"),
-        ("1,a,1,1,2,1,q,1", "click is neither 0 nor 1"),
-        ("1,a,1,1,,1,q,1", "click is neither 0 nor 1"),
-        ("1,a,1,1,nan,1,q,1", "click is neither 0 nor 1"),
-        ("1,a,1,1,1,-0.1,q,1", "weight is no number of at least 0"),
-        ("1,a,1,1,1,,q,1", "weight is no number of at least 0"),
-        ("1,a,1,1,1,inf,q,1", "weight is no number of at least 0"),
-        ("1,a,1,1,1,1,q,", "time is neither a number nor an ISO 8601 time"),
-        ("1,a,1,1,1,1,q,noon", "time is neither a number nor an ISO 8601 time"),
-        ('1,a"b,1,1,1,1,q,1', "wrong number of fields or values"),
-        ("1,a,1,1,1,1,q,1,1", "wrong number of fields or values"),
-        ("99999999999999999999,a,1,1,1,1,q,1", "user is no integer"),
+        ("x,a,1,1,1,1,q,1", "user is no integer of 64 bits, got 'x'"),
+        ("1,a,1 x,1,1,1,q,1", "codes is no integer of 64 bits, got '1 x'"),
+        ("1,a,1,one,1,1,q,1", "price is no number, got 'one'"),
+        ("1,a,1,1,2,1,q,1", "click is neither 0 nor 1, got '2'"),
+        ("1,a,1,1,,1,q,1", "click is neither 0 nor 1, got no value"),
+        ("1,a,1,1,nan,1,q,1", "click is neither 0 nor 1, got 'nan'"),
+        ("1,a,1,1,1,-0.1,q,1", "weight is no number of at least 0, got '-0.1'"),
+        ("1,a,1,1,1,,q,1", "weight is no number of at least 0, got no value"),
+        ("1,a,1,1,1,inf,q,1", "weight is no number of at least 0, got 'inf'"),
+        ("1,a,1,1,1,1,q,", "time is neither a number nor an ISO 8601 time, got no value"),
+        ("1,a,1,1,1,1,q,noon", "time is neither a number nor an ISO 8601 time, got 'noon'"),
+        ('1,a"b,1,1,1,1,q,1', """wrong number of fields or values, got '1,a"b,1,1,1,1,q,1'"""),
+        ("1,a,1,1,1,1,q,1,1", "wrong number of fields or values, got '1,a,1,1,1,1,q,1,1'"),
+        ("99999999999999999999,a,1,1,1,1,q,1", "user is no integer of 64 bits, got '99999999999999999999'"),
     ]
     second = write(tmp_path / "b.csv.gz", header + "".join(f"{good}{line}\n" for line, _ in bad))
     found = problems(CsvReader([first, second], FULL))
-    assert found[0] == (0, 5, "wrong number of fields or values")  # the blank line 4 is no row, but counts as a line
+    assert found[0] == (
+        0,
+        5,
+        "wrong number of fields or values, got '1,a,1,1,1,1,q'",
+    )  # the blank line 4 is no row, but counts as a line
     assert found[1:] == [(1, 3 + 2 * number, why) for number, (_, why) in enumerate(bad)]
 
 
@@ -137,7 +141,10 @@ def test_bytes_that_are_no_utf_8_are_values_like_others(tmp_path, gather, quoted
     path = write(tmp_path / "log.csv", b"shop,price,label\n" + quoted + b",1,0\n\xe9,\xe9,1\n\xe9,1\n")
     reader = CsvReader([path], SCHEMA)
     assert shops(reader, gather)[0] == quoted.strip(b'"')
-    assert problems(reader) == [(0, 3, "price is no number"), (0, 4, "wrong number of fields or values")]
+    assert problems(reader) == [
+        (0, 3, r"price is no number, got '\\xe9'"),
+        (0, 4, r"wrong number of fields or values, got '\\xe9,1'"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -176,7 +183,7 @@ def test_a_threshold_makes_the_label(tmp_path, gather):
     schema = Schema(SCHEMA.features, label="stars", label_threshold=4.0)
     reader = CsvReader([path], schema)
     assert gather(reader.read())["label"].tolist()[:3] == [0, 1, 1]
-    assert problems(reader) == [(0, 5, "stars is no number")]
+    assert problems(reader) == [(0, 5, "stars is no number, got no value")]
 
 
 def test_one_column_in_two_roles(tmp_path, gather):
@@ -186,7 +193,7 @@ def test_one_column_in_two_roles(tmp_path, gather):
     rows = gather(reader.read())
     assert rows["weight"].tolist()[:2] == rows["timestamp"].tolist()[:2] == [1, 2]
     assert rows["query_id"][0] == rows["query_id"][1] != rows["query_id"][2]
-    assert problems(reader) == [(0, 4, "price is no number of at least 0")]
+    assert problems(reader) == [(0, 4, "price is no number of at least 0, got no value")]
 
 
 def test_wide_files(tmp_path, gather):

@@ -50,9 +50,9 @@ def write(path, *records):
 
 def problems(reader):
     return [
-        (int(chunk["file"]), int(line), describe(reader.schema, int(problem)))
+        (int(chunk["file"]), int(line), describe(reader.schema, int(problem), value))
         for chunk in reader.read().as_numpy_iterator()
-        for line, problem in zip(chunk["line"], chunk["problem"], strict=True)
+        for line, problem, value in zip(chunk["line"], chunk["problem"], chunk["value"], strict=True)
         if problem != GOOD
     ]
 
@@ -85,12 +85,12 @@ def test_malformed_records_are_told_by_their_number(tmp_path):
         example(),
     )
     assert problems(TFRecordReader([first, second], SCHEMA)) == [
-        (0, 2, "label is neither 0 nor 1"),
-        (0, 3, "label is neither 0 nor 1"),
+        (0, 2, "label is neither 0 nor 1, got no value"),
+        (0, 3, "label is neither 0 nor 1, got '2'"),
         (1, 1, "no readable tf.Example"),
         (1, 3, "no readable tf.Example"),
         (1, 4, "wrong number of fields or values"),
-        (1, 5, "time is neither a number nor an ISO 8601 time"),
+        (1, 5, "time is neither a number nor an ISO 8601 time, got 'noon'"),
     ]
 
 
