@@ -227,7 +227,7 @@ def kuairand(data: config.Data) -> Origin:
     schema = (data.schema or default).select(data.features)
 
     def reader(names: Sequence[str]) -> CsvReader:
-        return CsvReader(names, schema, side_tables=tables)
+        return CsvReader(names, schema, side_tables=tables, missing=data.missing)
 
     evaluation = reader(expand(data.eval_path, "data.eval_path")) if data.eval_path else None
     return Origin(reader(log), evaluation, tuple(side_files))
@@ -258,5 +258,9 @@ TRIVAGO = Schema(
 def trivago(data: config.Data) -> Origin:
     """trivago's impressions: `data.path` is a file of them, or its folder, of which `impressions*` are read."""
     schema = (data.schema or TRIVAGO).select(data.features)
-    evaluation = CsvReader(expand(data.eval_path, "data.eval_path"), schema) if data.eval_path else None
-    return Origin(CsvReader(expand(in_folder(data.path, "impressions*.csv*")), schema), evaluation)
+
+    def reader(names: Sequence[str]) -> CsvReader:
+        return CsvReader(names, schema, missing=data.missing)
+
+    evaluation = reader(expand(data.eval_path, "data.eval_path")) if data.eval_path else None
+    return Origin(reader(expand(in_folder(data.path, "impressions*.csv*"))), evaluation)
