@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import keyword
 import re
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -98,6 +99,9 @@ class Categorical:
 class Schema:
     """The columns of a log that a model uses.
 
+    A feature is an input of the model, of its exports and of every request, and its name is one that these can have:
+    letters, digits and underscores; no two differ in upper and lower case alone. Its column may have any name.
+
     Attributes:
       features: in the order in which they reach the network.
       label: the label's column.
@@ -146,11 +150,21 @@ class Schema:
         for name in names:
             if names.count(name) > 1:
                 raise InputError(f"schema: feature names must differ, got {name!r} twice")
+            if same := [other for other in names if other != name and other.lower() == name.lower()]:
+                raise InputError(
+                    f"schema: feature names must differ by more than upper and lower case, got {name!r} and "
+                    f"{same[0]!r}; rename one: name='...', column={name!r}"
+                )
             if name == self.label:
                 raise InputError(f"schema: the label column {name!r} must not be a feature")
-            # The inputs of an export are named after the features, and TensorFlow would alter other names.
-            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-                raise InputError(f"schema: a feature name must be a plain identifier, got {name!r}")
+            # The inputs of an export are named after the features, and TensorFlow (2.21) refuses other names, or alters
+            # them, once the run has trained.
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or keyword.iskeyword(name) or name == "self":
+                raise InputError(
+                    f"schema: a feature name must be letters, digits and underscores, begin with a letter and be no "
+                    f"word of Python, got {name!r}; name it otherwise: name='...', column={name!r}"
+                )
+        self._validate_columns()
         for feature in self.features:
             for name, kind in fields.annotations_of(type(feature)).items():
                 fields.check_rules(f"schema: {name} of {feature.name!r}", getattr(feature, name), kind)
@@ -164,3 +178,25 @@ class Schema:
                 )
             if category.multi_valued and not category.separator:
                 raise InputError(f"schema: separator of {category.name!r} must not be empty for a multi-valued feature")
+
+    def _validate_columns(self) -> None:
+        """Raises InputError where a column has two roles that do not go together."""
+        for feature in self.features:
+            column, name = feature.source_column, feature.name
+            if column == self.label:
+                raise InputError(f"schema: the label column {column!r} must not be a feature, got that of {name!r}")
+            others = [other for other in self.features if other is not feature and other.source_column == column]
+            if not isinstance(feature, Categorical) or not feature.multi_valued:
+                continue
+            apart = [o.name for o in others if _split(o) != _split(feature)]
+            apart += [role for role in ("weight", "query_id", "timestamp") if getattr(self, role) == column]
+            if apart:
+                raise InputError(
+                    f"schema: the column {column!r} of {name!r}, which holds several values, must be read alike "
+                    f"everywhere, got {apart[0]!r} too"
+                )
+
+
+def _split(feature: Numeric | Categorical) -> tuple[int, str]:
+    """The settings that say how a field becomes several values."""
+    return (feature.max_values, feature.separator) if isinstance(feature, Categorical) else (1, "")

@@ -19,13 +19,23 @@ import tqdm
 from smooth_recs.errors import InputError
 
 _BLOCK = 1 << 22
+# The first bytes of compressed files that `tf.data` cannot read.
+_OTHERS = {
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK\x03\x04": "zip",
+    b"\x04\x22\x4d\x18": "lz4",
+}
+_GZIP = b"\x1f\x8b"
 
 
 def expand(path: str, field: str = "data.path", *, may_be_empty: bool = False) -> tuple[str, ...]:
     """The files that a file name, a folder or a glob stands for, or several of these separated by commas.
 
-    Each part is sorted, numbers by their value: `day_2` comes before `day_10`. Files of a folder that start with a dot
-    or an underscore are left out.
+    Each part is sorted, numbers by their value: `day_2` comes before `day_10`. Files and folders in a folder whose name
+    starts with a dot or an underscore are left out. Folders in it are read as well if they are named `key=value`, or if
+    there is no file beside them. A name may hold commas if there is such a file.
 
     Args:
       path: what the user gave.
@@ -35,28 +45,89 @@ def expand(path: str, field: str = "data.path", *, may_be_empty: bool = False) -
     Raises:
       InputError: nothing is named, a file or a folder is missing, or a folder or a glob has no file.
     """
-    parts = [part.strip() for part in path.split(",") if part.strip()]
+    parts = _parts(path)
     if not parts:
         raise InputError(f"{field} must name a file, a folder or a glob, got {path!r}")
     files: list[str] = []
     for part in parts:
         if tf.io.gfile.isdir(part):
-            names = [name for name in tf.io.gfile.listdir(part) if not name.startswith((".", "_"))]
-            found = [f"{part.rstrip('/')}/{name}" for name in sorted(names, key=_by_number)]
+            found = _in_folder(part)
             none = f"the folder has no file: {part}"
         elif tf.io.gfile.exists(part):
             files.append(part)
             continue
         elif any(character in part for character in "*?["):
-            found = sorted(tf.io.gfile.glob(part), key=_by_number)
+            matching = sorted(tf.io.gfile.glob(part), key=_by_number)
+            found = [file for file in matching if not tf.io.gfile.isdir(file)]
+            if not found:  # folders of files, such as the days of a log
+                found = [file for folder in matching for file in _in_folder(folder)]
             none = f"no file matches {part}"
         else:
             raise InputError(f"{field}: no such file or folder: {part}")
-        found = [file for file in found if not tf.io.gfile.isdir(file)]
         if not found and not may_be_empty:
             raise InputError(f"{field}: {none}")
         files += found
     return tuple(files)
+
+
+def _parts(path: str) -> list[str]:
+    """What stands between the commas, some of which may belong to the name of a file or a folder."""
+    texts, parts = path.split(","), []
+    while texts:
+        for count in range(len(texts), 0, -1):
+            name = ",".join(texts[:count]).strip()
+            if count == 1 or (name and tf.io.gfile.exists(name)):
+                break
+        if name:
+            parts.append(name)
+        texts = texts[count:]
+    return parts
+
+
+def _in_folder(folder: str) -> list[str]:
+    """The files in a folder, those of folders in it as `expand` says."""
+    names = [name.rstrip("/") for name in tf.io.gfile.listdir(folder)]
+    paths = [
+        f"{folder.rstrip('/')}/{name}" for name in sorted(names, key=_by_number) if not name.startswith((".", "_"))
+    ]
+    folders = [path for path in paths if tf.io.gfile.isdir(path)]
+    alone = len(folders) == len(paths)
+    found = []
+    for path in paths:
+        if path not in folders:
+            found.append(path)
+        elif alone or "=" in path.rpartition("/")[2]:
+            found += _in_folder(path)
+    return found
+
+
+def with_content(files: Sequence[str], field: str = "data.path") -> tuple[str, ...]:
+    """The files that are not empty; a line names the others.
+
+    Raises:
+      InputError: all are empty.
+    """
+
+    def is_empty(file: str) -> bool:
+        with tf.io.gfile.GFile(file, "rb") as stream:
+            if not compression(file):
+                return not stream.read(1)
+            try:
+                return not gzip.GzipFile(fileobj=stream).read(1)
+            except (OSError, EOFError, zlib.error):
+                return False  # a damaged file is not empty: whoever reads it says what is wrong
+
+    empty = [file for file in files if is_empty(file)]
+    if len(empty) == len(files):
+        raise InputError(f"{field}: the files hold nothing: {_listed(empty)}")
+    if empty:
+        print(f"{field}: empty files are left out: {_listed(empty)}", flush=True)
+    return tuple(file for file in files if file not in empty)
+
+
+def _listed(files: Sequence[str]) -> str:
+    """The first few names of many."""
+    return ", ".join(files[:3]) + f" and {len(files) - 3:,} more" * (len(files) > 3)
 
 
 def _by_number(name: str) -> list[tuple[int, str]]:
@@ -78,8 +149,20 @@ def in_folder(path: str, *patterns: str) -> str:
 
 
 def compression(file: str) -> str:
-    """The name that `tf.data` has for the compression of a file, by the ending of its name."""
-    return "GZIP" if file.endswith(".gz") else ""
+    """The name that `tf.data` has for the compression of a file, by its first bytes: gzip, or none.
+
+    Raises:
+      InputError: the file is compressed in another way.
+    """
+    try:
+        with tf.io.gfile.GFile(file, "rb") as stream:
+            first = stream.read(8)
+    except tf.errors.OpError:
+        return ""  # it has gone, or cannot be read: whoever reads it says so
+    for start, name in _OTHERS.items():
+        if first.startswith(start):
+            raise InputError(f"data.path: {file} must be plain or compressed by gzip, got {name}")
+    return "GZIP" if first.startswith(_GZIP) else ""
 
 
 def check_complete(file: str) -> None:

@@ -54,7 +54,12 @@ def origin(data: config.Data) -> Origin:
         names = ", ".join((*PRESETS, *FORMATS))
         raise InputError(f"data.source must be one of synthetic, {names}, got {data.source!r}")
     read = reader_of(data)
-    return Origin(read(expand(data.path)), read(expand(data.eval_path, "data.eval_path")) if data.eval_path else None)
+
+    def files_of(path: str, field: str) -> tuple[str, ...]:
+        return files.with_content(expand(path, field), field)
+
+    evaluation = read(files_of(data.eval_path, "data.eval_path")) if data.eval_path else None
+    return Origin(read(files_of(data.path, "data.path")), evaluation)
 
 
 def reader_of(data: config.Data) -> Callable[[Sequence[str]], Reader]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
+
 import pytest
 
-from smooth_recs.data.files import expand, fingerprint, in_folder
+from smooth_recs.data.files import compression, expand, fingerprint, in_folder, with_content
 from smooth_recs.errors import InputError
 
 
@@ -37,6 +41,55 @@ def test_numbers_in_names_count_by_their_value(tmp_path):
 def test_a_name_with_brackets_is_a_file_if_there_is_one(folder):
     (folder / "day[1].csv").write_text("x")
     assert names(expand(f"{folder}/day[1].csv"), folder) == ["day[1].csv"]
+
+
+def test_names_with_commas_are_files_if_there_are_any(folder):
+    for name in ("a,b.csv", "x, y", "1,2,3"):
+        (folder / name).write_text("x")
+    assert names(expand(f"{folder}/a,b.csv"), folder) == ["a,b.csv"]
+    assert names(expand(f"{folder}/1,2,3,{folder}/x, y, {folder}/b.csv"), folder) == ["1,2,3", "x, y", "b.csv"]
+    assert names(expand(f"{folder}/a.csv,{folder}/b.csv,"), folder) == ["a.csv", "b.csv"]
+    with pytest.raises(InputError, match=f"no such file or folder: {folder}/a$"):
+        expand(f"{folder}/a,c.csv")
+
+
+def test_folders_of_a_table_in_parts_are_read(tmp_path):
+    for name in ("day=10/h=1/part-0", "day=2/part-0", "day=2/_SUCCESS", "day=2/.crc", "_temporary/part-0", "day=3/x"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    whole = ["day=2/part-0", "day=3/x", "day=10/h=1/part-0"]
+    assert names(expand(f"{tmp_path}"), tmp_path) == whole
+    assert names(expand(f"{tmp_path}/day=*"), tmp_path) == whole
+    assert names(expand(f"{tmp_path}/day=2/"), tmp_path) == ["day=2/part-0"]
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "archive" / "old").write_text("x")
+    assert names(expand(f"{tmp_path}"), tmp_path) == ["archive/old", *whole]  # folders alone
+    (tmp_path / "beside.csv").write_text("x")
+    assert names(expand(f"{tmp_path}"), tmp_path) == ["beside.csv", *whole]
+
+
+def test_empty_files_are_left_out_with_a_line(tmp_path, capsys):
+    contents = {"a": b"", "b": b"x", "c.gz": gzip.compress(b""), "d.gz": gzip.compress(b"x"), "e.gz": b"\x1f\x8bcut"}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    paths = [f"{tmp_path}/{name}" for name in contents]
+    assert names(with_content(paths), tmp_path) == ["b", "d.gz", "e.gz"]
+    assert capsys.readouterr().out == f"data.path: empty files are left out: {paths[0]}, {paths[2]}\n"
+    assert with_content(paths[1:2]) == (paths[1],)
+    assert capsys.readouterr().out == ""
+    with pytest.raises(InputError, match=rf"data\.eval_path: the files hold nothing: {paths[0]}, {paths[2]}$"):
+        with_content([paths[0], paths[2]], "data.eval_path")
+
+
+def test_a_compression_is_known_by_its_first_bytes(tmp_path):
+    for name, content in {"part-0": gzip.compress(b"x"), "plain.gz": b"a,b", "empty": b""}.items():
+        (tmp_path / name).write_bytes(content)
+    assert [compression(f"{tmp_path}/{name}") for name in ("part-0", "plain.gz", "empty")] == ["GZIP", "", ""]
+    others = {"bzip2": bz2.compress(b"x"), "xz": lzma.compress(b"x"), "zip": b"PK\x03\x04", "zstd": b"\x28\xb5\x2f\xfd"}
+    for name, content in others.items():
+        (tmp_path / "log").write_bytes(content)
+        with pytest.raises(InputError, match=rf"log must be plain or compressed by gzip, got {name}$"):
+            compression(f"{tmp_path}/log")
 
 
 @pytest.mark.parametrize(

@@ -123,12 +123,12 @@ def test_no_row_at_all_is_refused(tmp_path):
         survey(reader(tmp_path, ""), 1.0)
 
 
-@pytest.mark.parametrize("damage", ["cut", "garbled", "no gzip"])
+@pytest.mark.parametrize("damage", ["cut", "garbled"])
 def test_a_damaged_gzip_file_is_named(tmp_path, damage):
     text = "".join(f"s,{np.sin(row)},1\n" for row in range(5000)).encode()
     whole = gzip.compress(text)
     half = len(whole) // 2
-    content = {"cut": whole[:half], "garbled": whole[:half] + b"#####" + whole[half + 5 :], "no gzip": text}[damage]
+    content = {"cut": whole[:half], "garbled": whole[:half] + b"#####" + whole[half + 5 :]}[damage]
     (tmp_path / "log.csv.gz").write_bytes(content)
     files = CsvReader([str(tmp_path / "log.csv.gz")], SCHEMA, header=False, column_names=("shop", "price", "label"))
     with pytest.raises(InputError, match=r"data\.path: .*log\.csv\.gz is no whole gzip file: ") as raised:

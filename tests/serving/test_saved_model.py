@@ -16,7 +16,7 @@ from smooth_recs.data import feature_statistics
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.models import from_config
 from smooth_recs.schema import Categorical, Numeric, Schema
-from smooth_recs.serving import saved_model
+from smooth_recs.serving import saved_model, saved_signatures
 
 SCHEMA = Schema((
     Categorical("user", "identity", 20, "int64"),
@@ -251,3 +251,28 @@ def test_a_version_that_appears_meanwhile_is_not_overwritten(monkeypatch: pytest
         saved_model.save(Tiny(), TINY, str(tmp_path))
     assert os.listdir(tmp_path) == ["1"]
     assert (tmp_path / "1" / "saved_model.pb").read_text() == "of another process"
+
+
+def test_names_that_a_schema_takes_are_those_of_the_signature(tmp_path):
+    names = (
+        "args",
+        "kwargs",
+        "given",
+        "name",
+        "Training",
+        "inputs",
+        "user",
+        "user_1",
+        "probability",
+        "match",
+        "x_",
+        "A1",
+    )
+    encoder = Encoder(Schema(tuple(Numeric(name, "identity") for name in names)))
+    module = tf.Module()
+    module.functions = saved_model.signature_functions(encoder, lambda rows: sum(rows.values())[:, 0], None)
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures=dict(module.functions))
+    assert saved_signatures.read(str(tmp_path / "1"))["serving_default"].inputs.keys() == set(names)
+    serve = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"]
+    found = serve(**{name: tf.constant([float(2**place)]) for place, name in enumerate(names)})
+    assert found["probability"].numpy().tolist() == [2.0 ** len(names) - 1]
