@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import tensorflow as tf
 
 from smooth_recs.config import MISSING
 from smooth_recs.data.files import compression, untuned
-from smooth_recs.data.values import to_float, to_int64, to_string, to_time
+from smooth_recs.data.values import are_plain, to_float, to_int64, to_string, to_time
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Numeric, Schema
 
@@ -40,7 +40,7 @@ def assemble(
     line: Any,
     *,
     missing: Sequence[str] = MISSING,
-    plain: Collection[str] = (),
+    plain: bool | None = None,
     texts: Any = None,
 ) -> dict[str, Any]:
     """A chunk of rows from the columns of a file.
@@ -53,24 +53,65 @@ def assemble(
       file: the number of the file.
       line: int64 [n].
       missing: texts that mean that there is no value.
-      plain: columns whose texts are known to stand for themselves: none is in `missing` or an integer with a point.
+      plain: whether every text is known to stand for itself: none is in `missing` or an integer with a point. None:
+        it is looked at here.
       texts: string [n], the text of each row that the reader itself could not read; None: there is none.
     """
+
+    def read(missing: Sequence[str] | None) -> dict[str, Any]:
+        return _read(schema, columns, problem, file, line, missing)
+
+    if plain is None and any(values.dtype == tf.string for values, _ in columns.values()):
+        all_plain = are_plain([values for values, _ in columns.values()], missing)
+        chunk = tf.cond(all_plain, lambda: read(None), lambda: read(missing))
+    else:
+        chunk = read(missing if plain is False else None)
+
+    def shown() -> Any:
+        found = tf.fill(tf.shape(problem), "") if texts is None else texts
+        for number, name in enumerate(schema.columns, start=FIRST_COLUMN):
+            values, present = columns[name]
+            if not _may_be_wrong(schema, name, values.dtype):
+                continue
+            if values.dtype.is_floating:
+                values = tf.where(tf.math.is_nan(values), "", tf.strings.as_string(values, shortest=True))
+            text = values if values.dtype == tf.string else tf.strings.as_string(values)
+            text = text if present is None else tf.where(present, text, "")
+            if text.shape.rank == 2:
+                text = tf.strings.strip(tf.strings.reduce_join(text, axis=1, separator=" "))
+            found = tf.where(tf.equal(chunk["problem"], number), text, found)
+        return found
+
+    nothing_wrong = tf.reduce_all(tf.equal(chunk["problem"], GOOD))
+    value = tf.cond(nothing_wrong, lambda: tf.fill(tf.shape(problem), ""), shown)
+    return chunk | {"value": value, "file": file, "line": line}
+
+
+def _may_be_wrong(schema: Schema, column: str, dtype: tf.DType) -> bool:
+    """Whether a value of that type, of which texts and floats need not fit, can make a row malformed."""
+    if column in (schema.label, schema.weight, schema.timestamp):
+        return True
+    kinds = {getattr(f, "dtype", "float32") for f in schema.features if f.source_column == column}
+    if dtype == tf.string:
+        return not kinds <= {"string"}
+    return bool(dtype.is_floating) and (column == schema.query_id or not kinds <= {"float32"})
+
+
+def _read(
+    schema: Schema, columns: Mapping[str, Column], problem: Any, file: Any, line: Any, missing: Sequence[str] | None
+) -> dict[str, Any]:
+    """The entries of a chunk that conversion gives (see `assemble` and `values`)."""
     raw: dict[str, Any] = {}
     bad: list[tuple[str, Any]] = []  # a column may be here twice, in two roles
-
-    def converted(convert: Callable[..., tuple[Any, Any]], column: str) -> tuple[Any, Any]:
-        return convert(*columns[column], missing=None if column in plain else missing)
-
     for feature in schema.features:
         convert = to_float if isinstance(feature, Numeric) else to_string if feature.dtype == "string" else to_int64
         column = feature.source_column
-        raw[feature.name], wrong = converted(convert, column)
+        raw[feature.name], wrong = convert(*columns[column], missing=missing)
         if wrong is not None:
             bad.append((column, tf.reduce_any(wrong, axis=1) if wrong.shape.rank == 2 else wrong))
-    chunk: dict[str, Any] = {"raw": raw, "file": file, "line": line}
+    chunk: dict[str, Any] = {"raw": raw}
 
-    numbers, _ = converted(to_float, schema.label)
+    numbers, _ = to_float(*columns[schema.label], missing=missing)
     if schema.label_threshold is None:
         chunk["label"] = numbers
         bad.append((schema.label, ~(tf.equal(numbers, 0.0) | tf.equal(numbers, 1.0))))
@@ -79,10 +120,10 @@ def assemble(
         bad.append((schema.label, tf.math.is_nan(numbers)))
     chunk["weight"] = tf.ones_like(numbers)
     if schema.weight:
-        chunk["weight"], _ = converted(to_float, schema.weight)
+        chunk["weight"], _ = to_float(*columns[schema.weight], missing=missing)
         bad.append((schema.weight, ~(tf.math.is_finite(chunk["weight"]) & (chunk["weight"] >= 0.0))))
     if schema.query_id:
-        text, wrong = converted(to_string, schema.query_id)
+        text, wrong = to_string(*columns[schema.query_id], missing=missing)
         if wrong is not None:
             bad.append((schema.query_id, wrong))
         # A fingerprint, because an id may be a text, and TensorFlow has texts on the CPU alone. A row whose request is
@@ -91,7 +132,7 @@ def assemble(
         place = tf.cast(file, tf.int64) * _LINES_OF_A_FILE + line
         chunk["query_id"] = tf.where(tf.equal(text, ""), -1 - place, fingerprint)
     if schema.timestamp:
-        chunk["timestamp"], _ = converted(to_time, schema.timestamp)
+        chunk["timestamp"], _ = to_time(*columns[schema.timestamp], missing=missing)
         bad.append((schema.timestamp, ~tf.math.is_finite(chunk["timestamp"])))
 
     first_bad = tf.fill(tf.shape(problem), GOOD)
@@ -99,22 +140,6 @@ def assemble(
     for number, mask in sorted(numbered, key=lambda one: one[0], reverse=True):  # the first column has the last word
         first_bad = tf.where(mask, number, first_bad)
     chunk["problem"] = tf.where(problem == GOOD, first_bad, problem)
-
-    def shown() -> Any:
-        found = tf.fill(tf.shape(problem), "") if texts is None else texts
-        for name in {name for name, _ in bad}:
-            values, present = columns[name]
-            if values.dtype.is_floating:
-                values = tf.where(tf.math.is_nan(values), "", tf.strings.as_string(values, shortest=True))
-            text = values if values.dtype == tf.string else tf.strings.as_string(values)
-            text = text if present is None else tf.where(present, text, "")
-            if text.shape.rank == 2:
-                text = tf.strings.strip(tf.strings.reduce_join(text, axis=1, separator=" "))
-            found = tf.where(tf.equal(chunk["problem"], FIRST_COLUMN + schema.columns.index(name)), text, found)
-        return found
-
-    nothing_wrong = tf.reduce_all(tf.equal(chunk["problem"], GOOD))
-    chunk["value"] = tf.cond(nothing_wrong, lambda: tf.fill(tf.shape(problem), ""), shown)
     return chunk
 
 

@@ -13,7 +13,7 @@ patterns, so bytes that are not UTF-8 do no harm.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -36,7 +36,6 @@ INTEGER = (
 _DECIMAL = r"([-+]?)(\d*)\.?(\d*)(?:[eE]([-+]?\d{1,9}))?"
 NUMBER = r"\s*[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,9})?|(?i:inf(?:inity)?))\s*"
 TRUE, FALSE = r"\s*(?:True|true|TRUE)\s*", r"\s*(?:False|false|FALSE)\s*"
-WHOLE = r"-?(?:0|[1-9]\d*)\.0"  # what tools without integers with gaps, as pandas, write for an integer
 _DATE = r"(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
 _CLOCK = r"([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d(?:\.\d{1,9})?))?"
 _ZONE = r" ?(?:Z|UTC|GMT|([-+])([01]\d|2[0-3])(?::?([0-5]\d))?(?: UTC)?)?"
@@ -88,13 +87,14 @@ def to_int64(values: Any, present: Any, missing: Sequence[str] | None = MISSING)
 
 
 def to_string(values: Any, present: Any, missing: Sequence[str] | None = MISSING) -> tuple[Any, Any]:
-    """Bytes; "" where missing. Numbers become their shortest text, so that 7, 7.0, "7" and "7.0" agree."""
+    """Bytes; "" where missing. Numbers become their shortest text, so that 7, 7.0, "7" and "7.0" agree.
+
+    Tools without integers with gaps, as pandas, write 7 as "7.0" where another row has none.
+    """
     if values.dtype == tf.string:
-        if missing is None:
-            return _where(present, values, ""), None
-        whole = tf.strings.regex_full_match(values, WHOLE)
-        integers = tf.strings.regex_replace(tf.where(whole, values, ""), r"^-?(0)\.0$|^(.*)\.0$", r"\1\2")
-        return tf.where(_and(present, ~is_missing(values, missing)), tf.where(whole, integers, values), ""), None
+        if missing is not None:  # an empty text for a missing one, an integer for one with `.0`, in one operation
+            values = tf.strings.regex_replace(values, rf"^(?:{_missing(missing)}|-?(0)\.0|(-?[1-9]\d*)\.0)$", r"\1\2")
+        return _where(present, values, ""), None
     if not values.dtype.is_floating:
         return _where(present, tf.strings.as_string(values), ""), None
     present = _and(present, ~tf.math.is_nan(values))
@@ -149,9 +149,23 @@ def split_values(texts: Any, separator: str, width: int) -> Any:
 
 def is_missing(texts: Any, missing: Sequence[str] | None = MISSING) -> Any:
     """True for the texts that mean that there is no value."""
-    if missing is None:
-        return tf.equal(texts, "")
-    return tf.strings.regex_full_match(texts, rf"\s*(?:{'|'.join(map(re.escape, missing))})?\s*")
+    return tf.equal(texts, "") if missing is None else tf.strings.regex_full_match(texts, _missing(missing))
+
+
+def _missing(missing: Sequence[str]) -> str:
+    return rf"\s*(?:{'|'.join(map(re.escape, missing))})?\s*"
+
+
+def are_plain(columns: Iterable[Any], missing: Sequence[str]) -> Any:
+    """Whether all texts of some columns are plain, as nearly always: looked at in one go, which costs little."""
+    texts = [tf.reshape(column, [-1]) for column in columns if column.dtype == tf.string]
+    if not texts:
+        return tf.constant(True)
+    joined = tf.strings.reduce_join(tf.concat(texts, 0), separator=_BETWEEN_ITEMS)
+    # \C is any byte, of texts that are not UTF-8 too.
+    named = "".join(f"{re.escape(each)}|" for each in missing)
+    odd = rf"\s+|\s*(?:{named}-?(?:0|[1-9]\d*)\.0)\s*"
+    return ~tf.strings.regex_full_match(joined, rf"(?:\C*{_BETWEEN_ITEMS})?(?:{odd})(?:{_BETWEEN_ITEMS}\C*)?")
 
 
 def _and(present: Any, mask: Any) -> Any:

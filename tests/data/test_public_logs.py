@@ -129,7 +129,7 @@ def test_criteo(tmp_path, gather):
     (tmp_path / "readme.txt").write_text("not a log")
     source = open_source(config.Data(source="criteo", path=str(tmp_path)), str(tmp_path / "cache"))
     assert (source.train_rows, source.eval_rows) == (239, 60)
-    assert source.summary["first_malformed"] == [f"{tmp_path}/day_0.gz:17 (label is neither 0 nor 1)"]
+    assert source.summary["first_malformed"] == [f"{tmp_path}/day_0.gz:17 (label is neither 0 nor 1, got '2')"]
     rows = gather(source.train())
     assert list(rows["features"]) == [f"I{n}" for n in range(1, 14)] + [f"C{n}" for n in range(1, 27)]
     first = gzip.decompress((tmp_path / "day_0.gz").read_bytes()).decode().split("\n")[0].split("\t")

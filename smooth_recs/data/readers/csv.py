@@ -270,7 +270,6 @@ class CsvReader:
             select_cols=list(self._wanted),
         )
         cells = dict(zip(self._wanted.values(), decoded, strict=True))
-        known = [*cells] if plain else []
         for table in self._side_tables:
             cells |= table.lookup(cells[table.key])
         for feature in self.schema.categorical:
@@ -278,7 +277,16 @@ class CsvReader:
                 name = feature.source_column
                 cells[name] = split_values(cells[name], feature.separator, feature.max_values)
         columns = {name: (cells[name], None) for name in self.schema.columns}
-        return assemble(self.schema, columns, problem, file, line, missing=self._missing, plain=known, texts=wrong)
+        return assemble(
+            self.schema,
+            columns,
+            problem,
+            file,
+            line,
+            missing=self._missing,
+            plain=None if plain and self._side_tables else plain,
+            texts=wrong,
+        )
 
     @property
     def _empty_fields(self) -> str:
