@@ -155,7 +155,8 @@ def test_all_rows_of_other_files(shop: tuple[str, config.Config], tmp_path: Path
     assert found["prediction"] == pytest.approx(
         [1 / (1 + np.exp(-(n - i / 1e9))) for n, i in ((3, 5e9), (2, -3), (0, -1))]
     )
-    assert re.match(r"1 malformed rows are left out: .*2\.csv:2 \(item is no integer of 64 bits, got 'x'\)", capsys.readouterr().out)
+    said = capsys.readouterr().out
+    assert re.match(r"1 malformed rows are left out: .*2\.csv:2 \(item is no integer of 64 bits, got 'x'\)", said)
 
 
 @pytest.mark.parametrize(
