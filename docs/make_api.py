@@ -88,6 +88,7 @@ PUBLIC: dict[str, dict[str, tuple[str, ...]]] = {
     "Experiments": {
         "experiments.sweeps": ("Sweep", "Variant", "activation", "config_of"),
         "experiments.sweeps.workflow": ("run",),
+        "experiments.churn_budget": ("run", "Plan"),
         "experiments.cells": ("Folder", "Cell"),
         "experiments.landscape.landscape_runs": ("at_runs", "at_exports"),
         "experiments.drawing_settings": ("Plan",),

@@ -317,8 +317,9 @@ class CellProgress:
         """A line for a run that has ended."""
         done, every, left = self._state()
         difference = f"PD {metrics['pd']['relative']:.2%}" if metrics["pd"] else ""
+        live = f"PD to live {metrics['pd_live']['relative']:.2%}" if metrics.get("pd_live") else ""
         diverged = "diverged" if metrics.get("diverged") else ""
-        line = ", ".join(filter(None, (label, difference, diverged, left)))
+        line = ", ".join(filter(None, (label, difference, live, diverged, left)))
         with tqdm.tqdm.external_write_mode(sys.stdout):
             print(f"{done} of {every}  {line}", flush=True)
 

@@ -31,11 +31,12 @@ from smooth_recs.artifacts.exports import EXPORT, next_version
 from smooth_recs.config import Config, Distillation
 from smooth_recs.errors import Diverged, GateNotMet, InputError
 from smooth_recs.experiments.cells import Cell, Folder
+from smooth_recs.experiments.sweeps.sweep_tables import with_interval
 from smooth_recs.experiments.variants import with_fields
 from smooth_recs.measures import catalogue
 from smooth_recs.reports import formats, page
 from smooth_recs.reports.charts import INK, MUTED, SERIES, STYLE, percent_ticks, svg
-from smooth_recs.reports.formats import Table, decimal, interval, markdown, number, percent, short
+from smooth_recs.reports.formats import Table, decimal, markdown, number, percent, short
 from smooth_recs.training import live_model
 from smooth_recs.workdir.manifest import command
 
@@ -231,8 +232,7 @@ def points_table(found: Mapping[str, Any]) -> Table:
     """A row for each weight: PD to the live model with its interval, the other measures, whether the budget is kept."""
     rows = {
         short(point["weight"]): [
-            number(point["pd_live"], percent),
-            interval(point["interval"]),
+            with_interval(point["pd_live"], point["interval"], percent),
             *(number(point[measure.name], formats.of(measure)) for measure in _SHOWN[1:]),
         ]
         for point in found["points"]
@@ -243,7 +243,7 @@ def points_table(found: Mapping[str, Any]) -> Table:
         if point["keeps"]
     }
     heads = [measure.short for measure in _SHOWN]
-    return Table(("Weight", heads[0], "95% interval", *heads[1:]), rows, notes=notes)
+    return Table(("Weight", *heads), rows, notes=notes)
 
 
 def sentences(found: Mapping[str, Any]) -> list[str]:

@@ -42,6 +42,7 @@ NOT_HERE = {
     "serving.loader.LoadedModel": "needs a trained export: tests/serving/test_loader.py",
     "serving.saved_model.PeriodicExports": "trains: tests/serving/test_saved_model_periodic.py",
     "experiments.sweeps.workflow.run": "trains many pairs: tests/bin/test_sweep.py",
+    "experiments.churn_budget.run": "trains many runs: tests/bin/test_churn.py",
     "experiments.cells.Folder": "trains three pairs: tests/bin/test_sweep.py",
     "experiments.landscape.landscape_runs.at_runs": "needs trained runs: tests/experiments/",
     "experiments.landscape.landscape_runs.at_exports": "needs trained exports: tests/experiments/",
