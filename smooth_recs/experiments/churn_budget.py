@@ -27,6 +27,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from smooth_recs._files import read_json, write_json
+from smooth_recs.artifacts import exports
 from smooth_recs.artifacts.exports import EXPORT, next_version
 from smooth_recs.config import Config, Distillation
 from smooth_recs.errors import Diverged, GateNotMet, InputError
@@ -81,7 +82,7 @@ class Plan:
     def cell(self, weight: float) -> Cell:
         """The run with a weight of distillation; with 0 there is no teacher."""
         # The version itself: where another one is live the next time, these are other runs.
-        live = live_model.find(self.config.evaluation.live).path
+        live = exports.identify(live_model.FIELD, self.config.evaluation.live).path
         taught = dataclasses.replace(self.config.distillation, teachers=(live,), weight=weight)
         fields = {"evaluation.live": live}
         config = dataclasses.replace(self.config, distillation=taught if weight else Distillation())
@@ -108,7 +109,7 @@ def run(plan: Plan, workdir: str) -> str:
     ```
     """
     live = plan.config.evaluation.live
-    if live_model.find(live).kind != EXPORT:
+    if exports.identify(live_model.FIELD, live).kind != EXPORT:
         raise InputError(f"evaluation.live must be an export, or a workdir with one, to be learnt from, got {live}")
     folder = Folder(workdir)
     points = _search(plan, folder)

@@ -22,7 +22,6 @@ from smooth_recs.artifacts.prediction_files import Wanted
 from smooth_recs.data.files import progress
 from smooth_recs.data.sources import Source
 from smooth_recs.errors import InputError
-from smooth_recs.workdir import manifest
 
 FIELD = "evaluation.live"
 NAME, PREDICTED = "live.json", "live.parquet"
@@ -34,7 +33,7 @@ class LiveModel:
     """The live model, as a run begins with it.
 
     Attributes:
-      path: what was found: of a folder of versions the newest, of a workdir the export of its first sibling.
+      path: what was found: of a folder of versions the newest, of a workdir that of its first sibling.
       kind: `export`, `keras` or `predictions`.
       fingerprint: of the contents.
       prediction: [n] probabilities of the held-out rows.
@@ -56,23 +55,6 @@ class LiveModel:
         write_json(os.path.join(workdir, NAME), self.about())
 
 
-def find(path: str) -> Artifact:
-    """What `evaluation.live` names: of the workdir of a finished run, the export of its first sibling.
-
-    Raises:
-      InputError: there is nothing at the path that predicts, or the run there is not finished or has no exports.
-    """
-    if not os.path.exists(os.path.join(path, "config.json")):
-        return exports.identify(FIELD, path)
-    try:
-        found = manifest.read_finished(path).metrics.get("exports")
-    except InputError as error:
-        raise InputError(f"{FIELD}: {error}") from error
-    if not found:
-        raise InputError(f"{FIELD}: the run in {path} must still have its exports, got none")
-    return exports.identify(FIELD, os.path.join(path, found[0]))
-
-
 def open_live(path: str, workdir: str, source: Source) -> LiveModel | None:
     """The live model with its predictions of the held-out rows; None where there is none.
 
@@ -91,7 +73,7 @@ def open_live(path: str, workdir: str, source: Source) -> LiveModel | None:
     if os.path.exists(begun):
         kept = prediction_files.read(Artifact(FIELD, os.path.join(workdir, PREDICTED), PREDICTIONS), Wanted())
         return LiveModel(**read_json(begun), prediction=kept["prediction"])
-    artifact = find(path)
+    artifact = exports.identify(FIELD, path)
     predicted = _of_file(artifact, source) if artifact.kind == PREDICTIONS else _of_model(artifact, source)
     return LiveModel(artifact.path, artifact.kind, exports.fingerprint(artifact), predicted)
 

@@ -100,7 +100,7 @@ def test_what_is_wrong_is_one_line(source: Source, versions: Path, tmp_path: Pat
     logits = write_csv(tmp_path / "logits.csv", {"prediction": np.full(ROWS, -2.0)})
     assert refused(logits) == "evaluation.live: predictions must be in [0, 1], got -2 in row 0; are these logits?"
     (tmp_path / "config.json").write_text("{}")
-    assert refused(str(tmp_path)).startswith("evaluation.live: workdir HERE ")
+    assert refused(str(tmp_path)) == "evaluation.live: the run in HERE has no export of replica 0; is it finished?"
     (tmp_path / "config.json").unlink()
     without_price = dataclasses.replace(DATA, features=("user", "item"))
     narrow = open_source(without_price, str(tmp_path / "cache"))
