@@ -76,7 +76,7 @@ def alone(tmp_path_factory):
 
 
 def test_two_workers_in_step_are_one_process(tmp_path, alone):
-    exports = ["--config.train.export_steps=20", "--config.train.keep_exports=0"]
+    exports = ["--config.train.export_steps=40", "--config.train.keep_exports=0"]
     metrics = trained(tmp_path / "run", "--workers=2", strategy="multi_worker_mirrored", settings=exports)
     assert metrics["examples"] == 12_000
     for here, there in zip(metrics["replicas"], alone["replicas"], strict=True):
@@ -85,9 +85,8 @@ def test_two_workers_in_step_are_one_process(tmp_path, alone):
     check_average(metrics, alone)
     assert metrics["pd"]["relative"] == pytest.approx(alone["pd"]["relative"], rel=0.02)
     assert [entry["step"] for entry in metrics["history"]] == [entry["step"] for entry in alone["history"]]
-    for version in (1, 2, 3):  # after 20 and 40 of 47 steps, and at the end
+    for version in (1, 2):  # after 40 of 47 steps, and at the end
         assert (tmp_path / f"run/export/replica_1/{version}/saved_model.pb").exists()
-    check_published(tmp_path / "run")
 
 
 def test_two_devices_are_one(tmp_path, alone):

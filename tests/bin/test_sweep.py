@@ -87,7 +87,7 @@ def without_times(workdir):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # five commands and four trainings
+@pytest.mark.timeout(900)  # four commands and four trainings
 def test_killed_at_any_time_it_ends_as_one_that_was_left_alone(tmp_path):
     (tmp_path / "mine.py").write_text(SWEEP)
     flags = [f"--config={tmp_path / 'mine.py'}", *SMALL]
@@ -106,9 +106,8 @@ def test_killed_at_any_time_it_ends_as_one_that_was_left_alone(tmp_path):
         )
         kill_when(process, condition)
 
-    for key in (teacher, student):
-        kill(lambda folder=killed / "cells" / key / "checkpoints": list(folder.glob("ckpt-*.index")))
-        assert not (killed / "cells" / key / "metrics.json").exists()
+    kill(lambda: list((killed / "cells" / student / "checkpoints").glob("ckpt-*.index")))
+    assert not (killed / "cells" / student / "metrics.json").exists()
     kill(lambda: (killed / "results.lock").exists())  # while exports are timed
     assert not (killed / "results.json").exists()
     trained = [(killed / "cells" / key / "metrics.json").read_bytes() for key in (teacher, student)]

@@ -92,22 +92,13 @@ def errors(cluster) -> list[str]:
     return re.findall(r"^error: (\w+)", cluster.text, re.MULTILINE)
 
 
-@pytest.fixture
-def with_servers(launch, tmp_path):
-    return Run(launch, tmp_path, 900), ("--workers=2", "--servers=2", "--restart")
-
-
-def test_parameter_servers_go_on_without_a_worker(with_servers):
-    run, flags = with_servers
+def test_parameter_servers_go_on_without_a_worker_and_resume_after_the_death_of_a_server_and_of_the_chief(
+    launch, tmp_path
+):
+    run, flags = Run(launch, tmp_path, 1500), ("--workers=2", "--servers=2", "--restart")
     cluster = run.start(*flags)
     run.goes_on(cluster)
-    run.kill(cluster, "worker 0")
-    run.check_finished(cluster)
-
-
-def test_parameter_servers_resume_after_the_death_of_a_server_and_of_the_chief(with_servers):
-    run, flags = with_servers
-    cluster = run.start(*flags)
+    os.kill(cluster.pid("worker 0"), signal.SIGKILL)
     run.goes_on(cluster)
     run.kill(cluster, "ps 0")
     assert cluster.status() == 1
