@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -216,3 +219,97 @@ def test_under_mixed_precision_the_mean_is_in_float32() -> None:
         assert y.dtype == large.dtype
         expected = 0.3 * np.sqrt(np.mean(np.square(tf.cast(large, tf.float64).numpy())))
         assert float(layer.current()["beta"]) == pytest.approx(expected, rel=1e-5)
+
+
+MIRRORED = """
+import json
+import numpy as np
+import tensorflow as tf
+import smooth_recs as sr
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+X = np.random.default_rng(1).normal(size=(60, 4)).astype(np.float32) * np.linspace(1, 9, 60, dtype=np.float32)[:, None]
+
+def make():
+    tf.keras.utils.set_random_seed(1)
+    layers = [sr.layers.SmeLU(relative_beta=0.3), sr.layers.SmeLU(relative_beta=0.3, per="unit")]
+    dense = [tf.keras.layers.Dense(3, activation=layer) for layer in layers]
+    model = tf.keras.Sequential([tf.keras.Input([4]), *dense, tf.keras.layers.Dense(1)])
+    model.compile(tf.keras.optimizers.SGD(0.001), "mse")
+    return model, layers
+
+def fitted(strategy):
+    with strategy.scope():
+        model, layers = make()
+    model.fit(X, X[:, :1], batch_size=24, epochs=2, shuffle=False, verbose=0)  # the last batch has 12 rows
+    return [np.ravel(np.asarray(tf.convert_to_tensor(w))).tolist()
+            for layer in layers for w in (layer.scale.mean_square, layer.scale.steps)]
+
+single = fitted(tf.distribute.get_strategy())
+print(json.dumps([fitted(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])), single]))
+"""
+
+SERVERS = """
+import json
+import os
+import socket
+import tensorflow as tf
+import smooth_recs as sr
+
+def port():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return f"localhost:{free.getsockname()[1]}"
+
+cluster = tf.train.ClusterSpec({"worker": [port(), port()], "ps": [port()]})
+servers = [tf.distribute.Server(cluster, job_name=job, task_index=k, protocol="grpc")
+           for job, k in (("worker", 0), ("worker", 1), ("ps", 0))]
+strategy = tf.distribute.ParameterServerStrategy(
+    tf.distribute.cluster_resolver.SimpleClusterResolver(cluster, rpc_layer="grpc"))
+coordinator = tf.distribute.coordinator.ClusterCoordinator(strategy)
+with strategy.scope():
+    layer = sr.layers.SmeLU(relative_beta=0.3)
+    layer.build((None, 4))
+
+@tf.function
+def step(x):
+    strategy.run(lambda x: layer(x, training=True), (x,))
+
+def tracked():
+    return [float(layer.scale.mean_square), float(layer.scale.steps)]
+
+coordinator.schedule(step, (tf.fill([2, 4], 2.0),))
+coordinator.join()
+results = [tracked()]
+for k in range(300):
+    coordinator.schedule(step, (tf.fill([2, 4], 2.0 + k % 2),))
+coordinator.join()
+print(json.dumps([*results, tracked()]), flush=True)
+os._exit(0)  # servers in this process are not stopped otherwise
+"""
+
+
+def printed(program: str) -> Any:
+    """The last line of the output of a process of its own, whose logical devices and servers nobody else sees."""
+    command = [sys.executable, "-X", "warm", "-c", program]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return json.loads(finished.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_two_devices_in_step_track_the_mean_of_the_whole_batch() -> None:
+    mirrored, single = printed(MIRRORED)
+    for of_two, of_one in zip(mirrored, single, strict=True):
+        assert of_two == pytest.approx(of_one, rel=1e-5)
+    assert single[1] == [6.0]
+
+
+@pytest.mark.slow
+@pytest.mark.one_generation
+def test_workers_of_parameter_servers_track_one_mean_of_all_their_batches() -> None:
+    first, (mean, steps) = printed(SERVERS)
+    assert first == [4.0, 1.0]
+    assert 4 < mean < 9
+    assert steps == WINDOW
