@@ -250,45 +250,6 @@ single = fitted(tf.distribute.get_strategy())
 print(json.dumps([fitted(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])), single]))
 """
 
-SERVERS = """
-import json
-import os
-import socket
-import tensorflow as tf
-import smooth_recs as sr
-
-def port():
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        return f"localhost:{free.getsockname()[1]}"
-
-cluster = tf.train.ClusterSpec({"worker": [port(), port()], "ps": [port()]})
-servers = [tf.distribute.Server(cluster, job_name=job, task_index=k, protocol="grpc")
-           for job, k in (("worker", 0), ("worker", 1), ("ps", 0))]
-strategy = tf.distribute.ParameterServerStrategy(
-    tf.distribute.cluster_resolver.SimpleClusterResolver(cluster, rpc_layer="grpc"))
-coordinator = tf.distribute.coordinator.ClusterCoordinator(strategy)
-with strategy.scope():
-    layer = sr.layers.SmeLU(relative_beta=0.3)
-    layer.build((None, 4))
-
-@tf.function
-def step(x):
-    strategy.run(lambda x: layer(x, training=True), (x,))
-
-def tracked():
-    return [float(layer.scale.mean_square), float(layer.scale.steps)]
-
-coordinator.schedule(step, (tf.fill([2, 4], 2.0),))
-coordinator.join()
-results = [tracked()]
-for k in range(300):
-    coordinator.schedule(step, (tf.fill([2, 4], 2.0 + k % 2),))
-coordinator.join()
-print(json.dumps([*results, tracked()]), flush=True)
-os._exit(0)  # servers in this process are not stopped otherwise
-"""
-
 
 def printed(program: str) -> Any:
     """The last line of the output of a process of its own, whose logical devices and servers nobody else sees."""
@@ -304,12 +265,3 @@ def test_two_devices_in_step_track_the_mean_of_the_whole_batch() -> None:
     for of_two, of_one in zip(mirrored, single, strict=True):
         assert of_two == pytest.approx(of_one, rel=1e-5)
     assert single[1] == [6.0]
-
-
-@pytest.mark.slow
-@pytest.mark.one_generation
-def test_workers_of_parameter_servers_track_one_mean_of_all_their_batches() -> None:
-    first, (mean, steps) = printed(SERVERS)
-    assert first == [4.0, 1.0]
-    assert 4 < mean < 9
-    assert steps == WINDOW
