@@ -132,6 +132,16 @@ class Schema:
         others = (self.label, self.weight, self.query_id, self.timestamp)
         return tuple(dict.fromkeys([f.source_column for f in self.features] + [name for name in others if name]))
 
+    @property
+    def copied(self) -> tuple[str, ...]:
+        """Columns whose values are kept as texts as well; see `PredictionSchema`."""
+        return ()
+
+    @property
+    def needs_label(self) -> bool:
+        """Whether a row without a right label, weight or query_id is malformed; see `PredictionSchema`."""
+        return True
+
     def select(self, names: Sequence[str]) -> Schema:
         """The schema with only the named features, in its own order; all of them for no names."""
         known = [feature.name for feature in self.features]
@@ -200,3 +210,21 @@ class Schema:
 def _split(feature: Numeric | Categorical) -> tuple[int, str]:
     """The settings that say how a field becomes several values."""
     return (feature.max_values, feature.separator) if isinstance(feature, Categorical) else (1, "")
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictionSchema(Schema):
+    """The schema of rows that are predicted: an empty `label` names none, and columns are kept as the files have them.
+
+    Attributes:
+      copied: columns whose values are kept as texts, exactly as they stand in the files.
+      needs_label: whether a row without a right label, weight or query_id is malformed, as in training; else a wrong
+        label or weight is NaN, and the row is predicted.
+    """
+
+    copied: tuple[str, ...] = ()
+    needs_label: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([*super().columns, *self.copied]))

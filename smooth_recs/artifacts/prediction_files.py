@@ -1,33 +1,34 @@
 """Files of predictions, a row for each: CSV, TFRecord or Parquet, read and written.
 
 `read` finds the columns that are wanted, such as for one side of a comparison, and checks what they hold;
-`column_names` and `read_columns` know the three formats, whose columns become Arrow arrays of bytes, int64 or float64;
-`writer` writes what `read` reads.
+`column_names` and `read_columns` know the three formats, whose columns become Arrow arrays in the types of the file;
+`writer` writes what `read` reads. Texts mean what they mean in training (`data.values`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 import tensorflow as tf
 
 from smooth_recs._files import whole_file
+from smooth_recs.artifacts import keys
 from smooth_recs.artifacts.exports import Artifact, Columns, check_predictions
-from smooth_recs.data.files import compression
-from smooth_recs.data.raw_rows import without_places
-from smooth_recs.data.readers import parquet
+from smooth_recs.data.files import check_complete, compression
+from smooth_recs.data.raw_rows import GOOD, chunks, describe, shortened, without_places
+from smooth_recs.data.readers import csv, parquet, tfrecord
+from smooth_recs.data.values import to_float, to_int64, to_string
 from smooth_recs.errors import InputError
 from smooth_recs.measures.held_out import BUILT_IN_SLICES
+from smooth_recs.schema import PredictionSchema
 
 DEFAULT_COLUMNS = {"prediction": "prediction", "label": "label", "weight": "weight", "query_id": "query_id"}
 KEY, SLICE = "key/", "slice/"
@@ -37,10 +38,9 @@ _RULES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "weight": ("finite and at or above 0", lambda values: (values >= 0) & np.isfinite(values)),
     "multiplier": ("finite and at or above 0", lambda values: (values >= 0) & np.isfinite(values)),
 }
-# Texts that an int64 would be written as: "007" stays a text, and so do all of 19 digits, some of which are too large.
-_INTEGER = r"^(?:0|-?[1-9]\d{0,17})$"
-_BATCH, _FIRST_RECORDS = 8192, 1000
-_TENSOR_TYPES = {"bytes_list": tf.string, "float_list": tf.float32, "int64_list": tf.int64}
+_TFRECORD = (".tfrecord", ".tfrecord.gz")
+_OPTIONAL = ("label", "weight", "query_id")
+_BATCH = 8192
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,15 +82,22 @@ def read(artifact: Artifact, wanted: Wanted) -> Columns:
     found = read_columns(path, list(dict.fromkeys(roles.values())))
     if not len(found[roles["prediction"]]):
         raise InputError(f"{artifact.flag}: {path} has no rows")
-    columns = {}
+    columns, keyed = {}, sum(role.startswith(KEY) for role in roles)
     for role, name in roles.items():
+        unknown = keys.absent(found[name])
+        if role in _OPTIONAL and role not in wanted.columns and unknown.all():
+            continue  # as in a file of predictions for rows without labels
         what = f"{artifact.flag}: {name}{f' of {wanted.multiplier_flag}' if role == 'multiplier' else ''}"
         if role in ("prediction", "label", "weight", "multiplier"):
             columns[role] = _numbers(what, role, found[name])
         elif role.startswith(SLICE):
             columns[role] = _slice_values(found[name])
         else:
-            columns[role] = _identifiers(what, found[name], fractions=role.startswith(KEY))
+            if role.startswith(KEY) and keyed == 1:
+                _check_complete(what, unknown)
+            ids = keys.identifiers(what, found[name], unknown)
+            # Fractions and times name a request as texts.
+            columns[role] = ids if role.startswith(KEY) or ids.dtype.kind in "iS" else ids.astype("S")
     check_predictions(artifact.flag, columns["prediction"], np.arange(len(columns["prediction"])))
     return columns
 
@@ -115,73 +122,44 @@ def _roles(artifact: Artifact, wanted: Wanted, there: Sequence[str]) -> dict[str
 
 def _numbers(what: str, role: str, column: Any) -> npt.NDArray[np.float64]:
     """A column of numbers, or of texts of them, each of which the rule of its role allows."""
-
-    def is_number(text: str) -> bool:
-        try:
-            pa.array([text]).cast(pa.float64())
-        except pa.ArrowInvalid:
-            return False
-        return True
-
-    if pa.types.is_binary(column.type):
-        texts = pc.utf8_trim_whitespace(column.cast(pa.string()))
-        texts = pc.if_else(pc.equal(texts, ""), None, texts)
-        try:
-            column = texts.cast(pa.float64())
-        except pa.ArrowInvalid:  # says which text, but not in which row (pyarrow 26)
-            row, text = next((row, text) for row, text in enumerate(texts.to_pylist()) if text and not is_number(text))
-            raise InputError(f"{what} must be a number, got {text!r} in row {row}") from None
-    _check_complete(what, pc.is_null(column))
-    numbers = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    unknown = ~column.is_valid().to_numpy(zero_copy_only=False) if role == "prediction" else keys.absent(column)
+    kind = parquet.kind_of(column.type)
+    if kind == parquet.TEXT:
+        texts = column.fill_null(b"").to_pylist()
+        found, bad = (values.numpy() for values in to_float(tf.constant(texts, tf.string), None, tf.float64))
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise InputError(f"{what} must be a number, got {shortened(texts[row])} in row {row}")
+        unknown = np.isnan(found)
+    else:
+        column = parquet.natural(column) if kind == parquet.TIME else column.cast(pa.float64(), safe=False)
+        found = column.to_numpy(zero_copy_only=False)
+    _check_complete(what, unknown)
     rule, holds = _RULES.get(role, ("", np.ones_like))
-    wrong = ~holds(numbers).astype(bool)
+    wrong = ~holds(found).astype(bool)
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise InputError(f"{what} must be {rule}, got {numbers[row]:g} in row {row}")
-    return numbers
-
-
-def _identifiers(what: str, column: Any, *, fractions: bool) -> npt.NDArray[Any]:
-    """int64 where all are integers, in whatever type or as texts; else float64 where `fractions` may stay, or texts."""
-    absent = pc.is_null(column)
-    if pa.types.is_floating(column.type):
-        absent = pc.or_kleene(absent, pc.fill_null(pc.is_nan(column), True))
-    elif pa.types.is_binary(column.type):
-        absent = pc.or_kleene(absent, pc.equal(column, b""))
-    _check_complete(what, absent)
-    if pa.types.is_binary(column.type):
-        if _are_integers(column):
-            return column.cast(pa.string()).cast(pa.int64()).to_numpy(zero_copy_only=False)
-        return np.array(column.to_pylist(), "S")
-    numbers = column.to_numpy(zero_copy_only=False)
-    if not pa.types.is_floating(column.type):
-        return numbers
-    # Tools that have no integers with nulls, as pandas, write ids as floats.
-    if ((numbers == np.floor(numbers)) & (np.abs(numbers) < 2.0**63)).all():
-        return numbers.astype(np.int64)
-    return numbers if fractions else np.array([repr(each) for each in numbers.tolist()], "S")
+        raise InputError(f"{what} must be {rule}, got {found[row]:g} in row {row}")
+    return found
 
 
 def _slice_values(column: Any) -> npt.NDArray[Any]:
     """int64 with -1 or float64 with NaN for absent ones where all that are there are numbers; else texts as bytes."""
-    if pa.types.is_binary(column.type):
-        column = pc.if_else(pc.equal(column, b""), None, column)
-        kind = pa.int64() if _are_integers(column.drop_null()) else pa.float64()
-        try:
-            column = column.cast(pa.string()).cast(kind)
-        except pa.ArrowInvalid:  # one is no number, or no UTF-8
-            return np.array(column.fill_null(b"").to_pylist(), "S")
-    absent: float = -1 if pa.types.is_integer(column.type) else np.nan
-    return column.fill_null(absent).to_numpy(zero_copy_only=False)
+    if parquet.kind_of(column.type) != parquet.TEXT:
+        dtype = pa.int64() if parquet.kind_of(column.type) == parquet.INTEGER else pa.float64()
+        numbers = parquet.natural(column) if parquet.kind_of(column.type) == parquet.TIME else column.cast(dtype)
+        return numbers.fill_null(-1 if dtype == pa.int64() else np.nan).to_numpy(zero_copy_only=False)
+    texts = tf.constant(column.fill_null(b"").to_pylist(), tf.string)
+    for convert, dtype in ((to_int64, tf.int64), (to_float, tf.float64)):
+        found, bad = convert(texts, None) if dtype == tf.int64 else convert(texts, None, dtype)
+        if not bad.numpy().any():
+            return found.numpy()
+    return np.array(to_string(texts, None)[0].numpy().tolist(), "S")
 
 
-def _are_integers(texts: Any) -> bool:
-    return pc.all(pc.match_substring_regex(texts, _INTEGER)).as_py() is not False  # None of no text at all
-
-
-def _check_complete(what: str, absent: Any) -> None:
-    if pc.any(absent).as_py():
-        raise InputError(f"{what} must have a value in each row, got none in row {pc.index(absent, True).as_py()}")
+def _check_complete(what: str, unknown: npt.NDArray[np.bool_]) -> None:
+    if unknown.any():
+        raise InputError(f"{what} must have a value in each row, got none in row {int(np.argmax(unknown))}")
 
 
 # The three formats: names of columns, and columns as Arrow arrays.
@@ -193,15 +171,18 @@ def column_names(path: str) -> list[str]:
     Raises:
       InputError: the file is empty, damaged or not what its name says.
     """
-    if ".tfrecord" in path:
-        return list(_record_types(path))
-    try:
+    with _readable(path):
+        if path.endswith(_TFRECORD):
+            names = list(tfrecord.column_kinds([path]))
+            if not names:
+                raise InputError(f"{path} cannot be read: its first records are no tf.Examples with a column")
+            return names
         if path.endswith(".parquet"):
-            return list(pa.parquet.read_schema(path).names)
-        with pa.csv.open_csv(path) as stream:
-            return list(stream.schema.names)
-    except (pa.ArrowException, OSError) as error:
-        raise _damaged(path, error) from error
+            return list(parquet.schema_of(path).names)
+        names = list(csv.header_names([path], ","))
+        if any("\0" in name for name in names):
+            raise InputError(f"{path} cannot be read: it is no text")
+        return names
 
 
 def read_columns(path: str, wanted: Sequence[str]) -> dict[str, Any]:
@@ -210,75 +191,88 @@ def read_columns(path: str, wanted: Sequence[str]) -> dict[str, Any]:
     Raises:
       InputError: the file is damaged, or a column holds neither numbers nor texts nor times.
     """
-    columns = {}
-    if ".tfrecord" in path:
-        types = _record_types(path)
-        # Ragged: a FixedLenFeature would refuse a record without the value in TensorFlow's words, without its number.
-        spec = {name: tf.io.RaggedFeature(types[name]) for name in wanted}
-        parts: dict[str, list[Any]] = {name: [] for name in wanted}
-        records = tf.data.TFRecordDataset(path, compression(path)).batch(_BATCH)
-        try:
-            for number, batch in enumerate(records.map(lambda each: tf.io.parse_example(each, spec))):
-                for name, ragged in batch.items():
-                    lengths = ragged.row_lengths().numpy()
-                    if (lengths > 1).any():
-                        row = int(np.argmax(lengths > 1))
-                        place = f"got {lengths[row]} in row {number * _BATCH + row}"
-                        raise InputError(f"{path}: {name} must be one value a row, {place}")
-                    values = ragged.to_tensor(shape=[None, 1])[:, 0].numpy()
-                    parts[name].append(parquet.natural(pa.array(values, mask=lengths == 0)))
-        except tf.errors.OpError as error:
-            raise _damaged(path, error) from error
-        return {name: pa.concat_arrays(part) if part else pa.array([], pa.float64()) for name, part in parts.items()}
-    try:
+    with _readable(path):
+        check_complete(path)
+        if path.endswith(_TFRECORD):
+            return _of_records(path, wanted)
         if path.endswith(".parquet"):
-            table = pa.parquet.read_table(path, columns=list(wanted))
-        else:
-            # As texts: pyarrow would guess types, and make 7 of the key "007". A text may have line breaks in quotes,
-            # at which pyarrow otherwise cuts a large file into blocks.
-            texts = pa.csv.ConvertOptions(include_columns=list(wanted), column_types=dict.fromkeys(wanted, pa.string()))
-            quoted = pa.csv.ParseOptions(newlines_in_values=True)
-            table = pa.csv.read_csv(path, parse_options=quoted, convert_options=texts)
-    except (pa.ArrowException, OSError) as error:
-        raise _damaged(path, error) from error
+            return _of_parquet(path, wanted)
+        schema = PredictionSchema((), label="", copied=tuple(wanted))
+        parts: dict[str, list[Any]] = {name: [pa.array([], pa.binary())] for name in wanted}
+        for chunk in chunks(csv.CsvReader([path], schema, line_breaks=True).read()):
+            if (chunk["problem"] != GOOD).any():
+                row = int(np.argmax(chunk["problem"] != GOOD))
+                what = describe(schema, int(chunk["problem"][row]), chunk["value"][row])
+                raise InputError(f"{path} cannot be read: line {chunk['line'][row]} has a {what}")
+            for name in wanted:
+                parts[name].append(pa.array(chunk["copied"][name].tolist(), pa.binary()))
+        return {name: pa.concat_arrays(part) for name, part in parts.items()}
+
+
+def _of_records(path: str, wanted: Sequence[str]) -> dict[str, Any]:
+    types = tfrecord.column_kinds([path])
+    # Ragged: a FixedLenFeature would refuse a record without the value in TensorFlow's words, without its number.
+    spec = {name: tf.io.RaggedFeature(types[name]) for name in wanted}
+    arrow = {tf.string: pa.binary(), tf.float32: pa.float32(), tf.int64: pa.int64()}
+    parts: dict[str, list[Any]] = {name: [pa.array([], arrow[types[name]])] for name in wanted}
+    records = tf.data.TFRecordDataset(path, compression(path)).batch(_BATCH)
+    for number, batch in enumerate(records.map(lambda each: tf.io.parse_example(each, spec))):
+        for name, ragged in batch.items():
+            lengths = ragged.row_lengths().numpy()
+            if (lengths > 1).any():
+                row = int(np.argmax(lengths > 1))
+                raise InputError(
+                    f"{path}: {name} must be one value a row, got {lengths[row]} in row {number * _BATCH + row}"
+                )
+            values = ragged.to_tensor(shape=[None, 1])[:, 0].numpy()
+            parts[name].append(pa.array(values, arrow[types[name]], mask=lengths == 0))
+    return {name: pa.concat_arrays(part) for name, part in parts.items()}
+
+
+def _of_parquet(path: str, wanted: Sequence[str]) -> dict[str, Any]:
+    table, columns = pa.parquet.read_table(path, columns=list(wanted)), {}
     for name in wanted:
         column = table.column(name)
         try:
             if parquet.is_list(column.type):
                 raise InputError("lists")
-            parquet.kind_of(column.type)
+            kind = parquet.kind_of(column.type)
         except InputError:
             what = f"{path}: the column {name!r} must hold single numbers, texts or times"
             raise InputError(f"{what}, got {column.type}") from None
-        columns[name] = parquet.natural(column.combine_chunks())
+        array = column.combine_chunks()
+        if pa.types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        columns[name] = array.cast(pa.binary()) if kind in (parquet.TEXT, parquet.NULL) else array
     return columns
 
 
-def _record_types(path: str) -> dict[str, Any]:
-    """The type of each column of a TFRecord file, as the first record that has it holds it."""
-    types: dict[str, Any] = {}
+@contextlib.contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Makes what a library says of a damaged file, and what a reader says of `data.path`, a line about the file."""
     try:
-        records = tf.data.TFRecordDataset(path, compression(path)).as_numpy_iterator()
-        for record in itertools.islice(records, _FIRST_RECORDS):
-            for name, feature in tf.train.Example.FromString(record).features.feature.items():
-                if feature.WhichOneof("kind"):
-                    types.setdefault(name, _TENSOR_TYPES[feature.WhichOneof("kind")])
-    except Exception as error:  # of TensorFlow, or protobuf's DecodeError
-        raise _damaged(path, error) from error
-    return types
+        yield
+    except InputError as error:
+        if not str(error).startswith("data.path: "):
+            raise
+        raise InputError(f"{path} cannot be read: {str(error).removeprefix('data.path: ')}") from error
+    except (pa.ArrowException, OSError, tf.errors.OpError) as error:
+        said = without_places(error) if isinstance(error, tf.errors.OpError) else " ".join(str(error).split())
+        raise InputError(f"{path} cannot be read: {said[:200]}") from error
 
 
-def _damaged(path: str, error: Exception) -> InputError:
-    said = without_places(error) if isinstance(error, tf.errors.OpError) else " ".join(str(error).split())
-    return InputError(f"{path} cannot be read: {said[:200]}")
+def typed(texts: npt.NDArray[Any], dtype: Any) -> Any:
+    """An Arrow array of texts that `parquet.exact_texts` made of values of that type; an empty one is none."""
+    values = [text.decode() or None for text in texts.tolist()]
+    return pa.array(values, pa.string()).cast(dtype.value_type if pa.types.is_dictionary(dtype) else dtype)
 
 
 @contextlib.contextmanager
-def writer(path: str) -> Iterator[Callable[[Columns], None]]:
+def writer(path: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """A function that takes the columns of one batch after the other; at the end the file is there, after an error not.
 
-    Numbers are stored as int64 or float64, in TFRecords as float. Texts are bytes in TFRecords; elsewhere bytes that
-    are not UTF-8 become escapes such as \\xff.
+    A column is a NumPy array, whose NaN are no values, or an Arrow array. Numbers are stored as int64 or float64, in
+    TFRecords as float. Texts are bytes in TFRecords; elsewhere bytes that are not UTF-8 become escapes such as \\xff.
 
     Args:
       path: ends in one of `exports.PREDICTION_FILES`.
@@ -291,28 +285,36 @@ def writer(path: str) -> Iterator[Callable[[Columns], None]]:
             return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
         return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
 
-    def arrow(values: npt.NDArray[Any]) -> Any:
+    def arrow(values: Any) -> Any:
+        if isinstance(values, pa.Array):
+            return values
         if values.dtype == object:
             return pa.array([text.decode("utf-8", "backslashreplace") for text in values.tolist()], pa.string())
         # float32 as float64: CSV would have the shortest text of the float32, which is another number when read back.
-        return values.astype(np.int64 if values.dtype.kind == "i" else np.float64)
+        return pa.array(values.astype(np.int64 if values.dtype.kind == "i" else np.float64), from_pandas=True)
+
+    def record(values: Any) -> list[Any]:
+        if isinstance(values, pa.Array):
+            exact = values if pa.types.is_int64(values.type) else parquet.exact_texts(values)
+            return [None if value is None else feature(value) for value in exact.to_pylist()]
+        return [None if value != value else feature(value) for value in values.tolist()]
 
     with whole_file(path) as beside, contextlib.ExitStack() as stack:
-        if path.endswith((".tfrecord", ".tfrecord.gz")):
+        if path.endswith(_TFRECORD):
             options = "GZIP" if path.endswith(".gz") else ""
             records = stack.enter_context(tf.io.TFRecordWriter(beside, options))
 
-            def write_records(columns: Columns) -> None:
-                features = [[feature(value) for value in values.tolist()] for values in columns.values()]
+            def write_records(columns: Mapping[str, Any]) -> None:
+                features = [record(values) for values in columns.values()]
                 for row in zip(*features, strict=True):
-                    named = dict(zip(columns, row, strict=True))
+                    named = {name: value for name, value in zip(columns, row, strict=True) if value is not None}
                     records.write(tf.train.Example(features=tf.train.Features(feature=named)).SerializeToString())
 
             yield write_records
             return
         tables: list[Any] = []  # Arrow's writer, made with the first batch: it wants to know the columns first
 
-        def write_table(columns: Columns) -> None:
+        def write_table(columns: Mapping[str, Any]) -> None:
             table = pa.table({name: arrow(values) for name, values in columns.items()})
             if not tables and path.endswith(".parquet"):
                 tables.append(stack.enter_context(pa.parquet.ParquetWriter(beside, table.schema)))

@@ -207,6 +207,10 @@ def predict_held_out(
         return {flag: np.zeros(0) for flag in models}, {}
     columns = {name: np.concatenate(values) for name, values in parts.items()}
     ids = {name: columns[f"{FREQUENCY}{name}"] for name in counted}
+    for role, column in columns.items():
+        # A part of a key that is missing is an empty text in a file.
+        if role.startswith(KEY) and len(settings.key) > 1 and column.dtype == np.int64 and (column == -1).any():
+            columns[role] = np.where(column == -1, b"", column.astype("S"))
     columns |= {f"{FREQUENCY}{name}": counts for name, counts in frequencies(source, ids).items()}
     return {flag: columns.pop(flag) for flag in models}, columns
 

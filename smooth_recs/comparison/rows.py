@@ -21,11 +21,10 @@ import numpy.typing as npt
 from smooth_recs._files import whole_file
 from smooth_recs.artifacts import exports
 from smooth_recs.artifacts.exports import PREDICTIONS, Artifact, Columns
+from smooth_recs.artifacts.keys import Keys, comparable
 from smooth_recs.artifacts.prediction_files import KEY
 from smooth_recs.comparison.settings import Settings, Shard, Side
 from smooth_recs.errors import InputError
-
-Keys = npt.NDArray[Any]
 
 _SEPARATOR = b"\x1f"  # between the columns of a key: ASCII's own, the unit separator, which no text has
 _FORMAT = 1
@@ -65,7 +64,7 @@ def match(a: Side, b: Side) -> Matched:
         if role in in_a and role in in_b:
             one, other = in_a[role], in_b[role]
             if role == "query_id":
-                one, other = _comparable(one, other)
+                one, other = comparable(one, other)
                 differ = one != other
             else:  # float32 on one side, as in TFRecord files, and its decimal text on the other
                 differ = ~np.isclose(one, other, rtol=1e-6, atol=0.0, equal_nan=True)
@@ -82,7 +81,7 @@ def match(a: Side, b: Side) -> Matched:
 
 def _rows_of_equal_keys(a: Side, b: Side) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Positions in a, ascending, and in b, of rows whose keys are equal in every column."""
-    pairs = [_comparable(*pair) for pair in zip(a.keys, b.keys, strict=True)]
+    pairs = [comparable(*pair) for pair in zip(a.keys, b.keys, strict=True)]
     joined: list[Keys] = []
     for number, side in enumerate((a, b)):
         columns = [pair[number] for pair in pairs]
@@ -105,16 +104,6 @@ def _rows_of_equal_keys(a: Side, b: Side) -> tuple[npt.NDArray[np.intp], npt.NDA
         raise InputError(f"--key: no row of --a has the key of a row of --b; the first ones are {examples}")
     order = np.argsort(rows_a)  # intersect1d orders by key
     return rows_a[order], rows_b[order]
-
-
-def _comparable(one: Keys, other: Keys) -> tuple[Keys, Keys]:
-    """Both as they are where both are integers or both texts; else both as texts, "7" for 7, 7.0 and "7.0"."""
-    if all(column.dtype.kind in "iu" for column in (one, other)) or one.dtype.kind == other.dtype.kind == "S":
-        return one, other
-    first, second = (
-        np.array([text.removesuffix(b".0") for text in column.astype("S").tolist()], "S") for column in (one, other)
-    )
-    return first, second
 
 
 def _shown(value: Any) -> str:

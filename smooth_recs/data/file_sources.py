@@ -197,7 +197,8 @@ def part_of(reader: Reader, survey: Survey, part: Part, position: int = 0) -> An
 
 def encoded(chunks: Any, encoder: Encoder, raw: bool = False) -> Any:
     """A dataset of chunks of `Rows` from one of raw chunks, with the raw features where `raw` is true."""
-    kept = ["label", "weight", *(["query_id"] if encoder.schema.query_id else []), *(["raw"] if raw else [])]
+    schema = encoder.schema
+    kept = ["label", "weight", *["query_id"] * bool(schema.query_id), *["raw"] * raw, *["copied"] * bool(schema.copied)]
 
     @tf.autograph.experimental.do_not_convert
     def encode(chunk: Any) -> dict[str, Any]:

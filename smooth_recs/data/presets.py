@@ -6,22 +6,25 @@ split nor encoded.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import tensorflow as tf
 
 from smooth_recs import config
 from smooth_recs.data import files, public_logs, splits
 from smooth_recs.data.file_sources import Origin, open_files, part_of, read_as
 from smooth_recs.data.files import expand
-from smooth_recs.data.raw_rows import Reader
-from smooth_recs.data.readers.csv import CsvReader
-from smooth_recs.data.readers.tfrecord import TFRecordReader
+from smooth_recs.data.raw_rows import Reader, column_position
+from smooth_recs.data.readers.csv import CsvReader, header_names
+from smooth_recs.data.readers.tfrecord import TFRecordReader, column_kinds
 from smooth_recs.data.sources import Source
 from smooth_recs.data.survey import FORMAT, Survey, kept_survey
 from smooth_recs.errors import InputError
-from smooth_recs.schema import Schema
+from smooth_recs.schema import PredictionSchema, Schema
 
 
 def open_source(data: config.Data, cache_dir: str) -> Source:
@@ -128,34 +131,115 @@ FORMATS: dict[str, Callable[[config.Data, Sequence[str], Schema], Reader]] = {
 }
 
 
+def _parquet_names(_: config.Data, paths: Sequence[str]) -> Sequence[str]:
+    from smooth_recs.data.readers.parquet import column_names  # loads pyarrow
+
+    return column_names(paths)
+
+
+COLUMN_NAMES: dict[str, Callable[[config.Data, Sequence[str]], Sequence[str]]] = {
+    "csv": lambda data, paths: header_names(paths, data.delimiter) if data.header else data.column_names,
+    "tfrecord": lambda _, paths: sorted(column_kinds(paths)),
+    "parquet": _parquet_names,
+}
+_ENDINGS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".tfrecord": "tfrecord", ".tfrecords": "tfrecord"}
+
+
+def _as_they_are(data: config.Data, paths: Sequence[str]) -> config.Data:
+    """`data` with the format of the files, by their first bytes or names; where neither tells, it stays what it is.
+
+    Raises:
+      InputError: the files are of different formats.
+    """
+    formats: dict[str, Any] = {}
+    for path in paths:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            parquet = file.read(4) == b"PAR1"
+        ending = os.path.splitext(path.removesuffix(".gz"))[1].lower()
+        formats[path] = "parquet" if parquet or ending == ".parquet" else _ENDINGS.get(ending, data.source)
+    first = paths[0]
+    for path, found in formats.items():
+        if found != formats[first]:
+            raise InputError(
+                f"data.path must name files of one format, got {formats[first]} in {first} and {found} in {path}"
+            )
+    tabs = {path.removesuffix(".gz").lower().endswith(".tsv") for path in paths} == {True}
+    if data.source != formats[first]:  # the settings of text files are not meant for these
+        data = dataclasses.replace(data, source=formats[first], delimiter=",", header=True, column_names=())
+    return dataclasses.replace(data, delimiter="\t") if tabs and data.delimiter == "," else data
+
+
 class AllRows(NamedTuple):
-    """All good rows of some files.
+    """All rows of some files that can be predicted.
 
     Attributes:
       schema: their columns.
       survey: how many rows there are, and which are malformed.
+      types: Arrow types of the columns that are copied, where the format has types and all files agree.
       chunks: a dataset of chunks of raw rows (see `raw_rows`).
     """
 
     schema: Schema
     survey: Survey
+    types: Mapping[str, Any]
     chunks: Any
 
 
-def open_rows(data: config.Data, path: str, cache_dir: str) -> AllRows:
-    """The rows of the files under `path`, which are read as `data` says.
+def copying(data: config.Data, columns: Sequence[str]) -> config.Data:
+    """`data` whose rows also have the texts of those columns as the files hold them.
+
+    Raises:
+      InputError: `data` does not read files, or they are not what they should be.
+    """
+    schema = origin(data).training.schema
+    return dataclasses.replace(data, schema=PredictionSchema(**vars(schema), copied=tuple(columns), needs_label=True))
+
+
+def open_rows(data: config.Data, path: str, cache_dir: str, columns: Sequence[str] = ()) -> AllRows:
+    """The rows of the files under `path`, which may be of any format, and need no label, weight, query_id or timestamp.
+
+    Presets read them in their own layout.
 
     Args:
-      data: of a source that reads files; its own files are not looked at.
+      data: of a source that reads files, how it reads them; its own files are not looked at.
       path: a file, a folder or a glob, several separated by commas.
       cache_dir: keeps what the first pass over the files finds.
+      columns: those whose texts are wanted as the files hold them, `copied` in a chunk.
 
     Raises:
       InputError: the files are not what the schema says, or hold no row.
     """
     data = dataclasses.replace(data, path=path, eval_path="")
-    reader = origin(data).training
+    paths: tuple[str, ...] = ()
+    names: Sequence[str]
+    if data.source in PRESETS:
+        schema = origin(data).training.schema
+        names = schema.columns
+    else:
+        paths = expand(path)
+        data = _as_they_are(data, paths)
+        if data.schema is None:
+            raise InputError(f"data.schema must be given for data.source {data.source!r}, got None")
+        schema, names = data.schema, COLUMN_NAMES[data.source](data, paths)
+
+    def there(column: str | None) -> str:
+        """The column, or nothing where the files do not have it."""
+        with contextlib.suppress(InputError):
+            column_position(names, column or "", "")
+            return column or ""
+        return ""
+
+    wanted = PredictionSchema(
+        schema.features,
+        label=there(schema.label),
+        label_threshold=schema.label_threshold,
+        weight=there(schema.weight),
+        query_id=there(schema.query_id),
+        copied=tuple(columns),
+    )
+    data = dataclasses.replace(data, schema=wanted)
+    reader = reader_of(data)(paths) if paths else origin(data).training
     name = files.fingerprint(reader.files, "all rows", *read_as(data, reader.schema))
     survey = kept_survey(os.path.join(cache_dir, f"{name}-{FORMAT}-survey-all.npz"), reader, data.max_malformed)
     everything, _ = splits.tail(survey.good, 1.0, 0, 0)
-    return AllRows(reader.schema, survey, part_of(reader, survey, everything))
+    return AllRows(reader.schema, survey, getattr(reader, "copied_types", {}), part_of(reader, survey, everything))

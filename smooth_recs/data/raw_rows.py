@@ -3,7 +3,8 @@
 `values` says what a text of a file means.
 
 **Chunks.** A chunk is a dictionary: `raw` {feature: tensor}, `label` and `weight` float32 [n], `query_id` int64 [n] and
-`timestamp` float64 [n] where the schema names them, `problem` int32 [n] (0 = a good row), `value` string [n] (what a
+`timestamp` float64 [n] where the schema names them, `copied` {column: string [n]} with the texts of what a
+`PredictionSchema` copies, `problem` int32 [n] (0 = a good row), `value` string [n] (what a
 malformed row holds in place of a good value), `file` int32 (the number of the file) and `line` int64 [n], counted from
 1. All rows of a chunk come from one file.
 
@@ -21,11 +22,12 @@ import tensorflow as tf
 
 from smooth_recs.config import MISSING
 from smooth_recs.data.files import compression, untuned
-from smooth_recs.data.values import are_plain, to_float, to_int64, to_string, to_time
+from smooth_recs.data.values import are_plain, float_text, to_float, to_int64, to_string, to_time
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Numeric, Schema
 
 GOOD, WRONG_FIELDS, UNREADABLE, FIRST_COLUMN = 0, 1, 2, 3
+COPIED = "copied/"  # begins the name of a column's exact texts, where a reader has others in its place
 _LINES_OF_A_FILE = 1 << 40
 _SHOWN = 40  # characters of a value in a message
 Column = tuple[Any, Any]
@@ -47,7 +49,8 @@ def assemble(
 
     Args:
       schema: which column has which role and type.
-      columns: by name, all that the schema names.
+      columns: by name, all that the schema names; under `COPIED` and a name the exact texts of a column whose values
+        are not.
       problem: int32 [n], what the reader itself could not read; rows that are `GOOD` are checked here, and get the
         number of their first bad column.
       file: the number of the file.
@@ -62,7 +65,7 @@ def assemble(
         return _read(schema, columns, problem, file, line, missing)
 
     if plain is None and any(values.dtype == tf.string for values, _ in columns.values()):
-        all_plain = are_plain([values for values, _ in columns.values()], missing)
+        all_plain = are_plain([columns[name][0] for name in schema.columns], missing)
         chunk = tf.cond(all_plain, lambda: read(None), lambda: read(missing))
     else:
         chunk = read(missing if plain is False else None)
@@ -74,7 +77,7 @@ def assemble(
             if not _may_be_wrong(schema, name, values.dtype):
                 continue
             if values.dtype.is_floating:
-                values = tf.where(tf.math.is_nan(values), "", tf.strings.as_string(values, shortest=True))
+                values = tf.where(tf.math.is_nan(values), "", float_text(values))
             text = values if values.dtype == tf.string else tf.strings.as_string(values)
             text = text if present is None else tf.where(present, text, "")
             if text.shape.rank == 2:
@@ -111,20 +114,28 @@ def _read(
             bad.append((column, tf.reduce_any(wrong, axis=1) if wrong.shape.rank == 2 else wrong))
     chunk: dict[str, Any] = {"raw": raw}
 
-    numbers, _ = to_float(*columns[schema.label], missing=missing)
-    if schema.label_threshold is None:
-        chunk["label"] = numbers
-        bad.append((schema.label, ~(tf.equal(numbers, 0.0) | tf.equal(numbers, 1.0))))
-    else:
-        chunk["label"] = tf.cast(numbers >= schema.label_threshold, tf.float32)
-        bad.append((schema.label, tf.math.is_nan(numbers)))
-    chunk["weight"] = tf.ones_like(numbers)
+    def checked(values: Any, column: str, wrong: Any) -> Any:
+        """The values of a column whose wrong values make a row malformed, or are NaN where nobody needs them."""
+        if not schema.needs_label:
+            return tf.where(wrong, float("nan"), values)
+        bad.append((column, wrong))
+        return values
+
+    if schema.label:
+        numbers, _ = to_float(*columns[schema.label], missing=missing)
+        if schema.label_threshold is None:
+            label, wrong = numbers, ~(tf.equal(numbers, 0.0) | tf.equal(numbers, 1.0))
+        else:
+            label, wrong = tf.cast(numbers >= schema.label_threshold, tf.float32), tf.math.is_nan(numbers)
+        chunk["label"] = checked(label, schema.label, wrong)
+    chunk["weight"] = tf.ones_like(line, tf.float32)
     if schema.weight:
-        chunk["weight"], _ = to_float(*columns[schema.weight], missing=missing)
-        bad.append((schema.weight, ~(tf.math.is_finite(chunk["weight"]) & (chunk["weight"] >= 0.0))))
+        weight, _ = to_float(*columns[schema.weight], missing=missing)
+        wrong = ~(tf.math.is_finite(weight) & (weight >= 0.0))
+        chunk["weight"] = checked(weight, schema.weight, wrong)
     if schema.query_id:
         text, wrong = to_string(*columns[schema.query_id], missing=missing)
-        if wrong is not None:
+        if wrong is not None and schema.needs_label:
             bad.append((schema.query_id, wrong))
         # A fingerprint, because an id may be a text, and TensorFlow has texts on the CPU alone. A row whose request is
         # unknown is a request of its own: its place, as a negative number, which no fingerprint is.
@@ -135,12 +146,23 @@ def _read(
         chunk["timestamp"], _ = to_time(*columns[schema.timestamp], missing=missing)
         bad.append((schema.timestamp, ~tf.math.is_finite(chunk["timestamp"])))
 
+    if schema.copied:
+        chunk["copied"] = {name: _as_it_stands(*columns.get(COPIED + name, columns[name])) for name in schema.copied}
+
     first_bad = tf.fill(tf.shape(problem), GOOD)
     numbered = [(FIRST_COLUMN + schema.columns.index(name), mask) for name, mask in bad]
     for number, mask in sorted(numbered, key=lambda one: one[0], reverse=True):  # the first column has the last word
         first_bad = tf.where(mask, number, first_bad)
     chunk["problem"] = tf.where(problem == GOOD, first_bad, problem)
     return chunk
+
+
+def _as_it_stands(values: Any, present: Any) -> Any:
+    """The texts of a column's values, "" where there is none."""
+    if values.dtype.is_floating:
+        values = float_text(values)
+    text = values if values.dtype == tf.string else tf.strings.as_string(values)
+    return text if present is None else tf.where(present, text, "")
 
 
 def describe(schema: Schema, problem: int, value: bytes) -> str:

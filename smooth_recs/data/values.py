@@ -100,9 +100,23 @@ def to_string(values: Any, present: Any, missing: Sequence[str] | None = MISSING
     present = _and(present, ~tf.math.is_nan(values))
     exact, fraction = _exact(values), ~tf.equal(values, tf.floor(values))
     digits = tf.strings.as_string(tf.cast(tf.where(exact, values, 0.0), tf.int64))
-    text = tf.where(exact, digits, tf.strings.as_string(values, shortest=True))
+    text = tf.where(exact, digits, float_text(values))
     good = present & (exact | fraction)
     return tf.where(good, text, ""), present & ~good
+
+
+def float_text(values: Any) -> Any:
+    """The shortest text of each float that no other float of its type has."""
+    # as_string's own `shortest` stops at six digits, and so makes one text of several floats (TensorFlow 2.21).
+    text = None
+    for digits in {tf.float64: (17, 16, 15), tf.float32: (9, 8, 7, 6)}.get(values.dtype, (5, 4, 3)):
+        fewer = tf.strings.as_string(values, precision=digits, shortest=True)
+        if text is None:
+            text = fewer
+        else:
+            same = tf.equal(tf.cast(tf.strings.to_number(fewer, tf.float64), values.dtype), values)
+            text = tf.where(same, fewer, text)
+    return text
 
 
 def to_time(values: Any, present: Any, missing: Sequence[str] | None = MISSING) -> tuple[Any, Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Sequence
-from typing import Any
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from smooth_recs._files import check_output
 from smooth_recs.artifacts import exports, prediction_files
@@ -17,11 +19,14 @@ from smooth_recs.artifacts.exports import EXPORT, PREDICTION_FILES, Artifact, Sa
 from smooth_recs.comparison.settings import BATCH_SIZE
 from smooth_recs.config import Config, Evaluation
 from smooth_recs.data.files import progress
-from smooth_recs.data.presets import open_rows, open_source
+from smooth_recs.data.presets import copying, open_rows, open_source, origin
+from smooth_recs.data.raw_rows import chunks
 from smooth_recs.errors import InputError
 from smooth_recs.measures import churn
+from smooth_recs.schema import Schema
 
-_COLUMNS = ("row", "query_id", "weight", "label", "prediction", "moved")
+_PREDICTED = ("raw", "copied", "query_id", "weight", "label")  # what is taken of a chunk
+_COLUMNS = ("row", "weight", "label", "prediction", "moved")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +38,8 @@ class PredictSettings:
       config: whose held-out rows are predicted, or that tells how to read `data`.
       output: the file to write.
       data: files whose rows are predicted in place of the held-out ones; None: none.
-      key: single-valued features that are written beside each prediction.
+      key: columns of the files that are written beside each prediction, as they stand there; of a synthetic log,
+        single-valued features. A key `query_id` takes the place of the fingerprints.
       siblings: further exports; with any, only rows that these make unstable are written.
 
     Raises:
@@ -53,6 +59,8 @@ class PredictSettings:
         for name in self.key:
             if name in _COLUMNS:
                 raise InputError(f"--key must not name {name!r}, which the file has as a column of its own")
+            if self.key.count(name) > 1:
+                raise InputError(f"--key must name each column once, got {name!r} twice")
 
 
 def predict(settings: PredictSettings) -> int:
@@ -79,50 +87,130 @@ def predict(settings: PredictSettings) -> int:
             raise InputError(f"{flag} must be a SavedModel or a folder of its versions, got {path}")
     check_output("--output", settings.output)
 
-    data, cache = settings.config.data, os.path.join(os.path.dirname(os.path.abspath(settings.output)), "cache")
-    if settings.data is None:
-        source = open_source(data, cache)
-        schema, total, chunks = source.schema, source.eval_rows, source.holdout(raw=True)
-    elif data.source == "synthetic":
-        raise InputError("--data needs a --config of files: its data.source must not be synthetic")
-    else:
-        found = open_rows(data, settings.data, cache)
-        schema, total, chunks = found.schema, found.survey.good, found.chunks
-        if found.survey.malformed:
-            print(f"{found.survey.malformed:,} malformed rows are left out: {'; '.join(found.survey.places)}")
-    others = [name for name in ("query_id", "weight") if getattr(schema, name)] + ["label"]
-    wanted = chunks.map(lambda chunk: {name: chunk[name] for name in ("raw", *others)})
+    rows = _held_out(settings) if settings.data is None else _of_files(settings, settings.data)
+    if settings.siblings and not rows.schema.label:
+        raise InputError("--siblings need labels, which tell the good models: the files of --data have none")
+    wanted = rows.chunks.map(lambda chunk: {name: chunk[name] for name in _PREDICTED if name in chunk})
     batches = wanted.rebatch(BATCH_SIZE).prefetch(2)  # rows are read while the model predicts
 
     # All that can be wrong with the flags and the model is found before the file is begun.
     features = batches.element_spec["raw"]
-    single = [name for name, spec in features.items() if spec.shape.rank == 1]
-    for name in settings.key:
-        if name not in single:
-            raise InputError(f"--key must name single-valued features ({', '.join(single)}), got {name!r}")
     with contextlib.ExitStack() as stack:
         models = []
         for artifact in artifacts:
             models.append(stack.enter_context(contextlib.closing(SavedModel(artifact.flag, artifact.path))))
             exports.check_inputs(artifact.flag, models[-1].inputs, features)
         # Which sibling is the best is known only once all rows are predicted: they are read twice then.
-        moved = _moved(settings.config.evaluation, artifacts, models, batches, total) if settings.siblings else None
+        moved = (
+            _moved(settings.config.evaluation, artifacts, models, batches, rows.total) if settings.siblings else None
+        )
         with prediction_files.writer(settings.output) as write, progress("predicting", " rows") as bar:
-            bar.total, first, written = total, 0, 0
-            for batch in batches.as_numpy_iterator():
-                raw, row = batch["raw"], np.arange(first, first + batch["label"].size)
-                columns = {"row": row, **{name: raw[name] for name in settings.key}}
-                columns |= {name: batch[name] for name in others}
-                columns["prediction"] = exports.probabilities("--export", models[0], raw, first)
+            bar.total, first, written = rows.total, 0, 0
+            for batch in chunks(batches):
+                row = np.arange(first, first + next(iter(batch["raw"].values())).shape[0])
+                columns = {"row": row} | {name: rows.key(name, batch) for name in settings.key}
+                columns |= _known(batch, rows.schema, settings.key)
+                columns["prediction"] = exports.probabilities("--export", models[0], batch["raw"], first)
                 if moved is not None:
                     columns["moved"] = moved[row]
                     kept = moved[row] > settings.config.evaluation.unstable_pd
-                    columns = {name: column[kept] for name, column in columns.items()}
+                    columns = {
+                        name: column.filter(pa.array(kept)) if isinstance(column, pa.Array) else column[kept]
+                        for name, column in columns.items()
+                    }
                 write(columns)
                 bar.update(row.size)
                 first += row.size
                 written += columns["row"].size
     return written
+
+
+@contextlib.contextmanager
+def _named_as(flag: str, columns: Collection[str]) -> Iterator[None]:
+    """Makes an InputError about `data.path` name the flag that gave it, or --key where a column of that is missing."""
+    try:
+        yield
+    except InputError as error:
+        lacking = any(str(error).startswith(f"data.path: the column {column!r} is not in") for column in columns)
+        raise InputError(re.sub("^data.path", "--key" if lacking else flag, str(error))) from error
+
+
+class _Rows(NamedTuple):
+    """Rows to predict: `chunks`, `total` of them, and `key`, which gives a key's column of a batch."""
+
+    schema: Schema
+    chunks: Any
+    total: int
+    key: Callable[[str, Mapping[str, Any]], Any]
+
+
+def _cache(settings: PredictSettings) -> str:
+    return os.path.join(os.path.dirname(os.path.abspath(settings.output)), "cache")
+
+
+def _held_out(settings: PredictSettings) -> _Rows:
+    """The rows that the configuration holds out."""
+    data = settings.config.data
+    if data.source == "synthetic":
+        source = open_source(data, _cache(settings))
+        features = source.encoder.raw_signature()
+        single = [name for name, spec in features.items() if spec.shape.rank == 1]
+        for name in settings.key:
+            if name not in single:
+                raise InputError(f"--key must name single-valued features ({', '.join(single)}), got {name!r}")
+        return _Rows(source.schema, source.holdout(raw=True), source.eval_rows, lambda name, batch: batch["raw"][name])
+    schema = origin(data).training.schema
+    columns = _columns(settings.key, schema)
+    with _named_as("data.path", columns.values()):
+        data = copying(data, list(columns.values()))
+        source, types = open_source(data, _cache(settings)), getattr(origin(data).training, "copied_types", {})
+    return _Rows(source.schema, source.holdout(raw=True), source.eval_rows, _copied(settings, columns, types))
+
+
+def _of_files(settings: PredictSettings, path: str) -> _Rows:
+    """All rows of other files that the model can predict."""
+    data = settings.config.data
+    if data.source == "synthetic":
+        raise InputError("--data needs a --config of files: its data.source must not be synthetic")
+    columns = _columns(settings.key, data.schema)
+    with _named_as("--data", columns.values()):
+        found = open_rows(data, path, _cache(settings), list(columns.values()))
+    if found.survey.malformed:
+        print(f"{found.survey.malformed:,} malformed rows are left out: {'; '.join(found.survey.places)}")
+    return _Rows(found.schema, found.chunks, found.survey.good, _copied(settings, columns, found.types))
+
+
+def _columns(key: Sequence[str], schema: Schema | None) -> dict[str, str]:
+    """The column of the files that each key stands for: a feature's own one, or one of that name."""
+    features = {} if schema is None else {feature.name: feature for feature in schema.features}
+    for name in key:
+        if getattr(features.get(name), "multi_valued", False):
+            raise InputError(f"--key must name columns of single values, got {name!r}")
+    return {name: features[name].source_column if name in features else name for name in key}
+
+
+def _copied(settings: PredictSettings, columns: Mapping[str, str], types: Mapping[str, Any]) -> Any:
+    """A function that gives a key's column of a batch, as the files have it."""
+
+    def key(name: str, batch: Mapping[str, Any]) -> Any:
+        texts, dtype = batch["copied"][columns[name]], types.get(columns[name])
+        if dtype is None or settings.output.endswith((".csv", ".csv.gz")):
+            return texts
+        return prediction_files.typed(texts, dtype)
+
+    return key
+
+
+def _known(batch: Mapping[str, Any], schema: Schema, key: Sequence[str]) -> dict[str, Any]:
+    """What else is known of a batch's rows: nothing where a request is unknown, or a weight or label is not right."""
+    known = {}
+    if schema.query_id and "query_id" not in key:
+        known["query_id"] = pa.array(batch["query_id"], mask=batch["query_id"] < 0)
+    if schema.weight:
+        known["weight"] = batch["weight"]
+    if schema.label:
+        known["label"] = batch["label"]
+    return known
 
 
 def _moved(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import decimal
+import gzip
 import os
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
@@ -21,6 +25,7 @@ from smooth_recs.artifacts.prediction_files import Wanted
 from smooth_recs.comparison import predictions
 from smooth_recs.comparison.settings import Settings, Shard
 from smooth_recs.data.presets import open_source
+from smooth_recs.data.readers.parquet import exact_texts
 from smooth_recs.errors import InputError
 from smooth_recs.release import predicting
 from smooth_recs.release.predicting import PredictSettings
@@ -149,7 +154,7 @@ def test_all_rows_of_other_files(shop: tuple[str, config.Config], tmp_path: Path
     assert list(found) == ["row", "shop", "item", "weight", "label", "prediction"]
     assert found["row"] == [0, 1, 2]
     assert found["shop"] == ["a,b", r"\xff\xfe", ""]
-    assert found["item"] == [5_000_000_000, -3, -1]
+    assert found["item"] == [5_000_000_000, -3, None]
     assert found["weight"] == [2, 0.5, 3]
     assert found["label"] == [1, 0, 0]
     assert found["prediction"] == pytest.approx(
@@ -157,6 +162,162 @@ def test_all_rows_of_other_files(shop: tuple[str, config.Config], tmp_path: Path
     )
     said = capsys.readouterr().out
     assert re.match(r"1 malformed rows are left out: .*2\.csv:2 \(item is no integer of 64 bits, got 'x'\)", said)
+
+
+def predicted(shops: list[str], items: list[int]) -> Any:
+    return pytest.approx([1 / (1 + np.exp(-(len(s) - i / 1e9))) for s, i in zip(shops, items, strict=True)])
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "columns"),
+    [
+        ("shop,item,price", ["a,1,2", "bb,2,3"], ["row", "prediction"]),
+        ("shop,item,price,click,importance", ["a,1,2,,", "bb,2,3,,"], ["row", "weight", "label", "prediction"]),
+        ("shop,item,price,click", ["a,1,2,1", "bb,2,3,maybe"], ["row", "label", "prediction"]),
+        ("importance,shop,item,price", ["-1,a,1,2", "2,bb,2,3"], ["row", "weight", "prediction"]),
+    ],
+)
+def test_rows_need_no_label_and_no_weight(
+    shop: tuple[str, config.Config], tmp_path: Path, header: str, rows: list[str], columns: list[str]
+) -> None:
+    (tmp_path / "new.csv").write_text("\n".join([header, *rows]))
+    output = str(tmp_path / "p.csv")
+    assert predicting.predict(PredictSettings(*shop, output, data=str(tmp_path / "new.csv"))) == 2
+    found = pyarrow.csv.read_csv(output).to_pydict()
+    assert list(found) == columns
+    assert found["prediction"] == predicted(["a", "bb"], [1, 2])
+    assert found.get("label") in (None, [None, None], [1, None])
+    assert found.get("weight") in (None, [None, None], [None, 2])
+    if rows[1].endswith(",,"):
+        # What is known of no row is no column for a comparison.
+        assert list(prediction_files.read(exports.identify("--a", output), Wanted())) == ["prediction"]
+
+
+def test_rows_need_no_request_and_no_time(tmp_path: Path) -> None:
+    schema = dataclasses.replace(SHOP, query_id="request", timestamp="time")
+    data = config.Data(source="csv", path="gone.csv", schema=schema)
+    (tmp_path / "new.csv").write_text("shop,item,price,request,time\na,1,2,,then\nbb,2,3,r,\n")
+    output = str(tmp_path / "p.parquet")
+    settings = PredictSettings(
+        shop_model(tmp_path / "m"), config.Config(data=data), output, data=str(tmp_path / "new.csv")
+    )
+    predicting.predict(settings)
+    found = pyarrow.parquet.read_table(output).to_pydict()
+    assert found["prediction"] == predicted(["a", "bb"], [1, 2])
+    assert found["query_id"][0] is None
+    assert found["query_id"][1] >= 0
+
+
+KEYS = {
+    "text": ["007", "1.0", "NULL", ' a, "b" ', "", "\N{GREEK SMALL LETTER BETA}"],
+    "large": [2**53 + 1, 2**63 - 1, -(2**63) + 1, 0, 1, 2],
+    "wide": [2**64 - 1, 2**63, 0, 1, 2, 3],
+    "money": [decimal.Decimal(t) for t in ("12345678901234567890.10", "7.00", "0.25", "0.00", "-1.50", "3.00")],
+    "day": [datetime.date(2024, 1, 31), datetime.date(1969, 12, 31), *[datetime.date(2000, 1, 1)] * 4],
+    "time": [datetime.datetime(2024, 1, 31, 12, 0, 0, 500000), *[datetime.datetime(2024, 1, 31, 12)] * 5],
+}
+AS_TEXT = {
+    name: [str(value) for value in values]
+    if name != "time"
+    else [*["2024-01-31 12:00:00.5"], *["2024-01-31 12:00:00"] * 5]
+    for name, values in KEYS.items()
+}
+
+
+def write_rows(path: Path) -> str:
+    """Six rows with keys of every type, in the format that the name says."""
+    features = {"shop": [f"s{n}" for n in range(6)], "item": list(range(6)), "price": [1.5] * 6}
+    if path.suffix == ".parquet":
+        pyarrow.parquet.write_table(pa.table(features | KEYS | {"wide": pa.array(KEYS["wide"], pa.uint64())}), path)
+    elif path.suffix == ".tfrecord":
+        with prediction_files.writer(str(path)) as write:
+            write(
+                {name: pa.array(values) for name, values in (features | AS_TEXT | {"large": KEYS["large"]}).items()}
+                | {"price": np.full(6, 1.5)}
+            )
+    else:
+        mark = "\t" if ".tsv" in path.name else ","
+        quoted = [f'"{text}"'.replace('"b"', '""b""') if mark == "," else text for text in AS_TEXT["text"]]
+        columns = features | AS_TEXT | {"text": quoted}
+        lines = [mark.join(columns), *(mark.join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+        content = "\n".join(lines).encode()
+        path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("new.csv", "p.csv"),
+        ("new.csv.gz", "p.parquet"),
+        ("new.tsv", "p.tfrecord"),
+        ("part-0.parquet", "p.csv.gz"),
+        ("part-0.parquet", "p.parquet"),
+        ("part-0.parquet", "p.tfrecord"),
+        ("new.tfrecord", "p.parquet"),
+    ],
+)
+def test_keys_stand_in_the_file_as_in_the_data(
+    shop: tuple[str, config.Config], tmp_path: Path, source: str, name: str
+) -> None:
+    """Of any format, though the model was trained on CSV."""
+    output, data = str(tmp_path / name), write_rows(tmp_path / source)
+    assert predicting.predict(PredictSettings(*shop, output, data=data, key=tuple(KEYS))) == 6
+    found = exports_of(output)
+    for key, texts in AS_TEXT.items():
+        assert found[key] == [text.encode() for text in texts], key
+    assert found["prediction"] == predicted(["s0"] * 6, list(range(6)))
+    if source.endswith(".parquet") and name.endswith(".parquet"):
+        table = pyarrow.parquet.read_table(output)
+        assert {key: table[key].to_pylist() for key in KEYS if key != "text"} == {
+            k: v for k, v in KEYS.items() if k != "text"
+        }
+        assert table.schema.field("wide").type == pa.uint64()
+
+
+def exports_of(path: str) -> dict[str, list[Any]]:
+    """The columns of a file of predictions: keys as exact texts, whatever type they have there."""
+    columns = prediction_files.read_columns(path, [*KEYS, "prediction"])
+    return {
+        name: column.cast(pa.float64()).to_pylist() if name == "prediction" and not pa.types.is_binary(column.type)
+        else [float(v) for v in column.to_pylist()] if name == "prediction"
+        else [value or b"" for value in exact_texts(column).to_pylist()]
+        for name, column in columns.items()
+    }  # fmt: skip
+
+
+def test_a_folder_or_a_glob_of_one_format(shop: tuple[str, config.Config], tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    folder.mkdir()
+    for name in ("part-0.parquet", "part-1.parquet"):
+        write_rows(folder / name)
+    for data in (str(folder), f"{folder}/part-*", f"{folder}/part-0.parquet,{folder}/part-1.parquet"):
+        assert predicting.predict(PredictSettings(*shop, str(tmp_path / "p.csv"), data=data, key=("wide",))) == 12
+    write_rows(folder / "other.csv")
+    with pytest.raises(
+        InputError, match=r"^--data must name files of one format, got csv in .*other\.csv and parquet in "
+    ):
+        predicting.predict(PredictSettings(*shop, str(tmp_path / "p.csv"), data=str(folder)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data": "nowhere.csv"}, "--data: no such file or folder: nowhere.csv"),
+        ({"data": "{new}", "key": ("nobody",)}, "--key: the column 'nobody' is not in {new}, which has shop, "),
+        ({"data": "{new}", "key": ("wide", "wide")}, "--key must name each column once, got 'wide' twice"),
+        ({"data": "{new}", "key": ("label",)}, "--key must not name 'label', which the file has as a column"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_data_or_key_names_its_flag(
+    shop: tuple[str, config.Config], tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    new = write_rows(tmp_path / "new.csv")
+    given = {name: value.format(new=new) if isinstance(value, str) else value for name, value in changes.items()}
+    with pytest.raises(InputError) as error:
+        predicting.predict(PredictSettings(*shop, str(tmp_path / "p.csv"), **given))
+    assert str(error.value).startswith(words.format(new=new))
+    assert os.listdir(tmp_path).count("p.csv") == 0
 
 
 @pytest.mark.parametrize(

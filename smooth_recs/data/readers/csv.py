@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import collections
 import csv
+import gzip
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -103,7 +104,7 @@ def read_fields(file: str, delimiter: bytes, fields: int, *, header: bool) -> li
 
 def header_names(files: Sequence[str], delimiter: str) -> tuple[str, ...]:
     """The column names in the first line of the files, which must be the same in all of them."""
-    headers = []
+    delimiter, headers = "\t" if delimiter == _TYPED else delimiter, []
     for file in files:
         try:
             first = list(tf.data.TextLineDataset(file, compression(file)).take(1).as_numpy_iterator())
@@ -134,6 +135,8 @@ class CsvReader:
       column_names: the names where there is no header.
       side_tables: give further columns.
       missing: texts that mean, like an empty one, that there is no value.
+      line_breaks: a field in quotes may hold line breaks, and `line` counts rows. The files are then taken apart in
+        Python, on this machine.
 
     Raises:
       InputError: a header or a column is missing or ambiguous.
@@ -160,6 +163,7 @@ class CsvReader:
         column_names: Sequence[str] = (),
         side_tables: Sequence[SideTable] = (),
         missing: Sequence[str] = MISSING,
+        line_breaks: bool = False,
     ) -> None:
         delimiter = "\t" if delimiter == _TYPED else delimiter
         if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
@@ -167,6 +171,7 @@ class CsvReader:
         self.files, self.schema = tuple(files), schema
         self._delimiter, self._header, self._side_tables = delimiter, header, tuple(side_tables)
         self._missing = tuple(missing)
+        self._open = _records if line_breaks and delimiter != "\t" else tf.data.TextLineDataset
         names = header_names(self.files, delimiter) if header else tuple(column_names)
         if not names:
             raise InputError("data.column_names must name the columns of files without a header, got none")
@@ -187,7 +192,7 @@ class CsvReader:
     def read(self, file: int = 0, line: int = 1) -> Any:
         """A dataset of chunks (see `raw_rows`) from that line of that file on."""
         rows = max(_CHUNK_FIELDS // self._fields, 1)
-        chunks = read_chunks(tf.data.TextLineDataset, self.files, file, line, skip=int(self._header), most_rows=rows)
+        chunks = read_chunks(self._open, self.files, file, line, skip=int(self._header), most_rows=rows)
         return chunks.map(self._parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
     def _other_delimiter(self, names: Sequence[str], wanted: Sequence[str]) -> str:
@@ -203,7 +208,12 @@ class CsvReader:
         floats = {feature.source_column for feature in schema.numeric} | {schema.label, schema.weight}
         integers = {f.source_column for f in schema.categorical if f.dtype == "int64" and not f.multi_valued}
         others = {f.source_column for f in schema.categorical if f.dtype != "int64" or f.multi_valued}
-        texts = others | {schema.query_id, schema.timestamp, *(table.key for table in self._side_tables)}
+        texts = others | {
+            schema.query_id,
+            schema.timestamp,
+            *schema.copied,
+            *(table.key for table in self._side_tables),
+        }
         kinds = {}
         for position, name in self._wanted.items():
             if name not in texts and (name in floats) != (name in integers):
@@ -377,6 +387,29 @@ def _well_formed(lines: Any, delimiter: str, fields: int) -> Any:
     good, unpaired = checked(lines)
     # An unpaired quote makes the lines after it look as if they were in quotes.
     return tf.cond(tf.reduce_any(unpaired), lambda: checked(tf.where(unpaired, "", lines))[0] & ~unpaired, lambda: good)
+
+
+def _records(name: Any, _: Any) -> Any:
+    """A dataset of the rows of a file, where a row goes on after a line break in quotes."""
+
+    def rows(name: bytes) -> Iterator[list[bytes]]:
+        found: list[bytes] = []
+        begun: list[bytes] = []  # lines of a row with a quote that is not closed yet
+        path = name.decode()
+        with gzip.open(path, "rb") if compression(path) else open(path, "rb") as file:
+            for line in file:
+                begun.append(line)
+                if line.count(b'"') % 2 == (len(begun) == 1):
+                    continue
+                found.append(b"".join(begun).rstrip(b"\r\n"))
+                begun.clear()
+                if len(found) == CHUNK_ROWS:
+                    yield found
+                    found = []
+        yield [*found, *([b"".join(begun)] if begun else [])]
+
+    signature = tf.TensorSpec([None], tf.string)
+    return tf.data.Dataset.from_generator(rows, output_signature=signature, args=(name,)).unbatch()
 
 
 def _without_blanks(records: Any, first: Any) -> tuple[Any, Any]:

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from smooth_recs.config import MISSING
 from smooth_recs.data.files import untuned
-from smooth_recs.data.raw_rows import CHUNK_ROWS, FIRST_COLUMN, GOOD, assemble, column_position
+from smooth_recs.data.raw_rows import CHUNK_ROWS, COPIED, FIRST_COLUMN, GOOD, assemble, column_position
 from smooth_recs.data.values import split_values
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Schema
@@ -63,6 +63,24 @@ def kind_of(dtype: Any) -> str:
     raise InputError(f"data.path: a column must hold numbers, texts, times or lists of them, got {dtype}")
 
 
+def column_names(files: Sequence[str]) -> list[str]:
+    """The columns that all files have.
+
+    Raises:
+      InputError: a file is no Parquet file.
+    """
+    found = [schema_of(file).names for file in files]
+    return [name for name in found[0] if all(name in names for names in found)]
+
+
+def schema_of(file: str) -> Any:
+    """The Arrow schema of a file; InputError where it is no Parquet file."""
+    try:
+        return pq.read_schema(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"data.path: {file} is no Parquet file: {str(error).splitlines()[0]}") from error
+
+
 def promoted(one: str, other: str) -> str | None:
     """The kind that holds what both kinds hold; None for a text and a number, or a time and another one."""
     if one == other or other == NULL:
@@ -97,6 +115,19 @@ def natural(array: Any, dtype: Any = None) -> Any:
     return array.cast(dtype, safe=False)
 
 
+def exact_texts(array: Any) -> Any:
+    """The values of an array as texts from which they can be read again: digits, ISO 8601 dates and times."""
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    kind = kind_of(array.type)
+    if kind in (NULL, TEXT):
+        return array.cast(pa.binary())
+    texts = array.cast(pa.string())
+    if pa.types.is_timestamp(array.type):  # as many digits as its unit has: 12:00:00.000000
+        texts = pc.replace_substring_regex(texts, r"(:\d\d(?:\.\d*[1-9])?)\.?0*(Z|[-+]\d{4})?$", r"\1\2")
+    return texts.cast(pa.binary())
+
+
 def _is_none(value: float | None) -> bool:
     return value is None or value != value
 
@@ -105,7 +136,7 @@ def _text_of(value: float) -> bytes:
     return (f"{value:.0f}" if value.is_integer() else repr(value)).encode()
 
 
-def _inexact(array: Any) -> np.ndarray:
+def inexact(array: Any) -> np.ndarray:
     """True for the floats of an array that may stand for several integers, which were rounded to it."""
     digits = {pa.float16(): 11, pa.float32(): 24}.get(array.type, 53)
     values = np.abs(array.cast(pa.float64()).fill_null(0).to_numpy(zero_copy_only=False))
@@ -169,15 +200,24 @@ class ParquetReader:
         self.identifiers |= {schema.query_id} if schema.query_id else set()
         self._stored, self._types = self._columns()
 
+    @property
+    def copied_types(self) -> dict[str, Any]:
+        """The Arrow types of the columns that are copied and not texts, where all files agree."""
+        found = {}
+        for name in self.schema.copied:
+            types = {
+                schema_of(file).field(stored[name]).type for file, stored in zip(self.files, self._stored, strict=True)
+            }
+            if len(types) == 1 and kind_of(dtype := types.pop()) not in (TEXT, NULL) and not is_list(dtype):
+                found[name] = dtype
+        return found
+
     def _columns(self) -> tuple[list[dict[str, str]], dict[str, Any]]:
         """The name of every column of the schema in each file, and the Arrow type that it is read as in all."""
         stored: list[dict[str, str]] = []
         kinds: dict[str, str] = {}
         for file in self.files:
-            try:
-                found = pq.read_schema(file)
-            except (pa.ArrowInvalid, OSError) as error:
-                raise InputError(f"data.path: {file} is no Parquet file: {str(error).splitlines()[0]}") from error
+            found = schema_of(file)
             stored.append({name: found.names[column_position(found.names, name, file)] for name in self.schema.columns})
             for name, column in stored[-1].items():
                 dtype = found.field(column).type
@@ -203,6 +243,8 @@ class ParquetReader:
         for name, kind in self._types.items():
             shape = [None, self._multi_valued[name].max_values] if name in self._multi_valued else [None]
             specs[name] = tf.TensorSpec(shape, _TENSOR_TYPES[kind]), tf.TensorSpec(shape, tf.bool)
+        for name in self.schema.copied:
+            specs[COPIED + name] = tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.bool)
 
         def columns() -> Iterator[Any]:
             for number in range(file, len(self.files)):
@@ -248,9 +290,11 @@ class ParquetReader:
                 found[name] = padded(array, feature.max_values, feature.separator, dtype)
             else:
                 found[name] = dense(natural(array, dtype))
+            if name in self.schema.copied:
+                found[COPIED + name] = dense(exact_texts(array))
             if pa.types.is_binary(dtype) and kind_of(array.type) in (FLOAT, DOUBLE):
-                inexact = _inexact(pc.list_flatten(array) if is_list(array.type) else array)
-                rows = pc.list_parent_indices(array).to_numpy()[inexact] if is_list(array.type) else inexact
+                large = inexact(pc.list_flatten(array) if is_list(array.type) else array)
+                rows = pc.list_parent_indices(array).to_numpy()[large] if is_list(array.type) else large
                 problem[rows] = np.where(problem[rows] == GOOD, number, problem[rows])
         return found, problem
 

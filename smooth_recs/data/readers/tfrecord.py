@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+import pyarrow as pa
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
@@ -47,10 +48,9 @@ class TFRecordReader:
     def __init__(self, files: Sequence[str], schema: Schema, *, missing: Sequence[str] = MISSING) -> None:
         self.files, self.schema, self._missing = tuple(files), schema, tuple(missing)
         self._widths = {f.source_column: f.max_values for f in schema.categorical if f.multi_valued}
-        self._spec = {
-            name: tf.io.RaggedFeature(dtype, value_key=stored)
-            for name, (stored, dtype) in _column_kinds(self.files, schema).items()
-        }
+        kinds = _column_kinds(self.files, schema)
+        self._spec = {name: tf.io.RaggedFeature(dtype, value_key=stored) for name, (stored, dtype) in kinds.items()}
+        self.copied_types = {name: pa.int64() for name in schema.copied if kinds[name][1] == tf.int64}
 
     def read(self, file: int = 0, line: int = 1) -> Any:
         """A dataset of chunks (see `raw_rows`) from that record of that file on."""
@@ -102,17 +102,7 @@ class TFRecordReader:
 
 def _column_kinds(files: Sequence[str], schema: Schema) -> dict[str, tuple[str, tf.DType]]:
     """The name in the records and the type of every column of the schema, as the first records have it."""
-    kinds: dict[str, tf.DType] = {}
-    for record in itertools.islice(_records(files), _PEEK_RECORDS):
-        try:
-            features = tf.train.Example.FromString(record).features.feature
-        except DecodeError:  # the survey counts it as malformed
-            continue
-        for name, feature in features.items():
-            if kind := feature.WhichOneof("kind"):
-                kinds.setdefault(name, _KINDS[kind])
-        if kinds.keys() >= set(schema.columns):
-            return {name: (name, kinds[name]) for name in schema.columns}
+    kinds = column_kinds(files, schema.columns)
     names, found = sorted(kinds), {}
     for wanted in schema.columns:
         try:
@@ -122,6 +112,22 @@ def _column_kinds(files: Sequence[str], schema: Schema) -> dict[str, tuple[str, 
             raise InputError(f"data.path: {where}, which have {', '.join(names)}") from error
         found[wanted] = stored, kinds[stored]
     return found
+
+
+def column_kinds(files: Sequence[str], enough: Collection[str] = ()) -> dict[str, tf.DType]:
+    """The type of every column in the first records, or in as many as it takes to find those that are `enough`."""
+    kinds: dict[str, tf.DType] = {}
+    for record in itertools.islice(_records(files), _PEEK_RECORDS):
+        try:
+            features = tf.train.Example.FromString(record).features.feature
+        except DecodeError:  # the survey counts it as malformed
+            continue
+        for name, feature in features.items():
+            if kind := feature.WhichOneof("kind"):
+                kinds.setdefault(name, _KINDS[kind])
+        if enough and kinds.keys() >= set(enough):
+            break
+    return kinds
 
 
 def _records(files: Sequence[str]) -> Iterator[bytes]:
