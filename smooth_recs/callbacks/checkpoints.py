@@ -19,6 +19,7 @@ from smooth_recs.errors import InputError
 _UNREADABLE = (tf.errors.OpError, IndexError)  # IndexError is what TensorFlow 2.21 raises for a file that is too short
 # A process of the cluster is gone: the file is not to blame.
 _OTHERS_GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
+_AVERAGE = "average/"  # where the names of an average's variables begin
 _COMPLETED = "checkpoint"  # the file that lists the checkpoints; TensorFlow writes it once one is complete
 
 
@@ -137,6 +138,21 @@ def newest_first(directory: str) -> list[str]:
     return [os.path.join(directory, f"ckpt-{n}") for n in sorted({int(f[1]) for f in found if f}, reverse=True)]
 
 
+def holds_average(directory: str, prefix: str = "") -> bool | None:
+    """Whether the newest checkpoint in a folder that can be read has parts of an average whose names begin so.
+
+    None where there is no checkpoint with an average.
+    """
+    for path in newest_first(directory):
+        try:
+            literal = os.path.join(literal_folder(directory), os.path.basename(path))
+            names = [name for name, _ in tf.train.list_variables(literal) if name.startswith(_AVERAGE)]
+        except (*_UNREADABLE, RuntimeError, ValueError):  # depending on where the damage is (TensorFlow 2.21)
+            continue
+        return any(name.startswith(f"{_AVERAGE}{prefix}") for name in names) if names else None
+    return None
+
+
 def restore_newest(
     model: Any, directory: str, called: str = "this model, take another workdir", **parts: Any
 ) -> str | None:
@@ -189,7 +205,8 @@ def _restore(path: str, model: Any, parts: dict[str, Any]) -> None:
     try:
         status.assert_existing_objects_matched()
     except AssertionError:
-        if saved.pop("average", None) is None:
+        found = [name for name, _ in tf.train.list_variables(path) if name.startswith(_AVERAGE)]
+        if saved.pop("average", None) is None or found:
             raise
         tf.train.Checkpoint(**saved, **parts).restore(path).assert_existing_objects_matched().expect_partial()
         model.weight_average.reset()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -89,6 +89,10 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
         self.embeddings_initializer = keras_generation.keras().initializers.get(embeddings_initializer)
         self.admission = int(admission)
         self.admitted = Admission(self.admission, [f.rows for f in self.features]) if admission else None
+        # Both for `models.averaging.RowAverage`: what is told the rows that a training step is about to change, and
+        # what reads rows in place of a lookup in the table.
+        self.before_update: Callable[[tf.Tensor], None] | None = None
+        self.read_rows: Callable[[tf.Tensor], tf.Tensor] | None = None
 
     def build(self, input_shape: Any) -> None:
         self.embeddings = self.add_weight(
@@ -108,7 +112,11 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
         flat = tf.reshape(rows, [-1])
         if self.admitted is not None:
             flat = self.admitted(flat, training=training)
-        vectors = tf.cast(embedding_tables.lookup(self.embeddings, tf.maximum(flat, 0)), self.compute_dtype)
+        flat = tf.maximum(flat, 0)
+        if training and self.before_update is not None:
+            self.before_update(flat)
+        found = embedding_tables.lookup(self.embeddings, flat) if self.read_rows is None else self.read_rows(flat)
+        vectors = tf.cast(found, self.compute_dtype)
         vectors = tf.reshape(vectors, tf.concat([tf.shape(rows), [self.dim]], axis=0))
         if self.multiple:
             vectors = self._combined(vectors, parts)

@@ -2,11 +2,16 @@
 
 With constant learning rates the last batches move every model. The average of the last steps is what they move around:
 it differs less between siblings, and predicts better.
+
+A pass over all weights now and then is enough for most models. Of tables that are large beside what training touches in
+between, only the rows that are about to change are brought up to date: by the same formula, and so exactly.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -15,6 +20,9 @@ from smooth_recs import keras_generation
 from smooth_recs.errors import InputError
 from smooth_recs.layers import StackedEmbedding, embedding_tables
 
+# A row that is brought up to date before it changes costs as much as so many rows of a pass
+# (benchmarks/weight_averages.py).
+ROW_COST = 20
 PASSES = 10  # passes in a half-life: from two on the PD is that of an average of every step, and ten cost nothing
 CHUNK = 65_536  # rows of a large table that one pass handles at a time, instead of a temporary of the table's size
 
@@ -26,6 +34,15 @@ def steps_between_passes(half_life: float, steps_per_execution: int = 1) -> int:
     (80, 11, 1)
     """
     return max(int(half_life / PASSES) // steps_per_execution, 1) * steps_per_execution
+
+
+def by_row_is_cheaper(rows: int, lookups: int, steps: int) -> bool:
+    """Whether a table of so many rows is better kept by row than in passes every `steps` steps of so many lookups.
+
+    >>> by_row_is_cheaper(1_000_000, 2_000, 11), by_row_is_cheaper(1_000_000, 2_000, 100)
+    (True, False)
+    """
+    return rows > ROW_COST * lookups * steps
 
 
 def share(since: Any, now: Any, half_life: float) -> tf.Tensor:
@@ -64,6 +81,8 @@ class WeightAverage:
       averaged: a model of the same variables, which receives the averages. Variables that it shares with `model`, such
         as the counts of admission, are left alone.
       half_life: H, in steps; see `share`.
+      by_row: tables (`StackedEmbedding`) are kept by row (`RowAverage`) instead of in passes: on one device or several
+        that are in step, where the model gets `training=True` once a step.
 
     Attributes:
       steps: the step of the last pass, an int64 variable; 0 before the first one, when the average is the weights.
@@ -80,32 +99,39 @@ class WeightAverage:
     ```
     """
 
-    def __init__(self, model: Any, averaged: Any, half_life: float) -> None:
+    def __init__(self, model: Any, averaged: Any, half_life: float, by_row: bool = False) -> None:
         check_half_life(half_life)
+        self._strategy = tf.distribute.get_strategy()
         weights, averages = weights_of(model), weights_of(averaged)
         if [(w.shape, w.dtype) for w in weights] != [(a.shape, a.dtype) for a in averages]:
             shapes = [[list(each.shape) for each in part] for part in (averages, weights)]
             raise ValueError(f"averaged must have the variables of the model, got {shapes[0]} for {shapes[1]}")
-        self._pairs = [(a, w) for a, w in zip(averages, weights, strict=True) if a is not w]
+        self.tables = [RowAverage(*pair, half_life) for pair in _tables(averaged, model)] if by_row else []
+        in_tables = {id(table.average.embeddings) for table in self.tables}
+        pairs = zip(averages, weights, strict=True)
+        self._pairs = [(a, w) for a, w in pairs if a is not w and id(a) not in in_tables]
         self.averaged = averaged
         self.half_life = float(half_life)
         self.steps = tf.Variable(0, dtype=tf.int64, trainable=False)
         # This is a plain class around a Checkpoint: Keras (tf_keras 2.21, 3.15) takes a model or a variable in an
         # attribute for a part of the model that has it, and would train and export it.
-        self.checkpoint = tf.train.Checkpoint(model=averaged, steps=self.steps)
-        self._strategy = tf.distribute.get_strategy()
+        state = {f"table_{k}": tf.train.Checkpoint(**table.state) for k, table in enumerate(self.tables)}
+        self.checkpoint = tf.train.Checkpoint(model=averaged, steps=self.steps, **state)
         self._compiled: Any = tf.function(self._run, autograph=False)
         self.reset()
 
     @property
     def variables(self) -> list[Any]:
         """What the average consists of: the averaged weights and the step of the last pass."""
-        return [*(average for average, _ in self._pairs), self.steps]
+        of_tables = [each for table in self.tables for each in (table.average.embeddings, *table.state.values())]
+        return [*(average for average, _ in self._pairs), *of_tables, self.steps]
 
     def reset(self) -> None:
         """Begins anew: the averages are the weights, and nothing has been counted."""
         for average, weight in self._pairs:
             average.assign(tf.convert_to_tensor(weight))
+        for table in self.tables:
+            table.reset()
         self.steps.assign(0)
 
     def update(self, step: int) -> None:
@@ -114,6 +140,21 @@ class WeightAverage:
         if step > since:
             self._compiled(tf.constant(since, tf.int64), tf.constant(step, tf.int64))
             self.steps.assign(step)
+
+    @contextlib.contextmanager
+    def settled(self) -> Iterator[None]:
+        """Within the context tables hold the averages as they are, as an export of them does."""
+        for table in self.tables:
+            self._strategy.run(table.settle)
+            table.average.read_rows = None
+        yield
+        for table in self.tables:
+            table.average.read_rows = table.read
+
+    def finish(self) -> None:
+        """Ends the training: from now on tables hold the averages as they are."""
+        with self.settled():
+            self.tables = []
 
     def _run(self, since: tf.Tensor, now: tf.Tensor) -> None:
         if isinstance(self._strategy, tf.distribute.ParameterServerStrategy):
@@ -129,6 +170,72 @@ class WeightAverage:
                     _approach(average, weight, weight_of_new)
 
 
+class RowAverage:
+    """The exact average of a table, of which only the rows that training touches are brought up to date.
+
+    A row that nothing has touched since step s is the same after every step since then, so that its average after step
+    t follows from what it was after step s: e + share(s, t) (w - e). It is written before the row changes, and computed
+    where it is read.
+
+    Args:
+      average, trained: two `StackedEmbedding`s of equal tables, with their variables; the first receives the average.
+      half_life: H, in steps.
+
+    Attributes:
+      state: the steps made, int64, and the step at which each row was written last, int32 [rows].
+    """
+
+    def __init__(self, average: StackedEmbedding, trained: StackedEmbedding, half_life: float) -> None:
+        self.average, self._trained, self._half_life = average, trained, half_life
+        rows = trained.embeddings.shape[0]
+        self.state = {
+            "steps": tf.Variable(0, dtype=tf.int64, trainable=False),
+            "last": tf.Variable(tf.zeros([rows], tf.int32), trainable=False),
+        }
+        trained.before_update, average.read_rows = self.before_update, self.read
+        self.settle = tf.function(self._settle, autograph=False)
+
+    def reset(self) -> None:
+        self.average.embeddings.assign(tf.convert_to_tensor(self._trained.embeddings))
+        for variable in self.state.values():
+            variable.assign(tf.zeros_like(variable))
+
+    def before_update(self, ids: tf.Tensor) -> None:
+        """Brings the rows `ids` [n] up to date, which the training step is about to change, and counts the step."""
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            # Every device updates its own copy, of the rows that all devices touch: the copies stay equal.
+            ids = tf.distribute.get_replica_context().all_gather(ids, axis=0)
+        self._write(tf.unique(ids).y)  # a row that came twice would be written twice, in any order
+        embedding_tables.local(self.state["steps"]).assign_add(1)
+
+    def read(self, ids: tf.Tensor) -> tf.Tensor:
+        """The averages of the rows `ids` [n], [n, dim]."""
+        average = embedding_tables.lookup(self.average.embeddings, ids)
+        weight = embedding_tables.lookup(self._trained.embeddings, ids)
+        last = embedding_tables.lookup(self.state["last"], ids)
+        now = tf.maximum(tf.cast(embedding_tables.local(self.state["steps"]), tf.int32), 1)
+        return average - share(last, now, self._half_life)[:, tf.newaxis] * (average - weight)
+
+    def _settle(self) -> None:
+        """Brings all rows up to date."""
+        _by_chunks(self.state["last"].shape[0], self._write)
+
+    def _write(self, ids: tf.Tensor) -> None:
+        embedding_tables.local(self.average.embeddings).scatter_update(tf.IndexedSlices(self.read(ids), ids))
+        now = tf.cast(embedding_tables.local(self.state["steps"]), tf.int32)
+        last = embedding_tables.local(self.state["last"])
+        last.scatter_update(tf.IndexedSlices(tf.fill(tf.shape(ids), now), ids))
+
+
+def _tables(averaged: Any, model: Any) -> Iterator[tuple[StackedEmbedding, StackedEmbedding]]:
+    """The tables of two models of the same layers, side by side."""
+    tables = (
+        [layer for layer in keras_generation.all_layers(each) if isinstance(layer, StackedEmbedding)]
+        for each in (averaged, model)
+    )
+    return zip(*tables, strict=True)
+
+
 def weights_of(model: Any) -> list[Any]:
     """The weights of a model, of siblings those of all replicas, without the variables of metrics."""
     found = []
@@ -140,11 +247,7 @@ def weights_of(model: Any) -> list[Any]:
 
 def share_admission(averaged: Any, model: Any) -> None:
     """Lets the tables of a new model use the counts of another one's ids, which no average is made of."""
-    tables = (
-        [layer for layer in keras_generation.all_layers(each) if isinstance(layer, StackedEmbedding)]
-        for each in (averaged, model)
-    )
-    for ours, theirs in zip(*tables, strict=True):
+    for ours, theirs in _tables(averaged, model):
         if theirs.admitted is not None:
             ours.admitted = theirs.admitted
 
@@ -166,10 +269,18 @@ def _approach(average: Any, weight: Any, weight_of_new: tf.Tensor) -> None:
         average.assign_sub(weight_of_new * (average - weight))
         return
 
-    def chunk(begin: tf.Tensor) -> list[tf.Tensor]:
-        ids = tf.range(begin, tf.minimum(begin + CHUNK, rows))
+    def chunk(ids: tf.Tensor) -> None:
         old = tf.gather(average, ids)  # of a variable it reads these rows alone
         average.scatter_update(tf.IndexedSlices(old - weight_of_new * (old - tf.gather(weight, ids)), ids))
+
+    _by_chunks(rows, chunk)
+
+
+def _by_chunks(rows: int, update: Callable[[tf.Tensor], None]) -> None:
+    """Calls `update` with the numbers of all rows, some at a time, in a loop of the graph."""
+
+    def chunk(begin: tf.Tensor) -> list[tf.Tensor]:
+        update(tf.range(begin, tf.minimum(begin + CHUNK, rows)))
         return [begin + CHUNK]
 
     tf.while_loop(lambda begin: begin < rows, chunk, [tf.constant(0)], parallel_iterations=1)

@@ -120,7 +120,7 @@ class EnsembleModel(Ranker):
         parts = self._parts(features, training, embedded)
         deep = [c.deep_logits(features, training, part) for c, part in zip(self.components, parts, strict=True)]
         linear = self.components[0].linear
-        return tf.concat(deep, axis=1), None if linear is None else linear(features)
+        return tf.concat(deep, axis=1), None if linear is None else linear(features, training=training)
 
     def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
         """Computes this device's share of what is minimised; where not training, of the loss of the prediction."""

@@ -98,10 +98,10 @@ class Linear(tf.keras.layers.Layer):
         self.table = StackedEmbedding(features, 1, "zeros", name="weights") if features else None
         self._slopes = tf.keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros", name="slopes")
 
-    def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         terms = []
         if self.table is not None:
-            terms.append(tf.reduce_sum(self.table(inputs), axis=1))
+            terms.append(tf.reduce_sum(self.table(inputs, training=training), axis=1))
         if self._numeric:
             terms.append(self._slopes(tf.concat([inputs[name] for name in self._numeric], axis=1)))
         return tf.add_n(terms)

@@ -213,7 +213,7 @@ class RankingModel(Ranker):
     def logits(self, features: Features, training: bool = False, embedded: tf.Tensor | None = None) -> tf.Tensor:
         """Log-odds of the outputs, float32 [batch, outputs]; `embedded`: the embeddings, looked up already."""
         logits = self.deep_logits(features, training, embedded)
-        return logits if self.linear is None else logits + tf.cast(self.linear(features), tf.float32)
+        return logits if self.linear is None else logits + tf.cast(self.linear(features, training=training), tf.float32)
 
     def deep_logits(self, features: Features, training: bool = False, embedded: tf.Tensor | None = None) -> tf.Tensor:
         """Computes `logits` without the linear part."""

@@ -126,7 +126,9 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
                 for variable, value in zip(replica.variables, first, strict=True):
                     variable.assign(value)
 
-    def keep_average(self, half_life: float, build_fn: Callable[[], Any] | None = None) -> None:
+    def keep_average(
+        self, half_life: float, build_fn: Callable[[], Any] | None = None, *, by_row: bool = False
+    ) -> None:
         """Keeps an average of all weights of all replicas from now on, which is measured, exported and taught by.
 
         `callbacks.AverageWeights` brings it up to date while the siblings train; `models.averaging` has the formula.
@@ -134,6 +136,7 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
         Args:
           half_life: in steps.
           build_fn: returns a new model of a replica's variables; None: what makes the replicas.
+          by_row: embedding tables are kept by row instead of in passes; see `models.averaging.WeightAverage`.
 
         Raises:
           InputError: the half-life is not above 0.
@@ -145,7 +148,7 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
         for copy, replica in zip(averaged.replicas, self.replicas, strict=True):
             share_admission(copy, replica)
         averaged.build_replicas(self._element_spec())
-        self.weight_average = WeightAverage(self, averaged, half_life)
+        self.weight_average = WeightAverage(self, averaged, half_life, by_row)
 
     @property
     def deployed(self) -> SiblingModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -235,7 +236,11 @@ class PeriodicExports(Periodic):
 
         # In a thread of its own: Keras runs callbacks inside the strategy's scope, which is a thread's, and a variable
         # made in it (the folded kernels) would be one of all processes (tf_keras 2.21).
-        with futures.ThreadPoolExecutor(1) as thread:
+        average = self.model.weight_average
+        with (
+            futures.ThreadPoolExecutor(1) as thread,
+            contextlib.nullcontext() if average is None else average.settled(),
+        ):
             thread.submit(export).result()
 
     def _folders(self) -> Sequence[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from smooth_recs.callbacks.checkpoints import holds_average
 from smooth_recs.cluster import strategies
 from smooth_recs.config import Config
 from smooth_recs.data import shuffling, stream
@@ -19,6 +20,7 @@ from smooth_recs.models import averaging
 from smooth_recs.training.role import Role
 from smooth_recs.training.teachers import Teachers
 from smooth_recs.validation import SCHEMA_SOURCES
+from smooth_recs.workdir import checkpoint_reader
 
 AUTOMATIC_HALF_LIFE = 0.03  # of the run
 
@@ -86,6 +88,28 @@ class Batches:
     def steps_between_passes(self) -> int:
         """The steps between two passes that bring the average of the weights up to date."""
         return averaging.steps_between_passes(self.half_life, self.steps_per_execution)
+
+    @property
+    def average_by_row(self) -> bool:
+        """Whether the tables' averages are kept by row: they are large beside what is touched between two passes.
+
+        A run that resumes goes on as it began.
+
+        Raises:
+          InputError: it has to go on so under parameter servers, whose workers have no steps in common.
+        """
+        begun = holds_average(checkpoint_reader.folder(self.workdir), "table_")
+        if begun and self.role.coordinates:
+            raise InputError(
+                f"train.average: the run in {self.workdir} keeps its averages by row, which parameter_server cannot: "
+                "resume it under another strategy, or take another workdir"
+            )
+        if begun is not None or self.role.coordinates or not self.half_life:
+            return bool(begun)
+        features = self.source.schema.categorical
+        rows = sum(self.source.encoder.table_rows(feature) for feature in features)
+        lookups = self.config.train.batch_size * sum(feature.max_values for feature in features)
+        return averaging.by_row_is_cheaper(rows, lookups, averaging.steps_between_passes(self.half_life))
 
     def rows_in(self, steps: int) -> int:
         """How many rows a sibling is trained on in the first `steps` steps."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import sys
 from typing import Any
@@ -126,6 +127,10 @@ def fit(batches: Batches, siblings: SiblingModel) -> Fitted:
         )
     if best:
         best.restore(siblings)
+    by_row = siblings.weight_average is not None and bool(siblings.weight_average.tables)
+    if siblings.weight_average is not None:
+        siblings.weight_average.finish()
+    if best or by_row:
         checkpoints.save()  # the newest checkpoint is to be what is measured and exported
     examples_per_second = speed.steps_per_second * config.train.batch_size
     return Fitted(batches.rows_in(checkpoints.steps_done), examples_per_second, curve.entries)
@@ -151,7 +156,8 @@ def build(batches: Batches) -> SiblingModel:
     for replica in siblings.replicas:
         replica.make_slots()
     if batches.half_life:
-        siblings.keep_average(batches.half_life, lambda: from_config.averaged(config, encoder))
+        copy = functools.partial(from_config.averaged, config, encoder)
+        siblings.keep_average(batches.half_life, copy, by_row=batches.average_by_row)
     return siblings
 
 
@@ -164,6 +170,8 @@ def restored(config: Config, workdir: str, source: Source) -> SiblingModel:
     siblings, folder = build(Batches(config, workdir, source)), checkpoint_reader.folder(workdir)
     if restore_newest(siblings, folder, "the model in config.json") is None:
         raise InputError(f"workdir {workdir} must hold the checkpoints of its run, got none in {folder}")
+    if siblings.weight_average is not None:
+        siblings.weight_average.finish()
     return siblings
 
 

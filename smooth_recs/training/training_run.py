@@ -110,9 +110,13 @@ def plan(config: Config, workdir: str) -> str:
     if config.ensemble.equal_cost != "none":
         lines.append(cost.equal_cost_line(config, source.encoder))
     if batches.half_life:
-        extra = capacity.size(needed.replicas * needed.cost.parameters * capacity.FLOAT)
-        every = batches.steps_between_passes
-        lines.append(f"averaged weights  half-life {batches.half_life:,} steps, a pass every {every:,}: {extra} more")
+        by_row = batches.average_by_row
+        extra = needed.cost.parameters * capacity.FLOAT + by_row * needed.table_rows * capacity.COUNT
+        form = "tables by row, all others in " if by_row else ""
+        lines.append(
+            f"averaged weights  half-life {batches.half_life:,} steps, {form}a pass every "
+            f"{batches.steps_between_passes:,}: {capacity.size(needed.replicas * extra)} more"
+        )
     return "\n".join([*lines, *capacity.lines(needed)])
 
 

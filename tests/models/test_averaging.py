@@ -173,3 +173,127 @@ def test_another_model_is_refused():
 @pytest.mark.parametrize(("half_life", "executed", "steps"), [(1000, 1, 100), (1000, 30, 90), (50, 30, 30), (5, 1, 1)])
 def test_a_pass_comes_after_whole_executions(half_life, executed, steps):
     assert averaging.steps_between_passes(half_life, executed) == steps
+
+
+def table(rows: int, dim: int, name: str = "table") -> StackedEmbedding:
+    layer = StackedEmbedding([EmbeddedFeature("user", rows)], dim=dim, name=name)
+    layer.build(None)
+    return layer
+
+
+def by_row(trained: StackedEmbedding, half_life: float) -> tuple[tf.keras.Model, tf.keras.Model, WeightAverage]:
+    models = [tf.keras.Sequential([layer]) for layer in (trained, table(*trained.embeddings.shape))]
+    for each in models:
+        each({"user": tf.constant([0])})
+    return *models, WeightAverage(*models, half_life, by_row=True)
+
+
+@pytest.mark.parametrize("half_life", [1.5, 20, 500])
+def test_rows_against_a_dense_reference(tmp_path, half_life):
+    """Every row's average over every step, with a checkpoint in between: what passes approach, this is exactly."""
+    random = np.random.default_rng(int(half_life))
+    trained, averaged, average = by_row(table(30, 3), half_life)
+    (weights,) = trained.weights
+    dense, total = np.zeros([30, 3]), 0.0
+    begun = weights.numpy()
+    for step in range(1, 201):
+        ids = random.integers(0, 20, size=12)  # with duplicates; never the last ten rows
+        found = trained({"user": tf.constant(ids)}, training=True)
+        np.testing.assert_array_equal(found[:, 0], weights.numpy()[ids])  # what trains is not touched
+        weights.scatter_add(tf.IndexedSlices(random.normal(size=(12, 3)).astype(np.float32), ids))
+        decay = 0.5 ** (1 / half_life)
+        dense, total = decay * dense + weights.numpy().astype(np.float64), decay * total + 1
+        if step % 40 == 0:
+            read = averaged({"user": tf.range(30)})[:, 0]
+            np.testing.assert_allclose(read, dense / total, rtol=0, atol=4e-6)
+            np.testing.assert_array_equal(read[20:], begun[20:])
+        if step == 100:
+            path = average.checkpoint.save(str(tmp_path / "average"))
+            before = weights
+            trained, averaged, average = by_row(table(30, 3), half_life)
+            (weights,) = trained.weights
+            weights.assign(before)
+            average.checkpoint.restore(path).assert_existing_objects_matched()
+    read = averaged({"user": tf.range(30)}).numpy()
+    average.finish()
+    np.testing.assert_array_equal(averaged({"user": tf.range(30)}), read)
+    np.testing.assert_array_equal(averaged.weights[0], read[:, 0])
+    assert averaged.layers[0].read_rows is None
+
+
+def test_rows_that_are_settled_go_on_as_if_they_were_not(monkeypatch):
+    """Which an export in the middle of training does, in chunks of rows."""
+    monkeypatch.setattr(averaging, "CHUNK", 7)
+    results = []
+    for settles in (False, True):
+        layer = table(30, 2)
+        layer.embeddings.assign(np.arange(60, dtype=np.float32).reshape(30, 2))
+        trained, averaged, average = by_row(layer, 10)
+        for step in range(30):
+            trained({"user": tf.constant([step % 5, 7])}, training=True)
+            layer.embeddings.scatter_add(tf.IndexedSlices(tf.ones([2, 2]), [step % 5, 7]))
+            if settles and step == 12:
+                expected = averaged({"user": tf.range(30)}).numpy()
+                with average.settled():
+                    np.testing.assert_array_equal(averaged.layers[0].embeddings, expected[:, 0])
+        results.append(averaged({"user": tf.range(30)}).numpy())
+    np.testing.assert_allclose(*results, rtol=1e-6)
+    assert averaged.layers[0].read_rows is not None
+
+
+def test_which_form_is_cheaper():
+    assert not averaging.by_row_is_cheaper(26_362, 8 * 256, 11)  # the demo
+    assert averaging.by_row_is_cheaper(50_000_000, 26 * 1024, 10)
+
+
+MIRRORED = """
+import json
+import numpy as np
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, embedding_tables
+from smooth_recs.models.averaging import WeightAverage
+
+def averages(strategy):
+    with strategy.scope():
+        users = [EmbeddedFeature("user", 20)]
+        layers = [StackedEmbedding(users, dim=2, embeddings_initializer="ones") for _ in range(2)]
+        trained, averaged = (tf.keras.Sequential([layer]) for layer in layers)
+        for each in (trained, averaged):
+            each({"user": tf.constant([0])})
+        average = WeightAverage(trained, averaged, 4, by_row=True)
+    devices = strategy.num_replicas_in_sync
+
+    @tf.function
+    def step(ids):
+        def on_device(ids):
+            trained({"user": ids}, training=True)
+            if devices > 1:
+                ids = tf.distribute.get_replica_context().all_gather(ids, axis=0)
+            table = embedding_tables.local(layers[0].embeddings)
+            table.scatter_add(tf.IndexedSlices(tf.ones([8, 2]), tf.sort(ids)))
+        strategy.run(on_device, (ids,))
+
+    random = np.random.default_rng(1)
+    for _ in range(30):
+        ids = tf.constant(random.integers(0, 15, 8).reshape(devices, 8 // devices))
+        of_device = strategy.experimental_distribute_values_from_function if devices > 1 else lambda f: ids[0]
+        step(of_device(lambda at: ids[at.replica_id_in_sync_group]))
+    average.finish()
+    copies = strategy.experimental_local_results(layers[1].embeddings)
+    return [np.asarray(copy).tolist() for copy in copies]
+
+(one,) = averages(tf.distribute.get_strategy())
+print(json.dumps([one, *averages(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))]))
+"""
+
+
+@pytest.mark.slow
+def test_two_devices_keep_the_rows_of_one(in_fresh_process):
+    one, first, second = (np.array(each) for each in in_fresh_process(MIRRORED))
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(first, one, rtol=1e-6)
+    assert (one[15:] == 1).all()
+    assert (one[:15] > 2).all()

@@ -12,10 +12,11 @@ import tensorflow as tf
 
 from smooth_recs import training
 from smooth_recs._files import read_json
-from smooth_recs.config import Config, Data, Evaluation, Model, SyntheticLog, Train
+from smooth_recs.config import Config, Data, Ensemble, Evaluation, Model, SyntheticLog, Train
 from smooth_recs.data import stream
 from smooth_recs.errors import InputError
 from smooth_recs.measures.catalogue import PD
+from smooth_recs.models import averaging
 from smooth_recs.models.averaging import weights_of
 from smooth_recs.reports import run_report
 from smooth_recs.training import loop, results, training_run
@@ -50,6 +51,10 @@ def siblings_of(workdir: Path):
     return loop.restored(config, str(workdir), stream.open_run(config.data, str(workdir)))
 
 
+def pairs_of(siblings):
+    return zip(weights_of(siblings.deployed), weights_of(siblings), strict=True)
+
+
 def test_raw_is_the_run_without_an_average(averaged, plain):
     """Which is another one than what is measured: the average is nearer to its sibling's."""
     with_average, without = (read_json(workdir / "metrics.json") for workdir in (averaged, plain))
@@ -80,6 +85,27 @@ def test_the_average_is_that_of_the_steps(averaged):
     assert total == pytest.approx(sum(2 ** (-age / 10) for age in range(40)))
     for found, sums in zip(weights_of(siblings.deployed), expected, strict=True):
         np.testing.assert_allclose(found, sums / total, atol=2e-6)
+
+
+def test_tables_by_row_are_the_average_of_the_steps_too(averaged, tmp_path, monkeypatch):
+    """Chosen by the size of the tables; with exports in between, which find the averages as they are."""
+    monkeypatch.setattr(averaging, "ROW_COST", 0)
+    train = dataclasses.replace(run().train, export_steps=15, progressive=True)
+    assert "tables by row" in training_run.plan(run(train=train), str(tmp_path / "plan"))
+    training.train_and_evaluate(run(train=train), str(tmp_path / "run"))
+    monkeypatch.undo()
+    found, expected = (siblings_of(workdir) for workdir in (tmp_path / "run", averaged))  # as the checkpoint was made
+    for one, other in zip(weights_of(found.deployed), weights_of(expected.deployed), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=2e-6)
+    for one, other in zip(weights_of(found), weights_of(expected), strict=True):
+        np.testing.assert_array_equal(one, other)
+    loaded = results.load(str(tmp_path / "run"))
+    rows = next(iter(loaded.source.holdout(raw=True).rebatch(500)))
+    exports = sorted(int(path.name) for path in (tmp_path / "run/export/replica_0").iterdir())
+    assert exports == [1, 2, 3]  # after 15 and 30 steps, and at the end
+    serve = tf.saved_model.load(str(tmp_path / "run/export/replica_0/3")).signatures["serving_default"]
+    exported = serve(**{name: rows["raw"][name] for name in serve.structured_input_signature[1]})["probability"]
+    np.testing.assert_allclose(exported, loaded.siblings(rows["features"])[:, 0], rtol=0, atol=1e-6)
 
 
 def test_an_export_predicts_what_the_averaged_model_does(averaged):
@@ -133,6 +159,29 @@ def test_a_warm_start_begins_with_the_raw_weights(averaged, tmp_path):
         np.testing.assert_array_equal(raw, weight)
         np.testing.assert_array_equal(deployed, weight)
     assert int(siblings.weight_average.steps) == 0
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "model"),
+    [
+        (Ensemble(components=2, codistillation=0.1, stale_steps=3), {}),
+        (Ensemble(components=2, deployed="first", tables="separate"), {"linear": True}),
+        (Ensemble(), {"admission": 2, "precision": "bfloat16", "normalization": "batch"}),
+    ],
+)
+@pytest.mark.parametrize("row_cost", [0, 1_000])
+def test_other_models(tmp_path, monkeypatch, ensemble, model, row_cost):
+    """With progressive validation and patience, tables by row and in passes."""
+    monkeypatch.setattr(averaging, "ROW_COST", row_cost)
+    train = dataclasses.replace(run(2).train, progressive=True, patience=5)
+    data = dataclasses.replace(run().data, eval_examples=2_500)
+    config = run(data=data, ensemble=ensemble, model=dataclasses.replace(run().model, **model), train=train)
+    metrics = training.train_and_evaluate(config, str(tmp_path / "run"))
+    assert {"pd", "progressive_pd"} <= {name for entry in metrics["history"] for name in entry}
+    siblings = siblings_of(tmp_path / "run")
+    assert len(metrics["exports"]) == 2
+    apart = [np.abs(a.numpy() - w.numpy()).max() for a, w in pairs_of(siblings)]
+    assert 0 < max(apart) < 1
 
 
 @pytest.mark.parametrize(
