@@ -8,7 +8,9 @@ TensorFlow Recommenders does.
 from __future__ import annotations
 
 import os
+import random
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 LEGACY_VARIABLE = "TF_USE_LEGACY_KERAS"
@@ -80,3 +82,31 @@ def all_layers(model: Any) -> list[Any]:
     """The model and every layer in it, at any depth, in the order in which they were attached."""
     # Neither tf_keras 2.21 nor Keras 3.15 has a public way into layers of layers.
     return list(model._flatten_layers())
+
+
+def share_randomness(models: Sequence[Any], eagerly: bool = False) -> None:
+    """Makes the random layers (dropout, noise) of built models of one architecture draw the same numbers.
+
+    Args:
+      models: one model several times; layers with a seed of their own keep it.
+      eagerly: the models will run eagerly.
+    """
+    if not is_legacy():
+        states = [[v for v in model.variables if v.name == "seed_generator_state"] for model in models]
+        for other in states[1:]:
+            for state, first in zip(other, states[0], strict=True):
+                state.assign(first)
+        return
+    # In tf_keras (2.21) the random operations of a layer without a seed get one from their place in the graph.
+    for layers in zip(*map(all_layers, models), strict=True):
+        generators = [layer._random_generator for layer in layers if hasattr(layer, "_random_generator")]
+        if generators and generators[0]._seed is None:
+            seed = random.randrange(1, 10**9)
+            for generator in generators:
+                generator._seed = seed
+        for generator in generators if eagerly else ():
+            if generator._rng_type == "legacy_stateful":
+                # Operations with equal seeds share their state where they run eagerly, and would draw one after the
+                # other: state of the layer's own instead.
+                generator._rng_type, generator._built = "stateful", False
+                generator._maybe_init()

@@ -53,11 +53,11 @@ def smelu(x: Any, *, beta: Any = DEFAULT_BETA) -> Any:
     number("beta", beta, at_least=0, at_most=float(x.dtype.max) / 4)
 
     def value(x: Any, beta: Any) -> Any:
-        # Eq. 7:  y = u (u / 4 beta) for x < beta, else x;  u = clip(x, -beta, beta) + beta.
+        # Eq. 7:  y = u (u / 4 beta) for x < beta, else x;  u = clip(x + beta, 0, 2 beta).
         # Left of -beta u is 0, and so is y. The parabola touches the line y = x from above at beta and stays at
         # y = beta from there on, so the maximum of the two is the right piece everywhere, without a comparison.
         # u (u / 4 beta) does not overflow where u^2 would.
-        u = _clip(x, -beta, beta) + beta
+        u = _clip(x + beta, beta * 2)
         return tf.maximum(x, u * (u / _not_zero(beta * 4)))
 
     def partials(x: Any, beta: Any) -> Partials:
@@ -67,7 +67,7 @@ def smelu(x: Any, *, beta: Any = DEFAULT_BETA) -> Any:
 
     def fixed_partials(x: Any, beta: Any) -> Partials:
         # dy/dx = u / 2 beta, with the u of the value: a graph of both passes computes it once.
-        u = _clip(x, -beta, beta) + beta
+        u = _clip(x + beta, beta * 2)
         return [lambda: u / (beta * 2)]
 
     if is_tensor(beta) or np.any(np.equal(beta, 0)):
@@ -240,11 +240,10 @@ def _bases(x: Any, knots: Sequence[Any], segments: Sequence[_Segment]) -> list[A
     return [a + b for a, b in zip([before, *rises], [*falls, after], strict=True)]
 
 
-def _clip(x: Any, low: Any, high: Any) -> Any:
-    """Holds x in [low, high]."""
-    if low.shape.rank == high.shape.rank == 0:  # one operation in place of two, but it does not broadcast
-        return tf.raw_ops.ClipByValue(t=x, clip_value_min=low, clip_value_max=high)
-    return tf.maximum(tf.minimum(x, high), low)  # tf.clip_by_value does not broadcast x either (TensorFlow 2.21)
+def _clip(x: Any, high: Any) -> Any:
+    """Holds x in [0, high]."""
+    # tf.raw_ops.ClipByValue is one operation, but does not broadcast, and TensorFlow Lite (2.21) does not have it.
+    return tf.minimum(tf.nn.relu(x), high)
 
 
 def _not_zero(width: Any) -> Any:

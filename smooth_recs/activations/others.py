@@ -90,12 +90,20 @@ def gelu(x: Any, *, beta: Any = 1.0, form: str = "erf") -> Any:
         return swish(x, beta=scaled * GELU_AS_SWISH)
 
     def cdf(z: Any) -> Any:
-        return 0.5 * tf.math.erfc(z * -(0.5**0.5))  # (1 + erf) / 2 cancels where erf is near -1
+        return 0.5 * tf.math.erfc(-z * 0.5**0.5)  # (1 + erf) / 2 cancels where erf is near -1
 
     def density(z: Any) -> Any:
         return tf.exp(-0.5 * tf.square(z)) * 0.3989422804014327  # 1 / sqrt(2 pi)
 
-    return _gated(x, beta, cdf, density)  # eq. 5
+    def value(x: Any, beta: Any) -> Any:
+        # Eq. 5 as  y = GELU(z) / beta,  GELU(z) = z / 2 erfc(-z / sqrt(2)),  z = beta x.  TensorFlow Lite (2.21) has no
+        # erfc, but a GELU, which it knows by these very operations. Below -40 GELU is 0 in every type.
+        z = tf.maximum(x * beta, tf.constant(-40, x.dtype))
+        y = (z * 0.5) * tf.math.erfc(-z * 0.5**0.5)
+        return y / beta if above_0 else tf.where(beta == 0, x * 0.5, y / tf.where(beta == 0, tf.ones_like(beta), beta))
+
+    above_0 = not is_tensor(beta) and not np.any(np.equal(beta, 0))
+    return _gated(x, beta, cdf, density, value)
 
 
 def check_form(form: str) -> None:
@@ -225,13 +233,19 @@ def tanhexp(x: Any) -> Any:
     return _gated(floating(x), 1.0, gate, density)
 
 
-def _gated(x: Any, beta: Any, gate: Callable[[Any], Any], density: Callable[[Any], Any]) -> Any:
+def _gated(
+    x: Any,
+    beta: Any,
+    gate: Callable[[Any], Any],
+    density: Callable[[Any], Any],
+    value: Callable[[Any, Any], Any] | None = None,
+) -> Any:
     """Multiplies x by gate(beta x); the gate g rises from 0 to 1, and `density` is its derivative g'.
 
-    y = x g(z),  dy/dx = g(z) + z g'(z),  dy/dbeta = x^2 g'(z),  z = beta x.
+    y = x g(z),  dy/dx = g(z) + z g'(z),  dy/dbeta = x^2 g'(z),  z = beta x; `value` may compute y in another way.
     """
 
-    def value(x: Any, beta: Any) -> Any:
+    def product(x: Any, beta: Any) -> Any:
         # -infinity times a gate of 0 is 0; tf.nn.silu and tf.nn.gelu (TensorFlow 2.21) give NaN there.
         return tf.math.multiply_no_nan(x, gate(x * beta))
 
@@ -240,7 +254,7 @@ def _gated(x: Any, beta: Any, gate: Callable[[Any], Any], density: Callable[[Any
         z = _finite(finite * beta)
         return [lambda: gate(z) + z * density(z), lambda: finite * (finite * density(z))]
 
-    return differentiable(value, partials, x, {"beta": beta})
+    return differentiable(value or product, partials, x, {"beta": beta})
 
 
 def _finite(x: Any) -> Any:

@@ -72,7 +72,8 @@ def probe(model: Any, inputs: Any) -> list[PreActivation]:
 
     Args:
       model: a Keras model whose layers have an `activation` (Dense, NormalizedDense, Activation, ...), or are one of
-        ours. Linear ones are left out.
+        ours. Left out are linear layers, and those whose activation is not a function of one batch: recurrent ones,
+        which compute a step of time after the other, and what runs inside of a compiled function.
       inputs: a batch for the model.
 
     Returns:
@@ -114,22 +115,32 @@ Note = Callable[[Any, Callable[[Any], Any], Any, Any], None]
 def recorded(model: Any, note: Note) -> Iterator[None]:
     """Inside, calls note(layer, activation, x, y) whenever a layer of the model computes y = activation(x).
 
-    x and y are NumPy arrays, float32. The calls come in the order of the forward pass; linear layers are left out. A
-    layer of ours that stands for itself is noted as its own activation. The model has to be called eagerly.
+    x and y are NumPy arrays, float32. The calls come in the order of the forward pass; linear and recurrent layers are
+    left out. A layer of ours that stands for itself is noted as its own activation. The model has to be called eagerly.
     """
+    layers = keras_generation.all_layers(model)
+    recurrent = [layer for layer in layers if isinstance(layer, keras_generation.keras().layers.RNN)]
+    within = {id(part) for layer in recurrent for part in keras_generation.all_layers(layer)}
 
     def noting(layer: Any, activation: Callable[..., Any], owner: Any) -> Callable[..., Any]:
         def noted(x: Any, **hyperparameters: Any) -> Any:
             y = activation(x, **hyperparameters)
-            note(layer, owner, np.asarray(tf.cast(x, tf.float32)), np.asarray(tf.cast(y, tf.float32)))
+            if not tf.is_symbolic_tensor(tf.convert_to_tensor(x)):
+                note(layer, owner, np.asarray(tf.cast(x, tf.float32)), np.asarray(tf.cast(y, tf.float32)))
             return y
 
         return noted
 
-    found = [(layer, getattr(layer, "activation", None)) for layer in keras_generation.all_layers(model)]
-    active = [(layer, f) for layer, f in found if f is not None and getattr(f, "__name__", "") != "linear"]
+    found = [(layer, getattr(layer, "activation", None)) for layer in layers if id(layer) not in within]
+    active = [
+        (layer, f)
+        for layer, f in found
+        if callable(f)
+        and getattr(f, "__name__", "") != "linear"
+        and not isinstance(getattr(type(layer), "activation", None), property)  # of a layer inside, as a wrapper has
+    ]
     inside = {id(activation) for _, activation in found}
-    alone = [layer for layer in find(model) if id(layer) not in inside]
+    alone = [layer for layer in find(model) if id(layer) not in inside | within]
     own = [vars(layer).get("function") for layer in alone]  # of one object, where it is not that of the class
     # Layer.__setattr__ of either Keras would forget the weights of a learned activation: object's goes past it.
     try:

@@ -150,6 +150,7 @@ def _joined(parts: list[Any]) -> npt.NDArray[Any] | None:
 
 NAN = float("nan")
 MOST_SLICES = 10  # values of a name that are measured
+OWN_PREFIX = "held_out_"  # where the model reports a value of the same name
 
 
 class PredictionDifference(Periodic):
@@ -168,7 +169,8 @@ class PredictionDifference(Periodic):
         it, which are the same steps in a resumed run. With `steps_per_execution` above 1, the measurement follows the
         execution that passes one.
       log_dir: the folder where the same values are written for TensorBoard, by training step; None for nowhere.
-      prefix: what precedes the names in `logs` and TensorBoard, for models that report an `auc` of their own.
+      prefix: what precedes the names in `logs` and TensorBoard. None, the default: nothing, but `held_out_` where the
+        model reports a value of the same name itself, such as an `auc` of the training rows.
       from_logits: the models predict log-odds, not probabilities.
       slices: also measures the PD of the rows that share a value: functions of x by name, [batch] or [batch, 1] each,
         or names of entries of x. The 10 most frequent values of each name go into `history` and TensorBoard as
@@ -181,13 +183,15 @@ class PredictionDifference(Periodic):
       listeners: functions that are called with each measurement, before training changes what was measured.
 
     A value that is not defined is NaN: all of them where a prediction is NaN, `auc` where all labels are the same.
+    `log_loss` is a mean by weight, sum(weight * loss) / sum(weight). Keras' own `loss` of weighted rows is another
+    scale, sum(weight * loss) / number of rows: the two compare where the weights have mean 1.
     A measurement takes about as long as training each model on a third of its rows (`benchmarks/callback_overhead.py`):
     with a fiftieth as many rows as are trained on in between, siblings train 1% longer.
     The progress bar of tf_keras shows the mean of an epoch's measurements, that of Keras 3 the last one.
 
     Raises:
-      ValueError: an argument or a model's output breaks a rule above; a prediction outside [0, 1]; the model reports
-        a value of the same name.
+      ValueError: an argument or a model's output breaks a rule above; a prediction outside [0, 1]; with a `prefix` that
+        is given, the model reports a value of the same name.
 
     ```python
     x, y = np.random.rand(256, 4), np.random.randint(2, size=256)
@@ -206,7 +210,7 @@ class PredictionDifference(Periodic):
         models: Sequence[Any] | None = None,
         every: str | int = "epoch",
         log_dir: str | os.PathLike[str] | None = None,
-        prefix: str = "",
+        prefix: str | None = None,
         from_logits: bool = False,
         slices: SliceFunctions | Sequence[str] | None = None,
     ) -> None:
@@ -224,7 +228,7 @@ class PredictionDifference(Periodic):
         self._slices = dict(slices) if isinstance(slices, Mapping) else {name: _entry(name) for name in slices or ()}
         self._sliced = SlicedDifference()
         self._predictor: JointPredictor | None = None
-        self._clash_checked = False
+        self._own_names: set[str] | None = None  # what the model itself reports
 
     @property
     def names(self) -> list[str]:
@@ -251,15 +255,23 @@ class PredictionDifference(Periodic):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if not isinstance(logs, dict):
             logs = {}  # under parameter servers (tf_keras 2.21) the logs are values still to come
-        if not self._clash_checked:  # before the first measurement every name in the logs is the model's own
-            self._clash_checked = True
-            for name in self.names:
-                if self.prefix + name in logs:
-                    raise ValueError(
-                        f"prefix must keep the callback's names apart from the model's, got {self.prefix!r}: "
-                        f"the model reports {self.prefix + name!r} as well"
-                    )
+        if self._own_names is None:  # before the first measurement every name in the logs is the model's own
+            self._own_names = set(logs)
+            clashes = [
+                self.prefix + name for name in self.names if self.prefix is not None and self.prefix + name in logs
+            ]
+            if clashes:
+                raise InputError(
+                    f"prefix must keep the callback's names apart from the model's, such as {OWN_PREFIX!r}, "
+                    f"got {self.prefix!r}: the model reports {clashes[0]!r} as well"
+                )
         super().on_train_batch_end(batch, logs)
+
+    def _shown(self, name: str) -> str:
+        """The name of a value in the logs and TensorBoard."""
+        if self.prefix is not None:
+            return self.prefix + name
+        return OWN_PREFIX + name if name in (self._own_names or ()) else name
 
     def report(self, logs: dict[str, Any] | None) -> None:
         """Puts the values of this step into the history and TensorBoard, once, and into `logs`."""
@@ -268,11 +280,11 @@ class PredictionDifference(Periodic):
             assert self._predictor is not None
             values = self._measure(self._predictor.run())
             self.history.append({"step": self.step, **values})
-            self.write({self.prefix + name: value for name, value in values.items()})
+            self.write({self._shown(name): value for name, value in values.items()})
             for listener in self.listeners:
                 listener(self.history[-1])
         if logs is not None:
-            logs.update({self.prefix + name: self.history[-1][name] for name in self.names})
+            logs.update({self._shown(name): self.history[-1][name] for name in self.names})
 
     def _measure(self, data: Predictions) -> dict[str, float]:
         predictions, label, weight, slices = data

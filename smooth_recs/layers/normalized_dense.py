@@ -30,7 +30,8 @@ def clip(x: tf.Tensor, *, limit: float) -> tf.Tensor:
             # a product would be three passes over x.
             return tf.raw_ops.ReluGrad(gradients=upstream, features=tf.constant(beyond, x.dtype) - tf.abs(x))
 
-        return tf.raw_ops.ClipByValue(t=x, clip_value_min=-bound, clip_value_max=bound), gradient
+        # Not tf.raw_ops.ClipByValue, one operation, which TensorFlow Lite (2.21) does not have.
+        return tf.maximum(tf.minimum(x, bound), -bound), gradient
 
     return clipped(x)
 

@@ -82,6 +82,13 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         # One flat list: neither Keras (tf_keras 2.21, Keras 3.15) saves layers in a list of lists.
         self.hidden = [part for position, (units, f) in layers for part in self._parts(position, units, f)]
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Tower:
+        config = dict(config)
+        if config.pop("shared_activation", False):  # one object for all layers, where its configuration means one each
+            config["activation"] = activations.get(config["activation"])
+        return cls(**config)
+
     def _parts(self, position: int, units: int, activation: Any) -> list[Any]:
         """Makes the Keras layers of one hidden layer, in the order in which they are applied."""
         layers, dtype = keras_generation.keras().layers, self.dtype_policy
@@ -110,7 +117,8 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         shape = tuple(input_shape)
         for part in self.hidden:
             if not part.built:
-                part.build(shape)
+                with tf.name_scope(part.name):  # tf_keras (2.21) writes HDF5 files by names, which must differ
+                    part.build(shape)
             shape = part.compute_output_shape(shape)
             inner = getattr(part, "activation", None)
             # Not left to the first call: Keras 3 (3.15) loads a model's weights before it.
@@ -130,12 +138,14 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         def plain(f: Any) -> Any:
             return f if f is None or isinstance(f, (str, dict)) else activations.serialize(f)
 
+        shared = isinstance(self.activation, keras_generation.keras().layers.Layer)
         several = isinstance(self.activation, (list, tuple))
         activation = [plain(f) for f in self.activation] if several else plain(self.activation)
         return {
             **super().get_config(),
             "hidden_units": list(self.hidden_units),
             "activation": activation,
+            **({"shared_activation": True} if shared else {}),
             "normalization": self.normalization,
             "norm_value": self.norm_value,
             "clip": self.clip,

@@ -127,12 +127,12 @@ class EnsembleModel(Ranker):
         features, labels, weight = keras_generation.keras().utils.unpack_x_y_sample_weight(inputs)
         if not training:
             per_example = self.components[0].label_loss(labels, self.logits(features), weight)
-            self.loss_mean.update_state(per_example)
+            self.report_loss(per_example, weight)
             return batch_mean(per_example)
         self._refresh_stale()
         deep, linear = self.component_logits(features, training=True)
         logits = _with_linear(deep, linear)
-        self.loss_mean.update_state(self.components[0].label_loss(labels, self._predicted(logits), weight))
+        self.report_loss(self.components[0].label_loss(labels, self._predicted(logits), weight), weight)
 
         distillations: list[Any] = [component.distillation for component in self.components]
         distils = any(distillation is not None for distillation in distillations)

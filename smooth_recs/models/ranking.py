@@ -24,8 +24,8 @@ class Ranker(tfrs.models.Model):  # type: ignore[name-defined]
       outputs: how many labels are predicted.
 
     Attributes:
-      loss_mean: the metric that is reported as `loss`: the mean over all rows of the prediction's loss. (TFRS 0.7.7
-        reports the last batch's, with what is added to it.)
+      loss_mean: the metric that is reported as `loss`: the mean over all rows, by weight, of the prediction's loss, on
+        the scale of `log_loss`. (TFRS 0.7.7 reports the last batch's, with what is added to it.)
     """
 
     def __init__(self, outputs: int = 1) -> None:
@@ -96,6 +96,14 @@ class Ranker(tfrs.models.Model):  # type: ignore[name-defined]
 
     def get_metrics_result(self) -> dict[str, tf.Tensor]:
         return {"loss": self.loss_mean.result()}
+
+    def report_loss(self, weighted_loss: tf.Tensor, weight: tf.Tensor | None) -> None:
+        """Adds weighted losses [batch] to the reported loss: sum(weight * loss) / sum(weight)."""
+        if weight is None:
+            self.loss_mean.update_state(weighted_loss)
+        else:
+            weight = tf.reshape(tf.cast(weight, weighted_loss.dtype), [-1])
+            self.loss_mean.update_state(tf.math.divide_no_nan(weighted_loss, weight), weight)
 
     def set_anchor(self, weight: float) -> None:
         """Adds weight / 2 ||d - d_0||^2 to what is minimised from now on (the constraints of references [7], [45]).
@@ -232,7 +240,7 @@ class RankingModel(Ranker):
         features, labels, weight = keras_generation.keras().utils.unpack_x_y_sample_weight(inputs)
         logits = self.logits(features, training=training)
         per_example = self.label_loss(labels, logits, weight)
-        self.loss_mean.update_state(per_example)
+        self.report_loss(per_example, weight)
         if training and self.distillation is not None:
             per_example = self.objective(labels, logits, weight, features, self.optimizer.iterations)
         return batch_mean(per_example)

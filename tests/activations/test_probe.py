@@ -93,3 +93,18 @@ def test_a_relative_width_is_that_of_now():
     model(X, training=True)
     (layer,) = sr.activations.probe(model, X)
     assert layer.half_width == pytest.approx(0.3 * layer.rms, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "SimpleRNN", "Bidirectional"])
+def test_recurrent_layers_are_left_out_and_the_others_measured(kind):
+    layers = tf.keras.layers
+    recurrent = layers.Bidirectional(layers.LSTM(3)) if kind == "Bidirectional" else getattr(layers, kind)(3)
+    model = tf.keras.Sequential([layers.Dense(2, "smelu", name="before"), recurrent, dense("relu", "after")])
+    steps = np.tile(X[:, None], (1, 4, 1))
+    before = model(steps)
+    found = sr.activations.probe(model, steps)
+    assert [layer.name for layer in found] == ["before", "after"]
+    assert found[1].rms == pytest.approx(
+        np.sqrt(np.mean(np.square(model.layers[1](model.layers[0](steps)) @ model.layers[2].kernel))), rel=1e-5
+    )
+    np.testing.assert_array_equal(model(steps), before)

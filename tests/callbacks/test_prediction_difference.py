@@ -50,7 +50,7 @@ class Recorder(tf.keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         predicted = [np.asarray(model(HELD_OUT_X), np.float64)[:, 0] for model in self.models]
-        self.predictions.append(np.stack(predicted, axis=1))
+        self.predictions.append(np.stack(predicted, axis=1) if predicted else None)
         self.logs.append(dict(logs))
 
 
@@ -292,8 +292,17 @@ def test_what_is_not_defined_is_nan() -> None:
 
 def test_a_name_of_the_model_is_not_overwritten() -> None:
     trained = model(1, metrics=[tf.keras.metrics.AUC(name="auc")])
-    clash = PredictionDifference((HELD_OUT_X, HELD_OUT_Y), models=[model(2)])
-    with pytest.raises(ValueError, match=r"prefix must keep the callback's names apart .* reports 'auc' as well"):
+    by_itself = PredictionDifference((HELD_OUT_X, HELD_OUT_Y), models=[model(2)], every=5)
+    recorder = Recorder([])
+    history = fit(trained, by_itself, recorder).history
+    assert {"auc", "held_out_auc", "pd", "log_loss"} <= set(history)
+    assert history["held_out_auc"] == [by_itself.history[-1]["auc"]]
+    assert recorder.batches[4]["held_out_auc"] == by_itself.history[0]["auc"]
+    clash = PredictionDifference((HELD_OUT_X, HELD_OUT_Y), models=[model(2)], prefix="")
+    with pytest.raises(
+        ValueError,
+        match=r"prefix must keep the callback's names apart .*, such as 'held_out_', got '': the model reports",
+    ):
         fit(trained, clash)
     apart = PredictionDifference((HELD_OUT_X, HELD_OUT_Y), models=[model(2)], prefix="held_out_")
     assert {"auc", "held_out_auc", "held_out_pd", "held_out_log_loss"} <= set(fit(trained, apart).history)

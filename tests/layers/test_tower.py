@@ -120,6 +120,20 @@ def test_a_layer_object_given_once_is_shared() -> None:
     assert all(part.activation is smelu for part in tower.hidden)
 
 
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+@pytest.mark.filterwarnings("ignore:.*HDF5:UserWarning")
+def test_a_learned_activation_is_still_shared_in_a_model_that_is_loaded(ending: str, tmp_path: Any) -> None:
+    tower = Tower([3, 2], activation=SmeLU(beta=0.5, learn="beta"), normalization="batch")
+    model = tf.keras.Sequential([tf.keras.Input((4,)), tower])
+    tower.activation.beta_weight.assign(0.75)
+    model.save(tmp_path / f"model.{ending}")
+    again = tf.keras.models.load_model(tmp_path / f"model.{ending}")
+    assert len(again.trainable_weights) == len(model.trainable_weights)
+    assert float(again.layers[0].activation.current()["beta"]) == 0.75
+    x = np.random.default_rng(1).normal(size=(5, 4)).astype(np.float32)
+    np.testing.assert_array_equal(again(x), model(x))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -14,6 +14,7 @@ from smooth_recs import config
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.errors import InputError
 from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower
+from smooth_recs.measures import accuracy
 from smooth_recs.models import RankingModel, from_config, interactions
 from smooth_recs.schema import Categorical, Numeric, Schema
 
@@ -168,6 +169,18 @@ def test_reported_loss_is_the_mean_over_examples_not_batches() -> None:
     model.compile()
     reported = model.evaluate(tf.data.Dataset.from_tensor_slices((features, label)).batch(4), verbose=0)
     assert reported == pytest.approx(logistic_loss(label, model.logits(features)[:, 0]), rel=1e-5)
+
+
+def test_reported_loss_of_weighted_rows_is_on_the_scale_of_the_log_loss() -> None:
+    """sum(weight * loss) / sum(weight), where what is minimised is divided by the number of rows."""
+    model = model_of(KINDS["all"])
+    features, label, weight = labelled(KINDS["all"], 7)
+    weight *= tf.constant([0.0, 3, 3, 3, 3, 3, 3])
+    loss = model.compute_loss((features, label, weight))
+    probability = np.asarray(model(features), np.float64)
+    expected = accuracy.log_loss(label.numpy(), probability, weight.numpy())
+    assert float(model.loss_mean.result()) == pytest.approx(expected, rel=1e-5)
+    assert float(loss) == pytest.approx(expected * np.mean(weight), rel=1e-5)
 
 
 def test_several_outputs() -> None:
