@@ -104,7 +104,7 @@ def copied(argument: str, given: Any) -> Any:
         return given
     try:
         return type(given).from_config(given.get_config())
-    except (NotImplementedError, TypeError, ValueError) as error:
+    except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"{argument} must be what Keras can copy from its configuration, a copy for each sibling (let build_fn "

@@ -111,7 +111,7 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
     def optimizer(self, optimizer: Any) -> None:
         """Ignores what `tf.keras.Model.compile` sets, which no replica is trained with, and refuses any other."""
         if optimizer is not None and not self._compiling:
-            raise AttributeError("siblings have an optimizer each: give compile another one, or replicas[k].compile")
+            raise InputError("siblings have an optimizer each: give compile another one, or replicas[k].compile")
 
     @property
     def metrics(self) -> list[Any]:

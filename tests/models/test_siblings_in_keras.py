@@ -71,8 +71,8 @@ def test_the_pd_callback_finds_names_of_its_own(metric: Any) -> None:
     made = siblings(metrics=lambda: [metric() if callable(metric) else metric])
     measured = PredictionDifference((X, Y))
     history = fitted(made, measured)
-    (own,) = [name for name in history if name.lower() == "auc"]
-    assert history[f"held_out_{own}" if own == "auc" else "auc"] == [measured.history[0]["auc"]]
+    # In Keras 3 the string's metric is called AUC, which is no name of the callback's.
+    assert history["auc" if "AUC" in history else "held_out_auc"] == [measured.history[0]["auc"]]
     assert history["pd"] == [measured.history[0]["pd"]]
     assert measured.history[0]["pd"] > 0
 
@@ -301,14 +301,11 @@ def test_single_batches() -> None:
 
 def test_predictions_before_fit_are_those_that_training_starts_from() -> None:
     def build() -> Any:  # its variables are made by the first call
-        made = tf.keras.Sequential(
-            [tf.keras.layers.Embedding(9, 2), tf.keras.layers.Flatten(), tf.keras.layers.Dense(1)]
-        )
+        made = tf.keras.Sequential([tf.keras.layers.Dense(3), tf.keras.layers.Dense(1)])
         made.compile("sgd", "mse")
         return made
 
-    ids = np.arange(8)[:, None] % 9
-    for call in (lambda made: made(ids), lambda made: made.predict(ids, verbose=0)):
+    for call in (lambda made: made(X), lambda made: made.predict(X, verbose=0)):
         made = SiblingModel(build)
         made.compile()
         one, other = np.asarray(call(made)).T
@@ -337,7 +334,7 @@ def test_logs_go_to_csv_and_tensorboard(tmp_path: Path) -> None:
     made = siblings(metrics=lambda: [tf.keras.metrics.AUC(name="auc")])
     board = callbacks.TensorBoard(str(tmp_path / "board"), histogram_freq=1)
     history = fitted(made, callbacks.CSVLogger(str(tmp_path / "log.csv")), board, epochs=2)
-    rows = list(csv.DictReader((tmp_path / "log.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
     assert [float(row["auc"]) for row in rows] == pytest.approx(history["auc"])
     assert list((tmp_path / "board").rglob("events.out.tfevents.*"))
 
@@ -412,7 +409,10 @@ def one_model_for_all() -> Callable[[], Any]:
             lambda _: siblings().fit(X, Y, shuffle=False),
             "shuffle must be True where siblings differ in order, got False",
         ),
-        (lambda _: fitted(compiled(SiblingModel(seeded, differ="init"))), "initialise each model anew, without seeds of its own, where"),
+        (
+            lambda _: fitted(compiled(SiblingModel(seeded, differ="init"))),
+            "initialise each model anew, without seeds of its own, where",
+        ),
         (lambda _: SiblingModel(one_model_for_all()), "must return a new model each time, got models that share"),
         (
             lambda _: fitted(compiled(SiblingModel(one_optimizer_for_all()))),
