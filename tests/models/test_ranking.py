@@ -395,7 +395,7 @@ def logistic_loss_before(batch: Any, l2: float) -> float:
     """The loss of a new model with the same seed."""
     tf.keras.utils.set_random_seed(1)
     model = model_of((USER, PRICE), l2=l2, normalization="none")
-    return logistic_loss(batch[1], model.logits(batch[0])[:, 0], batch[2])
+    return logistic_loss(batch[1], model.logits(batch[0])[:, 0], batch[2]) / np.mean(batch[2])
 
 
 @pytest.mark.parametrize("beta", [(0.5, 0.1), 0.3, None])
