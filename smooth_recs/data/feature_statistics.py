@@ -90,10 +90,12 @@ class Statistics:
     Attributes:
       vocabularies: by feature name, the most frequent value first, equally frequent ones in ascending order.
       moments: by feature name, mean and standard deviation of the `rescaled` values.
+      outside: by feature name, the share of the values that are not in the vocabulary; of version 0.1 none.
     """
 
     vocabularies: Mapping[str, tuple[Value, ...]] = dataclasses.field(default_factory=dict)
     moments: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    outside: Mapping[str, float] = dataclasses.field(default_factory=dict, compare=False)
 
     def to_json(self) -> str:
         """The statistics as JSON: texts that are UTF-8 stay readable, and others come back without loss."""
@@ -102,7 +104,8 @@ class Statistics:
             name: [each.decode("utf-8", "surrogateescape") if isinstance(each, bytes) else each for each in values]
             for name, values in self.vocabularies.items()
         }
-        return json.dumps({"vocabularies": vocabularies, "moments": {k: list(v) for k, v in self.moments.items()}})
+        moments = {name: list(moment) for name, moment in self.moments.items()}
+        return json.dumps({"vocabularies": vocabularies, "moments": moments, "outside": dict(self.outside)})
 
     @classmethod
     def from_json(cls, text: str) -> Statistics:
@@ -112,7 +115,8 @@ class Statistics:
             name: tuple(each.encode("utf-8", "surrogateescape") if isinstance(each, str) else each for each in values)
             for name, values in content["vocabularies"].items()
         }
-        return cls(vocabularies, {name: (mean, std) for name, (mean, std) in content["moments"].items()})
+        moments = {name: (mean, std) for name, (mean, std) in content["moments"].items()}
+        return cls(vocabularies, moments, content.get("outside", {}))
 
 
 def needed(schema: Schema) -> bool:
@@ -160,11 +164,14 @@ def collect(schema: Schema, chunks: Iterable[Mapping[str, Any]]) -> Statistics:
             # Infinite values go before `rescaled`, which would make finite ones of them.
             finite_values = tf.constant(values[np.isfinite(values)])
             moments[number.name].add(np.asarray(rescaled(number, finite_values)))
-    vocabularies = {}
+    vocabularies, outside = {}, {}
     for feature in vocabulary:
         missing: Value = b"" if feature.dtype == "string" else -1
         counts = counters[feature.name].items()
         frequent = [(value, n) for value, n in counts if n >= feature.min_count and value != missing]
         frequent.sort(key=lambda item: (-item[1], item[0]))  # a tie is broken by value: the order of rows never counts
-        vocabularies[feature.name] = tuple(value for value, _ in frequent[: feature.size or None])
-    return Statistics(vocabularies, {name: (moment.mean, moment.std) for name, moment in moments.items()})
+        known = frequent[: feature.size or None]
+        vocabularies[feature.name] = tuple(value for value, _ in known)
+        total = counters[feature.name].total() - counters[feature.name][missing]
+        outside[feature.name] = 1.0 - sum(count for _, count in known) / total if total else 0.0
+    return Statistics(vocabularies, {name: (each.mean, each.std) for name, each in moments.items()}, outside)

@@ -25,7 +25,7 @@ from smooth_recs.data.files import progress, untuned
 from smooth_recs.data.raw_rows import CHUNK_ROWS, GOOD, Reader, chunks, select
 from smooth_recs.data.sources import Rows, Source
 from smooth_recs.data.splits import Part
-from smooth_recs.data.survey import FORMAT, Survey, kept_survey
+from smooth_recs.data.survey import FORMAT, Survey, kept_survey, outside_shares, warnings
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Schema
 
@@ -103,6 +103,8 @@ def open_files(data: config.Data, origin: Origin, cache_dir: str) -> Source:
     rows = (split, data.train_fraction, data.examples, data.seed if split == "random" else 0)
     path = f"{cached}statistics-{hashlib.sha256(repr(rows).encode()).hexdigest()[:16]}.json"
     encoder = Encoder(schema, training_statistics(schema, part_of(reader, found, training), path))
+    surveys = [survey for _, survey in surveyed]
+    outside = outside_shares(schema, surveys, encoder.statistics.outside)
     summary = {
         "files": [file for each, _ in surveyed for file in each.files],
         "rows": sum(survey.rows for _, survey in surveyed),
@@ -111,6 +113,8 @@ def open_files(data: config.Data, origin: Origin, cache_dir: str) -> Source:
         "split": split,
         "train_rows": training.rows,
         "eval_rows": held_out.rows,
+        "outside": outside,
+        "warnings": warnings(schema, surveys, outside),
     }
     if timed:
         return SortedSource(encoder, reader, found, *orders, fingerprint, summary)

@@ -35,7 +35,8 @@ class Source(Protocol):
       train_rows: rows of one training pass.
       eval_rows: held-out rows.
       fingerprint: changes whenever the rows or their meaning do.
-      summary: what reading found, for the manifest of a run: plain values that JSON can hold.
+      summary: what reading found, for the manifest of a run: plain values that JSON can hold. `warnings` has a line for
+        each thing that is likely to be wrong, which the terminal and the top of the report show.
     """
 
     schema: Schema

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,10 @@ from smooth_recs._files import whole_file
 from smooth_recs.data.files import check_complete, progress
 from smooth_recs.data.raw_rows import GOOD, Reader, chunks, describe
 from smooth_recs.errors import InputError
+from smooth_recs.schema import Categorical, Numeric, Schema
 
 HEAD_ROWS = 1000
-FORMAT = 2  # counts up where what is kept changes its meaning: the files of earlier versions then stay unused
+FORMAT = 3  # counts up where what is kept changes its meaning: the files of earlier versions then stay unused
 _PLACES = 5
 
 
@@ -30,6 +31,10 @@ class Survey:
       places: the first malformed row of each of a few reasons: file, line, why, and how many rows there are of it.
       start_file, start_line, start_row: one entry per chunk: where it starts, and the number of its first good row.
       timestamp, query_id: those of every good row, where they were asked for; else empty.
+      positives: good rows whose label is 1.
+      outside, present: for each feature of the schema, how many values are there, and, for encoding `identity`, how
+        many of these are outside [0, size).
+      constant: for each feature, whether all good rows have the same value, a missing one included.
     """
 
     rows: int
@@ -41,6 +46,10 @@ class Survey:
     start_row: np.ndarray
     timestamp: np.ndarray
     query_id: np.ndarray
+    positives: int
+    outside: np.ndarray
+    present: np.ndarray
+    constant: np.ndarray
 
     @property
     def good(self) -> int:
@@ -67,7 +76,7 @@ class Survey:
     def load(cls, path: str) -> Survey:
         with np.load(path) as arrays:
             found: dict[str, Any] = {name: arrays[name] for name in arrays.files}
-        for name in ("rows", "malformed", "head_malformed"):
+        for name in ("rows", "malformed", "head_malformed", "positives"):
             found[name] = int(found[name])
         return cls(**{**found, "places": tuple(map(str, found["places"]))})
 
@@ -131,7 +140,60 @@ def concatenated(surveys: Sequence[Survey]) -> Survey:
         **{name: np.concatenate(arrays) for name, arrays in starts.items()},
         timestamp=np.zeros(0),
         query_id=np.zeros(0, np.int64),
+        positives=sum(found.positives for found in surveys),
+        outside=np.sum([found.outside for found in surveys], axis=0),
+        present=np.sum([found.present for found in surveys], axis=0),
+        constant=np.zeros_like(surveys[0].constant),  # each file may have its own value
     )
+
+
+_MANY_OUTSIDE, _MANY_MALFORMED = 0.2, 0.01
+
+
+def outside_shares(schema: Schema, surveys: Sequence[Survey], vocabularies: Mapping[str, float]) -> dict[str, float]:
+    """The share of the values that share the row of those out of vocabulary, by name of the feature.
+
+    Args:
+      schema: the features.
+      surveys: of the files, which tell it for encoding `identity`.
+      vocabularies: the shares for encoding `vocabulary` (`feature_statistics.Statistics.outside`).
+    """
+    shares = {}
+    for number, feature in enumerate(schema.features):
+        if isinstance(feature, Categorical) and feature.encoding == "identity":
+            present = sum(int(found.present[number]) for found in surveys)
+            shares[feature.name] = sum(int(found.outside[number]) for found in surveys) / max(present, 1)
+    return {**shares, **vocabularies}
+
+
+def warnings(schema: Schema, surveys: Sequence[Survey], outside: Mapping[str, float]) -> list[str]:
+    """What is likely to be wrong with data that can be trained on, a line each.
+
+    Args:
+      schema: the columns.
+      surveys: of the files.
+      outside: what `outside_shares` gave.
+    """
+    found = []
+    rows, malformed = (sum(getattr(one, name) for one in surveys) for name in ("rows", "malformed"))
+    if malformed > _MANY_MALFORMED * rows:
+        found.append(f"{malformed / rows:.1%} of the rows are malformed and left out")
+    good, positives = rows - malformed, sum(one.positives for one in surveys)
+    if positives in (0, good):
+        what = "no row has the label 1" if not positives else "every row has the label 1"
+        found.append(f"{what} ({schema.label}): there is nothing to tell apart, and no AUC")
+    for number, feature in enumerate(schema.features):
+        if all(one.constant[number] for one in surveys if one.good):
+            missing = not any(one.present[number] for one in surveys)
+            found.append(f"{feature.name} {'has no value in any row' if missing else 'is the same in every row'}")
+        elif isinstance(feature, Categorical) and (share := outside.get(feature.name, 0.0)):
+            if feature.encoding == "identity":
+                found.append(
+                    f"{share:.1%} of the values of {feature.name} are outside [0, {feature.size}) and share one row"
+                )
+            elif share > _MANY_OUTSIDE:
+                found.append(f"{share:.1%} of the values of {feature.name} are out of vocabulary and share one row")
+    return found
 
 
 def refuse_above(limit: float, malformed: int, rows: int, places: Sequence[str]) -> None:
@@ -152,6 +214,10 @@ class _Counts:
         # By reason: the first place, and how many rows.
         self._reasons: dict[int, tuple[str, int]] = {}
         self._starts: list[tuple[int, int, int]] = []
+        features = len(reader.schema.features)
+        self._positives, self._outside, self._present = 0, np.zeros(features, np.int64), np.zeros(features, np.int64)
+        # The value of each feature, None before the first row; a feature with several values is not in it.
+        self._first: dict[int, Any] = dict.fromkeys(range(features))
         kept = {"timestamp": reader.schema.timestamp, "query_id": reader.schema.query_id} if times else {}
         self._kept: dict[str, list[np.ndarray]] = {name: [] for name, column in kept.items() if column}
 
@@ -171,6 +237,25 @@ class _Counts:
             self._reasons[reason] = place, before + rows
         for name, pieces in self._kept.items():
             pieces.append(chunk[name][~bad])
+        self._positives += int(np.count_nonzero(chunk["label"][~bad]))
+        for number, feature in enumerate(self._reader.schema.features):
+            self._add_values(number, feature, chunk["raw"][feature.name][~bad])
+
+    def _add_values(self, number: int, feature: Numeric | Categorical, values: np.ndarray) -> None:
+        """Counts the values of a feature that are there and outside, and looks whether they are all the same."""
+        if not len(values):
+            return
+        if isinstance(feature, Numeric):
+            present, values = ~np.isnan(values), np.nan_to_num(values, nan=np.inf)  # NaN would not equal itself
+        else:
+            present = values != (b"" if feature.dtype == "string" else -1)
+        self._present[number] += np.count_nonzero(present)
+        if isinstance(feature, Categorical) and feature.encoding == "identity":
+            self._outside[number] += np.count_nonzero(present & ((values < 0) | (values >= feature.size)))
+        if number in self._first:  # until another value is met
+            first = self._first[number] = values[0] if self._first[number] is None else self._first[number]
+            if (values != first).any():
+                del self._first[number]
 
     @property
     def places(self) -> list[str]:
@@ -193,6 +278,10 @@ class _Counts:
             start_row=start_row,
             timestamp=kept.get("timestamp", np.zeros(0)),
             query_id=kept.get("query_id", np.zeros(0, np.int64)),
+            positives=self._positives,
+            outside=self._outside,
+            present=self._present,
+            constant=np.array([number in self._first for number in range(self._outside.size)]),
         )
 
 

@@ -142,7 +142,20 @@ def caveat(runs: Sequence[Run]) -> str:
 
 
 def warnings(runs: Sequence[Run]) -> list[str]:
-    """Reasons why the runs cannot be compared like for like; mostly none."""
+    """What is likely to be wrong with the runs, or with a comparison of them; mostly nothing."""
+    own: dict[str, list[str]] = {}
+    for run in runs:
+        for text in run.warnings:
+            own.setdefault(text, []).append(run.label)
+    said = []
+    for text, labels in own.items():
+        which = "" if len(labels) == len(runs) else f" ({', '.join(labels)})"  # what all runs share goes without names
+        said.append(f"{text[:1].upper()}{text[1:]}{which}.")
+    return said + _unlike(runs)
+
+
+def _unlike(runs: Sequence[Run]) -> list[str]:
+    """Reasons why the runs cannot be compared like for like."""
     settings = [flatten(run.config.get("data") or {}, "data") for run in runs]
     # The window of the shuffle changes the order of the rows, not the rows.
     keys = [key for key in differing(settings) if key != "data.shuffle_window"]

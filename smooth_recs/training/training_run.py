@@ -117,7 +117,8 @@ def plan(config: Config, workdir: str) -> str:
             f"averaged weights  half-life {batches.half_life:,} steps, {form}a pass every "
             f"{batches.steps_between_passes:,}: {capacity.size(needed.replicas * extra)} more"
         )
-    return "\n".join([*lines, *capacity.lines(needed)])
+    found = [f"warning           {warning}" for warning in source.summary.get("warnings", ())]
+    return "\n".join([*lines, *capacity.lines(needed), *found])
 
 
 def summary(metrics: dict[str, Any], workdir: str) -> str:
@@ -195,6 +196,8 @@ def _record(config: Config, workdir: str, source: Source, teachers: Teachers, be
     if source.summary["malformed"]:
         places = "; ".join(source.summary["first_malformed"])
         print(f"{source.summary['malformed']:,} malformed rows are left out: {places}")
+    for warning in source.summary.get("warnings", ()):
+        print(f"warning: {warning}", flush=True)
 
 
 def _reported(metrics: dict[str, Any], workdir: str) -> dict[str, Any]:

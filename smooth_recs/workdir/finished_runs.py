@@ -42,6 +42,12 @@ class Run:
         """Slices of the held-out rows by title, those with the highest PD first."""
         return self.metrics.get("slices") or {}
 
+    @property
+    def warnings(self) -> list[str]:
+        """What is likely to be wrong with the run: with its data, as the manifest says, or with what was measured."""
+        data: Mapping[str, Any] = self.manifest.get("data") or {}
+        return [*(data.get("warnings") or ()), *(self.metrics.get("warnings") or ())]
+
     def mean(self, metric: str) -> float | None:
         """Mean of a metric over the replicas; None where a replica does not have it."""
         values = self.values(metric)

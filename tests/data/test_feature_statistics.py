@@ -125,3 +125,12 @@ def test_a_vocabulary_of_equal_hashes_is_refused_in_a_line(monkeypatch):
     monkeypatch.setattr(feature_statistics, "_BUCKETS", 1)
     with pytest.raises(InputError, match="a vocabulary must hold values of different hashes, got b'b' and b'a'"):
         Vocabulary([b"b", b"a"], "string")
+
+
+def test_the_share_out_of_vocabulary_is_that_of_the_values_that_are_there():
+    schema = Schema((Categorical("shop", "vocabulary", size=2), Categorical("rare", "vocabulary", min_count=9)))
+    shops = np.array([b"a"] * 4 + [b"b"] * 3 + [b"c"] * 2 + [b"d"] + [b""] * 5, object)
+    found = collect(schema, [{"shop": shops, "rare": shops}])
+    assert found.outside == {"shop": pytest.approx(0.3), "rare": 1.0}
+    assert Statistics.from_json(found.to_json()).outside == found.outside
+    assert Statistics.from_json('{"vocabularies": {}, "moments": {}}').outside == {}

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from smooth_recs.data.raw_rows import FIRST_COLUMN, describe
 from smooth_recs.data.readers.csv import CsvReader
-from smooth_recs.data.survey import Survey, survey
+from smooth_recs.data.survey import Survey, outside_shares, survey, warnings
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Categorical, Numeric, Schema
 
@@ -53,6 +53,46 @@ def test_equal_reasons_are_counted_and_values_are_shown(tmp_path):
 def test_a_value_is_shown_on_one_line():
     shown = describe(SCHEMA, FIRST_COLUMN + 2, b"a\n'\xff\x1b[0m")
     assert shown == r"""label is neither 0 nor 1, got "a\n'\\xff\x1b[0m\""""[:-2] + '"'
+
+
+WATCHED = Schema(
+    (
+        Categorical("item", "identity", size=50, dtype="int64"),
+        Categorical("items", "identity", size=2, dtype="int64", max_values=2),
+        Categorical("shop", "hash", size=10),
+        Numeric("price"),
+        Numeric("empty"),
+    )
+)
+
+
+def watched(tmp_path, rows):
+    (tmp_path / "log.csv").write_text("item,items,shop,price,empty,label\n" + "".join(f"{row}\n" for row in rows))
+    return [survey(CsvReader([str(tmp_path / "log.csv")], WATCHED), 1.0)]
+
+
+def test_what_is_likely_to_be_wrong_is_said(tmp_path, small_chunks):
+    rows = [f"{number},{number % 3}|1,s,2.5,,0" for number in range(80)] + [",,s,2.5,NA,0"] * 10 + ["x"] * 10
+    found = watched(tmp_path, rows)
+    outside = outside_shares(WATCHED, found, {"shop": 0.4})
+    # 30 of the 80 ids are not below 50; 26 of the numbers modulo 3 are 2, beside 54 others and 80 times 1.
+    assert outside == {"item": 30 / 80, "items": 26 / 160, "shop": 0.4}
+    assert warnings(WATCHED, found, outside) == [
+        "10.0% of the rows are malformed and left out",
+        "no row has the label 1 (label): there is nothing to tell apart, and no AUC",
+        "37.5% of the values of item are outside [0, 50) and share one row",
+        "16.2% of the values of items are outside [0, 2) and share one row",
+        "shop is the same in every row",
+        "price is the same in every row",
+        "empty has no value in any row",
+    ]
+
+
+def test_nothing_is_said_of_a_sound_log(tmp_path, small_chunks):
+    rows = [f"{number % 50},{number % 2}|1,s{number % 2},{number},{number},{number % 2}" for number in range(100)]
+    found = watched(tmp_path, [*rows, "x"])
+    assert warnings(WATCHED, found, outside_shares(WATCHED, found, {"shop": 0.1})) == []
+    assert "every row has the label 1" in warnings(WATCHED, watched(tmp_path, ["1,1,s,1,1,1"] * 5), {})[0]
 
 
 def test_a_saved_survey_is_the_same(tmp_path):

@@ -92,3 +92,14 @@ def test_runs_on_other_data_are_said_to_be(tmp_path: Path) -> None:
     other = {**MANIFEST, "data": {**MANIFEST["data"], "fingerprint": "sha256:0"}}
     page = page_of(tmp_path, first, workdir(tmp_path / "c", manifest=other))
     assert "These runs did not see the same data (their fingerprints differ)" in page.prose
+
+
+def test_what_is_likely_to_be_wrong_stands_on_top(tmp_path: Path) -> None:
+    manifest = {**MANIFEST, "data": {**MANIFEST["data"], "warnings": ["price is the same in every row"]}}
+    one = workdir(tmp_path / "one", metrics={**METRICS, "warnings": ["PD is exactly 0"]}, manifest=manifest)
+    page = page_of(tmp_path, one)
+    first = page.source.index("Price is the same in every row.")
+    assert first < page.source.index("PD is exactly 0.") < page.source.index('class="cards"')
+    both = page_of(tmp_path, workdir(tmp_path / "relu", activation="relu", beta=None), one)
+    assert "Price is the same in every row (SmeLU 0.1)." in both.prose
+    assert "PD is exactly 0 (SmeLU 0.1)." in both.prose
