@@ -213,7 +213,11 @@ def test_the_summary_is_plain_and_names_the_malformed_rows(opened, folder):
     assert json.loads(json.dumps(summary)) == summary
     assert summary["rows"] == ROWS + 8
     assert summary["malformed"] == 8
-    assert summary["first_malformed"][4] == f"{folder}/csv/train/1.csv:5 (wrong number of fields or values)"
+    (place,) = summary["first_malformed"]
+    assert place.startswith(f"{folder}/csv/train/0.csv:")
+    assert place.endswith(" (wrong number of fields or values, got 'not,a,row'; 8 such rows)")
+    assert summary["warnings"] == ["6.2% of the rows are malformed and left out"]
+    assert summary["outside"] == {"word": 0.0, "tags": 0.0}
     assert summary["files"] == [f"{folder}/csv/train/{part}.csv" for part in range(2)]
     assert opened(eval_path="eval").summary["malformed"] == 16
 
