@@ -41,6 +41,7 @@ Average = Literal["probability", "logit"]
 Initialization = Literal["different", "same"]
 Deployed = Literal["average", "first"]
 Differ = Literal["order", "init", "both", "nothing"]
+Optimizer = Literal["adagrad", "adam", "sgd"]
 Strategy = Literal["auto", "one_device", "mirrored", "multi_worker_mirrored", "parameter_server", "tpu"]
 
 
@@ -98,6 +99,10 @@ class Data:
         `user_time` (each user's latest), `random`.
       train_fraction: share of the rows to train on; the rest is held out.
       eval_path: files of held-out rows; overrides `split`.
+      validation_path: files of validation rows: they choose the best weights (`train.patience`), are not trained on and
+        are apart from the held-out rows.
+      validation_fraction: share of the training rows that become validation rows instead: the last ones of `tail`, the
+        latest of `time`, each user's latest of `user_time`, a random share of `random`.
       follow_seconds: a run over files does not end with them: it trains what comes to lie under `path`, until nothing
         new has come for so long; 0 = ends with the files that are there.
       shuffle_window: rows that are shuffled together; 1 keeps the order of the log.
@@ -118,6 +123,8 @@ class Data:
     split: Literal["tail", "time", "user_time", "random"] = "tail"
     train_fraction: Annotated[float, above(0, below=1)] = 0.8
     eval_path: str = ""
+    validation_path: str = ""
+    validation_fraction: Rate = 0.0
     follow_seconds: Amount = 0.0
     shuffle_window: Positive = 100_000
     seed: Seed = 1
@@ -144,6 +151,9 @@ class Model:
       embedding_dim: width of every embedding.
       admission: how often training must see an id before it has an embedding of its own; until then it shares the one
         of its feature's out-of-vocabulary values. 0 = at once.
+      embedding_l2: lambda of lambda / 2 ||E||^2, which is added to the mean loss of a batch: the squares of all
+        embeddings and of the linear part's weights, whether their ids are in the batch or not, as libraries of CTR
+        models count it. Each step then passes over the whole table.
       dropout: rate after every hidden layer.
       l2: L2 penalty on the kernels of the hidden layers.
       linear: adds a linear (wide) part over the features.
@@ -162,6 +172,7 @@ class Model:
     clip: Amount = 6.0
     embedding_dim: Positive = 16
     admission: Count = 0
+    embedding_l2: Amount = 0.0
     dropout: Rate = 0.0
     l2: Amount = 0.0
     linear: bool = False
@@ -238,7 +249,9 @@ class Train:
     Attributes:
       batch_size: examples a step and sibling, over all devices.
       epochs: passes over the training rows.
-      dense_optimizer: `adagrad`, `adam` or `sgd`, for everything that is not an embedding; embeddings use Adagrad.
+      dense_optimizer: `adagrad`, `adam` or `sgd`, for everything that is not an embedding.
+      embedding_optimizer: the same for embeddings and the linear part's weights; each updates the batch's rows alone,
+        `adam` without moving the others, unless `model.embedding_l2` gives every row a gradient.
       dense_learning_rate, embedding_learning_rate: of the two optimizers.
       final_learning_rate_share: both rates fall linearly to this share of themselves over the run; 1 = constant.
       initial_accumulator: where Adagrad's sums of squares start.
@@ -249,13 +262,17 @@ class Train:
         place of the weights (`models/averaging.py` has the formula); `auto`: 3% of the run; 0 = none.
       steps_per_execution: training steps a call of the compiled function.
       evaluations: how often a run measures held-out AUC and PD on `evaluation_examples` rows for the progress bar; 0 =
-        at the end of epochs only.
+        at the end of epochs only. The data's validation rows, if there are any, are measured instead, all of them.
       evaluation_examples: see `evaluations`.
       progressive: also predicts every example before any sibling trains on it, and reports PD and losses of those
         predictions as `progressive_*`; costs a forward pass an example and sibling.
       patience: measurements without a better one after which a run stops and goes back to the best; 0 = trains to the
-        end. The rows that chose are then left out of the final metrics.
-      max_pd: PD up to which a measurement counts as better if its log loss is lower; 0 = any. Only with `patience`.
+        end. Held-out rows that chose, where there are no validation rows, are left out of the final metrics.
+      best: what makes a measurement better: a lower `log_loss` or a higher `auc`, means over the siblings.
+      max_pd: PD up to which a measurement can be better; 0 = any. Only with `patience`.
+      plateau: measurements without a better one after which both learning rates are multiplied by `plateau_factor`, and
+        again after as many more; 0 = never. Only with `patience`.
+      plateau_factor: see `plateau`.
       checkpoint_seconds: least time between two checkpoints.
       warm_start: the workdir of a run, or a checkpoint, whose variables and rows the siblings begin with; empty = none.
       anchor: weight of half the squared distance of the dense variables from those of `warm_start`; 0 = none.
@@ -266,7 +283,8 @@ class Train:
 
     batch_size: Positive = 256
     epochs: Positive = 1
-    dense_optimizer: Literal["adagrad", "adam", "sgd"] = "adagrad"
+    dense_optimizer: Optimizer = "adagrad"
+    embedding_optimizer: Optimizer = "adagrad"
     dense_learning_rate: AboveZero = 0.004
     embedding_learning_rate: AboveZero = 0.05
     final_learning_rate_share: Share = 1.0
@@ -280,7 +298,10 @@ class Train:
     evaluation_examples: Positive = 4_000
     progressive: bool = False
     patience: Count = 0
+    best: Literal["log_loss", "auc"] = "log_loss"
     max_pd: Amount = 0.0
+    plateau: Count = 0
+    plateau_factor: Annotated[float, above(0, below=1)] = 0.1
     checkpoint_seconds: Amount = 60.0
     warm_start: str = ""
     anchor: Amount = 0.0

@@ -52,16 +52,28 @@ def validate(config: config_lib.Config) -> None:
         raise InputError(f"train.anchor needs train.warm_start, got anchor {config.train.anchor} and no warm_start")
     if config.train.max_pd and not config.train.patience:
         raise InputError(f"train.max_pd needs train.patience, got max_pd {config.train.max_pd} and patience 0")
-    if config.train.patience and config.siblings.replicas == 1:
-        raise InputError("train.patience must be 0 for a single replica, which has no PD, got siblings.replicas 1")
+    if config.train.max_pd and config.siblings.replicas == 1:
+        raise InputError(f"train.max_pd must be 0 for a single replica, which has no PD, got {config.train.max_pd}")
+    for name in ("plateau", "best"):
+        if not config.train.patience and getattr(config.train, name) != getattr(config_lib.Train(), name):
+            raise InputError(f"train.{name} needs train.patience, got {getattr(config.train, name)!r} and patience 0")
+    if config.train.plateau and config.train.final_learning_rate_share != 1:
+        raise InputError(
+            "train.final_learning_rate_share must be 1 with train.plateau, which cuts constant rates, got "
+            f"{config.train.final_learning_rate_share}"
+        )
 
 
 def _validate_data(data: config_lib.Data) -> None:
-    for name in ("path", "eval_path", "schema") if data.source == "synthetic" else ():
+    for name in ("path", "eval_path", "validation_path", "schema") if data.source == "synthetic" else ():
         if value := getattr(data, name):
             raise InputError(f"data.{name} needs a data.source of files, got {value!r} and synthetic")
     if data.source != "synthetic" and not data.path:
         raise InputError(f"data.path must name a file, a folder or a glob for data.source {data.source!r}, got ''")
+    if data.validation_path and data.validation_fraction:
+        raise InputError(
+            f"data.validation_fraction must be 0 with data.validation_path, got {data.validation_fraction}"
+        )
     if data.source in SCHEMA_SOURCES and data.schema is None:
         raise InputError(f"data.schema must be given for data.source {data.source!r}, got None")
     if data.source == "csv" and not data.header and not data.column_names:

@@ -42,7 +42,9 @@ TABLES: dict[tuple[str, str], tuple[Any, set[str]]] = {
     ("model.precision", "smooth_recs.serving.checks"): (checks.TOLERANCES, set()),
     ("siblings.differ", "smooth_recs.reports.verdict"): (verdict.DIFFER, set()),
     ("train.dense_optimizer", "smooth_recs.models.from_config"): (from_config.DENSE_OPTIMIZERS, set()),
-    ("train.dense_optimizer", "smooth_recs.training.capacity"): (capacity.DENSE_SLOTS, set()),
+    ("train.embedding_optimizer", "smooth_recs.models.from_config"): (from_config.SPARSE_OPTIMIZERS, set()),
+    ("train.dense_optimizer", "smooth_recs.training.capacity"): (capacity.SLOTS, set()),
+    ("train.embedding_optimizer", "smooth_recs.training.capacity"): (capacity.SLOTS, set()),
 }
 
 

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from smooth_recs import fields, validation
-from smooth_recs.config import Config, Data, Distillation, Ensemble, Model, Train
+from smooth_recs.config import Config, Data, Distillation, Ensemble, Model, Siblings, Train
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Categorical, Schema
 
@@ -39,7 +39,14 @@ def test_the_defaults_are_valid():
 # Any value of their type is possible; whoever adds a field here has thought about it.
 WITHOUT_RULE = {
     *("data.path", "data.eval_path", "data.schema", "data.synthetic.bias", "train.warm_start", "evaluation.order_by"),
-    *("data.header", "model.linear", "train.deterministic", "train.progressive", "train.huge_pages"),
+    *(
+        "data.validation_path",
+        "data.header",
+        "model.linear",
+        "train.deterministic",
+        "train.progressive",
+        "train.huge_pages",
+    ),
     "evaluation.estimate",
     "evaluation.live",
 }
@@ -76,6 +83,7 @@ def test_the_annotation_of_every_field_is_checked(name):
         ("data.split", "head", "one of tail, time, user_time, random"),
         ("data.train_fraction", 0.0, "above 0 and below 1"),
         ("data.train_fraction", 1.0, "above 0 and below 1"),
+        ("data.validation_fraction", 1.0, "at least 0 and below 1"),
         ("data.shuffle_window", 0, "at least 1"),
         ("data.max_malformed", 1.01, "from 0 to 1"),
         ("data.synthetic.users", 0, "at least 1"),
@@ -94,11 +102,15 @@ def test_the_annotation_of_every_field_is_checked(name):
         ("model.embedding_dim", 0, "at least 1"),
         ("model.dropout", 1.0, "at least 0 and below 1"),
         ("model.l2", -1e-9, "at least 0"),
+        ("model.embedding_l2", -1e-9, "at least 0"),
         ("siblings.replicas", 0, "at least 1"),
         ("siblings.differ", "seed", "one of order, init, both, nothing"),
         ("train.batch_size", 0, "at least 1"),
         ("train.epochs", 0, "at least 1"),
         ("train.dense_optimizer", "lamb", "one of adagrad, adam, sgd"),
+        ("train.embedding_optimizer", "ftrl", "one of adagrad, adam, sgd"),
+        ("train.best", "auc_loss", "one of log_loss, auc"),
+        ("train.plateau_factor", 1.0, "above 0 and below 1"),
         ("train.dense_learning_rate", 0.0, "above 0"),
         ("train.embedding_learning_rate", -0.1, "above 0"),
         ("train.final_learning_rate_share", 2.0, "from 0 to 1"),
@@ -161,6 +173,33 @@ def test_no_number_may_be_infinite_or_nan(name, value):
 )
 def test_values_at_the_bounds_are_valid(name, value):
     validation.validate(changed(name, value))
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (
+            Config(siblings=Siblings(replicas=1), train=Train(patience=1, max_pd=0.1)),
+            "train.max_pd must be 0 for a single replica, which has no PD, got 0.1",
+        ),
+        (Config(train=Train(plateau=2)), "train.plateau needs train.patience, got 2 and patience 0"),
+        (Config(train=Train(best="auc")), "train.best needs train.patience, got 'auc' and patience 0"),
+        (
+            Config(train=Train(patience=3, plateau=1, final_learning_rate_share=0.1)),
+            "train.final_learning_rate_share must be 1 with train.plateau, which cuts constant rates, got 0.1",
+        ),
+        (
+            Config(data=Data(source="criteo", path="a", validation_path="b", validation_fraction=0.1)),
+            "data.validation_fraction must be 0 with data.validation_path, got 0.1",
+        ),
+        (
+            Config(data=Data(validation_path="b")),
+            "data.validation_path needs a data.source of files, got 'b' and synthetic",
+        ),
+    ],
+)
+def test_what_chooses_has_its_rules(config, said):
+    assert refusal(config) == said
 
 
 def test_beta_has_one_number_a_hidden_layer():

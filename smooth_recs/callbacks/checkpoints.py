@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
@@ -104,7 +105,8 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
             due = self._done // self._every > before // self._every
         else:
             due = time.monotonic() - self._saved_at >= self._seconds
-        if due:
+        # What is measured at the end of an epoch comes after its last batch, and belongs into the checkpoint of then.
+        if due and not (self.ends_epoch and batch + 1 >= ((self.params or {}).get("steps") or math.inf)):
             self.save()
 
     def on_train_end(self, logs: Any = None) -> None:

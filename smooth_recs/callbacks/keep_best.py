@@ -21,15 +21,20 @@ class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
     """Keeps the weights of the best measurement, within epochs too, and stops when no better one follows.
 
     A measurement is better than another if it exceeds the bounds of `subject_to` by less in sum, or by the same (mostly
-    0) and its `minimize` is lower. One with a NaN among these values is never better. So
+    0) and its `minimize` is lower (its `maximize` higher). One with a NaN among these values is never better. So
     `minimize="log_loss", subject_to={"pd": 0.1}` takes the lowest log loss that comes with a PD of at most 0.1.
 
     Args:
       measured: the callback that measures. It must be among the callbacks of `fit` too, in any place.
       minimize: the name of a value of its `history`; "log_loss" by default.
+      maximize: the name of one that is to be high, such as "auc", in its place; None, the default, minimises.
       subject_to: upper bounds on values of its history, slices (`pd/NAME=VALUE`) included; None for no bounds.
       patience: the number of measurements without a better one after which training stops; None never stops it.
       filepath: the file that the best weights of the trained model are written to, `*.weights.h5`; None for no file.
+      plateau: the number of measurements without a better one after which the learning rates of all optimizers are
+        multiplied by `plateau_factor`, and again after as many more; None, the default, leaves them. They are variables
+        of the optimizers: whoever saves these resumes with the same rates.
+      plateau_factor: 0.1 by default.
       restore_best_weights: True, the default, gives the trained model the best weights when `fit` ends, stopped or not.
         They are kept in memory.
 
@@ -60,28 +65,39 @@ class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
         measured: PredictionDifference,
         *,
         minimize: str = "log_loss",
+        maximize: str | None = None,
         subject_to: Mapping[str, float] | None = None,
         patience: int | None = None,
+        plateau: int | None = None,
+        plateau_factor: float = 0.1,
         filepath: str | os.PathLike[str] | None = None,
         restore_best_weights: bool = True,
     ) -> None:
         super().__init__()
-        self.minimize = minimize
+        self.minimize, self.maximize = minimize, maximize
         self.subject_to = dict(subject_to or {})
-        losses = [name for name in measured.names if catalogue.BY_NAME[name].better == "lower"]
+        names: dict[Any, list[str]] = {"lower": [], "higher": []}
+        for name in measured.names:
+            names.setdefault(catalogue.BY_NAME[name].better, []).append(name)
+        if maximize is not None and maximize not in names["higher"]:
+            raise InputError(f"maximize must name one of {', '.join(names['higher'])}, got {maximize!r}")
         for argument, name in (("minimize", minimize), *(("subject_to", name) for name in self.subject_to)):
-            if name not in losses and not name.startswith("pd/"):
-                known = ", ".join(losses)
+            if name not in names["lower"] and not name.startswith("pd/") and (name != minimize or maximize is None):
+                known = ", ".join(names["lower"])
                 raise InputError(f"{argument} must name one of {known} or a slice pd/NAME=VALUE, got {name!r}")
         for name, bound in self.subject_to.items():
             if not bound >= 0:
                 raise InputError(f"subject_to must hold bounds of at least 0, got {bound!r} for {name!r}")
-        if patience is not None and (not isinstance(patience, int) or patience < 1):
-            raise InputError(f"patience must be a number of measurements of at least 1 or None, got {patience!r}")
+        for argument, count in (("patience", patience), ("plateau", plateau)):
+            if count is not None and (not isinstance(count, int) or count < 1):
+                raise InputError(f"{argument} must be a number of measurements of at least 1 or None, got {count!r}")
+        if not 0 < plateau_factor < 1:
+            raise InputError(f"plateau_factor must be above 0 and below 1, got {plateau_factor!r}")
         if filepath is not None and not str(filepath).endswith(ENDING):
             raise InputError(f"filepath must end with {ENDING}, got {str(filepath)!r}")
         self.measured = measured
         self.patience = math.inf if patience is None else patience
+        self.plateau, self.plateau_factor = plateau, float(plateau_factor)
         self.filepath = None if filepath is None else str(filepath)
         self.restore_best_weights = restore_best_weights
         self.best: dict[str, float] | None = None
@@ -160,6 +176,15 @@ class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
                 os.replace(unfinished, self.filepath)
         elif self.stopped:
             self.model.stop_training = True
+        elif self.plateau is not None and self.waited % self.plateau == 0:
+            self._cut_rates()
+
+    def _cut_rates(self) -> None:
+        for trained in getattr(self.model, "replicas", None) or [self.model]:
+            for optimizer in getattr(trained.optimizer, "optimizers", [trained.optimizer]):
+                if isinstance(optimizer.get_config()["learning_rate"], dict):
+                    raise InputError("plateau must be None where the learning rate is a schedule, which cuts it itself")
+                optimizer.learning_rate.assign(optimizer.learning_rate * self.plateau_factor)
 
     def _consider(self, entry: dict[str, float]) -> bool:
         """Takes note of a measurement; True if it is the best."""
@@ -172,13 +197,15 @@ class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
 
     def _rank(self, entry: dict[str, float]) -> tuple[float, float]:
         """Ranks a measurement by (excess over the bounds, objective): less is better."""
-        for name in (self.minimize, *self.subject_to):
-            if name not in entry and not math.isnan(entry["pd"]):
+        objective = self.maximize or self.minimize
+        for name in (objective, *self.subject_to):
+            # Where predictions are no numbers, slices are not measured at all.
+            if name not in entry and not all(math.isnan(entry[known]) for known in entry if known != "step"):
                 known = ", ".join(known for known in entry if known != "step")
                 raise InputError(f"minimize and subject_to must name measured values ({known}), got {name!r}")
-        value = {name: entry.get(name, math.nan) for name in (self.minimize, *self.subject_to)}
+        value = {name: entry.get(name, math.nan) for name in (objective, *self.subject_to)}
         excess = [value[name] - bound if not value[name] <= bound else 0.0 for name, bound in self.subject_to.items()]
-        return sum(excess, 0.0), value[self.minimize]
+        return sum(excess, 0.0), -value[objective] if self.maximize else value[objective]
 
 
 def _kept(model: Any) -> list[Any]:

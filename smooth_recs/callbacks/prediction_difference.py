@@ -164,7 +164,7 @@ class PredictionDifference(Periodic):
       data: a finite `tf.data.Dataset` of batches, or a tuple of arrays: x, (x, y) or (x, y, sample_weight).
       models: the Keras models to compare. Two or more are compared with each other, one with the model that is trained;
         None, the default, compares the `replicas` of the model that is trained (`sr.models.SiblingModel` has them), or
-        the averages of their weights where it keeps them.
+        the averages of their weights where it keeps them. A single replica has no `pd`, but is measured for the rest.
       every: "epoch", the default, measures at every epoch's end; a number of training steps also at every multiple of
         it, which are the same steps in a resumed run. With `steps_per_execution` above 1, the measurement follows the
         execution that passes one.
@@ -229,20 +229,22 @@ class PredictionDifference(Periodic):
         self._sliced = SlicedDifference()
         self._predictor: JointPredictor | None = None
         self._own_names: set[str] | None = None  # what the model itself reports
+        self._alone = False  # a single replica
 
     @property
     def names(self) -> list[str]:
         """The names of what is measured, except slices."""
-        return [
-            measure.name for measure in catalogue.held_out() if "label" not in measure.needs or has_label(self.data)
-        ]
+        labelled = has_label(self.data)
+        found = [measure.name for measure in catalogue.held_out() if labelled or "label" not in measure.needs]
+        return [name for name in found if name != "pd" or not self._alone]
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
         if self.models is None:
             average = getattr(self.model, "weight_average", None)
             models = list(getattr(self.model if average is None else average.averaged, "replicas", ()))
-            if len(models) < 2:
+            self._alone = len(models) == 1
+            if not models:
                 raise ValueError(
                     f"models must be given unless the trained model has two or more replicas, got {len(models)}"
                 )
@@ -295,14 +297,15 @@ class PredictionDifference(Periodic):
             raise InputError(
                 f"predictions must be probabilities in [0, 1], got {outside[0]:g}: for logits pass from_logits=True"
             )
-        values = {"pd": prediction_difference.mean_over_pairs(predictions, weight)}
+        values = {} if self._alone else {"pd": prediction_difference.mean_over_pairs(predictions, weight)}
         if label is not None:
             models = [catalogue.Rows(label, column, weight) for column in predictions.T]
             for measure in catalogue.held_out():
                 if measure.family in catalogue.ACCURACY:
                     found = [measure.of(rows) for rows in models]
                     values[measure.name] = float(np.mean([NAN if value is None else value for value in found]))
-        return values | (self._sliced.measure(slices, predictions, weight) if slices else {})
+        sliced = bool(slices) and not self._alone
+        return values | (self._sliced.measure(slices, predictions, weight) if sliced else {})
 
 
 class SlicedDifference:

@@ -133,7 +133,7 @@ class Settings:
         """What the columns of a shard depend on, except for models and data themselves; paths do not count."""
         data = dataclasses.asdict(self.config.data) if self.config else {}
         return {
-            "data": {name: value for name, value in data.items() if name not in ("path", "eval_path")},
+            "data": {name: value for name, value in data.items() if not name.endswith("path")},
             "key": self.key,
             "columns": self.columns,
             "slices": self.evaluation.slices,

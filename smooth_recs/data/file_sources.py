@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,11 +40,45 @@ class Origin:
       training: reads `data.path`.
       evaluation: reads `data.eval_path`, or None.
       side_files: further files whose contents count.
+      validation: reads `data.validation_path`, or None.
     """
 
     training: Reader
     evaluation: Reader | None = None
     side_files: tuple[str, ...] = ()
+    validation: Reader | None = None
+
+    @classmethod
+    def of(
+        cls,
+        data: config.Data,
+        read: Callable[[Sequence[str]], Reader],
+        training: Sequence[str],
+        side_files: Sequence[str] = (),
+        expand: Callable[[str, str], Sequence[str]] = files.expand,
+    ) -> Origin:
+        """Opens the training files, and those that `data.eval_path` and `data.validation_path` name.
+
+        Args:
+          data: names the files.
+          read: opens files.
+          training: what `data.path` stands for.
+          side_files: see above.
+          expand: finds the files that a path stands for; its second argument is the field that errors name.
+
+        Raises:
+          InputError: files are not what the schema says; the error names the field that they stand in.
+        """
+
+        def others(field: str) -> Reader | None:
+            if not (path := getattr(data, field)):
+                return None
+            try:
+                return read(expand(path, f"data.{field}"))
+            except InputError as error:  # readers know one field
+                raise InputError(str(error).replace("data.path:", f"data.{field}:", 1)) from error
+
+        return cls(read(training), others("eval_path"), tuple(side_files), others("validation_path"))
 
 
 def open_files(data: config.Data, origin: Origin, cache_dir: str) -> Source:
@@ -66,8 +100,10 @@ def open_files(data: config.Data, origin: Origin, cache_dir: str) -> Source:
             raise InputError(f"data.split {split!r} needs a {column} in the schema, got none")
 
     evaluation_files = origin.evaluation.files if origin.evaluation else ()
-    everything = (*reader.files, *evaluation_files, *origin.side_files)
-    counts = len(reader.files), len(evaluation_files)  # the same files in other roles are other data
+    validation_files = origin.validation.files if origin.validation else ()
+    everything = (*reader.files, *evaluation_files, *validation_files, *origin.side_files)
+    # The same files in other roles are other data. Without validation files, as before there were any.
+    counts = (len(reader.files), len(evaluation_files), *([len(validation_files)] if validation_files else []))
     fingerprint = files.fingerprint(everything, *read_as(data, schema), *counts)
     cached = os.path.join(cache_dir, f"{fingerprint}-{FORMAT}-")
 
@@ -87,11 +123,11 @@ def open_files(data: config.Data, origin: Origin, cache_dir: str) -> Source:
             found.good, data.train_fraction, data.seed, data.examples, data.eval_examples
         )
     else:
-        limits = data.train_fraction, data.examples, data.eval_examples
-        if split == "time":
-            orders = splits.by_time(found.timestamp, *limits)
-        else:
-            orders = splits.by_user_time(found.timestamp, found.query_id, *limits)
+        by: Callable[..., tuple[np.ndarray, np.ndarray]] = splits.by_time
+        columns = [found.timestamp]
+        if split == "user_time":
+            by, columns = splits.by_user_time, [found.timestamp, found.query_id]
+        orders = by(*columns, data.train_fraction, data.examples, data.eval_examples)
         training, held_out = (splits.listed(numbers, found.good) for numbers in orders)
     if not training.rows or not held_out.rows:
         raise InputError(
@@ -99,8 +135,31 @@ def open_files(data: config.Data, origin: Origin, cache_dir: str) -> Source:
             f"which leaves {training.rows} training and {held_out.rows} held-out rows"
         )
 
+    validation: FilePart | None = None
+    if origin.validation:
+        chosen = kept_survey(f"{cached}survey-validation.npz", origin.validation, data.max_malformed)
+        validation = origin.validation, chosen, splits.tail(chosen.good, 0.0, 0, 0)[1]
+        surveyed.append((origin.validation, chosen))
+    elif data.validation_fraction:
+        stays = 1 - data.validation_fraction
+        if timed:
+            trained, tested = orders
+            kept, apart = by(*(column[trained] for column in columns), stays, 0, 0)
+            orders = trained[kept], tested
+            training, validating = (splits.listed(trained[part], found.good) for part in (kept, apart))
+        else:
+            training, validating = splits.divided(training, stays, data.seed if split == "random" else None)
+        if not training.rows or not validating.rows:
+            raise InputError(
+                f"data.validation_fraction must leave rows on both sides, got {data.validation_fraction}, "
+                f"which leaves {training.rows} training and {validating.rows} validation rows"
+            )
+        validation = reader, found, validating
+
     # All that decides which rows are trained on, and nothing else: runs that differ in other settings share the file.
-    rows = (split, data.train_fraction, data.examples, data.seed if split == "random" else 0)
+    rows: tuple[object, ...] = (split, data.train_fraction, data.examples, data.seed if split == "random" else 0)
+    if data.validation_fraction:
+        rows = (*rows, data.validation_fraction)
     path = f"{cached}statistics-{hashlib.sha256(repr(rows).encode()).hexdigest()[:16]}.json"
     encoder = Encoder(schema, training_statistics(schema, part_of(reader, found, training), path))
     surveys = [survey for _, survey in surveyed]
@@ -116,9 +175,12 @@ def open_files(data: config.Data, origin: Origin, cache_dir: str) -> Source:
         "outside": outside,
         "warnings": warnings(schema, surveys, outside),
     }
+    if validation:
+        summary["validation_rows"] = validation[2].rows
     if timed:
-        return SortedSource(encoder, reader, found, *orders, fingerprint, summary)
-    return StreamedSource(encoder, (reader, found, training), (*surveyed[-1], held_out), fingerprint, summary)
+        return SortedSource(encoder, reader, found, *orders, fingerprint, summary, validation)
+    tested_in = (origin.evaluation, held_out_survey) if origin.evaluation else (reader, found)
+    return StreamedSource(encoder, (reader, found, training), (*tested_in, held_out), fingerprint, summary, validation)
 
 
 def read_as(data: config.Data, schema: Schema) -> tuple[object, ...]:
@@ -211,27 +273,50 @@ def encoded(chunks: Any, encoder: Encoder, raw: bool = False) -> Any:
     return chunks.map(encode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-class StreamedSource:
+FilePart = tuple[Reader, Survey, Part]
+"""Files, what their survey found, and which of their rows."""
+
+
+class _FileSource:
+    """What the sources of files share: the rows that choose are read from the files in every pass."""
+
+    def __init__(
+        self, encoder: Encoder, fingerprint: str, summary: dict[str, Any], validation: FilePart | None
+    ) -> None:
+        self.schema, self.encoder = encoder.schema, encoder
+        self.fingerprint, self.summary = fingerprint, summary
+        self.validation_rows = validation[2].rows if validation else 0
+        self._validation = validation
+
+    def validation(self) -> Any:
+        return encoded(part_of(*self._validation), self.encoder) if self._validation else self.holdout().take(0)
+
+    def holdout(self, *, raw: bool = False) -> Any:
+        raise NotImplementedError
+
+
+class StreamedSource(_FileSource):
     """A `Source` that reads its rows from the files in every pass and holds none of them.
 
     Args:
       encoder: with the statistics of the training rows.
-      training, held_out: the files, what their survey found, and which of their rows.
+      training, held_out: where the rows are.
       fingerprint, summary: see `Source`.
+      validation: where the rows that choose are; None: there are none.
     """
 
     def __init__(
         self,
         encoder: Encoder,
-        training: tuple[Reader, Survey, Part],
-        held_out: tuple[Reader, Survey, Part],
+        training: FilePart,
+        held_out: FilePart,
         fingerprint: str,
         summary: dict[str, Any],
+        validation: FilePart | None = None,
     ) -> None:
-        self.schema, self.encoder = encoder.schema, encoder
+        super().__init__(encoder, fingerprint, summary, validation)
         self._training, self._held_out = training, held_out
         self.train_rows, self.eval_rows = training[2].rows, held_out[2].rows
-        self.fingerprint, self.summary = fingerprint, summary
 
     def train(self, start_row: int = 0, *, raw: bool = False) -> Any:
         return encoded(part_of(*self._training, start_row), self.encoder, raw)
@@ -240,7 +325,7 @@ class StreamedSource:
         return encoded(part_of(*self._held_out), self.encoder, raw)
 
 
-class SortedSource:
+class SortedSource(_FileSource):
     """A `Source` whose rows come in an order of its own: 8 bytes an id and 4 a number, in memory, for every row.
 
     Args:
@@ -248,6 +333,7 @@ class SortedSource:
       reader, survey: the files and what their survey found.
       training, held_out: numbers of good rows, in the order in which they are to come.
       fingerprint, summary: see `Source`.
+      validation: see `StreamedSource`.
     """
 
     def __init__(
@@ -259,10 +345,10 @@ class SortedSource:
         held_out: np.ndarray,
         fingerprint: str,
         summary: dict[str, Any],
+        validation: FilePart | None = None,
     ) -> None:
-        self.schema, self.encoder = encoder.schema, encoder
+        super().__init__(encoder, fingerprint, summary, validation)
         self.train_rows, self.eval_rows = training.size, held_out.size
-        self.fingerprint, self.summary = fingerprint, summary
         everything = Part(survey.good, 0, survey.good)
         rows = _load(encoded(part_of(reader, survey, everything), encoder))
         self._training = tf.nest.map_structure(lambda values: values[training], rows)

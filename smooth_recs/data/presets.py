@@ -61,8 +61,7 @@ def origin(data: config.Data) -> Origin:
     def files_of(path: str, field: str) -> tuple[str, ...]:
         return files.with_content(expand(path, field), field)
 
-    evaluation = read(files_of(data.eval_path, "data.eval_path")) if data.eval_path else None
-    return Origin(read(files_of(data.path, "data.path")), evaluation)
+    return Origin.of(data, read, files_of(data.path, "data.path"), expand=files_of)
 
 
 def reader_of(data: config.Data) -> Callable[[Sequence[str]], Reader]:
@@ -209,7 +208,7 @@ def open_rows(data: config.Data, path: str, cache_dir: str, columns: Sequence[st
     Raises:
       InputError: the files are not what the schema says, or hold no row.
     """
-    data = dataclasses.replace(data, path=path, eval_path="")
+    data = dataclasses.replace(data, path=path, eval_path="", validation_path="")
     paths: tuple[str, ...] = ()
     names: Sequence[str]
     if data.source in PRESETS:

@@ -47,8 +47,7 @@ def criteo(data: config.Data) -> Origin:
     def reader(names: Sequence[str]) -> CsvReader:
         return CsvReader(names, schema, delimiter="\t", header=False, column_names=columns, missing=data.missing)
 
-    evaluation = reader(expand(data.eval_path, "data.eval_path")) if data.eval_path else None
-    return Origin(reader(expand(in_folder(data.path, "train*", "day_*", "*"))), evaluation)
+    return Origin.of(data, reader, expand(in_folder(data.path, "train*", "day_*", "*")))
 
 
 # MovieLens 100K: tab separated files with `name:type` headers, or GroupLens' original `u.data`, `u.user` and `u.item`.
@@ -105,8 +104,7 @@ def movielens(data: config.Data) -> Origin:
             missing=data.missing,
         )
 
-    evaluation = reader(expand(data.eval_path, "data.eval_path")) if data.eval_path else None
-    return Origin(reader(ratings), evaluation, tuple(side_files))
+    return Origin.of(data, reader, ratings, side_files)
 
 
 def _movielens_users(file: str) -> SideTable:
@@ -173,8 +171,7 @@ def open_bandit(data: config.Data) -> Origin:
     def reader(names: Sequence[str]) -> CsvReader:
         return CsvReader(names, schema, side_tables=tables, missing=data.missing)
 
-    evaluation = reader(logs(data.eval_path, "data.eval_path")) if data.eval_path else None
-    return Origin(reader(log), evaluation, (item_file,) if tables else ())
+    return Origin.of(data, reader, log, [item_file] if tables else (), logs)
 
 
 # KuaiRand: exposures of short videos, one a row, with the features of the user and the video: joined beforehand, or in
@@ -229,8 +226,7 @@ def kuairand(data: config.Data) -> Origin:
     def reader(names: Sequence[str]) -> CsvReader:
         return CsvReader(names, schema, side_tables=tables, missing=data.missing)
 
-    evaluation = reader(expand(data.eval_path, "data.eval_path")) if data.eval_path else None
-    return Origin(reader(log), evaluation, tuple(side_files))
+    return Origin.of(data, reader, log, side_files)
 
 
 # trivago's sessions (RecSys Challenge 2019) as impressions: the hotels that a user saw before a click, one a row.
@@ -262,5 +258,4 @@ def trivago(data: config.Data) -> Origin:
     def reader(names: Sequence[str]) -> CsvReader:
         return CsvReader(names, schema, missing=data.missing)
 
-    evaluation = reader(expand(data.eval_path, "data.eval_path")) if data.eval_path else None
-    return Origin(reader(expand(in_folder(data.path, "impressions*.csv*"))), evaluation)
+    return Origin.of(data, reader, expand(in_folder(data.path, "impressions*.csv*")))

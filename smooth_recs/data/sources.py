@@ -34,6 +34,7 @@ class Source(Protocol):
       encoder: from raw to encoded rows; its statistics come from training rows only.
       train_rows: rows of one training pass.
       eval_rows: held-out rows.
+      validation_rows: rows that choose when to stop, apart from both; 0 where there are none.
       fingerprint: changes whenever the rows or their meaning do.
       summary: what reading found, for the manifest of a run: plain values that JSON can hold. `warnings` has a line for
         each thing that is likely to be wrong, which the terminal and the top of the report show.
@@ -43,6 +44,7 @@ class Source(Protocol):
     encoder: Encoder
     train_rows: int
     eval_rows: int
+    validation_rows: int
     fingerprint: str
     summary: dict[str, Any]
 
@@ -54,6 +56,9 @@ class Source(Protocol):
 
     def holdout(self, *, raw: bool = False) -> Any:
         """A finite `tf.data.Dataset` of chunks of `Rows`: the held-out rows, always in the same order."""
+
+    def validation(self) -> Any:
+        """A finite `tf.data.Dataset` of chunks of `Rows`: the validation rows, always in the same order."""
 
 
 _COUNTED_BATCH, _COUNTED_BATCHES = 1 << 16, 1 << 4
@@ -96,12 +101,14 @@ class AddedFeature:
     encoder: Encoder
     train_rows: int
     eval_rows: int
+    validation_rows: int
     fingerprint: str
     summary: dict[str, Any]
 
     def __init__(self, source: Source, name: str, compute: Callable[[Mapping[str, Any]], Any]) -> None:
         self.schema, self.encoder = source.schema, source.encoder
         self.train_rows, self.eval_rows = source.train_rows, source.eval_rows
+        self.validation_rows = source.validation_rows
         self.fingerprint, self.summary = source.fingerprint, source.summary
         self._source, self._name, self._compute = source, name, compute
 
@@ -119,3 +126,6 @@ class AddedFeature:
 
     def holdout(self, *, raw: bool = False) -> Any:
         return self._source.holdout(raw=raw)
+
+    def validation(self) -> Any:
+        return self._source.validation()

@@ -92,6 +92,32 @@ def by_user_time(
     return order[trained[order]][: train_limit or None], order[~trained[order]][: eval_limit or None]
 
 
+def divided(part: Part, share: float, seed: int | None) -> tuple[Part, Part]:
+    """Two parts of a part: its first `share` of the rows and the rest, or, with a seed, what a hash of its own decides.
+
+    Args:
+      part: of consecutive rows, unless there is a seed.
+      share: of the rows that go into the first part.
+      seed: of the random split that made the part; None for the rest by position.
+    """
+    if seed is None:
+        cut = part.first + round(part.rows * share)
+        return Part(cut - part.first, part.first, cut), Part(part.stop - cut, cut, part.stop)
+    threshold = round(share * 2**32)
+
+    def first(numbers: Any) -> Any:
+        return part.contains(numbers) & (_hash(numbers, seed + 2**31) < threshold)  # seeds of splits are smaller
+
+    def second(numbers: Any) -> Any:
+        return part.contains(numbers) & (_hash(numbers, seed + 2**31) >= threshold)
+
+    parts = []
+    for keep in (first, second):
+        kept = sum(int(tf.math.count_nonzero(keep(block))) for block in _blocks(part.first, part.stop))
+        parts.append(Part(kept, part.first, part.stop, keep))
+    return parts[0], parts[1]
+
+
 def listed(numbers: np.ndarray, rows: int) -> Part:
     """The part of those row numbers, of all `rows`; it comes in reading order."""
     mask = np.zeros(rows, bool)

@@ -47,7 +47,7 @@ class FollowedSource:
         self._meaning = files.fingerprint(evaluation.files, "stream", *read_as(data, self.schema))
         found = kept_survey(self._survey_path("survey-eval"), evaluation, data.max_malformed)
         self._held_out = evaluation, found, splits.tail(found.good, 0.0, 0, data.eval_examples)[1]
-        self.eval_rows = self._held_out[2].rows
+        self.eval_rows, self.validation_rows = self._held_out[2].rows, 0
         self._surveys: dict[str, Survey] = {}
         self._arrivals = Arrivals(data.path)
         self._taken = TakenFiles(os.path.join(folder, NAME), f"{data.path} {self._meaning}")
@@ -87,6 +87,9 @@ class FollowedSource:
 
     def holdout(self, *, raw: bool = False) -> Any:
         return encoded(part_of(*self._held_out), self.encoder, raw)
+
+    def validation(self) -> Any:
+        return self.holdout().take(0)
 
     def check(self, row: int) -> None:
         """Raises InputError where rows from `row` on have gone or changed."""

@@ -58,7 +58,8 @@ class SyntheticSource:
     """The synthetic log as a `Source` of examples.
 
     The first `data.examples` rows (1,000,000 where it is 0) are for training, the next `data.eval_examples` (100,000)
-    are held out, so that the held-out rows are the latest. Rows of `holdout()` carry `true_probability`.
+    are held out, so that the held-out rows are the latest; `data.validation_fraction` is the last share of the former.
+    Rows of `holdout()` carry `true_probability`.
 
     ```python
     from smooth_recs import config
@@ -75,13 +76,13 @@ class SyntheticSource:
         self._seed = data.seed
         self.schema = schema(data.synthetic).select(data.features)
         self.encoder = Encoder(self.schema, Statistics())
-        self.train_rows = data.examples or DEFAULT_TRAIN_ROWS
+        rows = data.examples or DEFAULT_TRAIN_ROWS
+        self.validation_rows = round(rows * data.validation_fraction)
+        self.train_rows = rows - self.validation_rows
         self.eval_rows = data.eval_examples or DEFAULT_EVAL_ROWS
-        settings = json.dumps(
-            [vars(data.synthetic), data.features, data.seed, self.train_rows, self.eval_rows], sort_keys=True
-        )
+        settings = json.dumps([vars(data.synthetic), data.features, data.seed, rows, self.eval_rows], sort_keys=True)
         self.fingerprint = hashlib.sha256(settings.encode()).hexdigest()[:16]
-        self.summary: dict[str, Any] = {"rows": self.train_rows + self.eval_rows, "malformed": 0}
+        self.summary: dict[str, Any] = {"rows": rows + self.eval_rows, "malformed": 0}
 
     def train(self, start_row: int = 0, *, raw: bool = False) -> tf.data.Dataset:
         """Chunks of training rows in time order, from `start_row` on."""
@@ -89,7 +90,12 @@ class SyntheticSource:
 
     def holdout(self, *, raw: bool = False) -> tf.data.Dataset:
         """Chunks of the held-out rows."""
-        return self._rows(self.train_rows, self.train_rows + self.eval_rows, truth=True, with_raw=raw)
+        first = self.train_rows + self.validation_rows
+        return self._rows(first, first + self.eval_rows, truth=True, with_raw=raw)
+
+    def validation(self) -> tf.data.Dataset:
+        """Chunks of the validation rows."""
+        return self._rows(self.train_rows, self.train_rows + self.validation_rows, truth=False)
 
     def _rows(self, start: int, stop: int, truth: bool, with_raw: bool = False) -> tf.data.Dataset:
         tables = _tables(self._log, self._seed)

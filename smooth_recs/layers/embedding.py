@@ -51,6 +51,7 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
       admission: how often training must have seen an id before it uses a row of its own; until then it uses the
         out-of-vocabulary row of its feature, the one before the last (`admission.Admission`). 0, the default, gives
         every id its row at once. A layer with admission has to know which calls train: `embed(inputs, training=True)`.
+      embeddings_regularizer: a penalty on the whole table, every row of it in each step; None, the default, for none.
 
     Inputs: {name: int64 [batch] or [batch, max_values]}. In the second, -1 is padding; the vector of an example without
       any value is 0.
@@ -72,6 +73,7 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
         dim: int,
         embeddings_initializer: Any = "uniform",
         admission: int = 0,
+        embeddings_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
         checked = checked_features(features, dim)
@@ -87,6 +89,7 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
         self.single, self.multiple = by_kind(self.features)
         self.dim = int(dim)
         self.embeddings_initializer = keras_generation.keras().initializers.get(embeddings_initializer)
+        self.embeddings_regularizer = keras_generation.keras().regularizers.get(embeddings_regularizer)
         self.admission = int(admission)
         self.admitted = Admission(self.admission, [f.rows for f in self.features]) if admission else None
         # Both for `models.averaging.RowAverage`: what is told the rows that a training step is about to change, and
@@ -99,6 +102,7 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
             name="embeddings",
             shape=(sum(feature.rows for feature in self.features), self.dim),
             initializer=embedding_tables.in_place(self.embeddings_initializer),
+            regularizer=self.embeddings_regularizer,
             **keras_generation.keeping_dtype(),  # casting the rows of a batch is cheaper than casting the table
         )
         if self.admitted is not None and not self.admitted.built:  # they may be those of another layer
@@ -160,6 +164,7 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
             "dim": self.dim,
             "embeddings_initializer": keras_generation.keras().initializers.serialize(self.embeddings_initializer),
             "admission": self.admission,
+            "embeddings_regularizer": keras_generation.keras().regularizers.serialize(self.embeddings_regularizer),
         }
 
 

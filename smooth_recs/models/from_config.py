@@ -111,12 +111,16 @@ def _networks(
     schema = encoder.schema
     numeric = [feature.name for feature in schema.numeric]
     features = [EmbeddedFeature(f.name, encoder.table_rows(f), f.max_values, f.combiner) for f in schema.categorical]
-    linear = Linear(features, numeric, name="linear") if model.linear else None
+    # Half of it: the square's derivative is 2 w.
+    penalty = tf.keras.regularizers.L2(model.embedding_l2 / 2) if model.embedding_l2 else None
+    linear = Linear(features, numeric, penalty, name="linear") if model.linear else None
 
     def table(dim: int) -> Any:
         if tpu is not None:
             return TPUStackedEmbedding(features, dim, optimizer=tpu, name="embeddings")
-        return StackedEmbedding(features, dim, admission=model.admission, name="embeddings")
+        return StackedEmbedding(
+            features, dim, admission=model.admission, embeddings_regularizer=penalty, name="embeddings"
+        )
 
     def tower(units: tuple[int, ...], activation: Any, name: str, dropout_seed: int) -> Tower:
         return Tower(
@@ -197,6 +201,44 @@ def _activation(model: config_lib.Model, width: dict[str, float]) -> Any:
 
 
 _legacy = tf.keras.optimizers.legacy
+
+
+class RowAdam(tf.keras.optimizers.legacy.Adam):
+    """Adam (Kingma & Ba 2015) whose sparse updates read and write the rows of the batch alone.
+
+    For each row i of the batch, whose gradient g_i is summed over the row's occurrences, at step t from 1:
+
+        m_i = b1 m_i + (1 - b1) g_i,   v_i = b2 v_i + (1 - b2) g_i^2
+        w_i = w_i - rate sqrt(1 - b2^t) / (1 - b1^t) m_i / (sqrt(v_i) + epsilon)
+
+    The moments of other rows keep their values, and those rows do not move; Keras' own Adam decays all moments and
+    moves all rows in each step, a pass over the table. A row that is in every batch moves as there. A gradient that is
+    dense, such as one with a penalty on the whole table, updates every row, as Keras' own.
+
+    Args: those of `tf.keras.optimizers.legacy.Adam`, but for `amsgrad`.
+
+    ```python
+    table = tf.Variable(tf.ones([3, 2]))
+    gradient = tf.IndexedSlices(tf.ones([1, 2]), tf.constant([1]), tf.constant([3, 2]))
+    RowAdam(0.1).apply_gradients([(gradient, table)])  # rows 0 and 2 are as they were; row 1 is 0.9
+    ```
+    """
+
+    def _resource_apply_sparse(self, grad: Any, var: Any, indices: Any, apply_state: Any = None) -> Any:
+        """Updates rows `indices` [n], which are all different, by their gradients [n, dim]."""
+        device, dtype = var.device, var.dtype.base_dtype
+        state = (apply_state or {}).get((device, dtype)) or self._fallback_apply_state(device, dtype)
+        m, v = self.get_slot(var, "m"), self.get_slot(var, "v")
+        first = state["beta_1_t"] * tf.gather(m, indices) + state["one_minus_beta_1_t"] * grad
+        second = state["beta_2_t"] * tf.gather(v, indices) + state["one_minus_beta_2_t"] * tf.square(grad)
+        step = state["lr"] * first / (tf.sqrt(second) + state["epsilon"])
+        return tf.group(
+            m.scatter_update(tf.IndexedSlices(first, indices)),
+            v.scatter_update(tf.IndexedSlices(second, indices)),
+            var.scatter_sub(tf.IndexedSlices(step, indices)),
+        )
+
+
 DENSE_OPTIMIZERS: dict[str, Callable[[Any, config_lib.Train, dict[str, float]], Any]] = {
     "adagrad": lambda rate, train, clipping: _legacy.Adagrad(
         rate, initial_accumulator_value=train.initial_accumulator, **clipping
@@ -204,10 +246,14 @@ DENSE_OPTIMIZERS: dict[str, Callable[[Any, config_lib.Train, dict[str, float]], 
     "adam": lambda rate, train, clipping: _legacy.Adam(rate, **clipping),
     "sgd": lambda rate, train, clipping: _legacy.SGD(rate, **clipping),
 }
+SPARSE_OPTIMIZERS: dict[str, Callable[[Any, config_lib.Train, dict[str, float]], Any]] = {
+    **DENSE_OPTIMIZERS,
+    "adam": lambda rate, train, clipping: RowAdam(rate, **clipping),
+}
 
 
 def optimizer(model: RankingModel | EnsembleModel, train: config_lib.Train, total_steps: int) -> Any:
-    """Makes Adagrad for the embeddings (sparse updates) and the configured optimizer for everything else."""
+    """Makes the configured optimizers: one for the embeddings (sparse updates) and one for everything else."""
     # Keras' legacy optimizers (tf_keras 2.21): their sparse Adagrad is one fused op, where the new ones pass over the
     # whole table in each step, and the TPU embedding takes no others.
     clipping = {"global_clipnorm": train.clip_norm} if train.clip_norm else {}
@@ -223,7 +269,7 @@ def optimizer(model: RankingModel | EnsembleModel, train: config_lib.Train, tota
 
 def _sparse_optimizer(train: config_lib.Train, total_steps: int) -> Any:
     rate = _rate(train.embedding_learning_rate, train, total_steps)
-    return tf.keras.optimizers.legacy.Adagrad(rate, initial_accumulator_value=train.initial_accumulator)
+    return SPARSE_OPTIMIZERS[train.embedding_optimizer](rate, train, {})
 
 
 def _rate(initial: float, train: config_lib.Train, total_steps: int) -> Any:

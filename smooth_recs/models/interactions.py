@@ -90,12 +90,20 @@ class Linear(tf.keras.layers.Layer):
     Args:
       features: the categorical features.
       numeric: names of the numeric features, float [batch, width] each.
+      regularizer: a penalty on the weights of all categorical values; None, the default, for none.
     """
 
-    def __init__(self, features: Sequence[EmbeddedFeature], numeric: Sequence[str] = (), **kwargs: Any) -> None:
+    def __init__(
+        self,
+        features: Sequence[EmbeddedFeature],
+        numeric: Sequence[str] = (),
+        regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self._numeric = tuple(numeric)
-        self.table = StackedEmbedding(features, 1, "zeros", name="weights") if features else None
+        table = StackedEmbedding(features, 1, "zeros", embeddings_regularizer=regularizer, name="weights")
+        self.table = table if features else None
         self._slopes = tf.keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros", name="slopes")
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:

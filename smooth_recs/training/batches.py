@@ -246,6 +246,8 @@ def check_stream(config: Config, strategy: str) -> None:
     rules = [
         (data.source in SCHEMA_SOURCES, "data.source", f"one of {', '.join(SCHEMA_SOURCES)}", data.source),
         (data.eval_path != "", "data.eval_path", "files of held-out rows", data.eval_path),
+        (data.validation_path == "", "data.validation_path", "empty", data.validation_path),
+        (data.validation_fraction == 0, "data.validation_fraction", "0", data.validation_fraction),
         (data.examples == 0, "data.examples", "0", data.examples),
         (train.epochs == 1, "train.epochs", "1", train.epochs),
         (train.patience == 0, "train.patience", "0", train.patience),

@@ -12,7 +12,7 @@ from smooth_recs.models import from_config
 from smooth_recs.models.cost import Cost
 
 FLOAT, COUNT, ID = 4, 4, 8  # bytes
-DENSE_SLOTS = {"adagrad": 1, "adam": 2, "sgd": 0}
+SLOTS = {"adagrad": 1, "adam": 2, "sgd": 0}
 MANY_IDS = 10**9
 
 
@@ -24,7 +24,9 @@ class Capacity:
       replicas: R, how many siblings are trained side by side.
       table_rows: of all features together.
       cost: of one sibling, all its components and a linear part included.
-      table_slots: numbers kept per embedding weight besides it: Adagrad's sum of squares, and copies.
+      table_slots: numbers kept per embedding weight besides it: the optimizer's, and copies.
+      moments: those of them that the optimizer keeps, such as Adagrad's sum of squares.
+      whole_tables: each step reads and writes every row, because of a penalty on them.
       dense_slots: the same per other weight: what the dense optimizer keeps, copies, and an anchor.
       counted_tables: tables whose ids are counted, in two integers a row.
       batch_size: examples a step and sibling, over all devices.
@@ -39,6 +41,8 @@ class Capacity:
     dense_slots: int
     counted_tables: int
     batch_size: int
+    moments: int = 1
+    whole_tables: bool = False
     devices: int = 1
     servers: int = 0
 
@@ -49,7 +53,7 @@ class Capacity:
 
     @property
     def table_bytes(self) -> int:
-        """All siblings' tables with Adagrad's sums of squares and the counts of ids."""
+        """All siblings' tables with what their optimizer keeps and the counts of ids."""
         return self.replicas * self.table_rows * self.row_bytes
 
     @property
@@ -64,8 +68,11 @@ class Capacity:
 
     @property
     def touched_bytes(self) -> int:
-        """Bytes of tables that one step moves, for all siblings: weights and sums of squares, each read and written."""
-        return self.replicas * self.batch_size * self.cost.lookup_bytes * 2 * 2
+        """Bytes of tables that one step moves, for all siblings: weights and moments, each read and written."""
+        weights = self.batch_size * self.cost.lookup_bytes
+        if self.whole_tables:
+            weights = self.cost.table_parameters * FLOAT
+        return self.replicas * weights * (1 + self.moments) * 2
 
     @property
     def device_bytes(self) -> int:
@@ -109,8 +116,10 @@ def capacity(config: config_lib.Config, encoder: Encoder, *, devices: int = 1, s
         replicas=config.siblings.replicas,
         table_rows=sum(encoder.table_rows(feature) for feature in encoder.schema.categorical),
         cost=cost_lib.cost(config, encoder),
-        table_slots=1 + copies,
-        dense_slots=DENSE_SLOTS[config.train.dense_optimizer] + copies + (config.train.anchor > 0),
+        table_slots=SLOTS[config.train.embedding_optimizer] + copies,
+        moments=SLOTS[config.train.embedding_optimizer],
+        whole_tables=config.model.embedding_l2 > 0,
+        dense_slots=SLOTS[config.train.dense_optimizer] + copies + (config.train.anchor > 0),
         counted_tables=tables if config.model.admission else 0,
         batch_size=config.train.batch_size,
         devices=devices,

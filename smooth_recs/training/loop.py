@@ -44,6 +44,18 @@ def check(config: Config, source: Source, role: Role) -> None:
     """Raises InputError where the data are too small, or the cluster not made, for what `config.train` asks for."""
     if role.coordinates and config.train.export_steps:
         raise InputError("train.export_steps must be 0 under parameter_server, which exports at the end only")
+    if role.strategy_name in ("parameter_server", "tpu"):
+        # Two workers may read a row's moments before either writes them; a TPU has updates of its own.
+        if config.train.embedding_optimizer == "adam":
+            raise InputError(
+                f"train.embedding_optimizer must be adagrad or sgd under {role.strategy_name}, which cannot update the "
+                "moments of single rows, got adam"
+            )
+        if config.model.embedding_l2:
+            raise InputError(
+                f"model.embedding_l2 must be 0 under {role.strategy_name}, where no step reads whole tables, "
+                f"got {config.model.embedding_l2}"
+            )
     if role.coordinates and config.ensemble.stale_steps:
         raise InputError(
             "ensemble.stale_steps must be 0 under parameter_server, whose workers have no steps in common, "
@@ -60,7 +72,7 @@ def check(config: Config, source: Source, role: Role) -> None:
             f"got {config.train.average!r}"
         )
     check_average(config, source)
-    measured = monitoring.measured_rows(config)
+    measured = monitoring.measured_rows(config, source)
     if config.train.patience and source.eval_rows <= measured:
         raise InputError(
             f"train.patience needs more held-out rows than the {measured:,} of train.evaluation_examples that choose, "

@@ -11,6 +11,7 @@ import tensorflow as tf
 from smooth_recs._files import read_json, write_json
 from smooth_recs.callbacks import KeepBest, LearnedActivations, PredictionDifference, ProgressiveValidation
 from smooth_recs.config import Config
+from smooth_recs.data.sources import Source
 from smooth_recs.measures import catalogue
 from smooth_recs.models.siblings import SiblingModel
 from smooth_recs.training.batches import Batches, example
@@ -61,15 +62,17 @@ class Curve:
         write_json(self._path, self.entries)
 
 
-def measured_rows(config: Config) -> int:
-    """How many of the first held-out rows are measured while training."""
+def measured_rows(config: Config, source: Source) -> int:
+    """How many of the first held-out rows are measured while training: none where there are validation rows."""
+    if source.validation_rows:
+        return 0
     return -(-config.train.evaluation_examples // EVALUATION_BATCH) * EVALUATION_BATCH
 
 
 def callbacks(
     batches: Batches, log_dir: str, curve: Curve, siblings: SiblingModel
 ) -> tuple[list[Any], KeepBest | None]:
-    """PD and AUC on some held-out rows or on rows that are new; TensorBoard; a progress bar that shows them.
+    """PD and AUC on validation, held-out or new rows; TensorBoard; a progress bar that shows them.
 
     Args:
       batches: of the run, whose `train.evaluations`, `evaluation_examples`, `progressive` and `patience` say what is
@@ -92,13 +95,14 @@ def callbacks(
         validation = ProgressiveValidation(every, log_dir)
         validation.history = curve.progressive
         watching = [validation, *watching]
-    if config.siblings.replicas == 1:
+    source, measured = batches.source, measured_rows(config, batches.source)
+    if config.siblings.replicas == 1 and not config.train.patience and not source.validation_rows:
         return watching, None
-    held_out = batches.source.holdout().map(example)
-    sample = held_out.rebatch(EVALUATION_BATCH).take(measured_rows(config) // EVALUATION_BATCH).cache()
+    sample = (source.holdout() if measured else source.validation()).map(example).rebatch(EVALUATION_BATCH)
+    sample = (sample.take(measured // EVALUATION_BATCH) if measured else sample).cache()
     difference = PredictionDifference(sample, every=every, log_dir=log_dir)
     difference.history = curve.measured
-    if siblings.deployed is not siblings:
+    if siblings.deployed is not siblings and len(siblings.replicas) > 1:
         watching = [
             PredictionDifference(sample, models=siblings.replicas, every=every, log_dir=log_dir, prefix=RAW),
             *watching,
@@ -106,7 +110,15 @@ def callbacks(
     if not config.train.patience:
         return [difference, *watching], None
     bounds = {"pd": config.train.max_pd} if config.train.max_pd else None
-    best = KeepBest(difference, subject_to=bounds, patience=config.train.patience, restore_best_weights=False)
+    best = KeepBest(
+        difference,
+        maximize="auc" if config.train.best == "auc" else None,
+        subject_to=bounds,
+        patience=config.train.patience,
+        plateau=config.train.plateau or None,
+        plateau_factor=config.train.plateau_factor,
+        restore_best_weights=False,
+    )
     return [difference, best, *watching], best
 
 

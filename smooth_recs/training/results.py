@@ -84,7 +84,7 @@ def _final_rows(
     held_out = evaluation.collect(siblings, source, config.evaluation)
     if live:
         held_out.columns["live"] = live.prediction
-    chose = held_out.whole_requests(monitoring.measured_rows(config)) if config.train.patience else 0
+    chose = held_out.whole_requests(monitoring.measured_rows(config, source)) if config.train.patience else 0
     return held_out.without_first(chose), chose
 
 

@@ -25,7 +25,7 @@ HELD_OUT = (X[:60], 1 - Y[:60])  # training makes these labels' log loss worse
 STEPS = 12
 
 
-def model(seed: int, rate: float = 0.05) -> Any:
+def model(seed: int, rate: Any = 0.05) -> Any:
     initializer = tf.keras.initializers.RandomNormal(seed=seed)
     layers = [tf.keras.Input([4]), tf.keras.layers.Dense(1, activation="sigmoid", kernel_initializer=initializer)]
     built = tf.keras.Sequential(layers)
@@ -57,6 +57,17 @@ class WeightsAt(tf.keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.after.append(self.model.get_weights())
+
+
+class RateAt(tf.keras.callbacks.Callback):
+    """The learning rate after each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.after: list[float] = []
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.after.append(float(tf.convert_to_tensor(self.model.optimizer.learning_rate)))
 
 
 def values(pds: list[float], losses: list[float]) -> list[dict[str, float]]:
@@ -108,6 +119,33 @@ def test_training_stops_in_the_middle_of_an_epoch() -> None:
     assert len(recorder.after) == 8  # measured after 2, 4, 6, 8; the best one after 4
     assert (kept.best["step"], kept.waited, kept.stopped) == (4, 2, True)
     assert equal(trained.get_weights(), recorder.after[3])
+
+
+def test_a_higher_auc_is_better_where_it_is_maximised() -> None:
+    course = [{"pd": 0.1, "auc": auc, "log_loss": 0.5} for auc in (0.6, 0.7, 0.7, NAN, 0.8, 0.75)]
+    kept = KeepBest(Script(course), maximize="auc")
+    model(1).fit(rows(), callbacks=[kept.measured, kept], verbose=0)
+    assert (kept.best["step"], kept.best["auc"], kept.waited) == (10, 0.8, 1)
+    with pytest.raises(InputError, match=r"maximize must name one of auc, got 'log_loss'"):
+        KeepBest(Script([]), maximize="log_loss")
+
+
+def test_rates_are_cut_on_a_plateau_and_again_after_as_many_more() -> None:
+    """Measured every step of 12: the best at 2; 4 and 6 cut, 7 is the best, and 9 and 11 cut again."""
+    losses = [5, 4, 4, 4, 4, 4, 3, 3, 3, 3, 3, 3]
+    trained, recorder = model(1, rate=0.5), RateAt()
+    kept = KeepBest(Script(values([0.1] * 12, losses), every=1), plateau=2, plateau_factor=0.5)
+    trained.fit(rows(), callbacks=[kept.measured, kept, recorder], verbose=0)
+    expected = [0.5] * 3 + [0.25] * 2 + [0.125] * 3 + [0.0625] * 2 + [0.03125] * 2
+    assert recorder.after == expected
+    assert not kept.stopped
+
+
+def test_a_schedule_has_no_plateau() -> None:
+    trained = model(1, rate=tf.keras.optimizers.schedules.PolynomialDecay(0.1, 10))
+    kept = KeepBest(Script(values([0.1] * 6, [5] * 6)), plateau=1)
+    with pytest.raises(InputError, match="plateau must be None where the learning rate is a schedule"):
+        trained.fit(rows(), callbacks=[kept.measured, kept], verbose=0)
 
 
 def test_measurements_of_nothing_but_nan_stop_too_and_leave_the_weights() -> None:
@@ -210,6 +248,8 @@ def test_weights_that_were_not_kept_are_named() -> None:
         ({"subject_to": {"pd": -0.1}}, "subject_to must hold bounds of at least 0, got -0.1 for 'pd'"),
         ({"subject_to": {"pd": math.nan}}, "got nan for 'pd'"),
         ({"patience": 0}, "patience must be a number of measurements of at least 1 or None, got 0"),
+        ({"plateau": 0}, "plateau must be a number of measurements of at least 1 or None, got 0"),
+        ({"plateau_factor": 1.0}, "plateau_factor must be above 0 and below 1, got 1.0"),
         ({"filepath": "best.h5"}, r"filepath must end with .weights.h5, got 'best.h5'"),
     ],
 )

@@ -42,6 +42,11 @@ KINDS = {
     "time limited": {"split": "time", "train_fraction": 0.5, "examples": 20, "eval_examples": 15},
     "user_time": {"split": "user_time"},
     "eval_path": {"eval_path": "eval", "split": "time"},
+    "validation_fraction": {"validation_fraction": 0.25},
+    "random validation_fraction": {"split": "random", "validation_fraction": 0.25, "seed": 7},
+    "time validation_fraction": {"split": "time", "validation_fraction": 0.25},
+    "user_time validation_fraction": {"split": "user_time", "validation_fraction": 0.25},
+    "validation_path": {"validation_path": "eval", "split": "time"},
     "tfrecord": {"source": "tfrecord"},
     "tfrecord time": {"source": "tfrecord", "split": "time"},
     "parquet": {"source": "parquet"},
@@ -90,7 +95,7 @@ def folder(tmp_path_factory, small_chunks):
 def open_one(folder, cache, **settings):
     source = settings.get("source", "csv")
     settings = {"source": source, "schema": SCHEMA, "max_malformed": 0.1, "path": "train"} | settings
-    for name in {"path", "eval_path"} & set(settings):
+    for name in {"path", "eval_path", "validation_path"} & set(settings):
         settings[name] = str(folder / source / settings[name])
     return open_source(config.Data(**settings), str(cache))
 
@@ -124,13 +129,17 @@ def test_training_starts_at_any_row(one, gather):
     assert sum(chunk["label"].size for chunk in source.train(source.train_rows).as_numpy_iterator()) == 0
 
 
-def test_parts_are_disjoint_and_complete_and_nothing_is_learnt_from_held_out_rows(one):
+def test_parts_are_disjoint_and_complete_and_nothing_is_learnt_from_held_out_rows(one, gather):
     kind, source, training, held_out = one
     trained, evaluated = rows_of(training), rows_of(held_out)
-    assert len(evaluated) == source.eval_rows
-    assert len(trained) + len(evaluated) == len({*trained, *evaluated})
+    validated = rows_of(gather(source.validation())) if source.validation_rows else []
+    assert (len(evaluated), len(validated)) == (source.eval_rows, source.validation_rows)
+    assert len(validated) == source.summary.get("validation_rows", 0)
+    assert (len(validated) > 0) == ("validation" in kind)
+    every = trained + evaluated + validated
+    assert len(every) == len({*every})
     if not {"examples", "eval_path"} & set(KINDS[kind]):
-        assert sorted(trained + evaluated) == list(range(ROWS))
+        assert sorted(every) == list(range(2 * ROWS if kind == "validation_path" else ROWS))
 
     words = set(source.encoder.statistics.vocabularies["word"])
     assert words == {f"w{row}".encode() for row in trained}
@@ -185,6 +194,9 @@ ORDER = {
     "time limited": (BY_TIME[:20], BY_TIME[60:75]),
     "eval_path": (range(ROWS), range(ROWS, 2 * ROWS)),
     "eval_path limited": (range(13), range(ROWS, ROWS + 7)),
+    "validation_fraction": (range(72), range(96, ROWS)),
+    "time validation_fraction": (BY_TIME[:72], BY_TIME[96:]),
+    "validation_path": (BY_TIME[:96], BY_TIME[96:]),
     "tfrecord": (range(96), range(96, ROWS)),
     "tfrecord time": (BY_TIME[:96], BY_TIME[96:]),
     "parquet": (range(96), range(96, ROWS)),
@@ -196,7 +208,7 @@ def test_the_order_of_the_rows(one):
     trained, evaluated = rows_of(training), rows_of(held_out)
     if kind in ORDER:
         assert (trained, evaluated) == tuple(map(list, ORDER[kind]))
-    elif kind == "user_time":
+    elif kind.startswith("user_time"):
         assert trained == [row for row in BY_TIME if row in set(trained)]
         user = table(0, ROWS)["user"]
         for single in set(user.tolist()):
@@ -283,6 +295,10 @@ def test_a_share_of_malformed_held_out_rows_stops_the_run_too(opened, folder):
         ),
         ({"split": "user_time", "schema": dataclasses.replace(SCHEMA, query_id=None)}, "needs a query_id"),
         ({"train_fraction": 0.001}, "data.train_fraction must leave rows on both sides, got 0.001, which leaves 0"),
+        (
+            {"validation_fraction": 0.001},
+            "data.validation_fraction must leave rows on both sides, got 0.001, which leaves 96 training and 0",
+        ),
         ({"schema": None}, "data.schema must be given for data.source 'csv', got None"),
         ({"schema": Schema((Numeric("height"),))}, "the column 'height' is not in .*0.csv"),
         ({"features": ("height",)}, "data.features must name features of the source, got 'height'"),
@@ -293,6 +309,36 @@ def test_what_cannot_be_opened_is_named(opened, settings, message):
     with pytest.raises(InputError, match=message) as raised:
         opened(**settings)
     assert "\n" not in str(raised.value)
+
+
+def test_validation_rows_are_what_the_split_says(opened, gather):
+    """96 of 120 rows train without them; a quarter of these is 24."""
+    tail = opened(validation_fraction=0.25)
+    assert rows_of(gather(tail.train())) == list(range(72))
+    assert rows_of(gather(tail.validation())) == list(range(72, 96))
+    assert rows_of(gather(tail.holdout())) == rows_of(gather(opened().holdout())) == list(range(96, 120))
+    by_time = sorted(range(ROWS), key=lambda row: (table(0, ROWS)["time"][row], row))
+    time = opened(validation_fraction=0.25, split="time")
+    assert rows_of(gather(time.train())) == by_time[:72]
+    assert sorted(rows_of(gather(time.validation()))) == sorted(by_time[72:96])
+    user = opened(validation_fraction=0.25, split="user_time")
+    trained, validated = rows_of(gather(user.train())), rows_of(gather(user.validation()))
+    columns = table(0, ROWS)
+    for each in set(columns["user"]):
+        latest = max(columns["time"][row] for row in trained if columns["user"][row] == each)
+        assert all(columns["time"][row] >= latest for row in validated if columns["user"][row] == each)
+    assert len(opened(eval_path="eval", validation_fraction=0.5).summary) == len(tail.summary)
+
+
+def test_a_validation_file_with_other_columns_is_one_line(opened, folder):
+    columns = table(0, 10)
+    del columns["price"]
+    write_csv(folder / "csv" / "other.csv", columns, ())
+    for field in ("validation_path", "eval_path"):
+        with pytest.raises(InputError) as raised:
+            opened(**{field: "other.csv"})
+        assert str(raised.value).startswith(f"data.{field}: the column 'price' is not in {folder}/csv/other.csv, which")
+        assert "\n" not in str(raised.value)
 
 
 def test_an_unknown_source_is_refused_with_the_known_ones(tmp_path):

@@ -61,6 +61,19 @@ def test_a_random_split_has_its_share_depends_on_the_seed_and_not_on_the_number_
     assert members(fewer, 100).tolist() == members(one, 100).tolist()
 
 
+def test_a_part_is_divided_by_position_or_by_a_hash_of_its_own():
+    first, second = splits.divided(splits.Part(10, 5, 15), 0.75, None)
+    assert (first, second) == (splits.Part(8, 5, 13), splits.Part(2, 13, 15))  # 7.5 is rounded to the even number
+    numbers = np.arange(20_000)
+    training, _ = splits.random(20_000, 0.5, 3, 0, 0)
+    kept, apart = splits.divided(training, 0.75, 3)
+    inside, there, away = (np.asarray(part.contains(numbers)) for part in (training, kept, apart))
+    np.testing.assert_array_equal(there | away, inside)
+    assert not (there & away).any()
+    assert (kept.rows, apart.rows) == (there.sum(), away.sum())
+    assert kept.rows / training.rows == pytest.approx(0.75, abs=0.02)  # four standard deviations: 0.017
+
+
 def test_rows_beyond_a_block_are_found(monkeypatch):
     monkeypatch.setattr(splits, "_BLOCK", 10)
     training, _ = splits.random(105, 0.5, 3, 0, 0)
