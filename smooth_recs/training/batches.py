@@ -104,7 +104,8 @@ class Batches:
                 f"train.average: the run in {self.workdir} keeps its averages by row, which parameter_server cannot: "
                 "resume it under another strategy, or take another workdir"
             )
-        if begun is not None or self.role.coordinates or not self.half_life:
+        every_row = self.config.model.embedding_l2 > 0  # each step moves all of them
+        if begun is not None or self.role.coordinates or not self.half_life or every_row:
             return bool(begun)
         features = self.source.schema.categorical
         rows = sum(self.source.encoder.table_rows(feature) for feature in features)

@@ -44,7 +44,7 @@ def check(config: Config, source: Source, role: Role) -> None:
     """Raises InputError where the data are too small, or the cluster not made, for what `config.train` asks for."""
     if role.coordinates and config.train.export_steps:
         raise InputError("train.export_steps must be 0 under parameter_server, which exports at the end only")
-    if role.strategy_name in ("parameter_server", "tpu"):
+    if role.coordinates or role.strategy_name == "tpu":
         # Two workers may read a row's moments before either writes them; a TPU has updates of its own.
         if config.train.embedding_optimizer == "adam":
             raise InputError(
