@@ -12,6 +12,7 @@ ROOT = pathlib.Path(__file__).parent
 REQUIREMENTS = [
     "absl-py>=2.1,<3",
     "jinja2>=3.1,<4",
+    "markupsafe>=2.1,<4",
     "keras>=3.15,<3.16",
     "matplotlib>=3.9,<4",
     "ml-collections>=1.0,<2",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import hashlib
 import io
@@ -11,8 +12,10 @@ import math
 import os
 import pathlib
 import re
+import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +25,9 @@ import numpy.typing as npt
 from smooth_recs.errors import InputError
 
 Arrays = Mapping[str, npt.NDArray[Any]]
+
+_HIDDEN = (".writing-", ".removing-")  # prefixes of folders that hold nothing yet, or nothing any more
+_LEFT_SECONDS = 60.0  # age from which a hidden folder that nobody holds counts as left behind
 
 _ABOUT, _LENGTHS, _TEXTS = "about", "lengths", "texts"
 
@@ -39,12 +45,80 @@ def whole_file(path: str) -> Iterator[str]:
     ```
     """
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=os.path.dirname(path) or ".", prefix=".writing-") as folder:
-        # A temporary file has mode 600, and others could not read it: so an ordinary file in a temporary folder. That
-        # folder is beside the file, because os.replace works within one file system only.
+    # A temporary file has mode 600, and others could not read it: so an ordinary file in a temporary folder. That
+    # folder is beside the file, because os.replace works within one file system only.
+    with hidden_folder(os.path.dirname(path) or ".") as folder:
         beside = os.path.join(folder, os.path.basename(path))
         yield beside
         os.replace(beside, path)
+
+
+@contextlib.contextmanager
+def hidden_folder(parent: str, prefix: str = _HIDDEN[0]) -> Iterator[str]:
+    """A folder within `parent` for what is not whole yet, removed at the end; its name begins with a dot.
+
+    First it removes those that killed processes have left in `parent`.
+    """
+    remove_left_behind(parent)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=prefix) as folder:
+        held = os.open(folder, os.O_RDONLY)
+        try:
+            with contextlib.suppress(OSError):  # a file system without locks: then its age alone keeps it
+                fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            yield folder
+        finally:
+            os.close(held)
+
+
+def remove_left_behind(parent: str, seconds: float = _LEFT_SECONDS) -> None:
+    """Removes the hidden folders in `parent` whose process has gone: no process holds their lock, nor is one young.
+
+    Args:
+      parent: need not exist.
+      seconds: the age from which they are old enough; a process makes a folder a moment before it locks it.
+    """
+    for name in os.listdir(parent) if os.path.isdir(parent) else ():
+        path = os.path.join(parent, name)
+        with contextlib.suppress(OSError):  # gone meanwhile, not a folder, or locked: somebody is at work in it
+            if name.startswith(_HIDDEN) and time.time() - os.stat(path).st_mtime >= seconds:
+                descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(path, ignore_errors=True)
+                finally:
+                    os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(path: str, holder: str) -> Iterator[int | None]:
+    """The descriptor of a lock file, which is locked as long as it is open anywhere; None where another has the lock.
+
+    The lock is the kernel's: it is free again the moment its processes have ended, in whatever way. A file system
+    without locks gives everybody the lock.
+
+    Args:
+      path: of the file, which is made where it does not exist, and stays.
+      holder: what the file says then, for people.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+            return
+        except OSError:
+            pass
+        write_holder(descriptor, holder)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def write_holder(descriptor: int, holder: str) -> None:
+    """Replaces the content of a lock file in place: a file renamed over it would not have the lock."""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{holder}\n".encode(), 0)
 
 
 def check_output(flag: str, path: str) -> None:
@@ -66,10 +140,25 @@ def write_json(path: str, content: Any) -> None:
         file.write("\n")
 
 
-def read_json(path: str) -> Any:
-    """The content of a JSON file."""
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
+def read_json(path: str, repair: str = "") -> Any:
+    """The content of a JSON file.
+
+    Args:
+      path: of the file.
+      repair: how to go on where it cannot be read, for the error.
+
+    Raises:
+      FileNotFoundError: it does not exist.
+      InputError: it cannot be read, or is not the whole of a JSON file; the line names it.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        why = error.strerror if isinstance(error, OSError) else f"it is not JSON, or not all of it: {error}"
+        raise InputError(f"{path} cannot be read ({why}){repair and ': '}{repair}") from error
 
 
 def _finite(content: Any) -> Any:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from smooth_recs import fields
-from smooth_recs.fields import above, at_least, between
+from smooth_recs.fields import above, at_least, between, zero_or_between
 from smooth_recs.schema import Schema
 
 # No `from __future__ import annotations` here: ml_collections reads the types of the fields, and would read texts.
@@ -140,6 +140,7 @@ class Model:
       activation: a name that `smooth_recs.activations.get` knows, or a dictionary, which makes each hidden layer one of
         its own: `{"class_name": "GSmeLU", "config": {"alpha": 0.1, "beta": 0.1, "learn": "all"}}`.
       beta: its width parameter: a number, or one a hidden layer (wide to narrow, section 5.1); None = its default.
+        Beyond 1e-6 and 1e4, but for 0, float32 leaves NaN or a constant of it.
       relative_beta: the width in place of `beta` as a share of the running root mean square of the layer's
         pre-activations, which no scale defeats: a number, or one a hidden layer; None = the width is `beta`.
       hidden_units: widths of the hidden layers of the top stack.
@@ -162,8 +163,8 @@ class Model:
     """
 
     activation: Annotated[str | dict[str, Any], "a name or a dictionary", fields.not_empty] = "smelu"
-    beta: Annotated[float | tuple[float, ...] | None, at_least(0)] = None
-    relative_beta: Annotated[float | tuple[float, ...] | None, at_least(0)] = None
+    beta: Annotated[float | tuple[float, ...] | None, zero_or_between(1e-6, 1e4)] = None
+    relative_beta: Annotated[float | tuple[float, ...] | None, zero_or_between(1e-6, 1e4)] = None
     hidden_units: Annotated[tuple[int, ...], fields.one_or_more_widths] = (256, 128, 64, 32, 16)
     bottom_units: Annotated[tuple[int, ...], fields.widths] = ()
     interaction: Literal["concat", "dot", "cross"] = "concat"
@@ -255,7 +256,8 @@ class Train:
       dense_learning_rate, embedding_learning_rate: of the two optimizers.
       final_learning_rate_share: both rates fall linearly to this share of themselves over the run; 1 = constant.
       initial_accumulator: where Adagrad's sums of squares start.
-      clip_norm: global norm to which dense gradients are clipped; 0 = not at all.
+      clip_norm: global norm to which the dense gradients of each sibling, and of each component of an ensemble, are
+        clipped; 0 = not at all.
       deterministic: op determinism and a fixed number of threads.
       threads: threads of an op and between ops in a deterministic run; 0 = the number of cores.
       average: half-life, in steps, of a moving average of all weights, which is measured, exported and taught by in

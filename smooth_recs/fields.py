@@ -57,6 +57,14 @@ def between(low: float, high: float) -> Rule:
     return Rule(f"from {low} to {high}", lambda value: low <= value <= high)
 
 
+def zero_or_between(low: float, high: float) -> Rule:
+    """Each number is 0, or from `low` to `high`."""
+    return Rule(
+        f"0 or from {low} to {high}",
+        lambda value: all(number == 0 or low <= number <= high for number in _numbers(value)),
+    )
+
+
 not_empty = Rule("", bool)
 one_character = Rule("one character", lambda value: len(value) == 1 or value == r"\t")  # a tab as a shell passes it
 names_that_differ = Rule("names that differ", lambda value: all(value) and len(set(value)) == len(value))

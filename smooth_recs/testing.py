@@ -9,7 +9,7 @@ from typing import Any
 
 from smooth_recs import prediction_difference
 from smooth_recs.errors import InputError
-from smooth_recs.measures import accuracy, gates, recommendations
+from smooth_recs.measures import accuracy, gates, held_out, recommendations
 from smooth_recs.statistics import arrays
 
 
@@ -25,6 +25,7 @@ def assert_reproducible(
     max_swap_rate: float | None = None,
     k: int = 3,
     multiplier: Any = None,
+    allow_collapsed: bool = False,
 ) -> None:
     """Asserts that a retrained model predicts what the baseline does, within limits.
 
@@ -38,6 +39,8 @@ def assert_reproducible(
       max_swap_rate: the highest share of requests whose ordered top-k lists are different, from 0 to 1.
       k: length of the lists.
       multiplier: [n], such as bids, by which predictions are multiplied before a request's rows are ordered.
+      allow_collapsed: whether b may pass though it is constant, or worse than always predicting the click rate, which
+        100 rows or more can show.
 
     Raises:
       AssertionError: a gate is not met; one line names each of these, its limit, the value and the distance.
@@ -65,6 +68,7 @@ def assert_reproducible(
         measured["auc_loss_increase"] = None if None in losses else losses[1] - losses[0]  # type: ignore[operator]
     if max_swap_rate is not None:
         measured["swap_rate"] = recommendations.swap_rate(a, b, query_id, k=k, multiplier=multiplier)
-    failure = gates.failure(gates.judge(limits, measured))
+    collapsed = None if allow_collapsed else held_out.collapse(b, label, sample_weight)
+    failure = gates.failure(gates.judge(limits, measured), collapsed=collapsed)
     if failure:
         raise AssertionError(failure)

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from smooth_recs._files import check_output, read_arrays, whole_file, write_arrays, write_json
+from smooth_recs._files import check_output, hidden_folder, read_arrays, whole_file, write_arrays, write_json
 from smooth_recs.errors import InputError
 
 
@@ -88,3 +89,21 @@ def test_arrays_come_back_from_their_file(groups: list[dict[str, Any]]) -> None:
         for name, values in group.items():
             assert (same[name].dtype, same[name].shape) == (values.dtype, values.shape)
             np.testing.assert_array_equal(same[name], values)
+
+
+def test_what_killed_processes_left_is_removed_and_what_others_write_is_not(tmp_path: Path) -> None:
+    def folder(name: str, age: float) -> Path:
+        (tmp_path / name / "half").mkdir(parents=True)
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+        return tmp_path / name
+
+    old, young, file = folder(".writing-old", 100), folder(".writing-young", 1), tmp_path / ".writing-file"
+    file.touch()
+    os.utime(file, (0, 0))
+    with hidden_folder(str(tmp_path)) as working:
+        assert not old.exists()
+        os.utime(working, (0, 0))  # it writes for long
+        with whole_file(str(tmp_path / "notes.txt")) as beside:
+            Path(beside).write_text("done")
+        assert os.path.isdir(working)
+    assert sorted(os.listdir(tmp_path)) == [".writing-file", young.name, "notes.txt"]

@@ -70,7 +70,8 @@ def smelu(x: Any, *, beta: Any = DEFAULT_BETA) -> Any:
         u = _clip(x + beta, beta * 2)
         return [lambda: u / (beta * 2)]
 
-    if is_tensor(beta) or np.any(np.equal(beta, 0)):
+    # The processor takes a number below the least normal one for 0: 0 / 0 would be NaN.
+    if is_tensor(beta) or np.any(np.less(beta, float(np.finfo(np.float32).tiny))):
         return differentiable(value, partials, x, {"beta": beta})
     # float16 is exact enough here as it is; in bfloat16 XLA (TensorFlow 2.21) rounds after every operation, which costs
     # more than the two casts to float32 and back.

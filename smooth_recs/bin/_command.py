@@ -5,7 +5,8 @@
     2    wrong flags, configuration or input: one line names the field, the rule and the value
     3    a gate was not met
     4    a training diverged: its predictions are no numbers
-    130  interrupted
+    130  interrupted (Ctrl-C); a training saves a checkpoint before it ends
+    143  the same by SIGTERM
 
 Where nobody reads what it prints any more (`| head`), it goes on in silence: files and status are as ever.
 
@@ -23,6 +24,7 @@ import io
 import logging as std_logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import textwrap
@@ -35,7 +37,7 @@ from absl import app, flags, logging
 from smooth_recs import fields
 from smooth_recs.bin import _flags
 from smooth_recs.config import Config
-from smooth_recs.errors import Diverged, GateNotMet, InputError, one_line
+from smooth_recs.errors import Diverged, GateNotMet, InputError, Interrupted, one_line, shortened
 
 
 @contextlib.contextmanager
@@ -195,9 +197,13 @@ def _call(main: Callable[[], None], tensorflow: bool, _: None) -> int:
         return _report(error, 3)
     except Diverged as error:
         return _report(error, 4)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        number = error.number if isinstance(error, Interrupted) else signal.SIGINT
+        print(str(error) or "interrupted", file=sys.stderr)
+        # At once: the threads and the native parts of TensorFlow may take longer to end than a preemption waits.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(128 + number)
     except Exception as error:
         return _report(error, 1)
     return 0
@@ -207,6 +213,6 @@ def _report(error: Exception, status: int) -> int:
     """Says in one line what happened; returns `status`."""
     if flags.FLAGS["verbosity"].value >= 1:
         traceback.print_exception(error)
-    said = one_line(error) if status == 1 else " ".join(str(error).split())
+    said = one_line(error) if status == 1 else shortened(str(error))
     print(f"error: {said}", file=sys.stderr)
     return status

@@ -46,6 +46,9 @@ _MAX_AUC_LOSS_INCREASE = flags.DEFINE_float(
 _MAX_SWAP_RATE = flags.DEFINE_float(
     "max_swap_rate", None, "gate: the most that the share of requests with another top-k list may be"
 )
+_ALLOW_COLLAPSED = flags.DEFINE_boolean(
+    "allow_collapsed", False, "gates also let a b pass that is constant, or worse than always predicting the click rate"
+)
 _SHARD = flags.DEFINE_string("shard", None, "i/n: predict the i-th of n parts only")
 _MERGE = flags.DEFINE_boolean("merge", False, "join the shards that are there, and measure")
 
@@ -76,6 +79,7 @@ def main() -> None:
             columns={name: flag.value for name, flag in _COLUMNS.items() if flag.value},
             evaluation=evaluation,
             limits=gates.Limits(_MAX_PD.value, _MAX_AUC_LOSS_INCREASE.value, _MAX_SWAP_RATE.value),
+            allow_collapsed=_ALLOW_COLLAPSED.value,
             shard=Shard.parse(_SHARD.value) if _SHARD.value is not None else None,
             merge=_MERGE.value,
             named={name: text for name, text in IN_CONFIG.items() if chosen.get(name) is None},

@@ -8,7 +8,8 @@ The export becomes models/ranker/VERSION at once and whole, or nothing is left t
 nothing but the SavedModel loader of TensorFlow Serving must get the trained model's predictions from it: in batches of
 1, 2 and 1,000 held-out rows, and for missing, unseen and extreme values; and wrong types and shapes must be refused.
 Gates are on the held-out rows of the run: PD against a sibling (--against), and PD, swap rate and AUC loss against the
-version that is served now (--live; of a folder of versions, the newest).
+version that is served now (--live; of a folder of versions, the newest). A model that is constant, or worse than always
+predicting the click rate, is not published without --allow_collapsed.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ _MAX_AUC_LOSS_INCREASE = flags.DEFINE_float(
 _MAX_SWAP_RATE = flags.DEFINE_float(
     "max_swap_rate", None, "gate: the most that the share of requests with another top-k list than --live may be"
 )
+_ALLOW_COLLAPSED = flags.DEFINE_boolean(
+    "allow_collapsed", False, "publish also what is constant, or worse than always predicting the click rate"
+)
 
 
 def main() -> None:
@@ -43,6 +47,7 @@ def main() -> None:
         against=_AGAINST.value,
         live=_LIVE.value,
         sibling_limits=Limits(max_pd=_MAX_PD.value),
+        allow_collapsed=_ALLOW_COLLAPSED.value,
         live_limits=Limits(_MAX_PD_LIVE.value, _MAX_AUC_LOSS_INCREASE.value, _MAX_SWAP_RATE.value),
     )
     print(publishing.publish(release))

@@ -46,6 +46,12 @@ _CONFIRM = flags.DEFINE_integer(
 _HALVING = flags.DEFINE_boolean(
     "halving", False, "a cheap search: one pair of all variants, a second one of the half nearest the front, and so on"
 )
+_ALLOW_COLLAPSED = flags.DEFINE_boolean(
+    "allow_collapsed",
+    None,
+    "count runs as measured whose model is constant, or worse than always predicting the click rate "
+    "(default: what the file says)",
+)
 _DRY_RUN = flags.DEFINE_boolean(
     "dry_run", False, "list the variants with their cost, the runs and their time, train nothing"
 )
@@ -56,6 +62,8 @@ def main() -> None:
 
     sweep = _flags.read_sweep(_CONFIG.value, str(_ACTIVATIONS.value), _GRID.value, _PAIRS.value)
     sweep = dataclasses.replace(sweep, choose=sweep.choose if _CHOOSE.value is None else _CHOOSE.value)
+    if _ALLOW_COLLAPSED.value is not None:
+        sweep = dataclasses.replace(sweep, allow_collapsed=bool(_ALLOW_COLLAPSED.value))
     workdir, confirm, halving = str(_WORKDIR.value), int(_CONFIRM.value), bool(_HALVING.value)
     if not _DRY_RUN.value:
         print(workflow.run(sweep, workdir, confirm=confirm, halving=halving))

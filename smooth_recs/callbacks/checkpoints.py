@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import math
 import os
 import re
+import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -16,6 +19,8 @@ from smooth_recs import keras_generation
 from smooth_recs._files import literal_folder
 from smooth_recs.callbacks.keep_best import KeepBest
 from smooth_recs.errors import InputError
+from smooth_recs.interruption import Interruption
+from smooth_recs.layers.tower import DropoutState
 
 _UNREADABLE = (tf.errors.OpError, IndexError)  # IndexError is what TensorFlow 2.21 raises for a file that is too short
 # A process of the cluster is gone: the file is not to blame.
@@ -37,6 +42,8 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
       newest_in: the folder of another process, whose checkpoints `restore` takes.
       on_save: a function that is called with the number of steps done before each checkpoint is written, to write what
         else belongs to it.
+      interruption: ends `fit` after the step in which a signal comes, once a checkpoint is saved; of processes that
+        train in step, without one.
       best: a callback whose best weights are saved too; the model must be built. Its history is restored separately.
 
     An average of the model's weights (`SiblingModel.keep_average`) is saved with it.
@@ -61,6 +68,7 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
         best: KeepBest | None = None,
         steps: int | None = None,
         newest_in: str | None = None,
+        interruption: Interruption | None = None,
     ) -> None:
         super().__init__()
         self._steps = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -73,6 +81,7 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
         self._newest_in = newest_in or directory
         self._seconds, self._every = seconds, steps
         self._on_save = on_save
+        self._interruption = interruption
         self._saved_at = time.monotonic()
         self._begun = 0
         self._done = self._saved = 0
@@ -106,12 +115,20 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
         else:
             due = time.monotonic() - self._saved_at >= self._seconds
         # What is measured at the end of an epoch comes after its last batch, and belongs into the checkpoint of then.
-        if due and not (self.ends_epoch and batch + 1 >= ((self.params or {}).get("steps") or math.inf)):
+        last = self.ends_epoch and batch + 1 >= ((self.params or {}).get("steps") or math.inf)
+        if last:
+            return
+        interrupted = self._interruption is not None and self._interruption.number is not None
+        if due or (interrupted and self._every is None):
             self.save()
+        if self._interruption is not None:
+            self._interruption.end()
 
     def on_train_end(self, logs: Any = None) -> None:
         if self.ends_epoch:
             self.save()
+            if self._interruption is not None:
+                self._interruption.end()
 
     def save_new(self) -> None:
         """Writes a checkpoint if there is something new to save."""
@@ -128,9 +145,41 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
         if self._on_save is not None:
             self._on_save(self._done)
         self._steps.assign(self._done)
-        path = self._manager.save(checkpoint_number=self._done)
+        with writing("a checkpoint"):
+            path = self._manager.save(checkpoint_number=self._done)
         self._saved_at, self._saved = time.monotonic(), self._done
         return str(path)
+
+
+def _matched(checkpoint: Any, path: str) -> None:
+    """Restores; AssertionError where an object is not in the file, but for the random state of dropout.
+
+    Version 0.1.0 did not save that.
+    """
+    # A file may hold more, such as variables that an optimizer makes in its first step.
+    status = checkpoint.restore(path).expect_partial()
+    drops = any(isinstance(each, DropoutState) for each in tf.train.TrackableView(checkpoint).descendants())
+    if drops and not any("/_state/value/" in name for name, _ in tf.train.list_variables(path)):
+        status.assert_nontrivial_match()
+    else:
+        status.assert_existing_objects_matched()
+
+
+@contextlib.contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Says of a file that becomes too large what it is; Keras (tf_keras 2.21) would end `fit` in silence.
+
+    TensorFlow 2.21 has one error for a file over the limit of its size and for data that have ended.
+
+    Raises:
+      OSError: `what` is larger than the process may write.
+    """
+    try:
+        yield
+    except tf.errors.OutOfRangeError as error:
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+        limited = "" if limit == resource.RLIM_INFINITY else f" (the limit is {limit:,} bytes: ulimit -f)"
+        raise OSError(errno.EFBIG, f"{what} cannot be written: it is too large a file{limited}") from error
 
 
 def newest_first(directory: str) -> list[str]:
@@ -202,13 +251,11 @@ def _with_average(model: Any) -> dict[str, Any]:
 def _restore(path: str, model: Any, parts: dict[str, Any]) -> None:
     """Restores a checkpoint; AssertionError where it lacks something other than the average."""
     saved = _with_average(model)
-    # A file may hold more, such as variables that an optimizer makes in its first step.
-    status = tf.train.Checkpoint(**saved, **parts).restore(path).expect_partial()
     try:
-        status.assert_existing_objects_matched()
+        _matched(tf.train.Checkpoint(**saved, **parts), path)
     except AssertionError:
         found = [name for name, _ in tf.train.list_variables(path) if name.startswith(_AVERAGE)]
         if saved.pop("average", None) is None or found:
             raise
-        tf.train.Checkpoint(**saved, **parts).restore(path).assert_existing_objects_matched().expect_partial()
+        _matched(tf.train.Checkpoint(**saved, **parts), path)
         model.weight_average.reset()

@@ -2,25 +2,44 @@
 
 A thread answers. A process that was stopped (SIGSTOP) or whose machine has gone does not: TensorFlow itself waits for
 such a one without a word.
+
+Whoever is asked sends a number that it has never sent before; question and answer are then signed with it and the
+cluster's secret (HMAC-SHA256), which never travels itself. A stranger without the secret is not answered, and what it
+has overheard is of no use. TensorFlow's own ports know no secret: a cluster belongs into a network that is trusted.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
+import errno
 import functools
+import hashlib
+import hmac
+import ipaddress
+import os
+import secrets
 import socket
 import socketserver
+import sys
 import threading
 import time
-import uuid
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from smooth_recs.cluster.task import Task
+from smooth_recs.cluster.task import SECRET, Task
 
 ANSWER_SECONDS = 2.0
-IDENTITY = uuid.uuid4().hex  # a process that was started again is another one
+_DONE = secrets.token_hex(16)  # known to this process alone, until it says that it is done
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()[:32]
+
+
+IDENTITY = _digest(_DONE)  # a process that was started again is another one
 MEETING = "meeting"
 _PINGS_AT_ONCE = 32
+_MOST_ANSWERS_AT_ONCE = 64  # a thread each
+_REFUSED = "refused"
 
 
 class Pong(NamedTuple):
@@ -38,6 +57,11 @@ class Pong(NamedTuple):
 class Heartbeat:
     """Answers pings at `port` from a thread of its own, as long as the process lives.
 
+    Args:
+      port: where it listens.
+      host: the address of this machine at which it listens, by name or number; empty: all of them. Where a name leads
+        to no address of this machine, or to loopback alone, it is all of them, and a line says so.
+
     Attributes:
       state: see `Pong`.
       met: names of the processes that have asked while this one was meeting.
@@ -47,11 +71,11 @@ class Heartbeat:
       OSError: the port is taken.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, host: str = "") -> None:
         self.state = ""
         self.met: set[str] = set()
         self.dismissed = threading.Event()
-        self._server = _Server(self, port)
+        self._server = _listening(self, port, host)
         threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True, name="heartbeat").start()
 
     def close(self) -> None:
@@ -63,37 +87,53 @@ class Heartbeat:
         verb, _, sender = request.partition(" ")
         if verb == "meet" and state == MEETING:
             self.met.add(sender)
-        if verb == "done" and state and sender == state:
+        if verb == "done" and state and _digest(sender) == state:
             self.dismissed.set()
 
 
 @functools.cache
-def _started(port: int) -> Heartbeat:
-    return Heartbeat(port)
+def _started(port: int, host: str) -> Heartbeat:
+    return Heartbeat(port, host)
 
 
 def start(task: Task) -> Heartbeat:
     """The heartbeat of this process, `task`; there is one, whoever asks for it."""
-    return _started(task.heartbeat_port)
+    return _started(task.heartbeat_port, task.host)
 
 
 def ping(task: Task, request: str = "ping") -> Pong | None:
-    """What `task` answers within two seconds; None: it does not."""
+    """What `task` answers within two seconds; None: it does not, or has another secret, which one line says."""
     try:
         with socket.create_connection((task.host, task.heartbeat_port), ANSWER_SECONDS) as connection:
             connection.settimeout(ANSWER_SECONDS)
-            connection.sendall(f"{request}\n".encode())
             with connection.makefile("r", encoding="utf-8") as stream:
-                identity, _, state = stream.readline().rstrip("\n").partition(" ")
+                once = stream.readline(100).strip()
+                connection.sendall(f"{_signature(once, request)} {request}\n".encode())
+                signature, _, answer = stream.readline(1000).rstrip("\n").partition(" ")
     except (OSError, UnicodeError):  # nobody there, no such host, no answer in time, or not a heartbeat that answers
         return None
-    return Pong(identity, state) if identity else None
+    if not hmac.compare_digest(signature.encode(), _signature(once, request, answer).encode()):
+        if signature == _REFUSED:
+            _say_once(f"{task} has another {SECRET} than this process")
+        return None
+    identity, _, state = answer.partition(" ")
+    return Pong(identity, state)
+
+
+def _signature(*texts: str) -> str:
+    """What only who knows the cluster's secret can make of these texts."""
+    return hmac.new(os.environ.get(SECRET, "").encode(), "\n".join(texts).encode(), hashlib.sha256).hexdigest()
+
+
+@functools.cache
+def _say_once(line: str) -> None:
+    print(f"heartbeat: {line}", file=sys.stderr, flush=True)
 
 
 def dismiss(task: Task) -> None:
     """Tells every process that serves this one that the run is done: they end, with status 0."""
     for peer in task.peers:
-        ping(peer, f"done {IDENTITY}")
+        ping(peer, f"done {_DONE}")
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -101,13 +141,13 @@ class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, heartbeat: Heartbeat, port: int) -> None:
+    def __init__(self, heartbeat: Heartbeat, family: socket.AddressFamily, address: Any) -> None:
         self.heartbeat = heartbeat
-        both = socket.has_dualstack_ipv6()
-        self.address_family = socket.AF_INET6 if both else socket.AF_INET
-        super().__init__(("", port), _Handler, bind_and_activate=False)
+        self.address_family = family
+        self._free = threading.Semaphore(_MOST_ANSWERS_AT_ONCE)
+        super().__init__(address, _Handler, bind_and_activate=False)
         try:
-            if both:
+            if family == socket.AF_INET6:  # `::`, all addresses, is those of IPv4 too
                 self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             self.server_bind()
             self.server_activate()
@@ -115,8 +155,50 @@ class _Server(socketserver.ThreadingTCPServer):
             self.server_close()
             raise
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answers in a thread, as long as there are not too many: the others ask again."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
     def handle_error(self, request: object, client_address: object) -> None:
         """One who hangs up early is no matter for this process."""
+
+
+def _listening(heartbeat: Heartbeat, port: int, host: str) -> _Server:
+    """The server at the first address of `host` that this machine has, or at all of its addresses (see `Heartbeat`)."""
+    numeric = host == "localhost" or _is_address(host)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM) if host else []
+    except OSError:
+        found = []
+    for family, _, _, _, address in found:
+        # Systems such as Debian give a machine's own name an address of loopback, where no other machine can ask.
+        if numeric or not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
+            try:
+                return _Server(heartbeat, family, address)
+            except OSError as error:
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise
+    if host:
+        _say_once(f"{host} names no address of this machine that others reach: listening at all addresses")
+    family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+    return _Server(heartbeat, family, ("", port))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 class _Handler(socketserver.StreamRequestHandler):
@@ -124,12 +206,17 @@ class _Handler(socketserver.StreamRequestHandler):
     server: _Server
 
     def handle(self) -> None:
-        request = self.rfile.readline(1000).decode("utf-8", "replace").strip()
-        if request:
-            state = self.server.heartbeat.state
-            self.wfile.write(f"{IDENTITY} {state}\n".encode())
-            # After the answer: what is heard may let this process go on, into code that keeps its threads from running.
-            self.server.heartbeat.heard(request, state)
+        once = secrets.token_hex(16)
+        self.wfile.write(f"{once}\n".encode())
+        signature, _, request = self.rfile.readline(1000).decode("utf-8", "replace").strip().partition(" ")
+        if not hmac.compare_digest(signature.encode(), _signature(once, request).encode()):
+            self.wfile.write(f"{_REFUSED}\n".encode())
+            return
+        state = self.server.heartbeat.state
+        answer = f"{IDENTITY} {state}"
+        self.wfile.write(f"{_signature(once, request, answer)} {answer}\n".encode())
+        # After the answer: what is heard may let this process go on, into code that keeps its threads from running.
+        self.server.heartbeat.heard(request, state)
 
 
 class Peers:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from smooth_recs.cluster import _guard
-from smooth_recs.cluster.task import PORTS, Task
+from smooth_recs.cluster.task import PORTS, SECRET, Task
 
 _POLL_SECONDS = 0.1
 _RESTART_SECONDS = 2.0  # between two starts of one process, which may end as soon as it begins
@@ -93,6 +94,7 @@ class LocalCluster:
         self._command, self._logs, self._restart, self._grace = list(command), Path(logs), restart, grace_seconds
         addresses = cluster(workers, servers)
         self._chief, *self._others = Task(next(iter(addresses)), 0, addresses).members
+        self._secret = os.environ.get(SECRET) or secrets.token_hex(16)
         self._running: dict[Task, subprocess.Popen[bytes]] = {}
         self._started: dict[Task, float] = {}
 
@@ -110,6 +112,9 @@ class LocalCluster:
                     self._start(task, "wb")
                 status = self._wait()
                 self._end(gently=status == 0)
+            except BaseException:
+                self._end_chief()
+                raise
             finally:
                 self._kill()
         return status
@@ -119,7 +124,7 @@ class LocalCluster:
         with self._output(task, mode) as output:
             process = subprocess.Popen(
                 self._command,
-                env=os.environ | {"TF_CONFIG": json.dumps(setting)},
+                env=os.environ | {"TF_CONFIG": json.dumps(setting), SECRET: self._secret},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output and subprocess.STDOUT,
@@ -162,6 +167,14 @@ class LocalCluster:
             for task in [task for task, process in self._running.items() if process.poll() is not None]:
                 self._forget(task)
             time.sleep(_POLL_SECONDS)
+
+    def _end_chief(self) -> None:
+        """Gives the chief time to save a checkpoint, for which it may need the others, before all are killed."""
+        chief = self._running.get(self._chief)
+        if chief is not None:
+            os.killpg(chief.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                chief.wait(self._grace)
 
     def _kill(self) -> None:
         self._signal(signal.SIGKILL)

@@ -11,6 +11,7 @@ from typing import Any
 from smooth_recs.errors import InputError
 
 KINDS = ("chief", "worker", "ps")
+SECRET = "SMOOTH_RECS_CLUSTER_SECRET"  # the variable of the environment; the same in all processes, or in none
 PORTS = 3  # of a process: TensorFlow's own as named, the data service's one above, the heartbeat's two above
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ def compare(settings: Settings) -> dict[str, Any]:
     comparison_report.write(comparison, settings.html)
     print(f"{summary(comparison)}\nresults      {settings.output}\nreport       {settings.html}")
     # Last: whoever a gate stops wants to see in the files why.
-    failure = gates.failure(gates_of(comparison), "--")
+    failure = gates.failure(gates_of(comparison), "--", collapsed(comparison, settings))
     if failure:
         raise GateNotMet(failure)
     return comparison
@@ -109,6 +109,7 @@ def measure(settings: Settings, a: Side, b: Side, matched: Matched, data: dict[s
         "only_in_a": matched.only_in_a,
         "only_in_b": matched.only_in_b,
         "replicas": metrics["replicas"],
+        "collapsed": metrics["collapsed"],
         "increase": increase,
         "directional_flips": flips,
         "pd": metrics["pd"],
@@ -133,27 +134,37 @@ def gates_of(comparison: Mapping[str, Any]) -> list[Gate]:
     return [Gate(gate["name"], gate["limit"], gate["value"]) for gate in comparison["gates"]]
 
 
+def collapsed(comparison: Mapping[str, Any], settings: Settings) -> str | None:
+    """Why the new model meets no gate whatever was measured; None where it may, and where no gate is asked for."""
+    if settings.allow_collapsed or not comparison["gates"]:
+        return None
+    return next((each["reason"] for each in comparison["collapsed"] if each["replica"] == 1), None)
+
+
 def summary(comparison: Mapping[str, Any]) -> str:
     """The lines that `smooth_recs.bin.compare` prints."""
     difference, lists = comparison["pd"], comparison["recommendations"]
     over = "requests" if lists else "rows"
-    low, high = difference["interval"]
     lines = [
         f"rows         {comparison['rows']:,} matched, {comparison['only_in_a']:,} only in a, "
         f"{comparison['only_in_b']:,} only in b",
-        f"relative PD  {difference['relative']:.2%} (95% over {over}: {low:.2%} to {high:.2%})",
+        f"relative PD  {difference['relative']:.2%}{_between(difference['interval'], '.2%', f'95% over {over}: ')}",
     ]
     for name, increase in comparison["increase"].items():
         if increase:
             a, b = (replica[name] for replica in comparison["replicas"])
             # Rounded before it is written, and + 0.0, so that nothing is -0.0000.
-            change, low, high = (
-                f"{round(value, 4) + 0.0:+.4f}" for value in (increase["value"], *increase["interval"])
-            )
+            change, *rounded = (round(value, 4) + 0.0 for value in (increase["value"], *(increase["interval"] or ())))
             title = catalogue.BY_NAME[name].terminal or catalogue.BY_NAME[name].inside
-            lines.append(f"{title:11}  {a:.4f} to {b:.4f}: {change} ({low} to {high})")
+            lines.append(f"{title:11}  {a:.4f} to {b:.4f}: {change:+.4f}{_between(rounded or None, '+.4f')}")
     if lists:
-        low, high = lists["swap_rate_interval"]
-        lines.append(f"swap rate    {lists['swap_rate']:.2%} of the top {lists['k']} ({low:.2%} to {high:.2%})")
+        ends = _between(lists["swap_rate_interval"], ".2%")
+        lines.append(f"swap rate    {lists['swap_rate']:.2%} of the top {lists['k']}{ends}")
+    lines += [f"warning      {'ab'[each['replica']]} {each['reason']}" for each in comparison["collapsed"]]
     lines += [f"gate         --{gate}{', met' * gate.met}" for gate in gates_of(comparison)]
     return "\n".join(lines)
+
+
+def _between(interval: Sequence[float] | None, form: str, over: str = "") -> str:
+    """An interval in brackets, to follow its value; empty where there is none, as for the rows of one request."""
+    return "" if interval is None else f" ({over}{interval[0]:{form}} to {interval[1]:{form}})"

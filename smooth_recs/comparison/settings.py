@@ -56,6 +56,7 @@ class Settings:
         files; a chosen one must be there.
       evaluation: slices, k and threshold; `order_by` where `columns` has no `multiplier`.
       limits: the gates.
+      allow_collapsed: whether a new model that has learned nothing may meet them.
       shard: the part to predict; None: all rows, which are then measured.
       merge: measures the shards that other processes left.
       named: what error messages call a field of `evaluation` that was not set by a flag of its name, see `IN_CONFIG`.
@@ -73,6 +74,7 @@ class Settings:
     columns: dict[str, str] = dataclasses.field(default_factory=dict)
     evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
     limits: Limits = dataclasses.field(default_factory=Limits)
+    allow_collapsed: bool = False
     shard: Shard | None = None
     merge: bool = False
     named: Mapping[str, str] = dataclasses.field(default_factory=dict)

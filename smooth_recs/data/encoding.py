@@ -166,4 +166,5 @@ def load(path: str) -> Encoding:
             raise InputError(f"no vocabulary for {', '.join(vocabularies)}")
         return Encoding(schema, statistics)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError) as error:
-        raise InputError(f"{path} must hold the encoder of a run: {error}") from error
+        why = f"{type(error).__name__}: {error}"
+        raise InputError(f"{path} must hold the encoder of a run ({why}): take another run or workdir") from error

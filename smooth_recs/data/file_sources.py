@@ -11,6 +11,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -205,8 +206,10 @@ def training_statistics(schema: Schema, raw_rows: Any, path: str = "") -> Statis
     if not feature_statistics.needed(schema):
         return Statistics()
     if os.path.exists(path):
-        with open(path, encoding="utf-8") as stream:
-            return Statistics.from_json(stream.read())
+        try:
+            return Statistics.from_json(Path(path).read_text("utf-8"))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{path} does not hold statistics: delete it, and they are taken again") from error
 
     def raw_features() -> Iterator[dict[str, Any]]:
         with progress("collecting statistics", " rows") as bar:

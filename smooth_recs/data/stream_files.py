@@ -135,7 +135,8 @@ class TakenFiles:
             self.ended = bool(kept["ended"])
             taken: list[TakenFile] = [from_dict(TakenFile, entry, "files") for entry in kept["files"]]
         except (OSError, ValueError, KeyError, TypeError, InputError) as error:
-            raise InputError(f"{path} must hold the files of a stream: {error}") from error
+            why = f"{type(error).__name__}: {error}"
+            raise InputError(f"{path} must hold the files of a stream ({why}): take another workdir") from error
         for each in taken:
             self.add(each)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -74,11 +76,15 @@ class Survey:
 
     @classmethod
     def load(cls, path: str) -> Survey:
-        with np.load(path) as arrays:
-            found: dict[str, Any] = {name: arrays[name] for name in arrays.files}
-        for name in ("rows", "malformed", "head_malformed", "positives"):
-            found[name] = int(found[name])
-        return cls(**{**found, "places": tuple(map(str, found["places"]))})
+        """Reads what `save` wrote; InputError where the file does not hold it."""
+        try:
+            with np.load(path) as arrays:
+                found: dict[str, Any] = {name: arrays[name] for name in arrays.files}
+            for name in ("rows", "malformed", "head_malformed", "positives"):
+                found[name] = int(found[name])
+            return cls(**{**found, "places": tuple(map(str, found["places"]))})
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+            raise InputError(f"{path} does not hold a survey of the data: delete it, and it is made again") from error
 
 
 def survey(reader: Reader, max_malformed: float, *, times: bool = False) -> Survey:

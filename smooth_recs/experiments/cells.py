@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import functools
 import hashlib
 import json
@@ -31,15 +30,16 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tqdm
 
-from smooth_recs._files import child_environment, read_json, write_json
+from smooth_recs._files import child_environment, locked, write_holder, write_json
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
+from smooth_recs.workdir import manifest
 
 PROGRAM = ("-m", "smooth_recs.bin.train")
 REFERENCE = "@"
@@ -107,9 +107,8 @@ class Folder:
         return self._metrics(cell).exists()
 
     def metrics(self, cell: Cell) -> dict[str, Any]:
-        """The `metrics.json` of a finished cell."""
-        metrics: dict[str, Any] = read_json(str(self._metrics(cell)))
-        return metrics
+        """The `metrics.json` of a finished cell; InputError where it does not hold one."""
+        return manifest.read_metrics(self.workdir(cell))
 
     def seconds(self, cell: Cell) -> float | None:
         """How long the last process of a finished cell took; None where the files do not tell, as after a copy."""
@@ -180,7 +179,7 @@ class Folder:
 
     def _trained(self, cell: Cell, progress: CellProgress) -> bool:
         """Trains `cell` to its end; False where another process is at it."""
-        with _lock(self._file(cell, "lock")) as lock:
+        with locked(str(self._file(cell, "lock")), str(os.getpid())) as lock:
             if lock is None:
                 return False
             # Asked again, under the lock: another process may have ended it just before.
@@ -210,7 +209,7 @@ class Folder:
                 pass_fds=(lock,),
             )
         try:
-            _write(lock, f"{process.pid}\n")
+            write_holder(lock, str(process.pid))
             while process.poll() is None:
                 progress.tick(cell.label)
         except BaseException:
@@ -261,27 +260,6 @@ def replaced(value: Any, texts: Mapping[str, str]) -> Any:
 
 def _hash(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[int | None]:
-    """The descriptor of a lock file that is locked as long as it is open anywhere; None where another has the lock."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        held = False
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _write(descriptor, f"{os.getpid()}\n")
-            held = True
-        yield descriptor if held else None
-    finally:
-        os.close(descriptor)
-
-
-def _write(descriptor: int, text: str) -> None:
-    """Replaces the content in place: a file renamed over this one would not have the lock."""
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, text.encode(), 0)
 
 
 _TICK_SECONDS = 0.5  # far less than any run takes; a bar that moves twice a second looks alive

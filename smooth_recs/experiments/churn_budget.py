@@ -149,8 +149,9 @@ def _search(plan: Plan, folder: Folder) -> list[Point]:
         found.append(
             {
                 "weight": weight,
-                "keeps": live["relative"] <= plan.budget,
-                "interval": live["interval"],
+                # A model that has learned nothing is no choice, wherever the live model is.
+                "keeps": live["relative"] <= plan.budget and not metrics.get("collapsed"),
+                "interval": live["interval"] or [live["relative"]] * 2,
                 "of_replicas": live["of_replicas"],
                 **{measure.name: measure.read(metrics) for measure in _SHOWN},
                 "cell": cell.key,

@@ -73,8 +73,9 @@ def table(found: dict[str, Any]) -> str:
         cells = []
         for name in HEADINGS:
             correlation = run["rank_correlation"].get(name)
-            low, high = correlation["interval"] if correlation else (0.0, 0.0)
-            cells.append(f"{correlation['value']:.3f} ({low:.3f} to {high:.3f})" if correlation else "-")
+            ends = correlation and correlation["interval"]
+            between = f" ({ends[0]:.3f} to {ends[1]:.3f})" if ends else ""
+            cells.append(f"{correlation['value']:.3f}{between}" if correlation else "-")
         lines.append(f"{run['workdir']:{width}}  {run['pd']:7.2%}" + "".join(f"  {cell:25}" for cell in cells))
     return "\n".join(line.rstrip() for line in lines)
 

@@ -12,6 +12,51 @@ from smooth_recs.config import Normalization
 from smooth_recs.layers.normalized_dense import Clip, NormalizedDense, validate_limit
 
 
+class DropoutState(tf.train.Checkpoint):
+    """The random state of a `Dropout`: [seed, number of draws so far], int64."""
+
+    def __init__(self, seed: int) -> None:
+        aggregation = tf.VariableAggregation.ONLY_FIRST_REPLICA  # every device counts alike
+        super().__init__(value=tf.Variable([seed, 0], dtype=tf.int64, trainable=False, aggregation=aggregation))
+
+
+class Dropout(keras_generation.keras().layers.Dropout):  # type: ignore[misc]
+    """Dropout of tf_keras whose random state is in checkpoints, so that a resumed training drops what it would have.
+
+    tf_keras (2.21) keeps that of its own in the operation, or, as a generator, out of checkpoints. The state is no
+    weight of the layer: files of weights and exports stay as they are.
+
+    Args:
+      rate, seed: those of Keras' own; without a seed, chance draws one.
+
+    ```python
+    Dropout(0.5, seed=1)(tf.ones([2, 4]), training=True)
+    ```
+    """
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        with tf.init_scope():
+            seed = tf.random.uniform([], 0, 2**31 - 1, tf.int32) if self.seed is None else self.seed
+            self._state = DropoutState(int(seed))
+
+    def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
+        if training is None:
+            training = keras_generation.keras().backend.learning_phase()
+
+        def dropped() -> tf.Tensor:
+            replica = tf.distribute.get_replica_context()
+            device = 0 if replica is None else replica.replica_id_in_sync_group  # each drops other units
+            state = tf.cast(self._state.value, tf.int64)
+            self._state.value.assign_add([0, 1])
+            seed = state + tf.stack([tf.cast(device, tf.int64) * 2**32, tf.constant(0, tf.int64)])
+            return tf.nn.experimental.stateless_dropout(inputs, self.rate, seed)
+
+        if tf.is_tensor(training):
+            return tf.cond(tf.cast(training, tf.bool), dropped, lambda: tf.identity(inputs))
+        return dropped() if training else tf.identity(inputs)
+
+
 @keras_generation.serializable
 class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
     """Hidden layers clip(f(norm(W x + b))): fully connected, normalised, activated, clipped, in this order.
@@ -110,7 +155,8 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         if self.dropout:
             # Each layer drops units of its own; towers with equal seeds drop the same ones.
             seed = None if self.dropout_seed is None else self.dropout_seed + position
-            parts.append(layers.Dropout(self.dropout, seed=seed, dtype=dtype))
+            kind = Dropout if keras_generation.is_legacy() else layers.Dropout  # Keras 3 saves its own's state
+            parts.append(kind(self.dropout, seed=seed, dtype=dtype))
         return parts
 
     def build(self, input_shape: Any) -> None:

@@ -134,16 +134,19 @@ def measured(metrics: Mapping[str, Any], increase: Mapping[str, Any]) -> dict[st
     return found
 
 
-def failure(gates: Sequence[Gate], prefix: str = "") -> str | None:
+def failure(gates: Sequence[Gate], prefix: str = "", collapsed: str | None = None) -> str | None:
     """One line that names every gate that is not met, with limit, value and distance; None where all are met.
 
     Args:
       gates: the result of `judge`.
       prefix: before the name of each gate: `--` where flags have set the limits.
+      collapsed: why the new model has learned nothing (`held_out.collapse`), which no gate lets pass.
 
     ```python
     failure([Gate("max_pd", 0.1, 0.125)])  # "gate not met: max_pd=0.1: pd is 0.125, 0.025 above"
     ```
     """
     missed = [f"{prefix}{gate}" for gate in gates if not gate.met]
+    if collapsed:
+        missed.append(f"the new model {collapsed} ({prefix}allow_collapsed accepts it)")
     return f"gate{'s' * (len(missed) > 1)} not met: {'; '.join(missed)}" if missed else None

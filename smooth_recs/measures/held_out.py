@@ -12,7 +12,7 @@ import numpy as np
 from smooth_recs import prediction_difference
 from smooth_recs.config import Evaluation
 from smooth_recs.errors import InputError
-from smooth_recs.measures import catalogue, churn, recommendations, slices
+from smooth_recs.measures import accuracy, catalogue, churn, recommendations, slices
 from smooth_recs.statistics import arrays
 from smooth_recs.statistics.arrays import Array
 
@@ -20,6 +20,8 @@ Columns = Mapping[str, Any]
 
 BUILT_IN_SLICES = Evaluation().slices
 """The slices that need no feature, which is the default of the field: label, score, position, frequency."""
+
+MOSTLY = 0.99  # share of the rows with one and the same prediction from which a model counts as collapsed
 
 _NO_DIFFERENCES: dict[str, Any] = {"pd": None, "recommendations": None, "slices": {}}
 
@@ -47,8 +49,9 @@ def metrics(
       `share`, `loss` and `pd` (what makes a row unstable) and `replicas` (the good ones), see `churn.unstable_rows`;
       `recommendations`: see `recommendations.statistics_over_pairs`, None without `query_id`; `slices`: by title, see
       `slices.measure`; `pd_live`: see below, None without `live`; `best_possible`: accuracies of the true
-      probabilities, None where they are not known; `eval_examples`. A single replica has no PD (None), no
-      recommendations (None) and no slices. Accuracies without labels are None.
+      probabilities, None where they are not known; `eval_examples`; `collapsed`: the replicas that have learned
+      nothing, each with `replica` and `reason` (see `collapse`). A single replica has no PD (None), no recommendations
+      (None) and no slices. Accuracies without labels are None.
 
       `pd_live` has the same between the live model and each replica, as means over the replicas: the measures of `pd`
       with their `interval`, `of_replicas` (the PD of each), `negative_flips` and `positive_flips` (None without
@@ -89,6 +92,7 @@ def metrics(
         live = _against_live(columns, predictions, groups, evaluation, multiplier)
     return {
         "replicas": [_accuracy(columns, prediction) for prediction in predictions.T],
+        "collapsed": _collapsed(columns, dict(enumerate(predictions.T))),
         **differences,
         "pd_live": live,
         "best_possible": None if truth is None else _accuracy(columns, np.asarray(truth, np.float64)),
@@ -122,9 +126,10 @@ def _against_live(
         lists = recommendations.statistics_over_pairs(
             together, query, k=evaluation.k, multiplier=multiplier, against_first=True
         )
+    ends = prediction_difference.interval(together, weight, query_id=query, against_first=True)
     return {
         **_mean(of_pairs),
-        "interval": list(prediction_difference.interval(together, weight, query_id=query, against_first=True)),
+        "interval": ends and list(ends),
         "of_replicas": [each["relative"] for each in of_pairs],
         **flips,
         "recommendations": lists,
@@ -164,14 +169,65 @@ def of_diverged(columns: Columns, diverged: Collection[int]) -> dict[str, Any]:
     """
     prediction = np.asarray(columns["prediction"], np.float64)
     nothing = dict.fromkeys(measure.name for measure in catalogue.MEASURES if measure.family in catalogue.ACCURACY)
+    finite = {k: each for k, each in enumerate(prediction.T) if k not in diverged}
     return {
         "diverged": list(diverged),
+        "collapsed": _collapsed(columns, finite),
         "replicas": [nothing if k in diverged else _accuracy(columns, each) for k, each in enumerate(prediction.T)],
         **_NO_DIFFERENCES,
         "pd_live": None,
         "best_possible": None,
         "eval_examples": len(prediction),
     }
+
+
+def collapse(prediction: Array, label: Any = None, weight: Any = None) -> str | None:
+    """Why a model has learned nothing that its predictions show, to follow its name; None where it has.
+
+    It predicts one value for every row, or for 99% of them; or its log loss is above that of always predicting the
+    click rate of these rows, by more than chance explains: the mean difference of the rows' losses is more than 1.96
+    standard errors above 0. Such a model may have a PD of 0, and is no use.
+
+    Args:
+      prediction: [n], finite.
+      label: [n], 0 or 1; None: only whether predictions are constant can be said.
+      weight: [n], at or above 0; None: equal weights.
+
+    Returns:
+      The reason; None for fewer than 100 rows, which show nothing.
+
+    >>> collapse(np.full(100, 0.25))
+    'predicts 0.25 for every row'
+    """
+    if len(prediction) < slices.SMALL:
+        return None
+    low, high = float(prediction.min()), float(prediction.max())
+    if high - low <= 1e-6 * high:  # rounding of float32 aside
+        return f"predicts {high:.4g} for every row"
+    values, counts = np.unique(prediction, return_counts=True)
+    most = int(np.argmax(counts))
+    if counts[most] >= MOSTLY * len(prediction):
+        return f"predicts {values[most]:.4g} for {counts[most] / len(prediction):.1%} of the rows"
+    if label is None:
+        return None
+    y, p, w = accuracy.checked(label, prediction, weight)
+    rate = float(np.average(y, weights=w)) if w.any() else 0.0
+    if not 0 < rate < 1:
+        return None
+    constant = accuracy.log_loss_per_example(y, np.full_like(p, rate))
+    worse = accuracy.log_loss_per_example(y, p) - constant
+    mean = float(np.average(worse, weights=w))
+    error = float(np.sqrt(np.sum(np.square(w * (worse - mean)))) / np.sum(w))
+    if mean <= 1.96 * error:
+        return None
+    base = float(np.average(constant, weights=w))
+    return f"has a log loss of {mean + base:.4g}: always predicting the click rate, {rate:.2%}, has {base:.4g}"
+
+
+def _collapsed(columns: Columns, predictions: Mapping[int, Array]) -> list[dict[str, Any]]:
+    """The models among `predictions`, by number, that have learned nothing, each with the reason."""
+    reasons = {k: collapse(each, columns.get("label"), columns.get("weight")) for k, each in predictions.items()}
+    return [{"replica": k, "reason": reason} for k, reason in reasons.items() if reason is not None]
 
 
 def _accuracy(columns: Columns, prediction: Array) -> dict[str, float | None]:

@@ -68,7 +68,7 @@ def increase(
     bootstrap = PoissonBootstrap(replicates)
     bootstrap.add(terms.numerator, terms.denominator, request_keys(ids))
     value = terms.numerator.sum() / terms.denominator.sum()
-    return {"value": float(value), "interval": list(bootstrap.interval())}
+    return {"value": float(value), "interval": bootstrap.interval()}
 
 
 class _Rows(NamedTuple):

@@ -154,7 +154,7 @@ def _statistics(
     return {
         "k": k,
         "swap_rate": float(np.mean(swapped)),
-        "swap_rate_interval": list(bootstrap.interval()),
+        "swap_rate_interval": bootstrap.interval(),
         "top_k_overlap": float(np.mean([requests.overlap(*pair, k) for pair in pairs])),
         "top_k_jaccard": float(np.mean([requests.jaccard(*pair, k) for pair in pairs])),
         "rank_biased_overlap": float(np.mean([requests.rank_biased_overlap(*pair, RBO_P) for pair in pairs])),

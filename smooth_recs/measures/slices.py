@@ -169,15 +169,14 @@ def measure(
         for accuracy in catalogue.leading():
             values = [value for model in models if (value := accuracy.of(model)) is not None]
             accuracies[accuracy.name] = float(np.mean(values)) if values else None
+        ends = prediction_difference.interval(matrix[rows], within, query_id=requests, against_first=against_first)
         measured.append(
             {
                 "slice": name,
                 "rows": len(rows),
                 "weight_share": float(within.sum() / weight.sum()),
                 "pd": float(of_slice / within.sum()),
-                "interval": list(
-                    prediction_difference.interval(matrix[rows], within, query_id=requests, against_first=against_first)
-                ),
+                "interval": ends and list(ends),
                 # Where all models agree on all rows, there is no difference to share.
                 "pd_share": float(of_slice / weighted_difference.sum()) if weighted_difference.any() else 0.0,
                 **accuracies,

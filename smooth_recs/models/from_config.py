@@ -239,7 +239,7 @@ class RowAdam(tf.keras.optimizers.legacy.Adam):
         )
 
 
-DENSE_OPTIMIZERS: dict[str, Callable[[Any, config_lib.Train, dict[str, float]], Any]] = {
+DENSE_OPTIMIZERS: dict[str, Callable[[Any, config_lib.Train, dict[str, Any]], Any]] = {
     "adagrad": lambda rate, train, clipping: _legacy.Adagrad(
         rate, initial_accumulator_value=train.initial_accumulator, **clipping
     ),
@@ -256,7 +256,11 @@ def optimizer(model: RankingModel | EnsembleModel, train: config_lib.Train, tota
     """Makes the configured optimizers: one for the embeddings (sparse updates) and one for everything else."""
     # Keras' legacy optimizers (tf_keras 2.21): their sparse Adagrad is one fused op, where the new ones pass over the
     # whole table in each step, and the TPU embedding takes no others.
-    clipping = {"global_clipnorm": train.clip_norm} if train.clip_norm else {}
+    clipping: dict[str, Any] = {}
+    if train.clip_norm and isinstance(model, EnsembleModel):
+        clipping = {"gradient_transformers": [_clipped(model, train.clip_norm)]}
+    elif train.clip_norm:
+        clipping = {"global_clipnorm": train.clip_norm}
     dense_rate = _rate(train.dense_learning_rate, train, total_steps)
     pairs = [(DENSE_OPTIMIZERS[train.dense_optimizer](dense_rate, train, clipping), lambda: model.dense_variables)]
     if model.embedding_layers:
@@ -265,6 +269,27 @@ def optimizer(model: RankingModel | EnsembleModel, train: config_lib.Train, tota
         sparse = on_tpu[0] if on_tpu else _sparse_optimizer(train, total_steps)
         pairs.append((sparse, lambda: model.embedding_variables))
     return tfrs.experimental.optimizers.CompositeOptimizer(pairs)
+
+
+def _clipped(model: EnsembleModel, norm: float) -> Callable[[list[Any]], list[Any]]:
+    """Clips the global norm of each component's gradients, and of what they share, so that none slows another down."""
+
+    def clip(pairs: list[Any]) -> list[Any]:
+        owners: dict[Any, tuple[int, ...]] = {}
+        for k, component in enumerate(model.components):
+            for variable in component.dense_variables:
+                owners[variable.ref()] = (*owners.get(variable.ref(), ()), k)
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for position, (_, variable) in enumerate(pairs):
+            groups.setdefault(owners.get(variable.ref(), ()), []).append(position)
+        clipped = list(pairs)
+        for positions in groups.values():
+            gradients, _ = tf.clip_by_global_norm([pairs[position][0] for position in positions], norm)
+            for position, gradient in zip(positions, gradients, strict=True):
+                clipped[position] = (gradient, pairs[position][1])
+        return clipped
+
+    return clip
 
 
 def _sparse_optimizer(train: config_lib.Train, total_steps: int) -> Any:

@@ -142,9 +142,9 @@ class Accumulator:
         arrays.refuse_weightless("prediction difference", weight)
         means = {name: (total / weight).tolist() for name, total in self._sums.items()}
         pairs = [(i, j, value) for (i, j), value in zip(self._pairs, means["pairs"], strict=True)]
-        intervals = {}
+        intervals: dict[str, Any] = {}
         if self._bootstrap is not None:
-            intervals["interval"] = list(self._bootstrap.interval())
+            intervals["interval"] = self._bootstrap.interval()
         if self.settings["models"] > 2:
             intervals["interval_over_replicas"] = list(jackknife(pairs))
         coarse = self._bins.reshape([len(pairs), HISTOGRAM_BINS, -1]).sum(axis=2) / weight

@@ -26,7 +26,7 @@ def interval(
     confidence: float = 0.95,
     replicates: int = 1000,
     seed: int = 0,
-) -> tuple[float, float]:
+) -> tuple[float, float] | None:
     """Percentile interval of `mean_over_pairs` for the given models, by a Poisson bootstrap over requests.
 
     It says how exactly the examples determine the PD of these models; it says nothing about another training run.
@@ -40,6 +40,9 @@ def interval(
       confidence: share of the replicates within the interval, between 0 and 1.
       replicates, seed: how many the bootstrap draws, and its seed.
 
+    Returns:
+      Both ends; None where the examples are of one request, which says nothing of others.
+
     ```python
     rng = np.random.default_rng(0)
     a = rng.uniform(size=1000)
@@ -52,7 +55,8 @@ def interval(
     bootstrap = PoissonBootstrap(replicates, seed)
     difference = terms.mean_over_pairs(terms.relative, matrix.T, against_first)
     bootstrap.add(weight * difference, weight, row_keys(query_id, len(matrix)))
-    return bootstrap.interval(confidence)
+    ends = bootstrap.interval(confidence)
+    return None if ends is None else (ends[0], ends[1])
 
 
 def interval_over_replicas(

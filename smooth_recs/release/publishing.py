@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from smooth_recs._files import check_output
+from smooth_recs._files import check_output, hidden_folder
 from smooth_recs.artifacts import exports
 from smooth_recs.artifacts.exports import PREDICTIONS
 from smooth_recs.comparison import comparison as comparison_lib
@@ -38,6 +37,7 @@ class Release:
       live: the export, or the folder of versions, that is served now; None: none.
       sibling_limits: gates on the difference from `against`.
       live_limits: gates on the difference from `live`.
+      allow_collapsed: whether a model that has learned nothing may be published (`held_out.collapse`).
     """
 
     workdir: str
@@ -47,6 +47,7 @@ class Release:
     live: str | None = None
     sibling_limits: Limits = dataclasses.field(default_factory=Limits)
     live_limits: Limits = dataclasses.field(default_factory=Limits)
+    allow_collapsed: bool = False
 
     def sides(self) -> dict[str, tuple[str, Limits]]:
         """What the export is compared with: path and gates, by flag; InputError for gates without it."""
@@ -103,6 +104,13 @@ def publish(release: Release) -> Published:
     ```
     """
     sides = release.sides()
+    found = manifest.read_finished(release.workdir)
+    for each in () if release.allow_collapsed else found.metrics.get("collapsed") or ():
+        if each["replica"] == release.replica:
+            raise GateNotMet(
+                f"replica {release.replica} of {release.workdir} {each['reason']}: publish another replica or run, or "
+                "accept this one by --allow_collapsed"
+            )
     run = results.load(release.workdir)
     if not 0 <= release.replica < len(run.siblings.replicas):
         raise InputError(f"--replica must be below the run's {len(run.siblings.replicas)}, got {release.replica}")
@@ -122,15 +130,17 @@ def publish(release: Release) -> Published:
                 evaluation=run.config.evaluation,
                 limits=limits,
                 named=IN_CONFIG,
+                allow_collapsed=release.allow_collapsed,
             )
             both = [exports.identify(flag, side), exports.identify("--output", path)]
             # On the run's own rows: of a stream, whose files may have gone, they could not be opened again.
             a, b, data = predictions.gather(settings, both, Shard(), run.source)
             comparisons[flag] = comparison_lib.measure(settings, a, b, match(a, b), data)
-            failure = gates.failure(comparison_lib.gates_of(comparisons[flag]), "--")
+            failure = gates.failure(
+                comparison_lib.gates_of(comparisons[flag]), "--", comparison_lib.collapsed(comparisons[flag], settings)
+            )
             if failure:
                 raise GateNotMet(f"{flag} {both[0].path}: {_flags_of_limits(flag, failure)}")
-        found = manifest.read_finished(release.workdir)
         model_card.write(path, model_card.build(found, model, release.replica, comparisons, passed))
         # Taken only now: the server, or another release, may have changed the folder of versions meanwhile. A rename
         # within it shows the server the whole version at once.
@@ -176,7 +186,7 @@ def _hidden_folder(base: str) -> Iterator[str]:
         folder = os.path.dirname(folder)
     check_output("--output", os.path.join(base, "VERSION"))
     try:
-        with tempfile.TemporaryDirectory(prefix=".writing-", dir=base) as hidden:
+        with hidden_folder(base) as hidden:
             yield hidden
     finally:
         for folder in missing:

@@ -61,11 +61,11 @@ def write(comparison: Comparison, output_html: str) -> None:
         (each.label, formats.of(each)(share), each.note) for each, share in directions.items() if share is not None
     ]
 
-    warnings = []
+    warnings = [f"{'AB'[each['replica']]} {each['reason']}." for each in comparison.get("collapsed") or ()]
     alone = [(count(comparison.get(f"only_in_{name}")), name) for name in "ab" if comparison.get(f"only_in_{name}")]
     if alone:
         where = " and ".join(f"{rows} only in {name.upper()}" for rows, name in alone)
-        warnings = [f"Not all rows have a counterpart: {where}. They are left out of everything on this page."]
+        warnings += [f"Not all rows have a counterpart: {where}. They are left out of everything on this page."]
 
     models = {key: [TableCell((str(each.get(key)),)) for each in (a, b)] for key in ("path", "kind")}
     models["rows"] = [number(each.get("rows"), count) for each in (a, b)]
@@ -128,13 +128,15 @@ def _sentences(comparison: Comparison) -> list[str]:
     found = [text]
     increase = (comparison.get("increase") or {}).get("auc_loss")
     if increase:
-        low, high = increase["interval"]
         how = "lower" if increase["value"] < 0 else "higher"
-        includes = "includes 0, so the difference is inconclusive" if low <= 0 <= high else "does not include 0"
-        found.append(
-            f"The AUC loss of B is {decimal(abs(increase['value']))} {how} than that of A; the 95% interval of the "
-            f"increase is {signed_decimal(low)} to {signed_decimal(high)}, which {includes}."
-        )
+        text = f"The AUC loss of B is {decimal(abs(increase['value']))} {how} than that of A; "
+        if increase["interval"]:
+            low, high = increase["interval"]
+            includes = "includes 0, so the difference is inconclusive" if low <= 0 <= high else "does not include 0"
+            text += f"the 95% interval of the increase is {signed_decimal(low)} to {signed_decimal(high)}, "
+            found.append(f"{text}which {includes}.")
+        else:
+            found.append(f"{text}all rows are of one request, so the difference is inconclusive.")
     best = (comparison.get("best_possible") or {}).get("auc_loss")
     if is_number(best):
         found.append(f"The log is synthetic, so its true probabilities are known: their AUC loss is {decimal(best)}.")

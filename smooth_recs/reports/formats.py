@@ -6,7 +6,9 @@ A cell of a table keeps the exact number beside the text that a reader sees.
 from __future__ import annotations
 
 import dataclasses
+import html
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -150,10 +152,39 @@ def measured(rows: Mapping[str, Sequence[TableCell]]) -> dict[str, Sequence[Tabl
     }
 
 
+_ACTIVE = re.compile(r"[\\`*\[\]|]")
+
+
+def in_markdown(text: str) -> str:
+    r"""A text of users, such as a category, as Markdown shows it: in one line, and neither HTML nor marks of Markdown.
+
+    >>> in_markdown("a|b\n# <img src=x>")
+    'a\\|b # &lt;img src=x&gt;'
+    """
+    line = html.escape(_in_one_line(text), quote=False)
+    return _ACTIVE.sub(lambda mark: f"\\{mark[0]}", line)
+
+
+def _in_one_line(text: str) -> str:
+    return re.sub(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*", " ", text)
+
+
+def code_in_markdown(text: str) -> str:
+    """A text of users as code, which ends only at as many backticks as it begins with: at more than it holds itself.
+
+    >>> code_in_markdown("a `b`")
+    '`` a `b` ``'
+    """
+    line = _in_one_line(text)
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    space = " " * (len(fence) > 1)
+    return f"{fence}{space}{line}{space}{fence}"
+
+
 def markdown(table: Table) -> str:
     """A table as Markdown, with notes in brackets and numbers on the right."""
     lines = [table.columns, ["---", *["---:"] * (len(table.columns) - 1)]]
     names = {name: f"{name} ({table.notes[name]})" if name in table.notes else name for name in table.rows}
     lines += [[names[name], *(" ".join(cell.texts) for cell in cells)] for name, cells in table.rows.items()]
-    rows = [[text.replace("|", r"\|") for text in line] for line in lines]
+    rows = [[in_markdown(text) for text in line] for line in lines]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import markupsafe
 import numpy as np
 
 from smooth_recs import keras_generation
@@ -87,7 +88,8 @@ def write(export: str, card: Card) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # it is no HTML
+        autoescape=True,  # so that what is escaped already, which macros and filters give, is not escaped again
+        finalize=_shown,
     )
     environment.filters.update(
         percent=formats.percent,
@@ -95,11 +97,17 @@ def write(export: str, card: Card) -> None:
         change=formats.signed_decimal,
         count=formats.count,
         short=formats.short,
-        cell=lambda value: str(value).replace("|", "\\|").replace("\n", " "),  # within a table of Markdown
+        code=lambda text: markupsafe.Markup(formats.code_in_markdown(text)),
     )
-    environment.globals.update(accuracy_table=accuracy_table)
+    environment.globals.update(accuracy_table=lambda metrics: markupsafe.Markup(accuracy_table(metrics)))
     with whole_file(os.path.join(export, READABLE)) as beside:
         Path(beside).write_text(environment.get_template(f"{READABLE}.j2").render(card), encoding="utf-8")
+
+
+def _shown(value: Any) -> Any:
+    """What the template shows of a value: all texts may be those of users, but for what a macro or a filter made."""
+    is_text = isinstance(value, str) and not isinstance(value, markupsafe.Markup)
+    return markupsafe.Markup(formats.in_markdown(value)) if is_text else value
 
 
 def signatures(export: str) -> dict[str, Any]:

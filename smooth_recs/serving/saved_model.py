@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
 from typing import Any
@@ -13,7 +11,9 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import activations
+from smooth_recs._files import hidden_folder
 from smooth_recs.artifacts import exports
+from smooth_recs.callbacks.checkpoints import writing
 from smooth_recs.callbacks.periodic import Periodic
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.errors import InputError
@@ -68,11 +68,12 @@ def save(model: Any, encoder: Encoder, base: str, complete: Callable[[str], None
     """
     os.makedirs(base, exist_ok=True)
     target = exports.next_version(base)
-    beside = tempfile.mkdtemp(prefix=".writing-", dir=base)
-    try:
+    with hidden_folder(base) as hidden:
+        beside = os.path.join(hidden, "export")
         deployed = getattr(model, "deployed_model", lambda: model)()
         module = ServingModule(deployed, encoder)
-        tf.saved_model.save(module, beside, signatures=dict(module.functions))
+        with writing("an export"):
+            tf.saved_model.save(module, beside, signatures=dict(module.functions))
         # tf.saved_model.save (TF 2.21) calls every method `predict`, and TensorFlow Serving answers Classify and
         # Regress only through signatures that name these calls: so saved_model.pb is written once more.
         updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(beside)
@@ -80,11 +81,7 @@ def save(model: Any, encoder: Encoder, base: str, complete: Callable[[str], None
         updater.replace_method_name(REGRESS, tf.saved_model.REGRESS_METHOD_NAME, tags="serve")
         updater.save()
         complete(beside)
-        os.chmod(beside, 0o755)  # mkdtemp keeps everybody else out, and a server may run as another user
         os.rename(beside, target)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
     return target
 
 
@@ -217,10 +214,7 @@ class PeriodicExports(Periodic):
         if getattr(self.model, "_cluster_coordinator", None) is not None:
             raise InputError("train.export_steps must be 0 under parameter_server, which exports at the end only")
         super().on_train_begin(logs)
-        newest = {folder: max(exports.versions(folder), default=0) for folder in self._folders()}
-        for folder, version in newest.items():
-            if version == 1 + min(newest.values()):
-                _remove(folder, version)
+        take_back(self._folders())
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Does nothing: an epoch may end at any step, and versions of one number must be of the same step."""
@@ -247,7 +241,19 @@ class PeriodicExports(Periodic):
         return [os.path.join(self._base, f"replica_{k}") for k in range(len(self.model.replicas))]
 
 
+def take_back(folders: Sequence[str]) -> None:
+    """Removes the newest version in each of `folders`, of siblings, that is one above that of another.
+
+    Where a process was killed between one sibling's export and the next one's, versions of one number are of the same
+    step again.
+    """
+    newest = {folder: max(exports.versions(folder), default=0) for folder in folders}
+    for folder, version in newest.items():
+        if version == 1 + min(newest.values()):
+            _remove(folder, version)
+
+
 def _remove(folder: str, version: int) -> None:
     """Removes a version at once for whoever looks for versions, as a server of models does."""
-    with tempfile.TemporaryDirectory(prefix=".removing-", dir=folder) as beside:
+    with hidden_folder(folder, ".removing-") as beside:
         os.rename(os.path.join(folder, str(version)), os.path.join(beside, str(version)))

@@ -43,7 +43,7 @@ class PoissonBootstrap:
     ```python
     bootstrap = PoissonBootstrap()
     bootstrap.add(np.array([0.2, 0.1]), np.array([1.0, 1.0]), request_keys(np.array([7, 8])))
-    low, high = bootstrap.interval()
+    bootstrap.interval()  # [0.1, 0.2]
     ```
     """
 
@@ -78,14 +78,21 @@ class PoissonBootstrap:
         """Adds the sums of a bootstrap with the same seed and number of replicates, as `state` returned them."""
         self.sums += np.array(state, np.float64)
 
-    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """The percentile interval, [low, high]; replicates that drew no weight are left out."""
+    def interval(self, confidence: float = 0.95) -> list[float] | None:
+        """The percentile interval, [low, high]; replicates that drew no weight are left out.
+
+        None where one request has all the weight: all replicates are equal then, which says nothing of other requests.
+        """
         if not 0 < confidence < 1:
             raise InputError(f"confidence must be between 0 and 1, got {confidence!r}")
         arrays.refuse_weightless("a bootstrap", self.sums[:, 1])
         drawn = self.sums[self.sums[:, 1] > 0]
+        # Poisson(1) is 0 for exp(-1) = 37% of the replicates of one request, and for exp(-2) = 14% of two; from
+        # 100 replicates on that tells them apart.
+        if len(self.sums) >= 100 and len(drawn) < 0.75 * len(self.sums):
+            return None
         low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [(1 - confidence) / 2, (1 + confidence) / 2])
-        return float(low), float(high)
+        return [float(low), float(high)]
 
 
 def row_keys(query_id: Any, size: int) -> Keys:
@@ -139,7 +146,8 @@ def spearman(
       confidence: share of the replicates within the interval, between 0 and 1.
 
     Returns:
-      `value` and `interval`, [low, high]; None where `a` or `b` is constant, or shorter than 2.
+      `value`, and `interval`, [low, high], which is None where all examples are of one request. None where `a` or `b`
+      is constant, or shorter than 2.
 
     Raises:
       InputError: arrays of different lengths, or values that are not finite.
@@ -160,8 +168,9 @@ def spearman(
     bootstrap.add(influence, np.ones(a.size), keys)
     value = product / scale
     # The linearisation can leave [-1, 1] where few rows are almost perfectly correlated.
-    ends = np.clip([value + end for end in bootstrap.interval(confidence)], -1.0, 1.0)
-    return {"value": value, "interval": ends.tolist()}
+    ends = bootstrap.interval(confidence)
+    limited = None if ends is None else np.clip([value + end for end in ends], -1.0, 1.0).tolist()
+    return {"value": value, "interval": limited}
 
 
 def _centred_ranks(values: Array) -> Array:

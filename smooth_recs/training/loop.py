@@ -16,6 +16,7 @@ from smooth_recs.callbacks.checkpoints import Checkpoints, restore_newest
 from smooth_recs.config import Config
 from smooth_recs.data.sources import Source
 from smooth_recs.errors import InputError
+from smooth_recs.interruption import Interruption
 from smooth_recs.layers.embedding_tables import HugePages
 from smooth_recs.losses import Distillation
 from smooth_recs.models import from_config
@@ -36,7 +37,7 @@ class Fitted:
     """What training leaves besides the models: rows each was trained on, speed, and the curves of what was measured."""
 
     examples: int
-    examples_per_second: float
+    examples_per_second: float | None
     history: list[dict[str, float]]
 
 
@@ -93,15 +94,29 @@ def fit(batches: Batches, siblings: SiblingModel) -> Fitted:
       batches: of the run.
       siblings: as `build` made them for these batches.
 
+    Raises:
+      Interrupted: SIGTERM or SIGINT came; a checkpoint is saved, except where several processes train in step.
+
     ```python
     batches = Batches(config, workdir, source)
     siblings = build(batches)
     fitted = fit(batches, siblings)
     ```
     """
+    with Interruption() as interruption:
+        return _fit(batches, siblings, interruption)
+
+
+def _fit(batches: Batches, siblings: SiblingModel, interruption: Interruption) -> Fitted:
     config, workdir, source, role = batches.config, batches.workdir, batches.source, batches.role
     own = role.folder(workdir)  # only the chief's is the workdir itself
-    curve, speed = monitoring.Curve(os.path.join(own, "history.json")), monitoring.Speed()
+    curve = monitoring.Curve(os.path.join(own, "history.json"))
+    speed = monitoring.Speed(os.path.join(own, "speed.json"))
+
+    def record(_: int) -> None:
+        curve.save()
+        speed.save()
+
     measuring, best = monitoring.callbacks(batches, os.path.join(own, "tensorboard"), curve, siblings)
     if batches.half_life:  # first the pass, then what is measured
         measuring = [AverageWeights(batches.half_life, every=batches.steps_between_passes), *measuring]
@@ -109,10 +124,11 @@ def fit(batches: Batches, siblings: SiblingModel) -> Fitted:
         siblings,
         checkpoint_reader.folder(own),
         config.train.checkpoint_seconds,
-        on_save=lambda _: curve.save(),
+        on_save=record,
         best=best,
         steps=-(-batches.steps_per_epoch // CHECKPOINTS_IN_STEP) if role.in_step else None,
         newest_in=checkpoint_reader.folder(workdir),
+        interruption=interruption,
     )
     others = [*([HugePages()] if config.train.huge_pages else []), speed, *role.callbacks]
     exports: list[Any] = []
@@ -120,7 +136,9 @@ def fit(batches: Batches, siblings: SiblingModel) -> Fitted:
         base, every, keep = os.path.join(workdir, "export"), config.train.export_steps, config.train.keep_exports
         exports = [PeriodicExports(source.encoder, base, every, keep, assets.request_writer(source))]
 
-    curve.restore(checkpoints.restore())
+    done = checkpoints.restore()
+    curve.restore(done)
+    speed.restore(done)
     if best:
         best.replay()
     for segment in batches.remaining(checkpoints.steps_done, on_idle=checkpoints.save_new):
@@ -144,7 +162,8 @@ def fit(batches: Batches, siblings: SiblingModel) -> Fitted:
         siblings.weight_average.finish()
     if best or by_row:
         checkpoints.save()  # the newest checkpoint is to be what is measured and exported
-    examples_per_second = speed.steps_per_second * config.train.batch_size
+    steps_per_second = speed.steps_per_second
+    examples_per_second = None if steps_per_second is None else steps_per_second * config.train.batch_size
     return Fitted(batches.rows_in(checkpoints.steps_done), examples_per_second, curve.entries)
 
 

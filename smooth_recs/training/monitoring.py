@@ -12,6 +12,7 @@ from smooth_recs._files import read_json, write_json
 from smooth_recs.callbacks import KeepBest, LearnedActivations, PredictionDifference, ProgressiveValidation
 from smooth_recs.config import Config
 from smooth_recs.data.sources import Source
+from smooth_recs.errors import InputError
 from smooth_recs.measures import catalogue
 from smooth_recs.models.siblings import SiblingModel
 from smooth_recs.training.batches import Batches, example
@@ -50,8 +51,12 @@ class Curve:
         return [merged[step] for step in sorted(merged)]
 
     def restore(self, step: int) -> None:
-        """Takes back what was measured up to `step`."""
-        for entry in read_json(self._path) if step and os.path.exists(self._path) else ():
+        """Takes back what was measured up to `step`; InputError where the file does not hold it."""
+        repair = "delete it, and the run resumes without what was measured before"
+        entries = read_json(self._path, repair) if step and os.path.exists(self._path) else []
+        if not isinstance(entries, list) or not all(isinstance(each, dict) and "step" in each for each in entries):
+            raise InputError(f"{self._path} must hold a list of measurements, each with its step: {repair}")
+        for entry in entries:
             for history, progressive in ((self.measured, False), (self.progressive, True)):
                 values = {n: NAN if v is None else v for n, v in entry.items() if n.startswith(PREFIX) == progressive}
                 values.pop("step", None)
@@ -133,13 +138,19 @@ def _every(batches: Batches) -> int | str:
 
 
 class Speed(tf.keras.callbacks.Callback):
-    """Training steps a second, measurements included, without the first execution of a `fit`, which may compile."""
+    """Training steps a second, measurements included, without the first execution of a `fit`, which may compile.
 
-    def __init__(self) -> None:
+    Args:
+      path: of the file that keeps what was counted over the interruptions of a run.
+    """
+
+    def __init__(self, path: str) -> None:
         super().__init__()
+        self._path = path
         self._began = self._seconds = self._compiling = 0.0
         self._first: int | None = None
-        self._last = self._steps = self._first_steps = 0
+        self._last = 0
+        self._steps = self._first_steps = 0.0
         self._supports_tf_logs = True  # else tf_keras refuses the callback under parameter servers
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -157,9 +168,25 @@ class Speed(tf.keras.callbacks.Callback):
         if self._first is not None:
             self._steps += self._last - self._first
             self._seconds += time.monotonic() - self._began
+            self._first = None
 
     @property
-    def steps_per_second(self) -> float:
-        """Steps a second; the first executions count only if there were no others; 0 without any step."""
+    def steps_per_second(self) -> float | None:
+        """Steps a second; the first executions count only if there were no others; None without any step."""
         steps, seconds = (self._steps, self._seconds) if self._steps else (self._first_steps, self._compiling)
-        return steps / seconds if steps else 0.0
+        return steps / seconds if steps else None
+
+    def save(self) -> None:
+        running = 0.0 if self._first is None else time.monotonic() - self._began
+        steps = self._steps + (0 if self._first is None else self._last - self._first)
+        write_json(self._path, [steps, self._seconds + running, self._first_steps, self._compiling])
+
+    def restore(self, step: int) -> None:
+        """Goes on counting where the interrupted run was at its newest checkpoint, if that was after a step."""
+        if step and os.path.exists(self._path):
+            repair = "delete it, and the speed is that of the rest of the run"
+            try:
+                counted = [float(value) for value in read_json(self._path, repair)]
+                self._steps, self._seconds, self._first_steps, self._compiling = counted
+            except (TypeError, ValueError) as error:
+                raise InputError(f"{self._path} must hold four numbers: {repair}") from error

@@ -39,14 +39,26 @@ def measure(
     costs = {"cost": cost.cost(config, source.encoder).to_dict()}
     if config.ensemble.equal_cost != "none":
         costs["single_cost"] = cost.cost(cost.single(config), source.encoder).to_dict()
+    measured = _on_held_out_rows(config, source, siblings.deployed, live)
     return {
-        **_on_held_out_rows(config, source, siblings.deployed, live),
+        "warnings": warnings(measured),
+        **measured,
         **_of_raw_weights(config, source, siblings),
         "examples": fitted.examples,
         "examples_per_second": fitted.examples_per_second,
         **costs,
         "history": fitted.history,
     }
+
+
+def warnings(measured: dict[str, Any]) -> list[str]:
+    """What a reader must know before the numbers: `warnings` in `metrics.json`, the terminal and the report.
+
+    Each is a line without a full stop at its end.
+    """
+    diverged = [f"replica {k} predicts values that are not numbers" for k in measured["diverged"]]
+    collapsed = [f"replica {each['replica']} {each['reason']}" for each in measured["collapsed"]]
+    return diverged + collapsed + [layer["warning"] for layer in measured["layers"] if layer["warning"]]
 
 
 def _on_held_out_rows(config: Config, source: Source, siblings: SiblingModel, live: LiveModel | None) -> dict[str, Any]:
@@ -106,11 +118,15 @@ def export_all(
     """
     begun = read_json(os.path.join(workdir, "manifest.json"))
     write_assets = assets.asset_writer(source, manifest.Finished(config.to_dict(), begun, metrics))
+    bases = {
+        k: os.path.join(workdir, "export", f"replica_{k}")
+        for k in range(len(siblings.replicas))
+        if k not in metrics["diverged"]
+    }
+    saved_model.take_back([*bases.values()])
     paths = []
-    for k, replica in enumerate(siblings.deployed.replicas):
-        if k in metrics["diverged"]:
-            continue
-        base = os.path.join(workdir, "export", f"replica_{k}")
+    for k, base in bases.items():
+        replica = siblings.deployed.replicas[k]
         path = saved_model.save(replica, source.encoder, base, functools.partial(write_assets, replica, k))
         paths.append(os.path.relpath(path, workdir))
     return paths
@@ -145,7 +161,7 @@ def load(workdir: str) -> Trained:
     except InputError as error:
         raise InputError(f"workdir {workdir} is of another version: {error}") from error
     source = stream.open_run(config.data, workdir)
-    if source.fingerprint != found.manifest["data"]["fingerprint"]:
+    if source.fingerprint != manifest.fingerprint(workdir):
         data = config.data
         place = f"data.path {data.path!r}" if data.path else f"data.source {data.source!r}"
         raise InputError(f"workdir {workdir} holds a run on other data: those at {place} have changed since")

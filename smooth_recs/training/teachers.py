@@ -67,11 +67,12 @@ def find(paths: Sequence[str], where: str, workdir: str) -> list[TeacherFiles]:
     begun = os.path.join(workdir, NAME)
     if not os.path.exists(begun):
         return [_with_fingerprint(path, locate(path)) for path in paths]
+    repair = "take another workdir, or delete it where the teachers are those that the run began with"
+    entries = read_json(begun, repair)
     try:
-        entries = list(read_json(begun))
-    except ValueError as error:
-        raise InputError(f"{begun} cannot be read: {error}") from error
-    pinned = [TeacherFiles(entry["path"], tuple(entry["models"]), entry["fingerprint"]) for entry in entries]
+        pinned = [TeacherFiles(entry["path"], tuple(entry["models"]), entry["fingerprint"]) for entry in entries]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{begun} must hold teachers, each with path, models and fingerprint: {repair}") from error
     if [teacher.path for teacher in pinned] != list(paths):
         raise InputError(f"{FIELD} must be those that the run in {workdir} began with, see {begun}")
     for teacher in pinned:

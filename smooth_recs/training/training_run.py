@@ -25,7 +25,7 @@ from smooth_recs.training.live_model import open_live
 from smooth_recs.training.role import Role
 from smooth_recs.training.teachers import Teachers, open_teachers
 from smooth_recs.training.warm_start import WarmStart
-from smooth_recs.workdir import manifest
+from smooth_recs.workdir import finished_runs, manifest
 from smooth_recs.workdir.checkpoint_reader import CheckpointReader
 
 
@@ -58,6 +58,13 @@ def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
     if role.serves:
         role.serve()
         return {}
+    # What the other processes of a cluster write lies apart, and is of no use afterwards.
+    with manifest.owned(workdir) if role.is_chief else contextlib.nullcontext():
+        return _run(config, workdir, role)
+
+
+def _run(config: Config, workdir: str, role: Role) -> dict[str, Any]:
+    """`train_and_evaluate` in the process that owns the workdir, and in those that train in step with it."""
     metrics = manifest.open_run(config, workdir)
     if metrics is not None:
         print(f"{workdir} holds this run, finished:")
@@ -124,16 +131,18 @@ def plan(config: Config, workdir: str) -> str:
 def summary(metrics: dict[str, Any], workdir: str) -> str:
     """What a person wants to know of a finished run, and where its files are."""
     replicas, difference = metrics["replicas"], metrics["pd"]
-    lines = []
+    lines = [f"warning      {text}" for text in metrics.get("warnings") or ()]
     if difference:
-        low, high = difference["interval"]
-        lines.append(f"relative PD  {difference['relative']:.2%} (95% over held-out requests: {low:.2%} to {high:.2%})")
+        ends = difference["interval"]  # None where all held-out rows are of one request
+        over = f"(95% over held-out requests: {ends[0]:.2%} to {ends[1]:.2%})" if ends else "(of one held-out request)"
+        lines.append(f"relative PD  {difference['relative']:.2%} {over}")
     raw = metrics.get("raw")
     if raw and raw["pd"]:
         lines.append(f"raw PD       {raw['pd']['relative']:.2%} of the weights whose averages everything else is of")
     if live := metrics.get("pd_live"):
-        low, high = live["interval"]
-        lines.append(f"PD to live   {live['relative']:.2%} (95%: {low:.2%} to {high:.2%})")
+        ends = live["interval"]
+        over = f" (95%: {ends[0]:.2%} to {ends[1]:.2%})" if ends else ""
+        lines.append(f"PD to live   {live['relative']:.2%}{over}")
     for name, label in ((measure.name, measure.inside) for measure in catalogue.leading()):
         values = "  ".join("undefined" if r[name] is None else f"{r[name]:.4f}" for r in replicas)
         best = metrics["best_possible"]
@@ -142,7 +151,8 @@ def summary(metrics: dict[str, Any], workdir: str) -> str:
     progressive = [entry["progressive_pd"] for entry in metrics["history"] if "progressive_pd" in entry]
     if progressive:
         lines.append(f"progressive  PD {progressive[-1]:.2%} in the last of {len(progressive)} windows of new rows")
-    lines.append(f"speed        {metrics['examples_per_second']:,.0f} examples a second")
+    speed = metrics["examples_per_second"]
+    lines.append(f"speed        {'not measured' if speed is None else f'{speed:,.0f} examples a second'}")
     lines.append(f"report       {os.path.join(workdir, 'report.html')}")
     lines += [f"export       {os.path.join(workdir, path)}" for path in metrics["exports"]]
     return "\n".join(lines)
@@ -212,8 +222,14 @@ def _reported(metrics: dict[str, Any], workdir: str) -> dict[str, Any]:
     print(summary(metrics, workdir))
     if metrics.get("diverged"):  # a run of an earlier version does not say
         which = ", ".join(map(str, metrics["diverged"]))
-        raise Diverged(
-            f"the training diverged: not all predictions of replica {which} are numbers; lower "
-            "train.dense_learning_rate or train.embedding_learning_rate"
-        )
+        raise Diverged(f"the training diverged: not all predictions of replica {which} are numbers; {_cause(metrics)}")
     return metrics
+
+
+def _cause(metrics: dict[str, Any]) -> str:
+    """What can be changed so that a training does not diverge, as far as its first measurements tell."""
+    rates = "train.dense_learning_rate or train.embedding_learning_rate"
+    finite = [entry for entry in metrics.get("history") or () if finished_runs.is_number(entry.get("log_loss"))]
+    if finite:
+        return f"they were at step {finite[-1]['step']:g}: lower {rates}"
+    return f"lower {rates}, or change the activation's hyperparameters if they are extreme"

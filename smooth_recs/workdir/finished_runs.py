@@ -69,8 +69,6 @@ def load(workdirs: Sequence[str]) -> list[Run]:
     runs = []
     for workdir in map(str, workdirs):
         found = manifest.read_finished(workdir)
-        if not found.metrics.get("replicas"):
-            raise InputError(f"workdir {workdir} must hold a replica or more in metrics.json, got none")
         runs.append(Run(workdir, activation_label(found.config) or Path(workdir).name, *found))
     return [dataclasses.replace(run, label=label) for run, label in zip(runs, _different_labels(runs), strict=True)]
 

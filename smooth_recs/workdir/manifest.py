@@ -6,6 +6,7 @@ be good (`claim`), and has finished when `metrics.json` is there.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import importlib.metadata
 import json
@@ -13,20 +14,26 @@ import os
 import platform
 import shlex
 import shutil
+import socket
 import sys
 import tempfile
+import time
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from smooth_recs._files import read_json, write_json
+from smooth_recs._files import locked, read_json, remove_left_behind, write_json
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.version import __version__
 
 # The libraries that the numbers of a run depend on.
 _VERSIONED = ("tensorflow", "tf_keras", "tensorflow-recommenders", "keras", "numpy")
-# What a killed process leaves: our own files and exports, and TensorFlow's checkpoints.
-_HALF_WRITTEN = (".writing-*", "export/*/.writing-*", "checkpoints/ckpt-*_temp")
+_LOCK = "run.lock"
+_REPAIRS = {
+    "config.json": "delete it if the run began with the configuration of this command, else take another workdir",
+    "manifest.json": "delete it if the data are those that the run began with, else take another workdir",
+    "metrics.json": "delete it, and the command that trained the run measures it again from its newest checkpoint",
+}
 
 
 class Finished(NamedTuple):
@@ -43,80 +50,142 @@ def read_finished(workdir: str) -> Finished:
     Raises:
       InputError: one is missing, or does not hold a JSON object.
     """
-    contents = []
-    for name in (f"{field}.json" for field in Finished._fields):
+    try:
+        return Finished(_object(workdir, "config.json"), _object(workdir, "manifest.json"), read_metrics(workdir))
+    except FileNotFoundError as error:
+        name = os.path.basename(error.filename)
+        raise InputError(f"workdir {workdir} must hold a finished run, got no {name} there") from None
+
+
+def read_metrics(workdir: str) -> dict[str, Any]:
+    """The `metrics.json` of a finished run.
+
+    Raises:
+      FileNotFoundError: there is none.
+      InputError: it cannot be read, or does not hold the measures of a run.
+    """
+    metrics = _object(workdir, "metrics.json")
+    replicas = metrics.get("replicas")
+    if not isinstance(replicas, list) or not replicas or not all(isinstance(each, dict) for each in replicas):
+        path = os.path.join(workdir, "metrics.json")
+        raise InputError(f"{path} must hold the measures of each replica, got none: {_REPAIRS['metrics.json']}")
+    return metrics
+
+
+def _object(workdir: str, name: str) -> dict[str, Any]:
+    """The JSON object in a file of a workdir; InputError, with what to do, where the file does not hold one."""
+    path = os.path.join(workdir, name)
+    content = read_json(path, _REPAIRS[name])
+    if not isinstance(content, dict):
+        raise InputError(f"{path} must hold a JSON object, got a {type(content).__name__}: {_REPAIRS[name]}")
+    return content
+
+
+@contextlib.contextmanager
+def owned(workdir: str) -> Iterator[None]:
+    """Makes this process the one owner of `workdir`, which is made where it does not exist, for the time of the block.
+
+    The lock is the kernel's, on `run.lock`: a process that is killed, in whatever way, keeps nobody out. What killed
+    processes have left is removed.
+
+    Raises:
+      InputError: another process owns it, which the line names with its machine and since when; or the folder cannot
+        be used.
+    """
+    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    with contextlib.ExitStack() as stack:
         try:
-            content = read_json(os.path.join(workdir, name))
-        except FileNotFoundError:
-            raise InputError(f"workdir {workdir} must hold a finished run, got no {name} there") from None
-        except (OSError, ValueError) as error:
-            raise InputError(f"workdir {workdir} must hold a readable {name}: {error}") from error
-        if not isinstance(content, dict):
-            raise InputError(f"workdir {workdir} must hold a JSON object in {name}, got a {type(content).__name__}")
-        contents.append(content)
-    return Finished(*contents)
+            os.makedirs(workdir, exist_ok=True)
+            # Fails now where nothing can be written, not after hours of training.
+            tempfile.TemporaryFile(dir=workdir).close()
+            lock = os.path.join(workdir, _LOCK)
+            holder = f"process {os.getpid()} on {socket.gethostname()} since {since}"
+            if stack.enter_context(locked(lock, holder)) is None:
+                with open(lock, encoding="utf-8", errors="replace") as file:
+                    holder = file.readline(300).strip() or "another process"
+                raise InputError(
+                    f"workdir {workdir} is in use by {holder}: wait for it, or take another workdir (where its machine "
+                    f"is gone for good, delete {lock})"
+                )
+        except OSError as error:
+            raise InputError(f"workdir {workdir} cannot be used: {error}") from error
+        for pattern in ("", "export/*", "workers/*"):
+            for folder in glob.glob(os.path.join(glob.escape(workdir), pattern)):
+                remove_left_behind(folder, 0.0)  # no other process is at work here
+        for left in glob.glob(os.path.join(glob.escape(workdir), "checkpoints", "ckpt-*_temp")):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
 
 
 def open_run(config: Config, workdir: str) -> dict[str, Any] | None:
     """Checks that `workdir` can hold a run of `config`; returns its metrics where that run has finished already.
 
     Raises:
-      InputError: `workdir` cannot be written, or holds a run of a different configuration.
+      InputError: `workdir` holds a run of a different configuration, or a file that cannot be read.
+    """
+    path = os.path.join(workdir, "config.json")
+    try:
+        # Read as a configuration, because fields that an earlier version did not have get their defaults.
+        begun = Config.from_dict(_object(workdir, "config.json")).to_dict()
+    except FileNotFoundError:
+        begun = config.to_dict()
+    except InputError as error:
+        raise error if path in str(error) else InputError(f"{path}: {error}: {_REPAIRS['config.json']}") from error
+    # Through JSON, where a tuple inside a dictionary becomes a list.
+    both = (json.loads(json.dumps(each)) for each in (begun, config.to_dict()))
+    for field, there, here in _differences(*both):
+        raise InputError(
+            f"workdir {workdir} holds a run with {field}={there!r}, this one has {here!r}: take another workdir"
+        )
+    try:
+        return read_metrics(workdir)
+    except FileNotFoundError:
+        return None
+
+
+def fingerprint(workdir: str) -> str | None:
+    """The fingerprint of the data that the run in `workdir` began with; None where it has not begun.
+
+    Raises:
+      InputError: `manifest.json` cannot be read, or has none.
     """
     try:
-        os.makedirs(workdir, exist_ok=True)
-        # Fails now where nothing can be written, not after hours of training.
-        tempfile.TemporaryFile(dir=workdir).close()
-        path = os.path.join(workdir, "config.json")
-        # Read as a configuration, because fields that an earlier version did not have get their defaults.
-        begun = Config.from_dict(read_json(path)).to_dict() if os.path.exists(path) else config.to_dict()
-        # Through JSON, where a tuple inside a dictionary becomes a list.
-        both = (json.loads(json.dumps(each)) for each in (begun, config.to_dict()))
-        for field, there, here in _differences(*both):
-            raise InputError(
-                f"workdir {workdir} holds a run with {field}={there!r}, this one has {here!r}: take another workdir"
-            )
-    except OSError as error:
-        raise InputError(f"workdir {workdir} cannot be used: {error}") from error
-    metrics = os.path.join(workdir, "metrics.json")
-    return read_json(metrics) if os.path.exists(metrics) else None
+        return str(_object(workdir, "manifest.json")["data"]["fingerprint"])
+    except FileNotFoundError:
+        return None
+    except (KeyError, TypeError) as error:
+        path = os.path.join(workdir, "manifest.json")
+        raise InputError(f"{path} must hold data.fingerprint, got none: {_REPAIRS['manifest.json']}") from error
 
 
-def claim(
-    config: Config, workdir: str, fingerprint: str, data: Mapping[str, Any], earlier: Collection[str] = ()
-) -> None:
-    """Writes `manifest.json` and `config.json`, so that `workdir` belongs to this run, and removes half-written files.
+def claim(config: Config, workdir: str, found: str, data: Mapping[str, Any], earlier: Collection[str] = ()) -> None:
+    """Writes `manifest.json` and `config.json`, so that `workdir` belongs to this run.
 
     Called when the data are known to be good, so that a mistyped path can be corrected on the same workdir.
 
     Args:
       config, workdir: the run's.
-      fingerprint: the fingerprint of the data.
+      found: the fingerprint of the data.
       data: other facts about the data for the manifest: see `Source.summary`.
       earlier: fingerprints of earlier, shorter versions of the data: a stream may have grown since the run began.
 
     Raises:
       InputError: the run began on other data, so that the positions in its checkpoints are wrong.
     """
-    path = os.path.join(workdir, "manifest.json")
-    there = read_json(path)["data"]["fingerprint"] if os.path.exists(path) else None
-    if there not in (None, fingerprint, *earlier):
+    there = fingerprint(workdir)
+    if there not in (None, found, *earlier):
         raise InputError(
-            f"workdir {workdir} holds a run that began on other data: their fingerprint was {there}, now it is "
-            f"{fingerprint}"
+            f"workdir {workdir} holds a run that began on other data: their fingerprint was {there}, now it is {found}"
         )
-    for pattern in _HALF_WRITTEN:
-        for left in glob.glob(os.path.join(glob.escape(workdir), pattern)):
-            shutil.rmtree(left, ignore_errors=True)
     manifest = {
         "versions": versions(),
         "seeds": {"seed": config.seed, "data.seed": config.data.seed},
-        "data": {"fingerprint": fingerprint, **data},
+        "data": {"fingerprint": found, **data},
         "machine": {"system": platform.platform(), "cores": os.cpu_count()},
         "command": command(),
     }
     # The configuration last: where it is there, the manifest is whole.
-    write_json(path, manifest)
+    write_json(os.path.join(workdir, "manifest.json"), manifest)
     write_json(os.path.join(workdir, "config.json"), config.to_dict())
 
 

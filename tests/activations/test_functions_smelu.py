@@ -179,3 +179,13 @@ def test_the_conformance_program_finds_no_errors_in_ours_only(capsys: pytest.Cap
 
 def _float(x: Any) -> np.ndarray:
     return tf.cast(x, tf.float32).numpy()
+
+
+@pytest.mark.parametrize("beta", [1e-45, 1e-38, 1e-30])
+def test_a_width_below_the_normal_numbers_of_float32_is_relu(beta: float) -> None:
+    x = tf.constant([-3.0, -1e-20, 1e-20, 2.0])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = smelu(x, beta=beta)
+    np.testing.assert_allclose(y, np.maximum(x, 0), rtol=1e-6, atol=1e-37)
+    np.testing.assert_array_equal(tape.gradient(y, x), [0, 0, 1, 1])

@@ -17,7 +17,7 @@ BINARY = """
 import sys
 from absl import flags
 from smooth_recs.bin import _command
-from smooth_recs.errors import GateNotMet, InputError
+from smooth_recs.errors import GateNotMet, InputError, Interrupted
 
 def main():
 {body}
@@ -52,10 +52,20 @@ def process(*arguments):
         ("print('trained')", 0, ""),
         ("raise RuntimeError('lost it')", 1, "error: RuntimeError: lost it\n"),
         ("raise ValueError('from deep inside\\n\\nof a library')", 1, "error: ValueError: from deep inside\n"),
-        ("raise MemoryError", 1, "error: MemoryError\n"),
+        (
+            "raise MemoryError",
+            1,
+            "error: MemoryError: memory ran out, or what the process may have of it (ulimit -v): take smaller tables\n",
+        ),
         ("raise InputError('data.path: no such file: x')", 2, "error: data.path: no such file: x\n"),
         ("raise GateNotMet('pd must be at most 0.1, got 0.2')", 3, "error: pd must be at most 0.1, got 0.2\n"),
         ("raise KeyboardInterrupt", 130, "interrupted\n"),
+        ("raise Interrupted(15)", 143, "interrupted by SIGTERM: the same command resumes the run\n"),
+        (
+            "raise InputError(f'no column in {10**5 * \"x\"}: name the columns')",
+            2,
+            f"error: no column in {'x' * 224} ... {'x' * 140}: name the columns\n",
+        ),
     ],
 )
 def test_what_happens_becomes_a_status_and_a_line(run, body, status, said):
@@ -169,4 +179,4 @@ def test_one_line_finds_the_reason(message, line):
 
 
 def test_one_line_is_cut():
-    assert one_line(ValueError("x" * 1000)) == f"ValueError: {'x' * 285}..."
+    assert one_line(ValueError("x" * 1000)) == f"ValueError: {'x' * 225} ... {'x' * 158}"

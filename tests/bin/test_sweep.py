@@ -90,7 +90,7 @@ def without_times(workdir):
 @pytest.mark.timeout(900)  # four commands and four trainings
 def test_killed_at_any_time_it_ends_as_one_that_was_left_alone(tmp_path):
     (tmp_path / "mine.py").write_text(SWEEP)
-    flags = [f"--config={tmp_path / 'mine.py'}", *SMALL]
+    flags = [f"--config={tmp_path / 'mine.py'}", *SMALL, "--allow_collapsed"]
     alone, killed = tmp_path / "alone", tmp_path / "killed"
     done = sweep(*flags, f"--workdir={alone}")
     assert (done.returncode, done.stderr) == (0, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import resource
 
 import numpy as np
 import pytest
@@ -132,3 +133,17 @@ def test_the_list_of_checkpoints_may_be_lost(tmp_path):
     made.fit(X, Y, batch_size=4, epochs=1, verbose=0, callbacks=[Checkpoints(made, str(tmp_path), seconds=0)])
     (tmp_path / "checkpoint").write_text("model_checkpo")
     assert Checkpoints(model(), str(tmp_path)).restore() == 16  # ckpt-16, which is above ckpt-9
+
+
+def test_a_limit_on_the_size_of_files_ends_the_training_and_is_named(tmp_path):
+    made = model(units=20_000)  # some 300 kB
+    checkpoints = Checkpoints(made, str(tmp_path), seconds=0)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(
+            OSError, match=r"a checkpoint cannot be written: .* \(the limit is 100,000 bytes: ulimit -f\)"
+        ):
+            made.fit(X, Y, batch_size=32, verbose=0, callbacks=[checkpoints])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

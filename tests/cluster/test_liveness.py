@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hmac
 import json
 import socket
 import threading
@@ -14,7 +15,7 @@ from smooth_recs.cluster import liveness
 from smooth_recs.cluster.liveness import IDENTITY, Heartbeat, Pong, ping
 from smooth_recs.cluster.local import free_ports
 from smooth_recs.cluster.servers import Outcome, follow
-from smooth_recs.cluster.task import Task
+from smooth_recs.cluster.task import SECRET, Task
 
 SOON = 30  # seconds
 
@@ -84,7 +85,16 @@ def test_strangers_do_no_harm(cluster, capfd):
     (first, *_), start = cluster
     beat = start(first)
     beat.state = "a-chief"
-    for said in (b"", b"\n", b"GET / HTTP/1.1\r\n\r\n", b"\xff\xfe\n", b"done\n", b"done another-chief\n", b"x" * 9000):
+    for said in (
+        b"",
+        b"\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\xff\xfe\n",
+        b"done\n",
+        b"done another-chief\n",
+        b"x" * 9000,
+        b"a ping\n",
+    ):
         with socket.create_connection((first.host, first.heartbeat_port)) as stranger:
             stranger.sendall(said)
     with contextlib.suppress(OSError):
@@ -92,6 +102,97 @@ def test_strangers_do_no_harm(cluster, capfd):
     assert ping(first) == Pong(IDENTITY, "a-chief")
     assert not beat.dismissed.is_set()
     assert capfd.readouterr().err == ""
+
+
+def signature(secret, *texts):
+    """The protocol once more, by its description: an HMAC over lines."""
+    return hmac.new(secret.encode(), "\n".join(texts).encode(), "sha256").hexdigest()
+
+
+def asked(task, secret, request, signed=None):
+    """What a process with this secret is answered."""
+    with socket.create_connection((task.host, task.heartbeat_port)) as connection, connection.makefile() as stream:
+        once = stream.readline().strip()
+        connection.sendall(f"{signature(secret, once, signed or request)} {request}\n".encode())
+        return once, stream.readline().rstrip("\n")
+
+
+def test_only_who_knows_the_secret_is_answered(cluster, monkeypatch):
+    (first, *_), start = cluster
+    monkeypatch.setenv(SECRET, "ours")
+    beat = start(first)
+    beat.state = IDENTITY  # it serves this process
+    once, answer = asked(first, "ours", "ping")
+    assert answer == f"{signature('ours', once, 'ping', f'{IDENTITY} {IDENTITY}')} {IDENTITY} {IDENTITY}"
+    assert asked(first, "ours", "ping")[0] != once
+    for secret, request, signed in (
+        ("theirs", "ping", None),
+        ("", "ping", None),
+        ("ours", f"done {liveness._DONE}", "ping"),  # the signature of other words
+        ("theirs", f"done {liveness._DONE}", None),
+    ):
+        assert asked(first, secret, request, signed)[1] == "refused"
+    assert not beat.dismissed.is_set()
+    asked(first, "ours", f"done {IDENTITY}")  # what everybody is told ends nobody
+    assert not beat.dismissed.is_set()
+    asked(first, "ours", f"done {liveness._DONE}")
+    assert beat.dismissed.wait(SOON)
+
+
+@pytest.mark.parametrize("answer", ["refused", "0123 somebody else", "", "\N{EURO SIGN} x"])
+def test_one_who_does_not_know_the_secret_does_not_answer(cluster, capsys, answer):
+    (first, *_), _ = cluster
+
+    def pretend(listening):
+        connection, _ = listening.accept()
+        with connection:
+            connection.sendall(b"0123456789abcdef\n")
+            connection.recv(1000)
+            connection.sendall(f"{answer}\n".encode())
+
+    with socket.create_server(("127.0.0.1", first.heartbeat_port)) as listening:
+        pretending = Background(pretend, listening)
+        assert ping(first) is None
+        pretending.result()
+    said = f"heartbeat: {first} has another {SECRET} than this process\n" if answer == "refused" else ""
+    assert capsys.readouterr().err == said
+
+
+def test_a_heartbeat_listens_at_the_host_that_is_named(capsys):
+    def reached(host, port):
+        with contextlib.suppress(OSError):
+            socket.create_connection((host, port), 2).close()
+            return True
+        return False
+
+    for host, there, elsewhere in (
+        ("127.0.0.1", True, False),
+        ("127.0.0.2", False, True),
+        ("", True, True),
+        ("192.0.2.1", True, True),  # of another machine, as the address of a service is
+        ("no-such-host.invalid", True, True),
+    ):
+        (port,) = free_ports(1)
+        with contextlib.closing(Heartbeat(port, host)):
+            assert (reached("127.0.0.1", port), reached("127.0.0.2", port)) == (there, elsewhere), host
+    assert capsys.readouterr().err.splitlines() == [
+        f"heartbeat: {host} names no address of this machine that others reach: listening at all addresses"
+        for host in ("192.0.2.1", "no-such-host.invalid")
+    ]
+
+
+def test_many_at_once_take_few_threads(cluster):
+    (first, *_), start = cluster
+    start(first)
+    before = threading.active_count()
+    with contextlib.ExitStack() as stack:
+        for _ in range(200):  # who say nothing
+            stack.enter_context(socket.create_connection((first.host, first.heartbeat_port)))
+        time.sleep(0.5)
+        assert threading.active_count() - before <= liveness._MOST_ANSWERS_AT_ONCE
+    deadline = time.monotonic() + SOON
+    while ping(first) is None:  # they have gone
+        assert time.monotonic() < deadline
 
 
 def test_peers_remember_who_answered_when(cluster):
@@ -120,7 +221,7 @@ def meeting_places(members, start):
 def test_a_meeting_ends_once_all_have_come(cluster, monkeypatch):
     members, start = cluster
     beats = meeting_places(members, start)
-    monkeypatch.setattr(liveness, "_started", beats.__getitem__)
+    monkeypatch.setattr(liveness, "_started", lambda port, _: beats[port])
     early = [Background(liveness.meet, member, 0.05) for member in members[:2]]
     while [beat.state for beat in beats.values()] != ["meeting", "meeting", ""]:
         time.sleep(0.01)
@@ -135,7 +236,7 @@ def test_who_was_asked_need_not_ask(cluster, monkeypatch):
     """The one who asked may have gone on already, into code in which its threads do not answer."""
     (first, second, third), start = cluster
     beats = meeting_places((first, second, third), start)
-    monkeypatch.setattr(liveness, "_started", beats.__getitem__)
+    monkeypatch.setattr(liveness, "_started", lambda port, _: beats[port])
     waiting = Background(liveness.meet, first, 0.05)
     while beats[first.heartbeat_port].state != "meeting":
         time.sleep(0.01)
@@ -149,7 +250,7 @@ def test_who_was_asked_need_not_ask(cluster, monkeypatch):
 def test_a_process_that_trains_already_does_not_count(cluster, monkeypatch):
     members, start = cluster
     beats = meeting_places(members, start)
-    monkeypatch.setattr(liveness, "_started", beats.__getitem__)
+    monkeypatch.setattr(liveness, "_started", lambda port, _: beats[port])
     assert ping(members[0], f"meet {members[1]}") == Pong(IDENTITY, "")
     assert beats[members[0].heartbeat_port].met == set()
 
@@ -157,7 +258,7 @@ def test_a_process_that_trains_already_does_not_count(cluster, monkeypatch):
 def test_the_chief_waits_until_all_serve_it(cluster, monkeypatch):
     members, start = cluster
     beats = meeting_places(members, start)
-    monkeypatch.setattr(liveness, "_started", beats.__getitem__)
+    monkeypatch.setattr(liveness, "_started", lambda port, _: beats[port])
     beats[members[1].heartbeat_port].state = IDENTITY
     beats[members[2].heartbeat_port].state = "the chief before"
     waiting = Background(liveness.wait_until_served, members[0], 0.05)

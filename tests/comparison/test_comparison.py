@@ -12,6 +12,8 @@ import pytest
 from comparison_log import FEW, ROWS, without_origin, write_csv
 
 from smooth_recs import prediction_difference
+from smooth_recs.comparison.comparison import compare
+from smooth_recs.comparison.settings import Settings
 from smooth_recs.config import Evaluation
 from smooth_recs.errors import GateNotMet
 from smooth_recs.measures import increases, recommendations
@@ -60,7 +62,7 @@ def test_gates_decide_after_the_files_are_written(run, log, tmp_path, capsys):
     values = run()
     pd, swap = values["pd"]["relative"], values["recommendations"]["swap_rate"]
     auc = values["increase"]["auc_loss"]["value"]
-    met = run(limits=Limits(pd, auc, swap))
+    met = run(limits=Limits(pd, auc, swap), allow_collapsed=True)
     assert [(gate["name"], gate["met"]) for gate in met["gates"]] == [
         ("max_pd", True),
         ("max_auc_loss_increase", True),
@@ -70,10 +72,37 @@ def test_gates_decide_after_the_files_are_written(run, log, tmp_path, capsys):
     with pytest.raises(
         GateNotMet, match=r"^gates not met: --max_pd=0\.01: pd is .* above; --max_swap_rate=0: swap_rate is"
     ):
-        run(limits=Limits(max_pd=0.01, max_auc_loss_increase=auc, max_swap_rate=0.0))
+        run(limits=Limits(max_pd=0.01, max_auc_loss_increase=auc, max_swap_rate=0.0), allow_collapsed=True)
     written = json.loads((tmp_path / "out.json").read_text())
     assert [gate["met"] for gate in written["gates"]] == [False, True, False]
     assert "gate         --max_pd=0.01: pd is" in capsys.readouterr().out
+
+
+def test_one_row_is_compared_without_an_interval(tmp_path, capsys):
+    for name, prediction in (("a", 0.125), ("b", 0.375)):
+        (tmp_path / f"{name}.csv").write_text(f"label,query_id,prediction\n1,7,{prediction}\n0,7,0.1\n")
+    compared = compare(Settings(*(str(tmp_path / f"{name}.csv") for name in "ab"), str(tmp_path / "out.json")))
+    assert (compared["pd"]["interval"], compared["increase"]["auc_loss"]["interval"]) == (None, None)
+    said = capsys.readouterr().out
+    assert "relative PD  50.00%\n" in said
+    assert "AUC loss     0.0000 to 0.0000: +0.0000\n" in said
+    assert "swap rate    0.00% of the top 3\n" in said
+    assert "all rows are of one request" in (tmp_path / "out.html").read_text()
+
+
+def test_a_model_that_has_learned_nothing_meets_no_gate(tmp_path, capsys):
+    rows = "".join(f"{n % 4 == 0:d},0.001\n" for n in range(200))
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text(f"label,prediction\n{rows}")
+    sides = Settings(*(str(tmp_path / f"{name}.csv") for name in "ab"), str(tmp_path / "out.json"))
+    assert compare(sides)["pd"]["relative"] == 0.0  # no gate: the warning is enough
+    assert "warning      b predicts 0.001 for every row" in capsys.readouterr().out
+    assert "B predicts 0.001 for every row." in (tmp_path / "out.html").read_text()
+    gated = dataclasses.replace(sides, limits=Limits(max_pd=0.1))
+    with pytest.raises(GateNotMet) as error:
+        compare(gated)
+    assert str(error.value) == ("gate not met: the new model predicts 0.001 for every row (allow_collapsed accepts it)")
+    assert compare(dataclasses.replace(gated, allow_collapsed=True))["gates"][0]["met"]
 
 
 def test_files_with_labels_need_no_configuration(run, log, tmp_path):

@@ -47,7 +47,7 @@ for step in range(done, {STEPS}):
     time.sleep(0.05)
     note(f"step {{step}}")
 with open(trace + "-new", "w") as file:
-    json.dump({{"pd": {{"relative": seed / 100}}}}, file)
+    json.dump({{"replicas": [{{}}], "pd": {{"relative": seed / 100}}}}, file)
 os.rename(trace + "-new", os.path.join(flags["workdir"], "metrics.json"))
 """
 # Like a binary: it does not load TensorFlow.

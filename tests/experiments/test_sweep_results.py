@@ -7,12 +7,12 @@ import json
 
 import pytest
 import tensorflow as tf
-from sweep_cases import MANIFEST, PDS, sweep, written
+from sweep_cases import MANIFEST, PDS, finish, sweep, written
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from smooth_recs.experiments.cells import Folder
-from smooth_recs.experiments.sweeps import sweep_runs
+from smooth_recs.experiments.sweeps import choice, paired, sweep_plan, sweep_report, sweep_results, sweep_runs
 from smooth_recs.experiments.variants import grid_of
 
 
@@ -127,3 +127,19 @@ def test_tensorboard_gets_every_run_once(results, tmp_path):
     assert (hparams["model.activation"].string_value, hparams["model.beta"].number_value) == ("smelu", 0.1)
     assert hparams["seed"].number_value == 5
     assert len(list(folder.glob("*/events*"))) == 9
+
+
+def test_a_run_that_has_learned_nothing_meets_no_goal(tmp_path, monkeypatch):
+    monkeypatch.setitem(PDS, "smelu:0.1", (0.0, 0.0, 0.0))  # what a dead model has
+    dead, goal = [{"replica": 0, "reason": "predicts 0 for every row"}], "min pd subject to auc_loss <= relu + 90%"
+    grid = grid_of(sweep())
+    written(sweep(), tmp_path)
+    for seed in sweep().seeds:
+        finish(tmp_path, grid.cell(sweep().variants[1], seed), 0.0, collapsed=dead)
+    for allowed, chosen in ((False, "smelu:0.2"), (True, "smelu:0.1")):
+        found = sweep_runs.write(sweep(allow_collapsed=allowed), grid, Folder(str(tmp_path)), str(tmp_path))
+        parsed = sweep_plan.parse_goal(goal, sweep_results.names(), ["relu"])
+        assert choice.choose(found, parsed)["chosen"] == chosen
+        assert of(found, "smelu:0.1")["measures"]["pd"]["value"] == (0.0 if allowed else None)
+        assert sweep_report.warnings(found)[0] == "SmeLU 0.1, seed 4: replica 0 predicts 0 for every row."
+    assert paired.front(paired.Paired(found), ("pd", "auc_loss")).names == ["smelu:0.1"]

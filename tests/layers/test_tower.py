@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from smooth_recs import keras_generation
+from smooth_recs.callbacks.checkpoints import restore_newest
+from smooth_recs.errors import InputError
 from smooth_recs.layers import SmeLU, Tower
 
 pytestmark = pytest.mark.both_generations
@@ -288,3 +292,46 @@ def test_fits_a_function_that_is_not_linear(kind: str) -> None:
     model.compile(optimizer=tf.keras.optimizers.Adam(0.02), loss="mse")
     history = model.fit(x, y, epochs=25, batch_size=64, verbose=0)
     assert history.history["loss"][-1] < 0.5 * y.var()
+
+
+def test_the_random_state_of_dropout_comes_back_from_a_checkpoint(tmp_path: Path) -> None:
+    if not keras_generation.is_legacy():
+        pytest.skip("Keras 3 saves the state of its own dropout")
+    inputs = tf.ones([4, 50])
+
+    def dropped(tower: Tower, times: int = 3) -> list[np.ndarray]:
+        step = tf.function(lambda: tower(inputs, training=True))
+        return [step().numpy() for _ in range(times)]
+
+    def made(seed: int | None = 7) -> Tower:
+        tower = Tower([20], activation="relu", dropout=0.5, dropout_seed=seed)
+        tower(inputs)
+        return tower
+
+    tower = made()
+    first = dropped(tower)
+    assert not np.array_equal(*first[:2])
+    path = tf.train.Checkpoint(model=tower).save(str(tmp_path / "state"))
+    then = dropped(tower)
+    again = made(seed=None)  # a seed by chance is part of the state
+    tf.train.Checkpoint(model=again).restore(path).assert_existing_objects_matched()
+    np.testing.assert_array_equal(dropped(again), then)
+    assert [w.dtype for w in tower.weights if w.dtype == tf.int64] == []  # no weight: files of weights stay as they are
+
+
+def test_a_checkpoint_without_the_state_of_dropout_is_restored(tmp_path: Path) -> None:
+    if not keras_generation.is_legacy():
+        pytest.skip("Keras 3 saves the state of its own dropout")
+
+    def made(dropout: float, units: int = 1) -> Tower:
+        tower = Tower([3] * units, activation="relu", dropout=dropout)
+        tower(tf.ones([1, 2]))
+        return tower
+
+    earlier, later = made(dropout=0.0), made(dropout=0.5)  # the layers that both have are in the same places
+    tf.train.Checkpoint(model=earlier).write(str(tmp_path / "ckpt-5"))
+    assert restore_newest(later, str(tmp_path)) == str(tmp_path / "ckpt-5")
+    np.testing.assert_array_equal(later.weights[0], earlier.weights[0])
+    tf.train.Checkpoint(model=later).write(str(tmp_path / "ckpt-6"))
+    with pytest.raises(InputError, match="is not of this model"):
+        restore_newest(made(dropout=0.5, units=2), str(tmp_path))

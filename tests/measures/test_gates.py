@@ -117,3 +117,9 @@ def test_the_assertion_measures_what_the_statistics_do(seed, rows):
         with pytest.raises(AssertionError) as error:
             assert_reproducible(a, b, **rows_, **tighter)
         assert str(error.value).count(" above") == len(tighter)
+
+
+def test_a_constant_model_is_not_reproducible():
+    with pytest.raises(AssertionError, match=r"^gate not met: the new model predicts 0\.5 for every row"):
+        assert_reproducible([0.5] * 100, [0.5] * 100, max_pd=0.1)
+    assert_reproducible([0.5] * 100, [0.5] * 100, max_pd=0.1, allow_collapsed=True)

@@ -187,3 +187,47 @@ def test_certain_predictions_stay_measurable() -> None:
 def test_predictions_of_another_shape_are_refused(prediction: np.ndarray) -> None:
     with pytest.raises(InputError, match=r"prediction must have shape \[n, R\] and at least one row, got"):
         measured({"prediction": prediction, "label": np.zeros(3)})
+
+
+LABEL = np.arange(1000) % 4 == 0  # a click rate of 25%, whose log loss is 0.5623
+
+
+@pytest.mark.parametrize(
+    ("prediction", "reason"),
+    [
+        (np.zeros(1000), "predicts 0 for every row"),
+        (np.full(1000, 0.25, np.float32) * (1 + np.arange(1000) % 2 * 1e-7), "predicts 0.25 for every row"),
+        (np.where(np.arange(1000) < 8, LABEL * 0.5 + 0.25, 0.2), "predicts 0.2 for 99.2% of the rows"),
+        (
+            np.where(LABEL, 0.01, 0.02) + np.arange(1000) * 1e-9,
+            "has a log loss of 1.166: always predicting the click rate, 25.00%, has 0.5623",
+        ),
+    ],
+)
+def test_a_model_that_has_learned_nothing_is_named(prediction: np.ndarray, reason: str) -> None:
+    assert held_out.collapse(prediction, LABEL) == reason
+    others = np.where(LABEL, 0.3, 0.2) + np.arange(1000) * 1e-6
+    found = measured({"prediction": np.stack([others, prediction], axis=1), "label": LABEL})
+    assert found["collapsed"] == [{"replica": 1, "reason": reason}]
+    assert held_out.of_diverged({"prediction": np.stack([others * np.nan, prediction], axis=1), "label": LABEL}, [0])[
+        "collapsed"
+    ] == [{"replica": 1, "reason": reason}]
+
+
+def test_what_chance_explains_is_no_collapse() -> None:
+    rng = np.random.default_rng(3)
+    noise = np.clip(0.25 + rng.normal(0, 0.01, 1000), 0.01, 0.99)
+    assert accuracy.log_loss(LABEL, noise) > accuracy.log_loss(LABEL, np.full(1000, 0.25))
+    assert held_out.collapse(noise, LABEL) is None
+    wrong = np.where(LABEL, 0.01, 0.02) + np.arange(1000) * 1e-6
+    # Rows without weight do not count; nor does a click rate of 0, of which no constant is a better model.
+    assert held_out.collapse(np.where(np.arange(1000) < 500, noise, wrong), LABEL, np.arange(1000) < 500) is None
+    assert held_out.collapse(wrong, np.zeros(1000)) is None
+    assert held_out.collapse(wrong) is None
+    assert held_out.collapse(np.zeros(99), LABEL[:99]) is None  # too few to say
+
+
+def test_one_held_out_row_has_no_interval() -> None:
+    found = measured({"prediction": np.array([[0.125, 0.375]]), "label": np.array([1]), "query_id": np.array([7])})
+    assert (found["pd"]["relative"], found["pd"]["interval"]) == (1.0, None)
+    assert found["slices"]["label"][0]["interval"] is None

@@ -604,3 +604,20 @@ print(json.dumps({"difference": float(np.abs(both - alone).max()), "spread": flo
 def test_two_devices_train_as_one(in_fresh_process: Any) -> None:
     found = in_fresh_process(MIRRORED)
     assert found["difference"] < 2e-6 < 1e-2 < found["spread"], json.dumps(found)
+
+
+def test_the_clip_norm_is_of_each_component() -> None:
+    """SGD with rate 1 moves each component by its own clipped gradient, and what they share by that of all."""
+    norm, batch = 1e-2, batches(1)[0]
+    train = config.Train(dense_optimizer="sgd", dense_learning_rate=1.0, clip_norm=norm)
+    ensemble = compiled(ensemble_of(dataclasses.replace(SMALL, linear=True), components=2), train)
+    ensemble(batch[0])
+    one, other = ({v.ref(): v for v in component.dense_variables} for component in ensemble.components)
+    groups = [[v for ref, v in own.items() if ref not in shared] for own, shared in ((one, other), (other, one))]
+    before = [[v.numpy() for v in group] for group in groups]
+    ensemble.train_step(batch)
+    moved = [
+        np.sqrt(sum(np.square(v.numpy() - b).sum() for v, b in zip(group, old, strict=True)))
+        for group, old in zip(groups, before, strict=True)
+    ]
+    np.testing.assert_allclose(moved, [norm, norm], rtol=1e-3)

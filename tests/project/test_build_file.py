@@ -15,6 +15,7 @@ DISTRIBUTIONS = {
     "absl": "absl_py",
     "google": "protobuf",
     "grpc": "grpcio",
+    "markdown_it": "markdown_it_py",
     "sklearn": "scikit_learn",
     "tensorflow_serving": "tensorflow_serving_api",
     "yaml": "pyyaml",

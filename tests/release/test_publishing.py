@@ -173,6 +173,25 @@ def test_wrong_input_is_one_line_and_leaves_nothing(
     assert os.listdir() == ["file.csv"]
 
 
+def test_what_has_learned_nothing_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("config", "manifest"):
+        (tmp_path / f"{name}.json").write_text("{}")
+    collapsed = [{"replica": 1, "reason": "predicts 0 for every row"}]
+    (tmp_path / "metrics.json").write_text(json.dumps({"replicas": [{}, {}], "collapsed": collapsed}))
+    base = tmp_path / "base"
+    with pytest.raises(GateNotMet, match=r"replica 1 of \S+ predicts 0 for every row: publish .* --allow_collapsed$"):
+        publishing.publish(Release(str(tmp_path), str(base), replica=1))
+
+    def loaded(workdir: str) -> None:
+        raise LookupError
+
+    monkeypatch.setattr(results, "load", loaded)  # what follows the gate
+    for release in (Release(str(tmp_path), str(base)), Release(str(tmp_path), str(base), 1, allow_collapsed=True)):
+        with pytest.raises(LookupError):
+            publishing.publish(release)
+    assert not base.exists()
+
+
 @pytest.mark.slow
 def test_a_replica_that_the_run_does_not_have(run: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--replica must be below the run's 2, got 2"):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from markdown_it import MarkdownIt
 
 from smooth_recs import config, training
 from smooth_recs._files import read_json
@@ -108,6 +109,27 @@ def test_the_readable_card_says_the_same(exported: Any, export: Path) -> None:
     for table in "\n".join(lines).split("\n\n"):
         rows = [line.replace("\\|", "") for line in table.split("\n") if line.startswith("|")]
         assert len({row.count("|") for row in rows}) <= 1, table
+
+
+def test_texts_of_users_are_neither_html_nor_headings(exported: Any, export: Path) -> None:
+    attack = "<img src=x onerror=alert(1)>\n\n# Approved\n`<b>` ![x](http://x) | "
+    run = finished(2, [[0, 1, 0.3]])
+    run.metrics["slices"] = {attack: [{**SLICES["label"][0], "slice": attack, "small": False}]}
+    run.manifest["data"] |= {"files": [attack], attack: 1}
+    run.manifest["versions"][attack], run.manifest["command"] = attack, attack
+    comparison = {**COMPARISON, "a": {"path": attack}, "slices": {}, "gates": [{"name": attack, "limit": 1}]}
+    model_card.write(str(export), model_card.build(run, exported.model, 0, {"--live": comparison}))
+    text = (export / "model_card.md").read_text("utf-8")
+    assert [line for line in text.splitlines() if line.startswith("#")] == [
+        "# Model card: SmeLU 0.5 to 0.25",
+        *(f"## {title}" for title in ("Accuracy", "Prediction difference", "Checks", "Activations", "Data")),
+        *(f"## {title}" for title in ("Signatures", "Versions")),
+    ]
+    rendered = MarkdownIt("commonmark").enable("table").render(text)
+    assert "<img" not in rendered
+    assert "<b>" not in rendered
+    assert "&lt;img src=x onerror=alert(1)&gt;" in rendered
+    assert "http://x&quot;" not in rendered  # no link, no picture: the address is text
 
 
 def test_of_three_siblings_each_pair_has_its_own_number(exported: Any) -> None:

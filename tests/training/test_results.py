@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
+import signal
 
 import numpy as np
 import pytest
 
 from smooth_recs import config, prediction_difference, training
-from smooth_recs.errors import InputError
+from smooth_recs.errors import InputError, Interrupted
 from smooth_recs.schema import Categorical, Numeric, Schema
-from smooth_recs.training import results
+from smooth_recs.training import monitoring, results
 
 pytestmark = pytest.mark.slow
 
@@ -87,9 +89,9 @@ def test_a_run_that_is_not_finished(copy, missing):
 
 def test_a_file_that_is_no_json(copy):
     (copy / "metrics.json").write_text("{")
-    assert refused(copy).startswith(f"workdir {copy} must hold a readable metrics.json: Expecting property name")
+    assert refused(copy).startswith(f"{copy}/metrics.json cannot be read (it is not JSON, or not all of it: Expecting")
     (copy / "metrics.json").write_text("[]")
-    assert refused(copy) == f"workdir {copy} must hold a JSON object in metrics.json, got a list"
+    assert refused(copy).startswith(f"{copy}/metrics.json must hold a JSON object, got a list: delete it, and ")
 
 
 def test_data_that_changed(copy):
@@ -111,3 +113,55 @@ def test_a_checkpoint_of_another_model(copy):
 def test_a_configuration_of_another_version(copy):
     rewrite(copy / "config.json", lambda content: content["model"].update(wings=2))
     assert refused(copy).startswith(f"workdir {copy} is of another version: model.wings: no such field")
+
+
+def test_a_run_that_was_killed_after_its_last_step_ends_as_it_would_have(finished, copy):
+    config_of = config.Config.from_dict(json.loads((copy / "config.json").read_text()))
+    for name in ("metrics.json", "report.html"):
+        (copy / name).unlink()
+    shutil.rmtree(copy / "export" / "replica_1" / "1")  # killed between the two exports
+    history = (copy / "history.json").read_text()
+    for content in (history[: len(history) // 2], "{}", '[{"pd": 1}]'):
+        (copy / "history.json").write_text(content)
+        with pytest.raises(InputError, match=r"/history\.json .*: delete it, and the run resumes without what was"):
+            training.train_and_evaluate(config_of, str(copy))
+    (copy / "history.json").write_text(history)
+    speed = (copy / "speed.json").read_text()
+    (copy / "speed.json").write_text("[1.0")
+    with pytest.raises(InputError, match=r"/speed\.json .*: delete it, and the speed is that of the rest of the run"):
+        training.train_and_evaluate(config_of, str(copy))
+    (copy / "speed.json").write_text(speed)
+
+    metrics = training.train_and_evaluate(config_of, str(copy))
+    assert metrics["exports"] == ["export/replica_0/1", "export/replica_1/1"]  # versions of one number are siblings
+    assert sorted(path.name for path in (copy / "export").glob("replica_?/*")) == ["1", "1"]
+    assert metrics["examples_per_second"] == pytest.approx(finished[1]["examples_per_second"], rel=0.01)
+    assert metrics["replicas"] == finished[1]["replicas"]
+
+    (copy / "metrics.json").unlink()
+    (copy / "speed.json").unlink()  # as in a workdir of 0.1.0
+    assert training.train_and_evaluate(config_of, str(copy))["examples_per_second"] is None
+
+
+def test_a_run_that_is_preempted_saves_and_ends_where_it_would_have(finished, tmp_path, monkeypatch):
+    write_log(tmp_path / "log.csv")
+    run = config.Config.from_dict(json.loads((finished[0] / "config.json").read_text()))
+    run.data.path, run.train.checkpoint_seconds, run.train.deterministic = str(tmp_path / "log.csv"), 3600.0, True
+    run.model.dropout = 0.2
+    whole = training.train_and_evaluate(run, str(tmp_path / "whole"))
+
+    after, ended = monitoring.Speed.on_train_batch_end, []
+
+    def preempted(speed, batch, logs=None):
+        after(speed, batch, logs)
+        if not ended and batch >= 15:
+            ended.append(batch + 1)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(monitoring.Speed, "on_train_batch_end", preempted)
+    with pytest.raises(Interrupted, match="interrupted by SIGTERM: the same command resumes the run"):
+        training.train_and_evaluate(run, str(tmp_path / "run"))
+    assert (tmp_path / "run" / "checkpoints" / f"ckpt-{ended[0]}.index").exists()
+    metrics = training.train_and_evaluate(run, str(tmp_path / "run"))
+    for name in ("replicas", "pd", "history", "examples"):
+        assert metrics[name] == whole[name]

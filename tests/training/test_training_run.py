@@ -120,6 +120,20 @@ def test_a_training_that_diverges_says_so_and_is_finished(tmp_path):
     assert (tmp_path / "run" / "report.html").exists()
 
 
+def test_a_training_that_collapses_is_named_everywhere(tmp_path, capsys):
+    run = small_demo(eval_examples=500)
+    run.data.examples, run.model.hidden_units, run.evaluation.estimate = 2_000, (8,), False
+    run.train.dense_learning_rate = run.train.embedding_learning_rate = 1e6
+    metrics = training.train_and_evaluate(run, str(tmp_path / "run"))
+    assert [each["replica"] for each in metrics["collapsed"]] == [0, 1]
+    said = [f"replica {each['replica']} {each['reason']}" for each in metrics["collapsed"]]
+    assert metrics["warnings"] == said
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["warnings"] == said
+    printed, report = capsys.readouterr().out, (tmp_path / "run" / "report.html").read_text()
+    assert all(f"warning      {text}\n" in printed for text in said)
+    assert all(f'<p class="warning">R{text[1:]}.</p>' in report for text in said)
+
+
 def test_patience_stops_and_the_rows_that_chose_do_not_judge(tmp_path):
     settings = ("--config.data.examples=4000", "--config.data.eval_examples=3000", "--config.data.shuffle_window=2500")
     metrics = train(

@@ -29,9 +29,9 @@ def test_workdirs_that_hold_no_finished_run_are_named(tmp_path: Path) -> None:
         run_report.write([str(tmp_path / "nowhere")], output)
     run = Path(workdir(tmp_path / "run"))
     for content, rule in (
-        ("{", r"must hold a readable metrics\.json: Expecting"),
-        ("[]", r"must hold a JSON object in metrics\.json, got a list"),
-        ("{}", r"must hold a replica or more in metrics\.json, got none"),
+        ("{", r"metrics\.json cannot be read \(it is not JSON, or not all of it: Expecting"),
+        ("[]", r"metrics\.json must hold a JSON object, got a list"),
+        ("{}", r"metrics\.json must hold the measures of each replica, got none"),
     ):
         (run / "metrics.json").write_text(content)
         with pytest.raises(InputError, match=rule):

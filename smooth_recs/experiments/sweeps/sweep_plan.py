@@ -72,6 +72,8 @@ class Sweep:
       baseline: name of the variant that the others are compared with.
       pairs: how many seeds, counted on from `config.seed`; 2 or more for intervals.
       choose: the goal for the best variant, such as `min pd subject to per_query_auc_loss <= relu`; empty = none.
+      allow_collapsed: whether runs with a sibling that is constant, or worse than always predicting the click rate,
+        count as measured.
 
     Raises:
       InputError: no variants, a name or a label twice, a name with spaces or @, a baseline that is none of the
@@ -83,6 +85,7 @@ class Sweep:
     baseline: str
     pairs: int = 3
     choose: str = ""
+    allow_collapsed: bool = False
 
     def __post_init__(self) -> None:
         names = [variant.name for variant in self.variants]

@@ -95,7 +95,11 @@ def write(results: Mapping[str, Any], folder: str, choice: Mapping[str, Any] | N
 def warnings(results: Mapping[str, Any]) -> list[str]:
     """What keeps the numbers from being conclusive."""
     paired = Paired(results)
-    found = []
+    found = [
+        f"{variant['label']}, seed {seed}: {'; '.join(reasons)}."
+        for variant in results["variants"]
+        for seed, reasons in (variant.get("collapsed") or {}).items()  # results of an earlier version have none
+    ]
     if len(results["seeds"]) == 1:
         found.append("One pair of each variant is no ground to conclude on: pairs vary by several points of PD.")
     if not paired.complete:

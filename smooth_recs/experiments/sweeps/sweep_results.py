@@ -11,13 +11,12 @@ import dataclasses
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs._files import read_json, whole_file
+from smooth_recs._files import hidden_folder, read_json, whole_file
 from smooth_recs.experiments.cells import Folder
 from smooth_recs.experiments.sweeps import paired
 from smooth_recs.experiments.sweeps.sweep_plan import Sweep, Variant
@@ -43,22 +42,35 @@ class Run:
       variant, seed: which.
       key: of its cell.
       measures: by name, None for what it does not have.
+      collapsed: why its siblings have learned nothing, one text each; mostly none.
     """
 
     variant: Variant
     seed: int
     key: str
     measures: Mapping[str, float | None]
+    collapsed: Sequence[str] = ()
 
 
-def finished_runs(grid: Grid, folder: Folder, serving: Serving) -> list[Run]:
-    """The runs that are finished, variant by variant."""
-    return [
-        Run(variant, seed, cell.key, measures_of(folder.metrics(cell), serving.get(cell.key, {})))
-        for variant in grid.variants
-        for seed in grid.seeds
-        if folder.is_finished(cell := grid.cell(variant, seed))
-    ]
+def finished_runs(grid: Grid, folder: Folder, serving: Serving, allow_collapsed: bool = False) -> list[Run]:
+    """The runs that are finished, variant by variant.
+
+    A run with a sibling that has learned nothing, which may make it the most repeatable and the fastest of all, has
+    only the measures of its size, as one that has diverged: so no front and no goal counts it. With `allow_collapsed`
+    it has them all.
+    """
+    found = []
+    for variant in grid.variants:
+        for seed in grid.seeds:
+            if folder.is_finished(cell := grid.cell(variant, seed)):
+                metrics = folder.metrics(cell)
+                collapsed = [f"replica {e['replica']} {e['reason']}" for e in metrics.get("collapsed") or ()]
+                measures = measures_of(metrics, serving.get(cell.key, {}))
+                if collapsed and not allow_collapsed:
+                    sizes = {measure.name for measure in catalogue.of("size")}
+                    measures = {name: value if name in sizes else None for name, value in measures.items()}
+                found.append(Run(variant, seed, cell.key, measures, collapsed))
+    return found
 
 
 def measures_of(metrics: Mapping[str, Any], milliseconds: Mapping[str, Any]) -> dict[str, float | None]:
@@ -87,13 +99,14 @@ def table(sweep: Sweep, grid: Grid, folder: Folder, serving: Serving | None = No
 
     Returns:
       `baseline`, its name; `seeds`; `variants`, each with `name`, `label`, `fields`, `line` and `width` (None where it
-      is on no line), `measures` and `changes`; `config`, what all have in common; `data`, `versions`, `command`.
+      is on no line), `measures`, `changes` and `collapsed`, the reasons by seed (see `finished_runs`); `config`, what
+      all have in common; `data`, `versions`, `command`.
       A measure has `of_seeds` (None for a run that is not finished, or does not have it), and, over the finished runs,
       `value`, their mean, and `interval` (`prediction_difference.interval_over_seeds`; None for a single run). A change
       is from the baseline, over the seeds that both have: `value` and `interval` of the difference, `percent` and
       `percent_interval` of the difference as a share of the baseline (0.01 is 1%). What is not known is None.
     """
-    runs = finished_runs(grid, folder, serving or {})
+    runs = finished_runs(grid, folder, serving or {}, sweep.allow_collapsed)
     by_seed: dict[str, _BySeed] = {variant.name: dict.fromkeys(grid.seeds) for variant in grid.variants}
     for run in runs:
         by_seed[run.variant.name][run.seed] = run.measures
@@ -117,6 +130,7 @@ def table(sweep: Sweep, grid: Grid, folder: Folder, serving: Serving | None = No
                     for name in names()
                 },
                 "changes": {name: _change(by_seed[variant.name], baseline, name) for name in names()},
+                "collapsed": {run.seed: run.collapsed for run in runs if run.variant is variant and run.collapsed},
             }
             for variant in grid.variants
         ],
@@ -172,8 +186,8 @@ def write_tensorboard(grid: Grid, runs: Sequence[Run], path: str) -> None:
     varied = varied_fields(grid)
     # Written beside the folder and renamed, so that a reader never sees half of it and a killed command leaves the old
     # one.
-    beside = tempfile.mkdtemp(prefix=".writing-", dir=os.path.dirname(path) or ".")
-    try:
+    with hidden_folder(os.path.dirname(path) or ".") as hidden:
+        beside = os.path.join(hidden, os.path.basename(path))
         with _summaries(beside):
             columns = [api.HParam("variant"), *(api.HParam(field) for field in varied), api.HParam("seed")]
             api.hparams_config(columns, [api.Metric(measure) for measure in names()])
@@ -189,13 +203,8 @@ def write_tensorboard(grid: Grid, runs: Sequence[Run], path: str) -> None:
                 for measure, value in run.measures.items():
                     if value is not None:
                         tf.summary.scalar(measure, value, step=0)
-        # mkdtemp makes folders that no one else can read.
-        os.chmod(beside, 0o755)
         shutil.rmtree(path, ignore_errors=True)
         os.rename(beside, path)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
 
 
 @contextlib.contextmanager

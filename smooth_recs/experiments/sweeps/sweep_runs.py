@@ -116,7 +116,7 @@ def write(sweep: Sweep, grid: Grid, folder: Folder, workdir: str) -> dict[str, A
                 write_json(path, serving)
         results = sweep_results.table(sweep, grid, folder, serving)
         write_json(os.path.join(workdir, "results.json"), results)
-        runs = sweep_results.finished_runs(grid, folder, serving)
+        runs = sweep_results.finished_runs(grid, folder, serving, sweep.allow_collapsed)
         sweep_results.write_csv(grid, runs, os.path.join(workdir, "results.csv"))
         sweep_results.write_tensorboard(grid, runs, os.path.join(workdir, "tensorboard"))
     return results
