@@ -243,7 +243,8 @@ class _Counts:
             self._reasons[reason] = place, before + rows
         for name, pieces in self._kept.items():
             pieces.append(chunk[name][~bad])
-        self._positives += int(np.count_nonzero(chunk["label"][~bad]))
+        if "label" in chunk:  # rows that are only scored have none
+            self._positives += int(np.count_nonzero(chunk["label"][~bad]))
         for number, feature in enumerate(self._reader.schema.features):
             self._add_values(number, feature, chunk["raw"][feature.name][~bad])
 

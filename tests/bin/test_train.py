@@ -103,7 +103,7 @@ def test_an_empty_workdir_is_none(config):
         ("--config.sed=3", "--config.sed: no such field; did you mean seed? fields of config: seed, data, model,"),
         (
             "--config.model.unit=3",
-            "--config.model.unit: no such field; fields of model: activation, beta, hidden_units",
+            "--config.model.unit: no such field; fields of model: activation, beta, relative_beta,",
         ),
         (
             "--config.model.actvation=relu",
@@ -129,7 +129,7 @@ def test_an_empty_workdir_is_none(config):
         ("--config.train.deterministic=maybe", "flag --config.train.deterministic=maybe: must be true or false"),
         ("--noconfig.train.deterministic=1", "--noconfig.train.deterministic=1 does not take an argument"),
         ("--config.model.clip=nan", "model.clip must be finite, got nan"),
-        ("--config.model.beta=-1", "model.beta must be at least 0, got -1.0"),
+        ("--config.model.beta=-1", "model.beta must be 0 or from 1e-06 to 10000.0, got -1.0"),
         ("--config.model.beta=0.2,0.1", "model.beta must have one number for each of the 5 hidden layers"),
         ("--config.siblings.differ=seed", "siblings.differ must be one of order, init, both, nothing, got 'seed'"),
         ("--config.data.source=criteo", "data.path must name a file, a folder or a glob"),

@@ -7,7 +7,7 @@ import csv
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ import sweep_cases
 from source_imports import module_name, modules
 
 from smooth_recs import metrics
-from smooth_recs.config import Config, Evaluation
+from smooth_recs.config import Config, Evaluation, Train
 from smooth_recs.experiments.sweeps import Variant, choice, sweep_plan, sweep_report, sweep_results
 from smooth_recs.experiments.variants import Grid
 from smooth_recs.measures import catalogue, gates, held_out, increases
@@ -33,6 +33,7 @@ EXCEPTIONS = {
     "smooth_recs.prediction_difference.terms.by_name": "functions, which are streamed together; each has its row",
     "smooth_recs.measures.recommendations._statistics": "computes them together, from lists that are made once",
     "smooth_recs.models.siblings.result": "metrics with names of their own in checkpoints",
+    "smooth_recs.config.": "choices of train.best, below the measures; each has its row",
 }
 NAMES = {
     text: measure.name for measure in MEASURES for text in (measure.name, measure.label, measure.short, measure.inside)
@@ -103,6 +104,7 @@ def test_a_row_is_said_once_and_can_be_written() -> None:
 
 def test_functions_that_stand_elsewhere_have_their_rows() -> None:
     assert set(terms.by_name(0.5)) <= {measure.name for measure in catalogue.of("difference")}
+    assert set(get_args(get_type_hints(Train)["best"])) <= set(BY_NAME)
     assert set(increases.TERMS) <= {measure.name for measure in catalogue.of(*ACCURACY)}
     assert catalogue.BY_NAME["auc_loss"] in catalogue.leading()
     for field in dataclasses.fields(gates.Limits):

@@ -32,11 +32,14 @@ def lists(score: Any, query: list[Any], multiplier: Any) -> dict[Any, list[int]]
 
 def reference(a: Any, b: Any, query: list[Any], k: int, multiplier: Any) -> dict[str, Any]:
     first, second = lists(a, query, multiplier), lists(b, query, multiplier)
-    swapped, overlap, distance = [], [], []
+    swapped, overlap, distance, jaccard, biased = [], [], [], [], []
     for name, rows in first.items():
         others = second[name]
         swapped.append(rows[:k] != others[:k])
         overlap.append(len(set(rows[:k]) & set(others[:k])) / min(k, len(rows)))
+        jaccard.append(len(set(rows[:k]) & set(others[:k])) / len(set(rows[:k]) | set(others[:k])))
+        agreement = [len(set(rows[:d]) & set(others[:d])) / d for d in range(1, len(rows) + 1)]
+        biased.append(0.9 ** len(rows) + 0.1 / 0.9 * sum(0.9**d * each for d, each in enumerate(agreement, 1)))
         place = {row: index for index, row in enumerate(others)}
         pairs = list(itertools.combinations(rows, 2))
         if pairs:
@@ -45,6 +48,8 @@ def reference(a: Any, b: Any, query: list[Any], k: int, multiplier: Any) -> dict
         "k": k,
         "swap_rate": float(np.mean(swapped)),
         "top_k_overlap": float(np.mean(overlap)),
+        "top_k_jaccard": float(np.mean(jaccard)),
+        "rank_biased_overlap": float(np.mean(biased)),
         "kendall_distance": float(np.mean(distance)) if distance else None,
         "requests": len(first),
         "single_row_requests": sum(len(rows) == 1 for rows in first.values()),
@@ -62,13 +67,19 @@ def test_lists_of_each_request(rows: list[Any], k: int, by_bid: bool) -> None:
     multiplier = bid if by_bid else None
     expected = reference(a, b, query, k, multiplier)
     result = json.loads(json.dumps(recommendations.statistics(a, b, query, k=k, multiplier=multiplier)))
-    low, high = result.pop("swap_rate_interval")
+    interval = result.pop("swap_rate_interval")
     assert set(result) == set(expected)
     for name, value in expected.items():
         assert same(result[name], value), name
-    assert 0 <= low <= result["swap_rate"] <= high <= 1
+    if result["requests"] == 1:  # one request tells nothing about others
+        assert interval is None
+    else:
+        assert 0 <= interval[0] <= result["swap_rate"] <= interval[1] <= 1
     assert same(recommendations.swap_rate(a, b, query, k=k, multiplier=multiplier), expected["swap_rate"])
-    assert same(recommendations.top_k_overlap(a, b, query, k=k, multiplier=multiplier), expected["top_k_overlap"])
+    for name in ("top_k_overlap", "top_k_jaccard"):
+        assert same(getattr(recommendations, name)(a, b, query, k=k, multiplier=multiplier), expected[name])
+    found = recommendations.rank_biased_overlap(a, b, query, multiplier=multiplier)
+    assert same(found, expected["rank_biased_overlap"])
     if expected["kendall_distance"] is not None:
         assert same(recommendations.kendall_distance(a, b, query, multiplier=multiplier), expected["kendall_distance"])
 
@@ -190,12 +201,15 @@ def test_several_models_are_averages_over_pairs(models: int, data: Any) -> None:
         reference(predictions[:, i], predictions[:, j], query.tolist(), 2, bid)
         for i, j in itertools.combinations(range(models), 2)
     ]
-    low, high = result.pop("swap_rate_interval")
+    interval = result.pop("swap_rate_interval")
     assert set(result) == set(references[0])
-    assert 0 <= low <= result["swap_rate"] <= high <= 1
+    if result["requests"] == 1:  # one request tells nothing about others
+        assert interval is None
+    else:
+        assert 0 <= interval[0] <= result["swap_rate"] <= interval[1] <= 1
     for name in ("k", "requests", "single_row_requests"):
         assert result[name] == references[0][name]
-    for name in ("swap_rate", "top_k_overlap"):
+    for name in ("swap_rate", "top_k_overlap", "top_k_jaccard", "rank_biased_overlap"):
         assert same(result[name], float(np.mean([own[name] for own in references])))
     distances = [own["kendall_distance"] for own in references]
     assert same(result["kendall_distance"], None if None in distances else float(np.mean(distances)))
@@ -237,11 +251,14 @@ def test_bad_input_is_refused_in_one_line(name: str) -> None:
         refused(lambda: measure(a, a, [1, 1], k=-3), "k must be .*-3")
 
 
-@pytest.mark.parametrize("ids", [["a", None, "b"], ["a", 1, b"b"]])
-def test_ids_of_no_one_kind_are_refused_in_one_line(ids: list[Any]) -> None:
-    refused(
-        lambda: recommendations.statistics([0.1, 0.2, 0.3], [0.1, 0.3, 0.2], np.array(ids, object)), "query_id must"
-    )
+def test_ids_of_no_one_kind_are_refused_in_one_line() -> None:
+    ids = np.array(["a", 1, b"b"], object)
+    refused(lambda: recommendations.statistics([0.1, 0.2, 0.3], [0.1, 0.3, 0.2], ids), "query_id must")
+
+
+def test_rows_of_unknown_requests_are_requests_of_their_own() -> None:
+    ids = np.array(["a", None, None], object)
+    assert recommendations.statistics([0.1, 0.2, 0.3], [0.1, 0.3, 0.2], ids)["requests"] == 3
 
 
 def test_integers_that_only_a_float_could_hold_are_not_merged() -> None:
