@@ -145,7 +145,8 @@ class Model:
         pre-activations, which no scale defeats: a number, or one a hidden layer; None = the width is `beta`.
       hidden_units: widths of the hidden layers of the top stack.
       bottom_units: widths of the stack over the numeric features; none = they reach the interaction as they are.
-      interaction: `concat`, `dot` (DLRM) or `cross` (DCN-v2).
+      interaction: `concat`, `dot` (DLRM), `cross` (DCN-v2), or `deepfm`: `concat` with a factorisation machine beside
+        the network; DeepFM has `linear` too.
       normalization: `weight` (rows of W at L2 norm `norm_value`, section 2), `layer`, `batch` or `none`.
       norm_value: v of weight normalisation.
       clip: activated outputs are clipped to [-clip, clip]; 0 = not at all.
@@ -167,7 +168,7 @@ class Model:
     relative_beta: Annotated[float | tuple[float, ...] | None, zero_or_between(1e-6, 1e4)] = None
     hidden_units: Annotated[tuple[int, ...], fields.one_or_more_widths] = (256, 128, 64, 32, 16)
     bottom_units: Annotated[tuple[int, ...], fields.widths] = ()
-    interaction: Literal["concat", "dot", "cross"] = "concat"
+    interaction: Literal["concat", "dot", "cross", "deepfm"] = "concat"
     normalization: Normalization = "weight"
     norm_value: AboveZero = 1.0
     clip: Amount = 6.0

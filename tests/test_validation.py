@@ -96,7 +96,7 @@ def test_the_annotation_of_every_field_is_checked(name):
         ("model.hidden_units", (8, 0), "one or more widths of at least 1"),
         ("model.hidden_units", (), "one or more widths of at least 1"),
         ("model.bottom_units", (0,), "widths of at least 1"),
-        ("model.interaction", "fm", "one of concat, dot, cross"),
+        ("model.interaction", "fm", "one of concat, dot, cross, deepfm"),
         ("model.normalization", "row", "one of weight, layer, batch, none"),
         ("model.norm_value", 0.0, "above 0"),
         ("model.clip", -6.0, "at least 0"),

@@ -166,9 +166,10 @@ def _networks(
 def check(model: config_lib.Model, encoder: Encoder) -> None:
     """Raises InputError where the activation or the interaction is not possible."""
     layer_activations(model)
-    if model.interaction == "dot" and not encoder.schema.categorical:
+    if model.interaction in ("dot", "deepfm") and not encoder.schema.categorical:
         raise InputError(
-            "model.interaction must be concat or cross where the schema has no categorical feature, got dot"
+            "model.interaction must be concat or cross where the schema has no categorical feature, got "
+            f"{model.interaction}"
         )
 
 

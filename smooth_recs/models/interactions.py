@@ -1,7 +1,8 @@
-"""Interactions of embeddings and numeric inputs: concatenation, DLRM's dot products, DCN-v2's crosses; a linear part.
+"""Interactions of embeddings and numeric inputs: concatenation, DLRM's dot products, DCN-v2's crosses, DeepFM's sum.
 
-An interaction maps (embeddings [batch, features, dim] or None, dense [batch, m] or None) to [batch, inputs]. `Linear`
-is the wide part beside the network: a linear model over the same features (section 1.2 mentions such components).
+An interaction maps (embeddings [batch, features, dim] or None, dense [batch, m] or None) to [batch, inputs]. One with a
+method `logit` also adds to the network's output what it makes of the embeddings alone, [batch, 1]. `Linear` is the wide
+part beside the network: a linear model over the same features (section 1.2 mentions such components).
 """
 
 from __future__ import annotations
@@ -74,11 +75,31 @@ class Cross(tf.keras.layers.Layer):
         return outputs
 
 
-KINDS: dict[str, Any] = {"concat": Concatenation, "dot": Dot, "cross": Cross}
+class DeepFM(Concatenation):
+    """All inputs side by side for the network, and a factorisation machine of the same embeddings beside it.
+
+    The log-odds get the products of all pairs of embeddings (Rendle 2010, eq. 1, without its linear part, which is
+    `Linear`), as in DeepFM (Guo et al. 2017, eqs. 1 and 2):
+
+        sum over i < j of <e_i, e_j> = 1/2 (|sum_i e_i|^2 - sum_i |e_i|^2)
+
+    ```python
+    DeepFM().logit(tf.constant([[[1.0, 2.0], [3.0, -1.0]]]))  # [[1.0]]: 1 * 3 - 2 * 1
+    ```
+    """
+
+    def logit(self, embedded: tf.Tensor) -> tf.Tensor:
+        """The sum over the pairs, float32 [batch, 1], of embeddings [batch, features, dim]."""
+        vectors = tf.cast(embedded, tf.float32)
+        square_of_sum = tf.square(tf.reduce_sum(vectors, axis=1))
+        return 0.5 * tf.reduce_sum(square_of_sum - tf.reduce_sum(tf.square(vectors), axis=1), axis=1, keepdims=True)
+
+
+KINDS: dict[str, Any] = {"concat": Concatenation, "dot": Dot, "cross": Cross, "deepfm": DeepFM}
 
 
 def by_name(name: str) -> Any:
-    """Makes the interaction that a configuration names: `concat`, `dot` or `cross`."""
+    """Makes the interaction that a configuration names: `concat`, `dot`, `cross` or `deepfm`."""
     if name not in KINDS:
         raise ValueError(f"interaction must be one of {', '.join(KINDS)}, got {name!r}")
     return KINDS[name]()

@@ -157,8 +157,8 @@ class RankingModel(Ranker):
       embeddings: maps the features to [batch, features, dim], such as `sr.layers.StackedEmbedding`.
       numeric: names of the numeric features, float [batch, width] each, concatenated in this order.
       bottom_stack: maps the numeric inputs [batch, n] to [batch, m]; None leaves them as they are.
-      interaction: maps (embeddings [batch, features, dim] or None, numeric [batch, m] or None) to [batch, inputs]; see
-        `models.interactions`.
+      interaction: maps (embeddings [batch, features, dim] or None, numeric [batch, m] or None) to [batch, inputs], and
+        adds its own `logit` of the embeddings if it has one; see `models.interactions`.
       top_stack: maps [batch, inputs] to [batch, hidden], such as `sr.layers.Tower`.
       linear: maps the features to [batch, outputs] logits that are added (a wide part); None for none.
       outputs: how many labels are predicted.
@@ -233,7 +233,9 @@ class RankingModel(Ranker):
             dense = dense if self.bottom_stack is None else self.bottom_stack(dense, training=training)
             dense = tf.cast(dense, self.compute_dtype if embedded is None else embedded.dtype)
         hidden = self.top_stack(self.interaction(embedded, dense), training=training)
-        return self.output_layer(hidden)
+        logits = self.output_layer(hidden)
+        # Not a part of the network: what the interaction itself makes of the embeddings.
+        return logits + self.interaction.logit(embedded) if hasattr(self.interaction, "logit") else logits
 
     def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
         """Computes this device's share of the mean loss of a batch, and updates the reported loss."""

@@ -79,6 +79,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "dot": {"interaction": "dot"},
     "dot with a bottom": {"interaction": "dot", "bottom_units": (5,)},
     "cross": {"interaction": "cross", "bottom_units": (5,)},
+    "deepfm": {"interaction": "deepfm", "linear": True},
     "linear": {"linear": True},
     "weight": {"normalization": "weight"},
     "layer": {"normalization": "layer", "bottom_units": (5,)},
@@ -103,8 +104,8 @@ ENSEMBLES: dict[str, dict[str, Any]] = {
 }
 
 
-# Dot products need embeddings: `from_config` refuses them for numbers alone.
-PAIRS = [(m, s) for m in MODELS for s in SCHEMAS if not (m.startswith("dot") and s == "numeric")]
+# Products of embeddings need some: `from_config` refuses them for numbers alone.
+PAIRS = [(m, s) for m in MODELS for s in SCHEMAS if not (m.startswith(("dot", "deepfm")) and s == "numeric")]
 
 
 @pytest.mark.parametrize(("model", "schema"), PAIRS)
@@ -149,7 +150,7 @@ WIDTHS = st.lists(st.integers(1, 40), min_size=1, max_size=3).map(tuple)
 @settings(max_examples=40, deadline=None)
 @given(
     hidden=WIDTHS, bottom=st.just(()) | WIDTHS, dim=st.integers(2, 20), components=st.integers(2, 4),
-    interaction=st.sampled_from(["concat", "dot", "cross"]), tables=st.sampled_from(["shared", "separate"]),
+    interaction=st.sampled_from(["concat", "dot", "cross", "deepfm"]), tables=st.sampled_from(["shared", "separate"]),
     what=st.sampled_from(["parameters", "multiplications"]), normalization=st.sampled_from(["weight", "layer"]),
 )  # fmt: skip
 def test_equal_cost_is_the_nearest_not_above_the_single_network(

@@ -89,6 +89,14 @@ def test_widths_are_known_while_tracing(name: str, with_dense: bool) -> None:
     assert outputs.shape.as_list() == [None, expected]
 
 
+def test_the_products_of_all_pairs() -> None:
+    """Row 0: 1*3 - 2*1 + 1*.5 + 2*4 + 3*.5 - 1*4 = 7; row 1: 0 + 2 + 0 + 3 - 2 + 6 = 9."""
+    layer = interactions.by_name("deepfm")
+    np.testing.assert_allclose(layer.logit(EMBEDDED), [[7.0], [9.0]], rtol=1e-6)
+    np.testing.assert_array_equal(layer(EMBEDDED, DENSE), interactions.by_name("concat")(EMBEDDED, DENSE))
+    assert layer.logit(EMBEDDED[:0]).shape == (0, 1)
+
+
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(ValueError, match="interaction must be one of concat, dot, cross, got 'product'"):
+    with pytest.raises(ValueError, match="interaction must be one of concat, dot, cross, deepfm, got 'product'"):
         interactions.by_name("product")

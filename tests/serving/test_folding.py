@@ -109,6 +109,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "dropout": {"dropout": 0.5},
     "no tower": {"hidden_units": (), "bottom_units": ()},
     "crosses": {"interaction": "cross"},
+    "deepfm": {"interaction": "deepfm", "linear": True},
 }
 
 
