@@ -164,7 +164,7 @@ def test_dropout_is_the_same_in_all_siblings(differ: str, eagerly: bool) -> None
         fitted(made, steps_per_epoch=1)
         made.replicas[1].set_weights(made.replicas[0].get_weights())
     fitted(made, batch_size=16, epochs=2)
-    assert pd(made) == 0.0
+    assert pd(made) < 1e-6  # rounding; another mask would make it some hundredths
 
 
 def test_dropout_is_not_the_same_in_all_steps() -> None:
