@@ -110,7 +110,8 @@ def natural(array: Any, dtype: Any = None) -> Any:
         return pc.divide(microseconds.cast(pa.float64()), 1e6)
     if kind in _NUMERIC and pa.types.is_binary(dtype):
         if kind in (FLOAT, DOUBLE):
-            return pa.array([None if _is_none(each) else _text_of(each) for each in array.to_pylist()], pa.binary())
+            floats = array.fill_null(np.nan).to_numpy(zero_copy_only=False)
+            return pa.array([None if np.isnan(each) else _text_of(each) for each in floats], pa.binary())
         return (array.cast(pa.int64()) if kind == INTEGER else array).cast(pa.string()).cast(pa.binary())
     return array.cast(dtype, safe=False)
 
@@ -128,12 +129,9 @@ def exact_texts(array: Any) -> Any:
     return texts.cast(pa.binary())
 
 
-def _is_none(value: float | None) -> bool:
-    return value is None or value != value
-
-
-def _text_of(value: float) -> bytes:
-    return (f"{value:.0f}" if value.is_integer() else repr(value)).encode()
+def _text_of(value: np.floating) -> bytes:
+    """The shortest text of a float, which has no point where the float is whole."""
+    return (f"{value:.0f}" if value == np.floor(value) else str(value)).encode()
 
 
 def inexact(array: Any) -> np.ndarray:
@@ -346,7 +344,7 @@ def _examples(reader: ParquetReader, file: int) -> Iterator[Any]:
                     if name in reader.identifiers:
                         wrong = wrong or any(each.is_integer() and abs(each) >= exact[dtype.name] for each in values)
                     # The floats of a tf.Example have 32 bits: ids and times become texts.
-                    values = [_text_of(value) for value in values if not _is_none(value)]
+                    values = [_text_of(dtype.type(value)) for value in values if not np.isnan(value)]
                 if values:
                     features[name] = _feature(values)
             # An id that a float does not hold stays malformed: a record without a label is.

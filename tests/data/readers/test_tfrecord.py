@@ -136,3 +136,12 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
     (tmp_path / "log.gz").write_bytes(gzip.compress(b"user,label\n" * 10))
     with pytest.raises(InputError, match=r"log\.gz is no TFRecord file"):
         TFRecordReader([str(tmp_path / "log.gz")], SCHEMA)
+
+
+def test_a_float_that_may_be_several_ids_is_malformed(tmp_path):
+    records = [example(user=float(2**24 - 1)), example(user=float(2**24)), example(user=-1e20)]
+    reader = TFRecordReader([write(tmp_path / "log", *records)], SCHEMA)
+    assert [(line, why) for _, line, why in problems(reader)] == [
+        (2, "user is no integer of 64 bits, got '16777216'"),
+        (3, "user is no integer of 64 bits, got '-1e+20'"),
+    ]
