@@ -101,7 +101,7 @@ def test_a_model_that_has_learned_nothing_meets_no_gate(tmp_path, capsys):
     gated = dataclasses.replace(sides, limits=Limits(max_pd=0.1))
     with pytest.raises(GateNotMet) as error:
         compare(gated)
-    assert str(error.value) == ("gate not met: the new model predicts 0.001 for every row (--allow_collapsed accepts it)")
+    assert str(error.value) == "gate not met: the new model predicts 0.001 for every row (--allow_collapsed accepts it)"
     assert compare(dataclasses.replace(gated, allow_collapsed=True))["gates"][0]["met"]
 
 
