@@ -121,7 +121,7 @@ def test_a_csv_file_is_trained_on(tmp_path: Path) -> None:
 @slow
 @patient
 def test_a_sweep_chooses(tmp_path: Path) -> None:
-    flags = ("--rows=2000", "--pairs=2", "--activations=relu,smelu:0.2")
+    flags = ("--rows=16000", "--pairs=2", "--activations=relu,smelu:0.2")
     said = run(tmp_path, "sweep_and_choose", *flags).stdout
     choice = json.loads((tmp_path / "runs/sweep/choice.json").read_text())
     results = json.loads((tmp_path / "runs/sweep/results.json").read_text())

@@ -145,7 +145,7 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
         if self._on_save is not None:
             self._on_save(self._done)
         self._steps.assign(self._done)
-        with writing("a checkpoint"):
+        with writing(f"{self._manager.directory}/ckpt-{self._done}"):
             path = self._manager.save(checkpoint_number=self._done)
         self._saved_at, self._saved = time.monotonic(), self._done
         return str(path)

@@ -234,8 +234,9 @@ class RankingModel(Ranker):
             dense = tf.cast(dense, self.compute_dtype if embedded is None else embedded.dtype)
         hidden = self.top_stack(self.interaction(embedded, dense), training=training)
         logits = self.output_layer(hidden)
-        # Not a part of the network: what the interaction itself makes of the embeddings.
-        return logits + self.interaction.logit(embedded) if hasattr(self.interaction, "logit") else logits
+        if embedded is not None and hasattr(self.interaction, "logit"):  # beside the network
+            logits += self.interaction.logit(embedded)
+        return logits
 
     def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
         """Computes this device's share of the mean loss of a batch, and updates the reported loss."""

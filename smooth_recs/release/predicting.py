@@ -216,7 +216,7 @@ def _known(batch: Mapping[str, Any], schema: Schema, key: Sequence[str]) -> dict
 def _moved(
     evaluation: Evaluation, artifacts: Sequence[Artifact], models: Sequence[SavedModel], batches: Any, total: int
 ) -> npt.NDArray[np.float64]:
-    """By how much each row moves between the best model and a good one (see `churn.unstable_rows`), [n]."""
+    """How much each row moves between the best model and a good one (see `churn.unstable_rows`), [n]."""
     parts: dict[str, list[Any]] = {"label": [], "weight": [], "prediction": []}
     with progress("predicting with all siblings", " rows") as bar:
         bar.total, first = total, 0

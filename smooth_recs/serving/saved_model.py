@@ -72,7 +72,7 @@ def save(model: Any, encoder: Encoder, base: str, complete: Callable[[str], None
         beside = os.path.join(hidden, "export")
         deployed = getattr(model, "deployed_model", lambda: model)()
         module = ServingModule(deployed, encoder)
-        with writing("an export"):
+        with writing(f"an export in {base}"):
             tf.saved_model.save(module, beside, signatures=dict(module.functions))
         # tf.saved_model.save (TF 2.21) calls every method `predict`, and TensorFlow Serving answers Classify and
         # Regress only through signatures that name these calls: so saved_model.pb is written once more.

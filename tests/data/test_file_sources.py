@@ -238,7 +238,7 @@ def test_a_second_run_takes_survey_and_statistics_from_the_cache(opened, gather,
     settings = {"split": "user_time"}
     first = opened(**settings)
     kept = sorted(os.listdir(tmp_path / "cache"))
-    assert [name.removeprefix(first.fingerprint)[:12] for name in kept] == ["-statistics-", "-survey-trai"]
+    assert [name.removeprefix(first.fingerprint)[:12] for name in kept] == ["-3-statistic", "-3-survey-tr"]
 
     def refuse(*arguments, **more):
         raise AssertionError("the files were read again")

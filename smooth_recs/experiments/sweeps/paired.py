@@ -185,6 +185,11 @@ class Paired:
         if not self.values(self.baseline, measure):
             measures = self._variants[self.baseline]["measures"]
             known = [each for each in measures if self.values(self.baseline, each)]
+            for reasons in (self._variants[self.baseline].get("collapsed") or {}).values():
+                raise InputError(
+                    f"measure {measure} must be one of a model that has learned something, but {self.baseline}'s "
+                    f"{reasons[0]} (--allow_collapsed counts such runs)"
+                )
             raise InputError(
                 f"measure {measure} must be one that was measured ({', '.join(known)}), got none of {self.baseline}"
             )
