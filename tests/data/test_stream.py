@@ -98,7 +98,8 @@ def test_is_the_source_of_the_same_files(log, tmp_path, gather):
             np.testing.assert_array_equal(one["raw"][name], other["raw"][name])
         np.testing.assert_array_equal(one["label"], other["label"])
     assert (source.train_rows, source.eval_rows) == (whole.train_rows, whole.eval_rows)
-    assert source.summary == whole.summary
+    later = {"outside", "warnings"}  # which take all values, and those of a stream are not known in advance
+    assert source.summary == {name: value for name, value in whole.summary.items() if name not in later}
     assert source.train().element_spec == source.train(150).element_spec == whole.train().element_spec
 
 

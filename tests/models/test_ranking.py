@@ -78,7 +78,7 @@ def test_any_kinds_of_features_train_and_predict_at_any_batch_size(
 ) -> None:
     features = KINDS[kinds]
     more: dict[str, Any] = {"bottom_units": (4,), "linear": True} if with_more else {}
-    if interaction == "dot" and kinds in ("numeric", "one number"):
+    if interaction in ("dot", "deepfm") and kinds in ("numeric", "one number"):
         with pytest.raises(InputError, match="interaction must be concat or cross"):
             model_of(features, interaction=interaction)
         return

@@ -300,8 +300,8 @@ class CsvReader:
 
     @property
     def _empty_fields(self) -> str:
-        """A line whose fields are all empty."""
-        return self._delimiter * (self._fields - 1)
+        """A line that stands in for one that is not read: its fields are empty, or a number where it has just one."""
+        return self._delimiter * (self._fields - 1) or "0"  # decode_csv finds no field in an empty line (TF 2.21)
 
 
 # A text that is no number such as `12.0`, which `values` reads as `12`; {end} is what ends the field.

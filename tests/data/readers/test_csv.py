@@ -196,6 +196,14 @@ def test_one_column_in_two_roles(tmp_path, gather):
     assert problems(reader) == [(0, 4, "price is no number of at least 0, got no value")]
 
 
+def test_one_column_alone(tmp_path, gather):
+    reader = CsvReader(
+        [write(tmp_path / "one.csv", 'price\n1\n"0"\nx\n0\n')], Schema((Numeric("price"),), label="price")
+    )
+    assert gather(reader.read())["problem"].astype(bool).tolist() == [False, False, True, False]
+    assert gather(reader.read())["label"][[0, 1, 3]].tolist() == [1, 0, 0]
+
+
 def test_wide_files(tmp_path, gather, capfd):
     names = [f"c{number}" for number in range(20_000)]
     quoted = ",".join(["1"] * 9_999 + ['"a ""b"", c"'] + ["7"] * 10_000)
