@@ -17,7 +17,9 @@ from smooth_recs.callbacks import PredictionDifference
 from smooth_recs.data.shuffling import SiblingBatches, shuffled
 from smooth_recs.models import SiblingModel
 
-pytestmark = pytest.mark.both_generations
+# Keras 3 (3.15) warns at the end of any data whose size it does not know.
+ends = pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
+pytestmark = [pytest.mark.both_generations, ends]
 
 callbacks = tf.keras.callbacks
 RNG = np.random.default_rng(0)
