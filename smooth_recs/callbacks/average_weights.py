@@ -57,7 +57,7 @@ class AverageWeights(Periodic):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
         if getattr(self.model, "weight_average", None) is not None:
-            self.weight_average, self.averaged = self.model.weight_average, self.model.deployed
+            self.weight_average, self.averaged = self.model.weight_average, self.model.deployed_model()
         elif self.weight_average is None and (self.model.built or hasattr(self.model, "keep_average")):
             self.build(self.model)
 
@@ -81,7 +81,7 @@ class AverageWeights(Periodic):
         """
         if self.averaged is None and hasattr(model, "keep_average"):
             model.keep_average(self.half_life)
-            self.weight_average, self.averaged = model.weight_average, model.deployed
+            self.weight_average, self.averaged = model.weight_average, model.deployed_model()
             return
         if self.averaged is None:
             self.averaged = keras_generation.keras().models.clone_model(model)

@@ -334,8 +334,7 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
         averaged._build_on(self._example())
         self.weight_average = WeightAverage(self, averaged, half_life, by_row)
 
-    @property
-    def deployed(self) -> SiblingModel:
+    def deployed_model(self) -> SiblingModel:
         """The siblings that are measured, exported and taught by: the averages where they are kept, else these."""
         return self if self.weight_average is None else self.weight_average.averaged
 
@@ -367,7 +366,7 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
             new = new_rows(data)
             if new is not None:
                 x, label, weight = new
-                self.progressive.update(self.deployed.call(x, training=False), label, weight)
+                self.progressive.update(self.deployed_model().call(x, training=False), label, weight)
             progressive = self.progressive.result()
         logs = [replica.train_step(batch) for replica, batch in zip(self.replicas, batches, strict=True)]
         return {**_means(logs), **progressive}

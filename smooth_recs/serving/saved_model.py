@@ -223,7 +223,7 @@ class PeriodicExports(Periodic):
         """Exports every sibling, and removes the versions that are not kept."""
 
         def export() -> None:
-            for replica, folder in zip(self.model.deployed.replicas, self._folders(), strict=True):
+            for replica, folder in zip(self.model.deployed_model().replicas, self._folders(), strict=True):
                 save(replica, self._encoder, folder, self._complete)
                 for version in exports.versions(folder)[: -self._keep] if self._keep else ():
                     _remove(folder, version)

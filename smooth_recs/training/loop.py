@@ -212,7 +212,7 @@ def distillation(batches: Batches) -> Distillation | None:
     if not teachers:
         return None
     try:
-        runs = [restored(run, workdir, batches.source).deployed for workdir, run in teachers.runs]
+        runs = [restored(run, workdir, batches.source).deployed_model() for workdir, run in teachers.runs]
     except InputError as error:
         raise InputError(f"{FIELD}: {error}") from error
 

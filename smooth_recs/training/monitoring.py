@@ -107,7 +107,7 @@ def callbacks(
     sample = (sample.take(measured // EVALUATION_BATCH) if measured else sample).cache()
     difference = PredictionDifference(sample, every=every, log_dir=log_dir)
     difference.history = curve.measured
-    if siblings.deployed is not siblings and len(siblings.replicas) > 1:
+    if siblings.deployed_model() is not siblings and len(siblings.replicas) > 1:
         watching = [
             PredictionDifference(sample, models=siblings.replicas, every=every, log_dir=log_dir, prefix=RAW),
             *watching,

@@ -39,7 +39,7 @@ def measure(
     costs = {"cost": cost.cost(config, source.encoder).to_dict()}
     if config.ensemble.equal_cost != "none":
         costs["single_cost"] = cost.cost(cost.single(config), source.encoder).to_dict()
-    measured = _on_held_out_rows(config, source, siblings.deployed, live)
+    measured = _on_held_out_rows(config, source, siblings.deployed_model(), live)
     return {
         "warnings": warnings(measured),
         **measured,
@@ -102,7 +102,7 @@ def _final_rows(
 
 def _of_raw_weights(config: Config, source: Source, siblings: SiblingModel) -> dict[str, Any]:
     """Accuracies and PD of the weights that were trained, as `raw`, where their averages are what is measured."""
-    if siblings.deployed is siblings:
+    if siblings.deployed_model() is siblings:
         return {}
     without_slices = dataclasses.replace(config.evaluation, slices=())
     measured = evaluation.metrics(_final_rows(config, source, siblings)[0], source, without_slices)
@@ -126,7 +126,7 @@ def export_all(
     saved_model.take_back([*bases.values()])
     paths = []
     for k, base in bases.items():
-        replica = siblings.deployed.replicas[k]
+        replica = siblings.deployed_model().replicas[k]
         path = saved_model.save(replica, source.encoder, base, functools.partial(write_assets, replica, k))
         paths.append(os.path.relpath(path, workdir))
     return paths
@@ -165,4 +165,4 @@ def load(workdir: str) -> Trained:
         data = config.data
         place = f"data.path {data.path!r}" if data.path else f"data.source {data.source!r}"
         raise InputError(f"workdir {workdir} holds a run on other data: those at {place} have changed since")
-    return Trained(config, source, loop.restored(config, workdir, source).deployed)
+    return Trained(config, source, loop.restored(config, workdir, source).deployed_model())

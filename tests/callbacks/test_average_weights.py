@@ -97,10 +97,10 @@ def test_siblings_are_measured_by_their_averages():
     siblings = sr.models.SiblingModel(build, differ="init")
     siblings.compile()
     siblings.fit(rows(), verbose=0, callbacks=[average, measured])
-    a, b = (replica.predict(X, verbose=0) for replica in siblings.deployed.replicas)
+    a, b = (replica.predict(X, verbose=0) for replica in siblings.deployed_model().replicas)
     assert measured.history[-1]["pd"] == pytest.approx(sr.prediction_difference.relative(a, b))
-    assert siblings.deployed is average.averaged is not siblings
-    assert not equal(siblings.deployed.replicas[0], siblings.replicas[0])
+    assert siblings.deployed_model() is average.averaged is not siblings
+    assert not equal(siblings.deployed_model().replicas[0], siblings.replicas[0])
 
 
 @pytest.mark.parametrize("half_life", [0, -1, float("nan"), "auto"])

@@ -126,7 +126,9 @@ def test_a_budget_that_no_weight_keeps(config: Config, trained: list[float], tmp
 def test_a_run_that_diverged_is_named(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(folder: Folder, cells: list[Cell]) -> None:
         Path(folder.workdir(cells[0])).mkdir(parents=True)
-        Path(folder.workdir(cells[0]), "metrics.json").write_text('{"diverged": [0], "pd_live": null}')
+        Path(folder.workdir(cells[0]), "metrics.json").write_text(
+            '{"diverged": [0], "replicas": [{}], "pd_live": null}'
+        )
 
     monkeypatch.setattr(Folder, "run", run)
     with pytest.raises(Diverged, match=r"^weight 0 diverged, see \S+: lower the learning rates$"):

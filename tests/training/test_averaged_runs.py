@@ -52,7 +52,7 @@ def siblings_of(workdir: Path):
 
 
 def pairs_of(siblings):
-    return zip(weights_of(siblings.deployed), weights_of(siblings), strict=True)
+    return zip(weights_of(siblings.deployed_model()), weights_of(siblings), strict=True)
 
 
 def test_raw_is_the_run_without_an_average(averaged, plain):
@@ -83,7 +83,7 @@ def test_the_average_is_that_of_the_steps(averaged):
 
     again.fit(batches.dataset(next(batches.remaining(0))), steps_per_epoch=40, verbose=0, callbacks=[Sum()])
     assert total == pytest.approx(sum(2 ** (-age / 10) for age in range(40)))
-    for found, sums in zip(weights_of(siblings.deployed), expected, strict=True):
+    for found, sums in zip(weights_of(siblings.deployed_model()), expected, strict=True):
         np.testing.assert_allclose(found, sums / total, atol=2e-6)
 
 
@@ -95,7 +95,7 @@ def test_tables_by_row_are_the_average_of_the_steps_too(averaged, tmp_path, monk
     training.train_and_evaluate(run(train=train), str(tmp_path / "run"))
     monkeypatch.undo()
     found, expected = (siblings_of(workdir) for workdir in (tmp_path / "run", averaged))  # as the checkpoint was made
-    for one, other in zip(weights_of(found.deployed), weights_of(expected.deployed), strict=True):
+    for one, other in zip(weights_of(found.deployed_model()), weights_of(expected.deployed_model()), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=2e-6)
     for one, other in zip(weights_of(found), weights_of(expected), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -112,7 +112,7 @@ def test_an_export_predicts_what_the_averaged_model_does(averaged):
     loaded, siblings = results.load(str(averaged)), siblings_of(averaged)
     rows = next(iter(loaded.source.holdout(raw=True).rebatch(500)))
     found = loaded.siblings(rows["features"]).numpy()
-    np.testing.assert_array_equal(found, siblings.deployed(rows["features"]))
+    np.testing.assert_array_equal(found, siblings.deployed_model()(rows["features"]))
     assert np.abs(found - siblings(rows["features"])).max() > 1e-3
     for k in range(2):
         serve = tf.saved_model.load(str(averaged / f"export/replica_{k}/1")).signatures["serving_default"]
@@ -141,7 +141,7 @@ def test_a_checkpoint_without_an_average_gives_the_weights(plain):
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, average=10))
     found = loop.restored(config, str(plain), stream.open_run(config.data, str(plain)))
     there = siblings_of(plain)
-    for deployed, raw, weight in zip(*map(weights_of, (found.deployed, found, there)), strict=True):
+    for deployed, raw, weight in zip(*map(weights_of, (found.deployed_model(), found, there)), strict=True):
         np.testing.assert_array_equal(raw, weight)
         np.testing.assert_array_equal(deployed, weight)
     assert int(found.weight_average.steps) == 0
@@ -154,7 +154,7 @@ def test_a_warm_start_begins_with_the_raw_weights(averaged, tmp_path):
     siblings = loop.build(batches)
     training.training_run.warm_start.begin(siblings, config, str(tmp_path), source.encoder)
     for deployed, raw, weight in zip(
-        *map(weights_of, (siblings.deployed, siblings, siblings_of(averaged))), strict=True
+        *map(weights_of, (siblings.deployed_model(), siblings, siblings_of(averaged))), strict=True
     ):
         np.testing.assert_array_equal(raw, weight)
         np.testing.assert_array_equal(deployed, weight)
