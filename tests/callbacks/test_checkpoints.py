@@ -141,9 +141,7 @@ def test_a_limit_on_the_size_of_files_ends_the_training_and_is_named(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
-        with pytest.raises(
-            OSError, match=r"ckpt-\d+ cannot be written: .* \(the limit is 100,000 bytes: ulimit -f\)"
-        ):
+        with pytest.raises(OSError, match=r"ckpt-\d+ cannot be written: .* \(the limit is 100,000 bytes: ulimit -f\)"):
             made.fit(X, Y, batch_size=32, verbose=0, callbacks=[checkpoints])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
