@@ -20,7 +20,7 @@ from smooth_recs.experiments.sweeps import Variant, choice, sweep_plan, sweep_re
 from smooth_recs.experiments.variants import Grid
 from smooth_recs.measures import catalogue, gates, held_out, increases
 from smooth_recs.measures.catalogue import ACCURACY, BY_NAME, MEASURES, Measure
-from smooth_recs.models.siblings import ProgressiveMetrics
+from smooth_recs.models.progressive import ProgressiveMetrics
 from smooth_recs.prediction_difference import terms
 from smooth_recs.reports import comparison_report, formats, tables
 from smooth_recs.serving import model_card
@@ -32,7 +32,7 @@ EXCEPTIONS = {
     "smooth_recs.measures.churn.FLIPS": "functions of labels and two models, which compare takes too; each has its row",
     "smooth_recs.prediction_difference.terms.by_name": "functions, which are streamed together; each has its row",
     "smooth_recs.measures.recommendations._statistics": "computes them together, from lists that are made once",
-    "smooth_recs.models.siblings.result": "metrics with names of their own in checkpoints",
+    "smooth_recs.models.progressive.result": "metrics with names of their own in checkpoints",
     "smooth_recs.config.": "choices of train.best, below the measures; each has its row",
 }
 NAMES = {
