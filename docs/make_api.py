@@ -44,7 +44,7 @@ PUBLIC: dict[str, dict[str, tuple[str, ...]]] = {
             *("swap_rate", "top_k_overlap", "top_k_jaccard", "kendall_distance", "rank_biased_overlap"),
             *("statistics", "statistics_over_pairs"),
         ),
-        "measures.churn": ("negative_flips", "positive_flips", "Unstable", "unstable_rows"),
+        "measures.predictive_churn": ("negative_flips", "positive_flips", "Unstable", "unstable_rows"),
         "measures.slices": ("Groups", "by_value", "by_decile", "by_position", "by_frequency", "measure"),
         "measures.gates": ("Limits", "Gate", "judge", "failure"),
         "testing": ("assert_reproducible",),

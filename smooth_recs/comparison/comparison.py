@@ -15,7 +15,7 @@ from smooth_recs.comparison import predictions, rows
 from smooth_recs.comparison.rows import Matched, match
 from smooth_recs.comparison.settings import FREQUENCY, Settings, Shard, Side
 from smooth_recs.errors import GateNotMet, InputError
-from smooth_recs.measures import catalogue, churn, gates, held_out, increases
+from smooth_recs.measures import catalogue, gates, held_out, increases, predictive_churn
 from smooth_recs.measures.gates import Gate
 from smooth_recs.reports import comparison_report
 from smooth_recs.workdir import manifest
@@ -88,11 +88,11 @@ def measure(settings: Settings, a: Side, b: Side, matched: Matched, data: dict[s
         multiplier=columns.get("multiplier"),
     )
     increase: dict[str, Any] = dict.fromkeys(INCREASES)  # None without labels
-    flips: dict[str, float | None] = dict.fromkeys(churn.FLIPS)
+    flips: dict[str, float | None] = dict.fromkeys(predictive_churn.FLIPS)
     if "label" in columns:
         a_predicted, b_predicted = columns["prediction"].T
         weight, query = columns.get("weight"), columns.get("query_id")
-        for name, function in churn.FLIPS.items():
+        for name, function in predictive_churn.FLIPS.items():
             threshold = settings.evaluation.threshold
             flips[name] = function(columns["label"], a_predicted, b_predicted, weight, threshold=threshold)
         for name in INCREASES:

@@ -4,6 +4,15 @@
 Most modules are also attributes of the package: `sr.accuracy` is `sr.measures.accuracy`.
 """
 
-from smooth_recs.measures import accuracy, catalogue, churn, gates, held_out, increases, recommendations, slices
+from smooth_recs.measures import (
+    accuracy,
+    catalogue,
+    gates,
+    held_out,
+    increases,
+    predictive_churn,
+    recommendations,
+    slices,
+)
 
-__all__ = ["accuracy", "catalogue", "churn", "gates", "held_out", "increases", "recommendations", "slices"]
+__all__ = ["accuracy", "catalogue", "gates", "held_out", "increases", "predictive_churn", "recommendations", "slices"]

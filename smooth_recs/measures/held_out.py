@@ -12,7 +12,7 @@ import numpy as np
 from smooth_recs import prediction_difference
 from smooth_recs.config import Evaluation
 from smooth_recs.errors import InputError
-from smooth_recs.measures import accuracy, catalogue, churn, recommendations, slices
+from smooth_recs.measures import accuracy, catalogue, predictive_churn, recommendations, slices
 from smooth_recs.statistics import arrays
 from smooth_recs.statistics.arrays import Array
 
@@ -46,7 +46,8 @@ def metrics(
 
     Returns:
       `replicas`: accuracies of each; `pd`: see `prediction_difference.statistics`, and `unstable`, with labels:
-      `share`, `loss` and `pd` (what makes a row unstable) and `replicas` (the good ones), see `churn.unstable_rows`;
+      `share`, `loss` and `pd` (what makes a row unstable) and `replicas` (the good ones), see
+      `predictive_churn.unstable_rows`;
       `recommendations`: see `recommendations.statistics_over_pairs`, None without `query_id`; `slices`: by title, see
       `slices.measure`; `pd_live`: see below, None without `live`; `best_possible`: accuracies of the true
       probabilities, None where they are not known; `eval_examples`; `collapsed`: the replicas that have learned
@@ -80,7 +81,7 @@ def metrics(
         unstable = None
         if label is not None:
             limits = {"loss": evaluation.unstable_loss, "pd": evaluation.unstable_pd}
-            found = churn.unstable_rows(label, predictions, weight, **limits)
+            found = predictive_churn.unstable_rows(label, predictions, weight, **limits)
             unstable = {"share": found.share, **limits, "replicas": found.good}
         differences = {
             "pd": {**pd, "unstable": unstable},
@@ -117,8 +118,8 @@ def _against_live(
     of_pairs = [statistics(np.stack([live, replica], axis=1)) for replica in predictions.T]
     for each in of_pairs:
         each.pop("pairs")
-    flips: dict[str, float | None] = dict.fromkeys(churn.FLIPS)
-    for name, function in churn.FLIPS.items() if label is not None else ():
+    flips: dict[str, float | None] = dict.fromkeys(predictive_churn.FLIPS)
+    for name, function in predictive_churn.FLIPS.items() if label is not None else ():
         flips[name] = _mean([function(label, live, each, weight, threshold=threshold) for each in predictions.T])
     together = np.column_stack([live, predictions])
     lists = None

@@ -366,8 +366,20 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
                 x, label, weight = new
                 self.progressive.update(self.deployed_model().call(x, training=False), label, weight)
             progressive = self.progressive.result()
-        logs = [replica.train_step(batch) for replica, batch in zip(self.replicas, batches, strict=True)]
+        logs = [step(batch) for step, batch in zip(self._steps(), batches, strict=True)]
         return {**_means(logs), **progressive}
+
+    def _steps(self) -> list[Callable[[Any], dict[str, Any]]]:
+        """The replicas' training steps.
+
+        Those of one shared batch are graphs of their own: TensorFlow's optimizer of graphs would otherwise rewrite the
+        sums of one replica and not the other's, and replicas that start alike would part by a rounding.
+        """
+        steps = [replica.train_step for replica in self.replicas]
+        shared = len(steps) > 1 and not self.orders_differ
+        if not shared or tf.executing_eagerly() or tf.distribute.has_strategy():
+            return steps
+        return [tf.function(step, experimental_attributes={"_noinline": True}) for step in steps]
 
     def test_step(self, data: Any) -> dict[str, Any]:
         batches = self._batches(data)

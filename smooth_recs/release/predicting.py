@@ -22,7 +22,7 @@ from smooth_recs.data.files import progress
 from smooth_recs.data.presets import copying, open_rows, open_source, origin
 from smooth_recs.data.raw_rows import chunks
 from smooth_recs.errors import InputError
-from smooth_recs.measures import churn
+from smooth_recs.measures import predictive_churn
 from smooth_recs.schema import Schema
 
 _PREDICTED = ("raw", "copied", "query_id", "weight", "label")  # what is taken of a chunk
@@ -66,7 +66,8 @@ class PredictSettings:
 def predict(settings: PredictSettings) -> int:
     """Writes `settings.output`, whole or not at all; returns the number of rows.
 
-    With siblings, it lists the rows that `churn.unstable_rows` finds with `evaluation.unstable_loss` and `unstable_pd`
+    With siblings, it lists the rows that `predictive_churn.unstable_rows` finds with `evaluation.unstable_loss` and
+    `unstable_pd`
     of the configuration; `moved` says by how much.
 
     Args:
@@ -216,7 +217,7 @@ def _known(batch: Mapping[str, Any], schema: Schema, key: Sequence[str]) -> dict
 def _moved(
     evaluation: Evaluation, artifacts: Sequence[Artifact], models: Sequence[SavedModel], batches: Any, total: int
 ) -> npt.NDArray[np.float64]:
-    """How much each row moves between the best model and a good one (see `churn.unstable_rows`), [n]."""
+    """How much each row moves between the best model and a good one (see `predictive_churn.unstable_rows`), [n]."""
     parts: dict[str, list[Any]] = {"label": [], "weight": [], "prediction": []}
     with progress("predicting with all siblings", " rows") as bar:
         bar.total, first = total, 0
@@ -230,7 +231,9 @@ def _moved(
             bar.update(size)
             first += size
     label, weight, matrix = (np.concatenate(parts[name]) for name in ("label", "weight", "prediction"))
-    unstable = churn.unstable_rows(label, matrix, weight, loss=evaluation.unstable_loss, pd=evaluation.unstable_pd)
+    unstable = predictive_churn.unstable_rows(
+        label, matrix, weight, loss=evaluation.unstable_loss, pd=evaluation.unstable_pd
+    )
     good = ", ".join(artifacts[model].path for model in unstable.good)
     print(f"unstable     {unstable.share:.2%} of the rows; as good as {artifacts[unstable.best].path}: {good}")
     return unstable.moved

@@ -25,6 +25,7 @@ GOAL = "min pd subject to auc_loss <= relu"
 # shift both. A second training of a cell would leave a second line.
 TRAIN = """
 import json, os, sys
+COLLAPSED = False  # whether ReLU learns nothing
 flags = dict(flag.lstrip("-").split("=", 1) for flag in sys.argv[1:])
 config = json.load(open(flags["config"]))
 beta = config["model"]["beta"] or 0.0
@@ -41,6 +42,7 @@ metrics = {
     "pd": {"relative": 0.12 - 0.1 * beta + noise + 0.002 * config["seed"], "after_matching_means": 0.1},
     "pd_live": {"relative": 0.1 - 0.1 * beta} if config["evaluation"]["live"] else None,
     "exports": [],
+    "collapsed": [] if beta or not COLLAPSED else [{"replica": 1, "reason": "predicts 0 for every row"}],
 }
 json.dump(metrics, open(os.path.join(flags["workdir"], "metrics.json"), "w"))
 """
@@ -94,6 +96,18 @@ def test_a_sweep_chooses_and_leaves_a_configuration(tmp_path):
     assert {"results.json", "results.csv", "results.md", "report.html", "figure4.png"} <= {
         path.name for path in workdir.iterdir()
     }
+
+
+def test_a_baseline_that_has_learned_nothing_is_named_and_what_was_trained_is_reported(tmp_path):
+    program = tmp_path / "train.py"
+    program.write_text(program.read_text().replace("COLLAPSED = False", "COLLAPSED = True"))
+    said = "measure pd must be .* but relu's replica 1 predicts 0 for every row"
+    with pytest.raises(InputError, match=rf"^{said} \(--allow_collapsed counts such runs\)$"):
+        workflow.run(sweep(2), str(tmp_path / "sweep"))
+    assert "predicts 0 for every row" in (tmp_path / "sweep" / "report.html").read_text("utf-8")
+    assert not (tmp_path / "sweep" / "choice.json").exists()
+    counted = dataclasses.replace(sweep(2), allow_collapsed=True)
+    assert "Chosen: SmeLU 0.2" in workflow.run(counted, str(tmp_path / "sweep"))
 
 
 def test_without_a_goal_there_is_no_choice(tmp_path):

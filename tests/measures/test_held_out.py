@@ -12,7 +12,7 @@ import pytest
 from smooth_recs import prediction_difference
 from smooth_recs.config import Evaluation
 from smooth_recs.errors import InputError
-from smooth_recs.measures import accuracy, churn, held_out, recommendations, slices
+from smooth_recs.measures import accuracy, held_out, predictive_churn, recommendations, slices
 
 
 def columns(models: int = 2, size: int = 600) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def test_every_part_is_what_its_module_computes() -> None:
     assert first["calibration"] == accuracy.calibration(label, predictions[:, 0], weight)
     assert first["mean_prediction"] == pytest.approx(np.average(predictions[:, 0], weights=weight))
     assert len(found["replicas"]) == 2
-    unstable = churn.unstable_rows(label, predictions, weight, loss=0.01, pd=0.2)
+    unstable = predictive_churn.unstable_rows(label, predictions, weight, loss=0.01, pd=0.2)
     assert 0 < unstable.share < 1
     assert found["pd"] == {
         **prediction_difference.statistics(predictions, weight, query_id=query, threshold=0.3),
@@ -82,7 +82,7 @@ def test_against_the_live_model() -> None:
     kl = [prediction_difference.statistics(np.stack([live, each], 1), weight, replicates=0)["kl"] for each in new.T]
     assert whole["kl"] == pytest.approx(np.mean(kl), rel=1e-12)
     assert sum(whole["histogram"]["counts"]) == pytest.approx(1)
-    for name, function in churn.FLIPS.items():
+    for name, function in predictive_churn.FLIPS.items():
         assert whole[name] == pytest.approx(np.mean([function(label, live, each, weight) for each in new.T]))
     assert whole["accuracy"]["log_loss"] == accuracy.log_loss(label, live, weight)
     swaps = [recommendations.swap_rate(live, each, query) for each in new.T]

@@ -29,7 +29,7 @@ from smooth_recs.workdir.finished_runs import Run
 CATALOGUE = "smooth_recs.measures.catalogue"
 EXCEPTIONS = {
     "smooth_recs.measures.increases.TERMS": "functions that a bootstrap needs; compare takes the measures from here",
-    "smooth_recs.measures.churn.FLIPS": "functions of labels and two models, which compare takes too; each has its row",
+    "smooth_recs.measures.predictive_churn.FLIPS": "functions of labels too, which compare takes; each has its row",
     "smooth_recs.prediction_difference.terms.by_name": "functions, which are streamed together; each has its row",
     "smooth_recs.measures.recommendations._statistics": "computes them together, from lists that are made once",
     "smooth_recs.models.progressive.result": "metrics with names of their own in checkpoints",

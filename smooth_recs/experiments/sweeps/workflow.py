@@ -48,7 +48,11 @@ def run(sweep: Sweep, workdir: str, *, confirm: int = 0, halving: bool = False) 
     results = sweep_runs.run(sweep, workdir, _by_halving(sweep, goal) if halving else sweep_runs.train_all)
     if goal is None:
         return sweep_report.write(results, workdir)
-    found = choice.choose(results, goal)
+    try:
+        found = choice.choose(results, goal)
+    except InputError:  # such as a baseline that has learned nothing: what was trained is reported all the same
+        sweep_report.write(results, workdir)
+        raise
     if confirm:
         found = _confirmed(sweep, workdir, goal, found, confirm)
     found["config_file"] = _write_chosen(sweep, workdir, found)
