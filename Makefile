@@ -14,7 +14,7 @@ PIP := $(RUN) -m pip --disable-pip-version-check --quiet --quiet
 .PHONY: demo check test soak lint coverage docs wheel clean
 
 demo: $(INSTALLED)
-	@$(RUN) examples/demo.py
+	@$(RUN) -m smooth_recs demo
 
 # For daily work: of the sources, and without what takes long or several processes.
 check: lint

@@ -18,6 +18,7 @@ REQUIREMENTS = [
     "ml-collections>=1.0,<2",
     "numpy>=2.0,<3",
     "pyarrow>=17,<27",
+    "pyyaml>=6,<7",
     "scipy>=1.13,<2",
     "tensorboard>=2.20,<2.22",  # tf.summary, and with it Keras' TensorBoard callback, does not write without it
     "tensorflow>=2.21,<2.22",
@@ -34,7 +35,6 @@ TEST_REQUIREMENTS = [
     "pytest-cov>=7.0,<8",
     "pytest-timeout>=2.3,<3",
     "pytest-xdist>=3.6,<4",
-    "pyyaml>=6,<7",
     "ruff>=0.17,<0.18",
     "scikit-learn>=1.5,<2",
 ]
@@ -60,12 +60,19 @@ setuptools.setup(
     author="The smooth_recs Authors",
     license="Apache-2.0",
     license_files=["LICENSE"],
-    packages=setuptools.find_packages(include=["smooth_recs", "smooth_recs.*"]),
+    # The ready configurations lie beside the package in the repository and inside it in the wheel: files, not modules.
+    packages=[
+        *setuptools.find_packages(include=["smooth_recs", "smooth_recs.*"]),
+        "smooth_recs.configs",
+        "smooth_recs.configs.sweeps",
+    ],
+    package_dir={"smooth_recs.configs": "configs"},
     package_data={
         "smooth_recs": ["py.typed"],
         "smooth_recs.reports": ["templates/*"],
         "smooth_recs.serving": ["*.j2"],
     },
+    entry_points={"console_scripts": ["smooth-recs=smooth_recs.bin._subcommands:main"]},
     options={"build": {"build_base": "dist/build"}},  # "build" is "BUILD" on some file systems
     python_requires=">=3.11,<3.14",
     install_requires=REQUIREMENTS,

@@ -7,7 +7,11 @@ def get_config():
     return config.Config(model=config.Model(activation="smelu", beta=0.1))
 ```
 
-A configuration file is Python code: run only files that you trust.
+A Python file of configuration is code: run only files that you trust. YAML, TOML and JSON are data, and run nothing:
+
+```yaml
+model: {activation: smelu, beta: 0.1}
+```
 """
 
 import dataclasses

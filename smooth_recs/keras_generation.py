@@ -19,14 +19,15 @@ PACKAGE = "smooth_recs"
 # What `python -m` starts without `tf.keras` having been asked for: the binaries, and the process that asks exports with
 # TensorFlow's C++ loader, which has no Python TensorFlow at all.
 _PROGRAMS = (f"{PACKAGE}.bin.", f"{PACKAGE}.serving.loader_process")
+_SCRIPTS = ("smooth-recs", "smooth-recs.exe")  # what the wheel installs
 
 
 def started_as_binary() -> bool:
-    """True in `python -m smooth_recs.bin.X`, in `bin/X.py` run as a file (Bazel), and in the loader's process."""
+    """True in `smooth-recs`, `python -m smooth_recs.bin.X`, `bin/X.py` run as a file (Bazel), the loader's process."""
     if sys.argv[:1] == ["-m"]:  # the package is imported before the module that -m names
-        return any(argument.startswith(_PROGRAMS) for argument in sys.orig_argv)
-    folder, _, _ = (sys.argv[0] if sys.argv else "").replace(os.sep, "/").rpartition("/")
-    return folder.endswith(f"{PACKAGE}/bin")
+        return any(argument == PACKAGE or argument.startswith(_PROGRAMS) for argument in sys.orig_argv)
+    folder, _, name = (sys.argv[0] if sys.argv else "").replace(os.sep, "/").rpartition("/")
+    return folder.endswith(f"{PACKAGE}/bin") or name in _SCRIPTS
 
 
 def choose_legacy() -> None:

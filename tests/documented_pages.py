@@ -23,7 +23,7 @@ NOT_HERE = {
     "pip": "would change the environment of the tests",
     "source": "is the shell's own",
 }
-PROGRAMS = ("python", "make", *NOT_HERE)
+PROGRAMS = ("python", "make", "smooth-recs", *NOT_HERE)
 
 
 class Block(NamedTuple):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from source_imports import ROOT
 
 from smooth_recs import fields, validation
-from smooth_recs.bin import _flags
+from smooth_recs.bin import _configurations
 from smooth_recs.config import Config, Data, Model, SyntheticLog, Train
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Categorical, Numeric, Schema
@@ -126,7 +126,63 @@ def test_the_flag_takes_the_configuration_of_a_run(tmp_path):
     config = Config(seed=5, data=Data(source="csv", path="log.csv", schema=SCHEMA), model=Model(activation=LAYER))
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config.to_dict()))
-    assert _flags.load(str(path)) == config
+    assert _configurations.load(str(path)) == config
+
+
+YAML = """
+seed: 5
+data:
+  source: csv
+  path: log.csv
+  schema:
+    features:
+      - {name: shop, encoding: hash, size: 10}
+      - {name: price, transform: log, missing: mean}
+    label: clicked
+model: {beta: 1e-1, hidden_units: [8, 4]}
+"""
+TOML = """
+seed = 5
+data.source = "csv"
+data.path = "log.csv"
+data.schema.label = "clicked"
+data.schema.features = [
+  {name = "shop", encoding = "hash", size = 10},
+  {name = "price", transform = "log", missing = "mean"},
+]
+model.beta = 1e-1
+model.hidden_units = [8, 4]
+"""
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.yaml", YAML), ("a.YML", YAML), ("a.toml", TOML)])
+def test_the_flag_takes_files_of_data(tmp_path, name, text):
+    schema = Schema((Categorical("shop", size=10), Numeric("price", "log", "mean")), label="clicked")
+    data = Data(source="csv", path="log.csv", schema=schema)
+    (tmp_path / name).write_text(text)
+    wanted = Config(seed=5, data=data, model=Model(beta=0.1, hidden_units=(8, 4)))
+    assert _configurations.load(str(tmp_path / name)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.yaml", "model: {activaton: relu}", "model.activaton: no such field; did you mean activation"),
+        ("a.toml", "[train]\nepoch = 2", "train.epoch: no such field; did you mean epochs?"),
+        ("a.yaml", "train: {epochs: two}", "train.epochs must be of type int, got 'two'"),
+        ("a.yaml", "a: [", "the file is not YAML: ValueError: while parsing a flow"),
+        ("a.yaml", "", "Config must be an object with fields, got None"),
+        ("a.yaml", "seed: !!python/object/apply:os.getpid []", "the file is not YAML: ValueError: could not determine"),
+        ("a.toml", "a =", "the file is not TOML: TOMLDecodeError: Invalid value"),
+        ("a.txt", "seed: 1", "must be a Python file (.py) or one of data (.json, .yaml, .yml, .toml)"),
+    ],
+)
+def test_a_file_of_data_that_is_no_configuration_runs_nothing(tmp_path, name, text, words):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError) as raised:
+        _configurations.load(str(tmp_path / name))
+    assert str(raised.value).startswith(words)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +198,7 @@ def test_a_file_that_is_no_configuration(tmp_path, text, words):
     path = tmp_path / "config.json"
     path.write_text(text)
     with pytest.raises(InputError) as raised:
-        _flags.load(str(path))
+        _configurations.load(str(path))
     assert str(raised.value).startswith(words)
 
 

@@ -181,17 +181,3 @@ def test_a_release(tmp_path: Path) -> None:
     assert prediction_difference.relative(live, new) == pytest.approx(comparison["pd"]["relative"], rel=1e-5)
     assert 0.01 < comparison["pd"]["relative"] <= 0.3
     assert (runs / "comparison.html").is_file()
-
-
-@slow
-@patient
-def test_the_demo(tmp_path: Path) -> None:
-    small = ("--config.data.examples=3000", "--config.data.eval_examples=2000", "--config.evaluation.estimate=false")
-    said = run(tmp_path, "demo", *small).stdout
-    found = {name: metrics(tmp_path / "runs/demo" / name) for name in ("relu", "smelu")}
-    (row,) = re.findall(rf"^relative PD +{PERCENT} +{PERCENT}$", said, re.MULTILINE)
-    assert row == tuple(f"{run['pd']['relative']:.2%}".rstrip("%") for run in found.values())
-    assert (tmp_path / "runs/demo/report.html").is_file()
-    exports = re.findall(r"^export +(runs/demo/\S+/1)$", said, re.MULTILINE)
-    assert len(set(exports)) == 4
-    assert all((tmp_path / export / "saved_model.pb").is_file() for export in exports)

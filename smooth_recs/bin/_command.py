@@ -108,7 +108,8 @@ def help_text(docstring: str, takes_config: bool) -> str:
     """The docstring of a binary, its own flags without absl's, the fields of a configuration, the exit statuses."""
     own = [(f"--{flag.name}", flag.help) for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
     common = [("--verbosity=1", "adds the traceback where a run fails"), ("--helpfull", "every flag of absl too")]
-    parts = [inspect.cleandoc(docstring), "\n".join(["Flags:", *(_entry(name, text) for name, text in own + common)])]
+    about = inspect.cleandoc(docstring).replace("python -m smooth_recs.bin.", called_as)
+    parts = [about, "\n".join(["Flags:", *(_entry(name, text) for name, text in own + common)])]
     if takes_config:
         sections: dict[str, list[str]] = {}  # a paragraph each, of all fields with their defaults
         for name, _, value in fields.walk(Config()):
@@ -133,6 +134,7 @@ def _entry(name: str, text: str) -> str:
     return textwrap.fill(f"  {name:<17} {text}", _WIDTH, subsequent_indent=" " * 20, break_on_hyphens=False)
 
 
+called_as = "python -m smooth_recs.bin."  # what stands before the names of binaries in --help
 _required: list[flags.FlagHolder[str | None]] = []
 
 
@@ -171,8 +173,7 @@ def parse_flags(argv: Sequence[str]) -> None:
     """Sets the flags from the command line, program first; InputError or flags.Error for what is wrong with them."""
     flags.FLAGS.set_gnu_getopt(True)  # flags may follow an argument, which is an error of its own
     argv = flags.FLAGS.read_flags_from_files(list(argv), force_gnu=True)
-    _flags.check_overrides(argv)
-    rest = flags.FLAGS(argv)[1:]
+    rest = flags.FLAGS(_flags.checked(argv))[1:]
     if rest:
         raise InputError(f"arguments must be flags (--name=value), got {rest[0]!r}")
     for holder in _required:

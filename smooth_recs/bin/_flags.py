@@ -1,31 +1,26 @@
 """Flags of typed fields: --config with its --config.FIELD=VALUE overrides, what a sweep varies, fields of a dataclass.
 
---config names a file with a `get_config()`, or a run's config.json. The annotations of the fields say how a value is
-read (`FieldParser`); names, defaults and texts stand with the fields, in one place.
+`_configurations` reads what --config names. The annotations of the fields say how a value on the command line is read
+(`FieldParser`); names, defaults and texts stand with the fields, in one place.
 """
 
 from __future__ import annotations
 
 import ast
 import dataclasses
-import importlib.util
-import json
-import os
 import re
-import sys
-import traceback
 import types
 import typing
-from collections.abc import Callable, Iterable, Sequence
-from types import ModuleType
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from absl import flags
 from ml_collections import config_flags
 
 from smooth_recs import fields, validation
+from smooth_recs.bin import _configurations
 from smooth_recs.config import Config
-from smooth_recs.errors import InputError, one_line
+from smooth_recs.errors import InputError
 
 flags.disclaim_key_flags()  # a flag defined through this module is the binary's own
 
@@ -85,26 +80,35 @@ def _read(kind: Any, text: str) -> Any:
 
 
 _NAME = "config"
-_TEXT = "file whose get_config() returns a smooth_recs.config.Config, or the config.json of a run"
+_TEXT = (
+    "a ready configuration by its name (demo, sweeps/figure4, ...), or a file: Python whose get_config() returns a "
+    "smooth_recs.config.Config; YAML, TOML or JSON such as the config.json of a run, which hold data and run no code"
+)
 _MISSING = f"--{_NAME} must be given: {_TEXT}"
-Result = TypeVar("Result")
 Settings = TypeVar("Settings")
 _OVERRIDE = re.compile(rf"--?(?:no)?{_NAME}\.([^=]*)")
 
 
-def define(*, required: bool = True, read: Callable[[str], Config] | None = None) -> flags.FlagHolder[Config]:
+def define(
+    *, required: bool = True, default: str = "", read: Callable[[str], Config] | None = None
+) -> flags.FlagHolder[Config]:
     """Defines --config; its value is the configuration with all overrides, validated.
 
-    Where it is not `required`, `present` tells whether it was given. `read` gets the path instead of `load`.
+    Where it is not `required`, `present` tells whether it was given. `default` is taken where it was not. `read` gets
+    the text instead of `_configurations.load`.
     """
-    if required:
+    _default[:] = [default] if default else []
+    if required and not default:
         _required.add(_NAME)
     register()
     # No arguments yet: ml_collections would apply overrides to the default here, outside of the error handling.
-    return config_flags.DEFINE_config_dataclass(_NAME, Config(), _TEXT, sys_argv=_argv, parse_fn=read or load)
+    return config_flags.DEFINE_config_dataclass(
+        _NAME, Config(), _TEXT, sys_argv=_argv, parse_fn=read or _configurations.load
+    )
 
 
 _argv: list[str] = []
+_default: list[str] = []
 _required: set[str] = set()
 
 
@@ -112,16 +116,24 @@ def is_defined() -> bool:
     return _NAME in flags.FLAGS
 
 
-def check_overrides(argv: Iterable[str]) -> None:
-    """Raises InputError for the first override of a field that does not exist, or of a configuration not given."""
-    _argv[:] = argv
-    overrides = [match[1] for match in map(_OVERRIDE.match, _argv[1:]) if match]
-    if not is_defined() or not overrides:
-        return
-    if not any(re.match(rf"--?{_NAME}(=|$)", argument) for argument in _argv):
-        raise InputError(_MISSING)
-    for path in overrides:
-        check_field(path)
+def checked(argv: Sequence[str]) -> list[str]:
+    """The command line, with the default of --config where it has one and none is given.
+
+    Raises:
+      InputError: a field that is overridden does not exist, or the configuration is not given.
+    """
+    program, *arguments = argv
+    given = any(re.match(rf"--?{_NAME}(=|$)", argument) for argument in arguments)
+    if is_defined() and not given and _default:
+        arguments, given = [f"--{_NAME}={_default[0]}", *arguments], True
+    _argv[:] = [program, *arguments]
+    overrides = [match[1] for match in map(_OVERRIDE.match, arguments) if match]
+    if is_defined() and overrides:
+        if not given:
+            raise InputError(_MISSING)
+        for path in overrides:
+            check_field(path)
+    return _argv
 
 
 def validate() -> None:
@@ -157,66 +169,6 @@ def _member(section: Any, name: str, path: str) -> Any:
     whole = ".".join(filter(None, (_NAME, path, name)))
     hint = fields.did_you_mean(name, known)
     raise InputError(f"--{whole}: no such field;{hint and ' '}{hint} fields of {path or _NAME}: {', '.join(known)}")
-
-
-def load(path: str) -> Config:
-    """What `get_config()` of the file at `path` returns, or what the JSON file there holds.
-
-    Raises:
-      InputError: the file is missing, fails, has no `get_config` or returns something else; or it is not the JSON of a
-        configuration. absl puts `flag --config=PATH: ` before the message.
-    """
-    if not path.endswith(".json"):
-        return call(execute(path), "get_config", Config)
-    _check_exists(path)
-    try:
-        with open(path, encoding="utf-8") as file:
-            values = json.load(file)
-    except (OSError, ValueError) as error:
-        raise InputError(f"the file is not JSON: {one_line(error)}") from error
-    return Config.from_dict(values)
-
-
-def call(module: ModuleType, name: str, kind: type[Result]) -> Result:
-    """What the function `name` of a configuration file returns; InputError where that is no `kind`."""
-    if not callable(getattr(module, name, None)):
-        raise InputError(f"the file has no function {name}()")
-    try:
-        result = getattr(module, name)()
-    except Exception as error:
-        raise InputError(f"{name}() failed{_line_in(error, str(module.__file__))}: {one_line(error)}") from error
-    if not isinstance(result, kind):
-        raise InputError(f"{name}() must return a {kind.__module__}.{kind.__name__}, got {type(result).__name__}")
-    return result
-
-
-def _check_exists(path: str) -> None:
-    if not os.path.isfile(path):
-        raise InputError("no such file")
-
-
-def execute(path: str) -> ModuleType:
-    """The module of the Python file at `path`; InputError where there is none, or where it fails."""
-    _check_exists(path)
-    name = f"{_NAME}_file"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise InputError("must be a Python file (.py) or a .json")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses of the file look themselves up there
-    try:
-        spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise InputError(f"line {error.lineno} is not Python: {error.msg}") from error
-    except Exception as error:
-        raise InputError(f"the file failed{_line_in(error, path)}: {one_line(error)}") from error
-    return module
-
-
-def _line_in(error: Exception, path: str) -> str:
-    """The innermost line of the file at `path` that `error` passed, as the text ` in line N`."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-    return f" in line {lines[-1]}" if lines else ""
 
 
 def define_names(name: str, text: str) -> flags.FlagHolder[Any]:
@@ -257,12 +209,14 @@ def load_sweep(path: str) -> Config:
     from smooth_recs.experiments.sweeps import Sweep
 
     _of_file.clear()  # of the file that another program of this process has read
-    if not path.endswith(".json"):
-        module = execute(path)
-        if hasattr(module, "get_sweep"):
-            _of_file.append(call(module, "get_sweep", Sweep))
-            return _of_file[0].config
-    return load(path)
+    path = _configurations.find(path)
+    if _configurations.is_data(path):
+        return _configurations.load(path)
+    module = _configurations.execute(path)
+    if not hasattr(module, "get_sweep"):
+        return _configurations.call(module, "get_config", Config)
+    _of_file.append(_configurations.call(module, "get_sweep", Sweep))
+    return _of_file[0].config
 
 
 def read_sweep(config: Config, activations: str, grid: Sequence[str], pairs: int | None) -> Any:

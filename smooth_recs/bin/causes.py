@@ -1,7 +1,7 @@
 """Trains pairs of siblings that differ in one cause each, and attributes the prediction difference (PD) to the causes.
 
-  python -m smooth_recs.bin.causes --config=configs/demo.py --workdir=runs/causes
-  python -m smooth_recs.bin.causes --config=configs/demo.py --workdir=runs/causes --pairs=5 \\
+  python -m smooth_recs.bin.causes --config=demo --workdir=runs/causes
+  python -m smooth_recs.bin.causes --config=demo --workdir=runs/causes --pairs=5 \\
       --activations=relu,smelu:0.1,smelu:0.2 --dry_run
 
 The causes: initialisation, the order of the examples (in windows of the configuration's size, of a tenth of it, and

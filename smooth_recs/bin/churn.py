@@ -1,6 +1,6 @@
 """Trains the most accurate model whose prediction difference (PD) to the live one keeps a budget.
 
-  python -m smooth_recs.bin.churn --config=configs/demo.py --config.evaluation.live=models/ranker \\
+  python -m smooth_recs.bin.churn --config=demo --config.evaluation.live=models/ranker \\
       --max_pd_live=0.05 --workdir=runs/next
 
 A limit on the difference from the live model is distillation from that model with some weight (Jiang et al. 2022,

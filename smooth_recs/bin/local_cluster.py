@@ -1,9 +1,9 @@
 """Starts a command as a cluster of processes on this machine, each with its TF_CONFIG; ends with the chief's status.
 
   python -m smooth_recs.bin.local_cluster --workers=2 -- \\
-      python -m smooth_recs.bin.train --config=configs/demo.py --workdir=runs/two_workers
+      python -m smooth_recs.bin.train --config=demo --workdir=runs/two_workers
   python -m smooth_recs.bin.local_cluster --workers=2 --servers=2 -- \\
-      python -m smooth_recs.bin.train --config=configs/demo.py --workdir=runs/parameter_servers
+      python -m smooth_recs.bin.train --config=demo --workdir=runs/parameter_servers
 
 What the chief writes is seen here, what the others write goes to files. All of them end with this process.
 """

@@ -1,7 +1,7 @@
 """Trains several pairs of siblings for each variant of a configuration, and shows what each trades for what.
 
-  python -m smooth_recs.bin.sweep --config=configs/sweeps/figure4.py --workdir=runs/figure4
-  python -m smooth_recs.bin.sweep --config=configs/demo.py --workdir=runs/sweep --pairs=5 \
+  python -m smooth_recs.bin.sweep --config=sweeps/figure4 --workdir=runs/figure4
+  python -m smooth_recs.bin.sweep --config=demo --workdir=runs/sweep --pairs=5 \
       --activations=relu,smelu:0.1:0.2:0.4,swish:10:5 --grid=model.norm_value=1.0,1.4 --dry_run
 
 The first variant is the baseline, which for figure 4 is ReLU. Every pair is a run of its own under WORKDIR/cells/, so

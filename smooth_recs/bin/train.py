@@ -1,7 +1,7 @@
 """Trains siblings of one model, measures their prediction difference (PD) and accuracy, and exports each.
 
-  python -m smooth_recs.bin.train --config=configs/demo.py --workdir=runs/demo
-  python -m smooth_recs.bin.train --config=configs/movielens.py --workdir=runs/relu \\
+  python -m smooth_recs.bin.train --config=demo --workdir=runs/demo
+  python -m smooth_recs.bin.train --config=movielens --workdir=runs/relu \\
       --config.data.path=ml-100k --config.model.activation=relu
 
 The same command on the same workdir resumes a run that was killed. It leaves metrics.json, report.html, checkpoints/,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from source_imports import ROOT
 
-from smooth_recs.bin import _flags
+from smooth_recs.bin import _configurations
 from smooth_recs.config import Config, Data, Distillation, Model, SyntheticLog, Train
 from smooth_recs.errors import InputError
 from smooth_recs.experiments import cells, sweeps
@@ -90,7 +90,7 @@ def test_a_sweep_chooses_and_leaves_a_configuration(tmp_path):
     written = json.loads((workdir / "choice.json").read_text())
     assert (written["chosen"], written["verdict"], written["seeds"]) == ("smelu:0.2", "better", [4, 5, 6])
     assert written["config_file"] == str(workdir / "chosen.py")
-    config = _flags.load(str(workdir / "chosen.py"))
+    config = _configurations.load(str(workdir / "chosen.py"))
     assert config == Config(seed=4, data=Data(examples=1000), model=Model(activation="smelu", beta=0.2))
     assert "chosen by a sweep for 'min pd subject to auc_loss <= relu'" in (workdir / "chosen.py").read_text()
     assert {"results.json", "results.csv", "results.md", "report.html", "figure4.png"} <= {
@@ -170,7 +170,7 @@ def test_what_a_finalist_needs_is_trained_with_it(tmp_path):
     assert json.loads((workdir / "choice.json").read_text())["chosen"] == "smelu:0.8"
     workflow.run(dataclasses.replace(taught, choose=GOAL), str(workdir), confirm=2)
     assert json.loads((workdir / "choice.json").read_text())["chosen"] == "student"
-    (teacher,) = _flags.load(str(workdir / "chosen.py")).distillation.teachers
+    (teacher,) = _configurations.load(str(workdir / "chosen.py")).distillation.teachers
     assert json.loads(Path(f"{teacher}.json").read_text())["model"]["beta"] == 0.8
 
 
@@ -225,7 +225,7 @@ SCHEMA = Schema((Numeric("price", missing="mean"), Categorical("user", size=1000
 
 CONFIGS = {
     "defaults": Config(),
-    "demo": _flags.load(str(ROOT / "configs/demo.py")),
+    "demo": _configurations.load(str(ROOT / "configs/demo.py")),
     "layer": Config(model=Model(activation=LAYER, hidden_units=(8,))),
     "schema": Config(data=Data(source="csv", path='C:\\logs\\it\'s "here"', schema=SCHEMA)),
     "nested": Config(
@@ -240,7 +240,7 @@ CONFIGS = {
 def test_a_configuration_read_back_is_the_same(config, tmp_path):
     path = tmp_path / "chosen.py"
     workflow.write_config(config, "What it is.", str(path))
-    assert _flags.load(str(path)) == config
+    assert _configurations.load(str(path)) == config
     ruff = [sys.executable, "-m", "ruff"]
     for command in (["check", "--select=E,F,I,W"], ["format", "--check"]):
         done = subprocess.run(
@@ -264,7 +264,7 @@ def test_no_docstring_breaks_a_configuration(tmp_path):
     text = 'It says """ and \\n,\n\nand ends with a quote"'
     path = tmp_path / "chosen.py"
     workflow.write_config(Config(), text, str(path))
-    assert _flags.load(str(path)) == Config()
+    assert _configurations.load(str(path)) == Config()
     namespace: dict[str, object] = {}
     exec(Path(path).read_text(), namespace)
     assert namespace["__doc__"] == text

@@ -15,10 +15,11 @@ import documented_code
 import numpy as np
 import pytest
 import tensorflow as tf
+import yaml
 from documented_pages import PAGES, blocks, is_command, prose
 
 import smooth_recs as sr
-from smooth_recs import config
+from smooth_recs import config, validation
 from smooth_recs import fields as fields_lib
 
 IN_BOTH_GENERATIONS = ("README.md", "docs/keras.md", "docs/beta.md")
@@ -87,7 +88,7 @@ def test_a_right_value_passes(line: str) -> None:
 
 
 def test_every_block_is_checked_or_named() -> None:
-    """Python and commands run above, JSON is read here, formulas belong to test_equations_doc.py."""
+    """Python and commands run above, JSON and YAML are read here, formulas belong to test_equations_doc.py."""
     used = set()
     for page, path in PAGES.items():
         assert path.read_text("utf-8").count("```") == 2 * len(list(blocks(page))), f"{page}: a fence of another form"
@@ -96,6 +97,8 @@ def test_every_block_is_checked_or_named() -> None:
             used.update(begins)
             if block.language == "json":
                 json.loads(block.text)
+            elif block.language == "yaml":
+                validation.validate(config.Config.from_dict(yaml.safe_load(block.text)))
             elif block.language not in ("python", "math") and not begins:
                 lines = block.text.replace("\\\n", " ").splitlines()
                 assert all(is_command(line) for line in lines if line and line[0] != "#"), f"{block.place} is what?"

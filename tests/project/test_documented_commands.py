@@ -32,6 +32,8 @@ WORK = {
     "churn": ("experiments.churn_budget.run",),
     "compare": ("comparison.comparison.compare",),
     "sweep": ("experiments.sweeps.workflow.run", "experiments.sweeps.sweep_runs.outline"),
+    "completion": ("bin._completion.script",),
+    "demo": ("experiments.demonstration.run",),
     "causes": ("experiments.cells.Folder.run", "experiments.attribution.table", "experiments.attribution.write"),
     "estimate": ("experiments.estimates.across", "experiments.estimates.table", "_files.write_json"),
     "export": ("release.publishing.publish",),
@@ -56,6 +58,10 @@ def check(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
     if program == "make":
         unknown = {word for word in rest if "=" not in word} - set(TARGETS)
         assert not unknown, f"the Makefile has no {unknown}"
+    elif program == "smooth-recs" and rest[0].startswith("--"):
+        assert rest in (["--help"], ["--version"])
+    elif program == "smooth-recs":
+        _check_binary(rest[0], rest[1:], monkeypatch)
     elif program == "python" and rest[0] == "-m":
         package, _, name = rest[1].rpartition(".")
         assert package == "smooth_recs.bin", rest[1]

@@ -17,13 +17,13 @@ LAYERS = (
     ("serving", "training"),
     ("comparison", "release"),
     ("experiments",),
-    ("bin",),
+    ("__main__", "bin"),
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 WITHOUT_TENSORFLOW = (
     *("smooth_recs.config", "smooth_recs.schema", "smooth_recs.fields", "smooth_recs.validation"),
     *("smooth_recs.measures", "smooth_recs.prediction_difference", "smooth_recs.statistics", "smooth_recs.testing"),
-    *("smooth_recs.bin", "smooth_recs.serving.loader", "smooth_recs.serving.loader_process"),
+    *("smooth_recs.__main__", "smooth_recs.bin", "smooth_recs.serving.loader", "smooth_recs.serving.loader_process"),
     "smooth_recs.serving.saved_signatures",
 )
 TENSORFLOW = {"tensorflow", "tf_keras", "keras", "tensorflow_recommenders"}

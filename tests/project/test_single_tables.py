@@ -37,6 +37,7 @@ FAMILIES = {
 ALLOWED = {
     ("presets", "smooth_recs.config"): "loads no TensorFlow; tests/test_fields.py compares it with the table",
     ("strategies", "smooth_recs.config"): "loads no TensorFlow; tests/test_fields.py compares it with the table",
+    ("activations", "smooth_recs.experiments.demonstration"): "the two that the demo compares",
     ("activations", "smooth_recs.experiments.figures.activation_curves"): "the panels of the paper's figure 1",
 }
 

@@ -43,7 +43,30 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else():
     packed = {file for file in recorded if ".dist-info/" not in file and not file.endswith(".pyc")}
     package = Path(SOURCES, PACKAGE)
     files = {path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-    assert packed == {path.relative_to(SOURCES).as_posix() for path in files}
+    ready = Path(SOURCES, "configs").rglob("*.py")
+    in_package = {path.relative_to(SOURCES).as_posix() for path in files}
+    assert packed == in_package | {f"{PACKAGE}/{path.relative_to(SOURCES).as_posix()}" for path in ready}
     named = ("py.typed", "reports/templates/report.css", "serving/model_card.md.j2")
     assert {f"{PACKAGE}/{file}" for file in named} <= packed
     assert any(file.endswith(".dist-info/licenses/LICENSE") for file in recorded)
+
+
+def test_the_command_is_installed_and_finds_ready_configurations(tmp_path):
+    command = Path(sysconfig.get_path("scripts"), "smooth-recs")
+    plain = {"PATH": os.environ["PATH"]}
+    said = subprocess.run([command, "--version"], capture_output=True, text=True, cwd=tmp_path, env=plain).stdout
+    assert said == f"smooth-recs {importlib.metadata.version(PACKAGE)}\n"
+    flags = ["train", "--config=sweeps/figure", "--workdir=runs"]
+    done = subprocess.run([command, *flags], capture_output=True, text=True, cwd=tmp_path, env=plain)
+    assert done.returncode == 2
+    assert done.stderr.endswith("did you mean sweeps/figure4?\n")
+    assert (
+        "tensorflow"
+        not in subprocess.run(
+            [sys.executable, "-X", "importtime", command, "train", "--help"],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=plain,
+        ).stderr
+    )
