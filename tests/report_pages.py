@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import hashlib
 import html.parser
 import json
 import re
@@ -11,12 +13,15 @@ import subprocess
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
 from smooth_recs import config
+from smooth_recs.reports import page as pages
 from smooth_recs.reports import run_report
 
+SCRIPT = Path(pages.__file__).parent / "templates" / "report.js"
 ATTACK = "<script>alert(1)</script>"
 
 needs_chromium = pytest.mark.skipif(not shutil.which("chromium"), reason="needs Chromium")
@@ -27,6 +32,7 @@ class Page(html.parser.HTMLParser):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
+        self.path = path
         self.source = path.read_text(encoding="utf-8")
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
@@ -59,6 +65,13 @@ class Page(html.parser.HTMLParser):
             self._row += data
 
     @property
+    def markup(self) -> str:
+        """The source without the one script of the package, and without its marks."""
+        found = self.source.replace(f"<script>{SCRIPT.read_text(encoding='utf-8')}</script>", "", 1)
+        assert len(found) < len(self.source), "the page has the script of the package"
+        return found
+
+    @property
     def prose(self) -> str:
         return " ".join(self.text.split())
 
@@ -68,19 +81,32 @@ class Page(html.parser.HTMLParser):
 
 
 def assert_asks_for_nothing(page: Page) -> int:
-    """No script, no network, and a policy that would forbid them; returns how many references to itself it has."""
+    """No network, no script but the package's own, and a policy that forbids both; every reference leads somewhere.
+
+    Returns how many references the page has, to its own parts and to files beside it.
+    """
     names = {tag for tag, _ in page.tags}
-    assert not {"script", "link", "iframe", "img", "image", "object", "embed", "base", "form"} & names
+    assert not {"link", "iframe", "img", "image", "object", "embed", "base", "form"} & names
+    assert "<script" not in page.markup.lower()
     references = [
-        value
+        value or ""
         for _, attributes in page.tags
         for name, value in attributes.items()
         if name in {"src", "srcset", "href", "xlink:href", "action", "data", "poster"}
     ]
-    assert all(value and value.startswith("#") for value in references)
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for each in references:
+        if each.startswith("#"):
+            assert each[1:] in ids
+        else:
+            assert each.startswith(("./", "../"))
+            assert (page.path.parent / unquote(each)).exists(), each
     assert re.findall(r"url\((?!#)", page.source) == []
     assert not re.search(r"https?:|@import|javascript:", page.source)
-    assert any("default-src 'none'" in (attributes.get("content") or "") for _, attributes in page.tags)
+    digest = base64.b64encode(hashlib.sha256(SCRIPT.read_bytes()).digest()).decode()
+    (policy,) = [attributes["content"] or "" for _, attributes in page.tags if "http-equiv" in attributes]
+    assert policy.split("; ")[::2] == ["default-src 'none'", f"script-src 'sha256-{digest}'"]
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
     return len(references)
 

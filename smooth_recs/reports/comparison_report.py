@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from smooth_recs.measures import catalogue, gates
-from smooth_recs.reports import charts, formats, page, slice_tables, tables, verdict
+from smooth_recs.reports import charts, formats, links, page, slice_tables, tables, verdict
 from smooth_recs.reports.formats import (
     Format,
     Table,
@@ -24,6 +24,7 @@ from smooth_recs.reports.formats import (
     signed_decimal,
     signed_short,
 )
+from smooth_recs.reports.headline import Card
 from smooth_recs.workdir.finished_runs import Run, is_number
 
 Comparison = Mapping[str, Any]
@@ -47,18 +48,24 @@ def write(comparison: Comparison, output_html: str) -> None:
 
     lists, increases = comparison.get("recommendations") or {}, comparison.get("increase") or {}
     cards = [
-        (f"{each.label}, B − A", signed_decimal(increases[each.name]["value"]), "lower is better")
+        Card(f"{each.label}, B − A", signed_decimal(increases[each.name]["value"]), ["lower is better"])
         for each in catalogue.leading()
         if increases.get(each.name)
     ]
     if lists:
         different = f"requests with a different top {lists.get('k')}"
-        cards.insert(0, ("Swap rate", percent(lists.get("swap_rate")), different))
+        cards.insert(0, Card("Swap rate", percent(lists.get("swap_rate")), [different]))
+
+    interval_of_pd = comparison["pd"].get("interval")
+    over = ["of B from A", *([f"{' to '.join(map(percent, interval_of_pd))} over requests"] if interval_of_pd else [])]
+    cards.insert(0, Card("Prediction difference (PD)", percent(comparison["pd"]["relative"]), over))
 
     # The baseline is to this page what the live model is to a run.
     directions = {each: (comparison.get("directional_flips") or {}).get(each.name) for each in catalogue.of("live")}
     cards += [
-        (each.label, formats.of(each)(share), each.note) for each, share in directions.items() if share is not None
+        Card(each.label, formats.of(each)(share), [each.note])
+        for each, share in directions.items()
+        if share is not None
     ]
 
     warnings = [f"{'AB'[each['replica']]} {each['reason']}." for each in comparison.get("collapsed") or ()]
@@ -71,7 +78,15 @@ def write(comparison: Comparison, output_html: str) -> None:
     models["rows"] = [number(each.get("rows"), count) for each in (a, b)]
     contents = {
         "title": _title(str(a["path"]), str(b["path"])),
+        "verdict": _verdict(comparison),
         "runs": runs,
+        "links": links.existing(
+            [
+                ("all numbers as JSON", str(Path(output_html).with_suffix(".json"))),
+                *(target for name, each in (("A", a), ("B", b)) for target in links.of_model(name, str(each["path"]))),
+            ],
+            output_html,
+        ),
         "gates": [_gate(gate) for gate in comparison.get("gates") or ()],
         "cards": cards,
         "warnings": warnings,
@@ -95,6 +110,24 @@ def _title(a: str, b: str) -> str:
             one.pop(end)
             other.pop(end)
     return f"{'/'.join(other) or 'B'} against {'/'.join(one) or 'A'}"
+
+
+def _verdict(comparison: Comparison) -> str:
+    """Whether the gates are met, how far the models differ, and whether B is more or less accurate."""
+    gates_given = comparison.get("gates") or ()
+    missed = sum(not gate["met"] for gate in gates_given)
+    parts = []
+    if missed:
+        parts.append(f"{missed} of {len(gates_given)} {'gates' if len(gates_given) > 1 else 'gate'} not met")
+    elif gates_given:
+        parts.append("All gates met" if len(gates_given) > 1 else "Gate met")
+    parts.append(f"{'a' if parts else 'A'} prediction difference of {percent(comparison['pd']['relative'])}")
+    increase = (comparison.get("increase") or {}).get("auc_loss")
+    if increase:
+        low, high = increase["interval"] or (0, 0)
+        shown = "inconclusive" if low <= 0 <= high else "shown to be less accurate" if low > 0 else "shown to be better"
+        parts.append(f"AUC loss of B {signed_decimal(increase['value'])}, {shown}")
+    return "; ".join(parts)
 
 
 def _gate(gate: Mapping[str, Any]) -> dict[str, Any]:

@@ -98,10 +98,14 @@ def setting(value: Any) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class TableCell:
-    """One or more texts, and the exact number that each stands for; None for a text that is no number."""
+    """One or more texts, and the exact number that each stands for; None for a text that is no number.
+
+    `links` are relative addresses, one for each text; empty: none is a link.
+    """
 
     texts: Sequence[str] = (MISSING,)
     values: Sequence[Any] = (None,)
+    links: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True)

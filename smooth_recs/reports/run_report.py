@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from smooth_recs._files import whole_file
 from smooth_recs.measures import catalogue
 from smooth_recs.measures.catalogue import Measure
-from smooth_recs.reports import charts, formats, page, slice_tables, tables, verdict
+from smooth_recs.reports import charts, headline, links, page, slice_tables, tables, verdict
 from smooth_recs.workdir import finished_runs
 from smooth_recs.workdir.finished_runs import Run
 
@@ -41,11 +41,12 @@ def write(workdirs: Sequence[str], output: str) -> None:
         "histogram": charts.pd_histogram(runs) if tables.histogram(runs) else "",
         "held_out_curves": _curves(runs, catalogue.held_out()),
         "progressive_curves": _curves(runs, catalogue.progressive(), catalogue.PROGRESSIVE),
-        "cards": [
-            (measure.label, formats.of(measure)(runs[0].mean(measure.name)), measure.card)
-            for measure in catalogue.of(*catalogue.ACCURACY)
-            if measure.card
-        ],
+        "verdict": headline.title(runs),
+        "certainty": headline.certainty(runs),
+        "lowest": headline.lowest(runs) if several else runs[0],
+        "measured_on": headline.measured_on(runs[0]),
+        "cards": headline.cards(runs),
+        "links": links.of_runs(runs, output),
         "slice_charts": slice_tables.draw(runs),
         "sentences": verdict.sentences(runs),
         "where_sentences": verdict.where(runs),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from smooth_recs.reports import headline
 from smooth_recs.reports.formats import count, decimal, percent
 from smooth_recs.reports.slice_tables import highest
 from smooth_recs.workdir.finished_runs import Run, differing, flatten, is_number
@@ -61,17 +62,16 @@ def _on_one_run(run: Run) -> list[str]:
 def _against(baseline: Run, run: Run) -> str:
     """How PD and AUC loss of a run compare with those of the baseline."""
     ours, theirs = run.pd.get("relative"), baseline.pd.get("relative")
-    our_interval, their_interval = run.pd.get("interval"), baseline.pd.get("interval")
     if ours is None or theirs is None:
         text = f"{run.label} cannot be compared in PD with {baseline.label}: it takes two replicas of each."
     else:
-        text = f"The PD of {run.label} is {percent(ours)}{ends(our_interval)}, that of {baseline.label} "
-        text += f"{percent(theirs)}{ends(their_interval, say='')}"
+        text = f"The PD of {run.label} is {percent(ours)}{ends(run.pd.get('interval'))}, that of {baseline.label} "
+        text += f"{percent(theirs)}{ends(baseline.pd.get('interval'), say='')}"
         if theirs and ours != theirs:
             text += f": {abs(ours / theirs - 1):.0%} {'lower' if ours < theirs else 'higher'}"
         text += "."
-        if our_interval and their_interval:
-            apart = our_interval[1] < their_interval[0] or our_interval[0] > their_interval[1]
+        apart = headline.are_apart(baseline, run)
+        if apart is not None:
             text += f" The two intervals {'do not overlap' if apart else 'overlap, so the difference is inconclusive'}."
 
     ours, theirs = run.mean("auc_loss"), baseline.mean("auc_loss")
@@ -81,9 +81,8 @@ def _against(baseline: Run, run: Run) -> str:
     distance = abs(ours - theirs)
     same = float(decimal(distance)) == 0
     text += "the same to four decimals" if same else f"{decimal(distance)} {'lower' if ours < theirs else 'higher'}"
-    if min(len(baseline.replicas), len(run.replicas)) > 1:
-        # The differences between replicas of one run are the only yardstick that one pair of runs has.
-        spread = max(max(each.values("auc_loss")) - min(each.values("auc_loss")) for each in (baseline, run))
+    spread = headline.replica_spread((baseline, run), "auc_loss")
+    if spread is not None:
         text += f"; replicas of the same run differ by up to {decimal(spread)}"
         text += ", so this is inconclusive" if not same and distance <= spread else ""
     return text + "."

@@ -146,7 +146,7 @@ def test_without_labels_and_requests_only_the_difference_is_left(tmp_path: Path)
 )
 def test_title_is_what_differs_between_the_paths(tmp_path: Path, a: str, b: str, title: str) -> None:
     sides = {name: {"path": path, "kind": "export", "rows": 1} for name, path in (("a", a), ("b", b))}
-    assert page_of(tmp_path, **sides).prose.startswith(title + " ")
+    assert page_of(tmp_path, **sides).prose.startswith(f"{title}: ")
 
 
 def test_markup_stays_text(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_markup_stays_text(tmp_path: Path) -> None:
         comparison[key] = {ATTACK: ATTACK}
     comparison["command"] = [ATTACK]
     page = page_of(tmp_path, **comparison)
-    assert "<script" not in page.source.lower()
+    assert "<script" not in page.markup.lower()
     assert "<b>" not in page.source
     assert page.text.count(ATTACK) >= 12
 

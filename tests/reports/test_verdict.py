@@ -50,7 +50,7 @@ def test_comparison_says_what_is_measured_and_no_more(tmp_path: Path) -> None:
     assert page.prose.count("\N{MINUS SIGN}41%") == 1
     changed = [table for table in page.tables if list(table) == ["model.activation", "model.beta"]]
     assert changed == [{"model.activation": [[], []], "model.beta": [[], [0.1]]}]
-    assert page.source.index("<svg") < page.source.index("What is measured"), "a picture first"
+    assert page.source.index("<svg") < page.source.index('<h2 id="what-is-measured">'), "a picture first"
 
 
 def test_comparison_that_goes_against_the_second_run(tmp_path: Path) -> None:
