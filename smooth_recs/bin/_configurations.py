@@ -59,7 +59,10 @@ def load(text: str) -> Config:
     """
     path = find(text)
     if not is_data(path):
-        return call(execute(path), "get_config", Config)
+        module = execute(path)
+        if hasattr(module, "get_sweep") and not hasattr(module, "get_config"):
+            raise InputError("the file has a get_sweep(), which the sweep binary takes, and no get_config()")
+        return call(module, "get_config", Config)
     kind, read = _DATA[_ending(path)]
     try:
         with open(path, encoding="utf-8") as file:

@@ -197,10 +197,21 @@ def fingerprint(files: Sequence[str], *meaning: object) -> str:
     return digest.hexdigest()[:32]
 
 
-def progress(what: str, unit: str) -> tqdm.tqdm:
-    """A counter that shows itself after two seconds and disappears when done; silent where stderr is no terminal."""
+def progress(what: str, unit: str, total: int | None = None) -> tqdm.tqdm:
+    """A counter that shows itself after two seconds and disappears when done; silent where stderr is no terminal.
+
+    With a `total` it is a bar.
+    """
     return tqdm.tqdm(
-        desc=what, unit=unit, unit_scale=True, delay=2.0, leave=False, disable=None, file=sys.stderr, mininterval=0.5
+        desc=what,
+        unit=unit,
+        total=total,
+        unit_scale=True,
+        delay=2.0,
+        leave=False,
+        disable=None,
+        file=sys.stderr,
+        mininterval=0.5,
     )
 
 

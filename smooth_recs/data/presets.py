@@ -141,10 +141,21 @@ COLUMN_NAMES: dict[str, Callable[[config.Data, Sequence[str]], Sequence[str]]] =
     "tfrecord": lambda _, paths: sorted(column_kinds(paths)),
     "parquet": _parquet_names,
 }
+_PARQUET = b"PAR1"  # the first bytes of such a file
 _ENDINGS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".tfrecord": "tfrecord", ".tfrecords": "tfrecord"}
 
 
-def _as_they_are(data: config.Data, paths: Sequence[str]) -> config.Data:
+def tells_its_format(path: str) -> bool:
+    """Whether the name of a file, or its first bytes, say which format it has."""
+    with tf.io.gfile.GFile(path, "rb") as file:
+        return file.read(4) == _PARQUET or _ending(path) in (*_ENDINGS, ".parquet")
+
+
+def _ending(path: str) -> str:
+    return os.path.splitext(path.removesuffix(".gz"))[1].lower()
+
+
+def as_they_are(data: config.Data, paths: Sequence[str]) -> config.Data:
     """`data` with the format of the files, by their first bytes or names; where neither tells, it stays what it is.
 
     Raises:
@@ -153,8 +164,8 @@ def _as_they_are(data: config.Data, paths: Sequence[str]) -> config.Data:
     formats: dict[str, Any] = {}
     for path in paths:
         with tf.io.gfile.GFile(path, "rb") as file:
-            parquet = file.read(4) == b"PAR1"
-        ending = os.path.splitext(path.removesuffix(".gz"))[1].lower()
+            parquet = file.read(4) == _PARQUET
+        ending = _ending(path)
         formats[path] = "parquet" if parquet or ending == ".parquet" else _ENDINGS.get(ending, data.source)
     first = paths[0]
     for path, found in formats.items():
@@ -216,7 +227,7 @@ def open_rows(data: config.Data, path: str, cache_dir: str, columns: Sequence[st
         names = schema.columns
     else:
         paths = expand(path)
-        data = _as_they_are(data, paths)
+        data = as_they_are(data, paths)
         if data.schema is None:
             raise InputError(f"data.schema must be given for data.source {data.source!r}, got None")
         schema, names = data.schema, COLUMN_NAMES[data.source](data, paths)

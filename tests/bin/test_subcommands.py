@@ -13,6 +13,7 @@ from source_imports import ROOT
 
 from smooth_recs import config, version
 from smooth_recs.bin import _configurations, _subcommands
+from smooth_recs.errors import InputError
 
 BINARIES = {path.stem for path in (ROOT / "smooth_recs" / "bin").glob("[!_]*.py")}
 
@@ -69,6 +70,8 @@ def test_ready_configurations_are_found_by_name_and_a_path_stays_a_path(tmp_path
     assert set(ready) == files
     assert _configurations.load("demo") == _configurations.load(str(ROOT / "configs" / "demo.py"))
     monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="which the sweep binary takes"):
+        _configurations.load("sweeps/figure4")
     (tmp_path / "demo").mkdir()  # such as one of runs
     assert _configurations.find("demo") == ready["demo"]
     (tmp_path / "demo.json").write_text(json.dumps(config.Config(seed=7).to_dict()))

@@ -41,6 +41,7 @@ WORK = {
         *("experiments.figures.figure_page.sections", "experiments.figures.figure_page.write_page"),
         *("experiments.landscape.landscape_runs.at_runs", "experiments.landscape.landscape_runs.at_exports"),
     ),
+    "init": ("log_profile.first_configuration.write",),
     "local_cluster": ("cluster.local.LocalCluster.run",),
     "predict": ("release.predicting.predict",),
     "report": ("reports.run_report.write", "reports.run_report.picture"),

@@ -71,7 +71,7 @@ def test_every_package_and_its_losses_are_offered():
     import smooth_recs
 
     packages = {path.parent.name for path in (ROOT / "smooth_recs").glob("*/__init__.py")}
-    assert packages - {"bin", "statistics", "workdir"} <= set(smooth_recs._SUBMODULES)
+    assert packages - {"bin", "log_profile", "statistics", "workdir"} <= set(smooth_recs._SUBMODULES)
     assert smooth_recs.losses.Ramp((0.0, 1.0), total_steps=4).active
 
 

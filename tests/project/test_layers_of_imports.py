@@ -13,7 +13,7 @@ LAYERS = (
     ("activations", "constraints", "layers", "losses", "metrics"),
     ("cluster", "data"),
     ("callbacks", "models"),
-    ("artifacts", "reports", "workdir"),
+    ("artifacts", "log_profile", "reports", "workdir"),
     ("serving", "training"),
     ("comparison", "release"),
     ("experiments",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
@@ -128,6 +129,17 @@ def column_kinds(files: Sequence[str], enough: Collection[str] = ()) -> dict[str
         if enough and kinds.keys() >= set(enough):
             break
     return kinds
+
+
+def most_values(files: Sequence[str]) -> dict[str, int]:
+    """How many values of every column a record has at most, of the first records."""
+    most: dict[str, int] = {}
+    for record in itertools.islice(_records(files), _PEEK_RECORDS):
+        with contextlib.suppress(DecodeError):
+            for name, feature in tf.train.Example.FromString(record).features.feature.items():
+                if kind := feature.WhichOneof("kind"):
+                    most[name] = max(most.get(name, 0), len(getattr(feature, kind).value))
+    return most
 
 
 def _records(files: Sequence[str]) -> Iterator[bytes]:
