@@ -11,7 +11,7 @@ SPREAD := -n auto --maxprocesses=4 --dist=worksteal --durations=30 --durations-m
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet --quiet
 
-.PHONY: demo check test soak lint coverage docs wheel clean
+.PHONY: demo check test soak fuzz lint coverage docs wheel clean
 
 demo: $(INSTALLED)
 	@$(RUN) -m smooth_recs demo
@@ -34,6 +34,11 @@ test: lint wheel
 
 soak: $(INSTALLED)
 	@SMOOTH_RECS_KILLS=20 TF_USE_LEGACY_KERAS=1 $(PYTEST) -s tests/test_soak.py tests/cluster/test_killed_runs.py
+
+# Random inputs for an hour; where a test is to go on for minutes, no timeout ends it.
+fuzz: export SMOOTH_RECS_FUZZ_MINUTES ?= 12
+fuzz: $(INSTALLED)
+	@TF_USE_LEGACY_KERAS=1 $(PYTEST) -s -o timeout=0 tests/data/test_fuzzed_files.py tests/test_fuzzed_configurations.py
 
 lint: $(INSTALLED)
 	@echo 'ruff and mypy'

@@ -27,7 +27,7 @@ from smooth_recs.errors import InputError
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 _HIDDEN = (".writing-", ".removing-")  # prefixes of folders that hold nothing yet, or nothing any more
-_LEFT_SECONDS = 60.0  # age from which a hidden folder that nobody holds counts as left behind
+_LEFT_SECONDS = 60.0  # age from which an empty hidden folder that nobody holds counts as left behind
 
 _ABOUT, _LENGTHS, _TEXTS = "about", "lengths", "texts"
 
@@ -71,16 +71,17 @@ def hidden_folder(parent: str, prefix: str = _HIDDEN[0]) -> Iterator[str]:
 
 
 def remove_left_behind(parent: str, seconds: float = _LEFT_SECONDS) -> None:
-    """Removes the hidden folders in `parent` whose process has gone: no process holds their lock, nor is one young.
+    """Removes the hidden folders in `parent` whose process has gone: no process holds their lock.
 
     Args:
       parent: need not exist.
-      seconds: the age from which they are old enough; a process makes a folder a moment before it locks it.
+      seconds: the age from which an empty one is old enough; a process locks a folder a moment after it made it, and
+        puts something into it a moment after that.
     """
     for name in os.listdir(parent) if os.path.isdir(parent) else ():
         path = os.path.join(parent, name)
         with contextlib.suppress(OSError):  # gone meanwhile, not a folder, or locked: somebody is at work in it
-            if name.startswith(_HIDDEN) and time.time() - os.stat(path).st_mtime >= seconds:
+            if name.startswith(_HIDDEN) and (os.listdir(path) or time.time() - os.stat(path).st_mtime >= seconds):
                 descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

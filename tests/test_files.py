@@ -92,16 +92,21 @@ def test_arrays_come_back_from_their_file(groups: list[dict[str, Any]]) -> None:
 
 
 def test_what_killed_processes_left_is_removed_and_what_others_write_is_not(tmp_path: Path) -> None:
-    def folder(name: str, age: float) -> Path:
-        (tmp_path / name / "half").mkdir(parents=True)
+    def folder(name: str, age: float, *content: str) -> Path:
+        (tmp_path / name).mkdir()
+        for each in content:
+            (tmp_path / name / each).mkdir()
         os.utime(tmp_path / name, (time.time() - age,) * 2)
         return tmp_path / name
 
+    # A young one that is empty may be locked in a moment.
     old, young, file = folder(".writing-old", 100), folder(".writing-young", 1), tmp_path / ".writing-file"
+    begun = folder(".removing-begun", 1, "half")
     file.touch()
     os.utime(file, (0, 0))
     with hidden_folder(str(tmp_path)) as working:
         assert not old.exists()
+        assert not begun.exists()
         os.utime(working, (0, 0))  # it writes for long
         with whole_file(str(tmp_path / "notes.txt")) as beside:
             Path(beside).write_text("done")

@@ -18,6 +18,7 @@ from smooth_recs import config
 from smooth_recs.data import files, public_logs, splits
 from smooth_recs.data.file_sources import Origin, open_files, part_of, read_as
 from smooth_recs.data.files import expand
+from smooth_recs.data.public_logs import AsRead, whole
 from smooth_recs.data.raw_rows import Reader, column_position
 from smooth_recs.data.readers.csv import CsvReader, header_names
 from smooth_recs.data.readers.tfrecord import TFRecordReader, column_kinds
@@ -49,10 +50,15 @@ def open_source(data: config.Data, cache_dir: str) -> Source:
     return open_files(data, origin(data), cache_dir)
 
 
-def origin(data: config.Data) -> Origin:
-    """The files that `data` describes; InputError where `data.source` reads none."""
+def origin(data: config.Data, as_read: AsRead = whole) -> Origin:
+    """The files that `data` describes; InputError where `data.source` reads none.
+
+    Args:
+      data: names the files.
+      as_read: of a preset, see `public_logs`.
+    """
     if data.source in PRESETS:
-        return PRESETS[data.source].origin(data)
+        return PRESETS[data.source].origin(data, as_read)
     if data.source not in FORMATS:
         names = ", ".join((*PRESETS, *FORMATS))
         raise InputError(f"data.source must be one of synthetic, {names}, got {data.source!r}")
@@ -89,12 +95,12 @@ class Row:
 
     Attributes:
       name: its name in `data.source`.
-      origin: the files, and how they are read.
+      origin: the files, and how they are read; see `public_logs`.
       about: whose log it is, and where to get it; each has terms of its own.
     """
 
     name: str
-    origin: Callable[[config.Data], Origin]
+    origin: Callable[[config.Data, AsRead], Origin]
     about: str
 
 
@@ -219,36 +225,35 @@ def open_rows(data: config.Data, path: str, cache_dir: str, columns: Sequence[st
     Raises:
       InputError: the files are not what the schema says, or hold no row.
     """
+
+    def as_read(schema: Schema, names: Sequence[str]) -> Schema:
+        """The schema with the label, weight, query_id and timestamp that are among the columns."""
+
+        def there(column: str | None) -> str:
+            with contextlib.suppress(InputError):
+                column_position(names, column or "", "")
+                return column or ""
+            return ""
+
+        return PredictionSchema(
+            schema.features,
+            label=there(schema.label),
+            label_threshold=schema.label_threshold,
+            weight=there(schema.weight),
+            query_id=there(schema.query_id),
+            copied=tuple(columns),
+        )
+
     data = dataclasses.replace(data, path=path, eval_path="", validation_path="")
-    paths: tuple[str, ...] = ()
-    names: Sequence[str]
     if data.source in PRESETS:
-        schema = origin(data).training.schema
-        names = schema.columns
+        reader = origin(data, as_read).training
     else:
         paths = expand(path)
         data = as_they_are(data, paths)
         if data.schema is None:
             raise InputError(f"data.schema must be given for data.source {data.source!r}, got None")
-        schema, names = data.schema, COLUMN_NAMES[data.source](data, paths)
-
-    def there(column: str | None) -> str:
-        """The column, or nothing where the files do not have it."""
-        with contextlib.suppress(InputError):
-            column_position(names, column or "", "")
-            return column or ""
-        return ""
-
-    wanted = PredictionSchema(
-        schema.features,
-        label=there(schema.label),
-        label_threshold=schema.label_threshold,
-        weight=there(schema.weight),
-        query_id=there(schema.query_id),
-        copied=tuple(columns),
-    )
-    data = dataclasses.replace(data, schema=wanted)
-    reader = reader_of(data)(paths) if paths else origin(data).training
+        data = dataclasses.replace(data, schema=as_read(data.schema, COLUMN_NAMES[data.source](data, paths)))
+        reader = reader_of(data)(paths)
     name = files.fingerprint(reader.files, "all rows", *read_as(data, reader.schema))
     survey = kept_survey(os.path.join(cache_dir, f"{name}-{FORMAT}-survey-all.npz"), reader, data.max_malformed)
     everything, _ = splits.tail(survey.good, 1.0, 0, 0)

@@ -1,6 +1,7 @@
 """Public logs whose files and columns are known: Criteo, MovieLens 100K, Open Bandit, KuaiRand and trivago's sessions.
 
-Each has a schema, and a function of its name that finds the files under `data.path`. `presets` lists them.
+Each has a schema, and a function of its name that finds the files under `data.path`. `presets` lists them. The function
+takes another one, `as_read`, which says from the schema and the columns that the files have which schema is read.
 """
 
 from __future__ import annotations
@@ -8,16 +9,24 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 from smooth_recs import config
 from smooth_recs.data.file_sources import Origin
 from smooth_recs.data.files import expand, in_folder
-from smooth_recs.data.readers.csv import CsvReader, SideTable, header_names, read_fields
+from smooth_recs.data.readers.csv import CsvReader, SideTable, first_fields, header_names, read_fields
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Categorical, Numeric, Schema
+
+AsRead = Callable[[Schema, Sequence[str]], Schema]
+
+
+def whole(schema: Schema, names: Sequence[str]) -> Schema:
+    """The schema with all of its columns, as training needs it: one that is not among `names` is refused later on."""
+    return schema
+
 
 # Criteo: label, 13 integers, 26 hashed categories, tab separated, no header.
 
@@ -39,15 +48,21 @@ CRITEO = Schema(
 )
 
 
-def criteo(data: config.Data) -> Origin:
-    """Criteo's files: `data.path` is a file, a glob, or a folder: of it `train*` are read, else `day_*`, else all."""
-    schema = (data.schema or CRITEO).select(data.features)
-    columns = ("label", *_INTEGERS, *_CATEGORIES)
+def criteo(data: config.Data, as_read: AsRead = whole) -> Origin:
+    """Criteo's files: `data.path` is a file, a glob, or a folder: of it `train*` are read, else `day_*`, else all.
+
+    Lines of 39 fields have no label, as those of the challenge's `test.txt`.
+    """
+    files = expand(in_folder(data.path, "train*", "day_*", "*"))
+    columns: tuple[str, ...] = ("label", *_INTEGERS, *_CATEGORIES)
+    if len(first_fields(files[0], "\t")) == len(columns) - 1:
+        columns = columns[1:]
+    schema = as_read((data.schema or CRITEO).select(data.features), columns)
 
     def reader(names: Sequence[str]) -> CsvReader:
         return CsvReader(names, schema, delimiter="\t", header=False, column_names=columns, missing=data.missing)
 
-    return Origin.of(data, reader, expand(in_folder(data.path, "train*", "day_*", "*")))
+    return Origin.of(data, reader, files)
 
 
 # MovieLens 100K: tab separated files with `name:type` headers, or GroupLens' original `u.data`, `u.user` and `u.item`.
@@ -78,9 +93,20 @@ MOVIELENS = Schema(
 """A rating of 4 or 5 stars is a positive; a request is a user. Features without their file are left out."""
 
 
-def movielens(data: config.Data) -> Origin:
-    """MovieLens' files: `data.path` is their folder, or the file of ratings; the other two are looked for beside it."""
+def movielens(data: config.Data, as_read: AsRead = whole) -> Origin:
+    """MovieLens' files: `data.path` is their folder, or the file of ratings; the other two are looked for beside it.
+
+    Raises:
+      InputError: a file without a header has no four columns, so that nothing says which ones it has.
+    """
     ratings = expand(in_folder(data.path, "*.inter", "u.data"))
+    header = ".inter" in os.path.basename(ratings[0])
+    names = header_names(ratings[:1], "\t") if header else _RATING_COLUMNS
+    if not header and (count := len(first_fields(ratings[0], "\t"))) != len(names):
+        raise InputError(
+            f"data.path: a file without a header must have {', '.join(names)} in each line, of which rating and "
+            f"timestamp may be empty where rows are only predicted, got {count} fields in {ratings[0]}:1"
+        )
     folder = os.path.dirname(ratings[0]) or "."
     tables, side_files = [], []
     for pattern, table in (("*.user", _movielens_users), ("*.item", _movielens_items)):
@@ -89,17 +115,15 @@ def movielens(data: config.Data) -> Origin:
             side_files.append(found[0])
     known = {"user_id", "item_id"}.union(*(table.names for table in tables))
     default = dataclasses.replace(MOVIELENS, features=tuple(f for f in MOVIELENS.features if f.name in known))
-    schema = (data.schema or default).select(data.features)
+    schema = as_read((data.schema or default).select(data.features), names)
 
     def reader(names: Sequence[str]) -> CsvReader:
-        header = ".inter" in os.path.basename(names[0])
-        columns = _RATING_COLUMNS
         return CsvReader(
             names,
             schema,
             delimiter="\t",
-            header=header,
-            column_names=columns,
+            header=".inter" in os.path.basename(names[0]),
+            column_names=_RATING_COLUMNS,
             side_tables=tables,
             missing=data.missing,
         )
@@ -135,7 +159,7 @@ _ITEM_COLUMNS = ("item_feature_0", "item_feature_1", "item_feature_2", "item_fea
 _AFFINITY = "user-item_affinity_"
 
 
-def open_bandit(data: config.Data) -> Origin:
+def open_bandit(data: config.Data, as_read: AsRead = whole) -> Origin:
     """Open Bandit's files: `data.path` is the folder of a campaign, or its log; `item_context.csv` is beside the log.
 
     The features are the item, its position, four hashed user features, the user's affinity to each item, for which the
@@ -163,10 +187,11 @@ def open_bandit(data: config.Data) -> Origin:
     features += [Categorical(f"user_feature_{number}", "vocabulary") for number in range(4)]
     if tables:
         features += [Numeric(_ITEM_COLUMNS[0]), *(Categorical(name, "vocabulary") for name in _ITEM_COLUMNS[1:])]
-    affinities = sum(name.startswith(_AFFINITY) for name in header_names(log, ","))
+    names = header_names(log, ",")
+    affinities = sum(name.startswith(_AFFINITY) for name in names)
     features += [Numeric(f"user_item_affinity_{number}", transform="log") for number in range(affinities)]
     default = Schema(tuple(features), label="click", timestamp="timestamp")
-    schema = (data.schema or default).select(data.features)
+    schema = as_read((data.schema or default).select(data.features), names)
 
     def reader(names: Sequence[str]) -> CsvReader:
         return CsvReader(names, schema, side_tables=tables, missing=data.missing)
@@ -197,31 +222,31 @@ KUAIRAND = Schema(
 """The label is the click. What the user did then (`play_time_ms`, the other `is_*` of the log) is no feature."""
 
 
-def kuairand(data: config.Data) -> Origin:
+def kuairand(data: config.Data, as_read: AsRead = whole) -> Origin:
     """KuaiRand's files: `data.path` is their folder, or a log: of a folder `log_standard*` are read, else `log*`.
 
     Features of users and videos that the log lacks are joined from the files beside it, or left out where there are
     none. A request is a session, where the log has a column `session_id`, otherwise all rows of a user.
     """
     log = expand(in_folder(data.path, "log_standard*.csv*", "log*.csv*"))
-    known = set(header_names(log, ","))
-    sessions = "session_id" in known
+    names = header_names(log, ",")
+    known, sessions = set(names), "session_id" in names
     folder = os.path.dirname(log[0]) or "."
     tables, side_files = [], []
     for key, pattern in (("user_id", "user_features*.csv*"), ("video_id", "video_features_basic*.csv*")):
         if found := sorted(tf.io.gfile.glob(f"{folder}/{pattern}")):
-            names = header_names(found[:1], ",")
-            if key not in names:
-                raise InputError(f"data.path: the column {key!r} is not in {found[0]}, which has {', '.join(names)}")
+            fields = header_names(found[:1], ",")
+            if key not in fields:
+                raise InputError(f"data.path: the column {key!r} is not in {found[0]}, which has {', '.join(fields)}")
             columns = dict(
-                zip(names, zip(*read_fields(found[0], b",", len(names), header=True), strict=True), strict=True)
+                zip(fields, zip(*read_fields(found[0], b",", len(fields), header=True), strict=True), strict=True)
             )
             tables.append(SideTable(key, columns.pop(key), {n: v for n, v in columns.items() if n not in known}))
             side_files.append(found[0])
     known.update(*(table.names for table in tables))
     features = tuple(feature for feature in KUAIRAND.features if feature.name in known)
     default = dataclasses.replace(KUAIRAND, features=features, query_id="session_id" if sessions else "user_id")
-    schema = (data.schema or default).select(data.features)
+    schema = as_read((data.schema or default).select(data.features), names)
 
     def reader(names: Sequence[str]) -> CsvReader:
         return CsvReader(names, schema, side_tables=tables, missing=data.missing)
@@ -251,11 +276,12 @@ TRIVAGO = Schema(
 """The label is the click; a request is the list in which it happened."""
 
 
-def trivago(data: config.Data) -> Origin:
+def trivago(data: config.Data, as_read: AsRead = whole) -> Origin:
     """trivago's impressions: `data.path` is a file of them, or its folder, of which `impressions*` are read."""
-    schema = (data.schema or TRIVAGO).select(data.features)
+    files = expand(in_folder(data.path, "impressions*.csv*"))
+    schema = as_read((data.schema or TRIVAGO).select(data.features), header_names(files, ","))
 
     def reader(names: Sequence[str]) -> CsvReader:
         return CsvReader(names, schema, missing=data.missing)
 
-    return Origin.of(data, reader, expand(in_folder(data.path, "impressions*.csv*")))
+    return Origin.of(data, reader, files)

@@ -18,11 +18,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import tensorflow as tf
 
 from smooth_recs.config import MISSING
 from smooth_recs.data.files import compression, untuned
-from smooth_recs.data.values import are_plain, float_text, to_float, to_int64, to_string, to_time
+from smooth_recs.data.values import are_plain, float_text, is_subnormal, to_float, to_int64, to_string, to_time
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Numeric, Schema
 
@@ -77,7 +78,9 @@ def assemble(
             if not _may_be_wrong(schema, name, values.dtype):
                 continue
             if values.dtype.is_floating:
-                values = tf.where(tf.math.is_nan(values), "", float_text(values))
+                near_0 = f"a number below {np.finfo(values.dtype.as_numpy_dtype).smallest_normal:.1e}"
+                texts_of_floats = tf.where(is_subnormal(values), near_0, float_text(values))
+                values = tf.where(tf.math.is_nan(values), "", texts_of_floats)
             text = values if values.dtype == tf.string else tf.strings.as_string(values)
             text = text if present is None else tf.where(present, text, "")
             if text.shape.rank == 2:

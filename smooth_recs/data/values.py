@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from smooth_recs.config import MISSING
@@ -98,7 +99,7 @@ def to_string(values: Any, present: Any, missing: Sequence[str] | None = MISSING
     if not values.dtype.is_floating:
         return _where(present, tf.strings.as_string(values), ""), None
     present = _and(present, ~tf.math.is_nan(values))
-    exact, fraction = _exact(values), ~tf.equal(values, tf.floor(values))
+    exact, fraction = _exact(values), ~tf.equal(values, tf.floor(values)) & ~is_subnormal(values)
     digits = tf.strings.as_string(tf.cast(tf.where(exact, values, 0.0), tf.int64))
     text = tf.where(exact, digits, float_text(values))
     good = present & (exact | fraction)
@@ -108,9 +109,13 @@ def to_string(values: Any, present: Any, missing: Sequence[str] | None = MISSING
 def float_text(values: Any) -> Any:
     """The shortest text of each float that no other float of its type has."""
     # as_string's own `shortest` stops at six digits, and so makes one text of several floats (TensorFlow 2.21).
-    text = None
+    text, exact = None, values
+    if values.dtype == tf.float32:  # a thread that calculates with 0 in place of the smallest ones would write "0"
+        bits = tf.bitcast(values, tf.int32)
+        small = tf.cast(tf.bitwise.bitwise_and(bits, tf.int32.max), tf.float64) * 2.0**-149
+        exact = tf.where(is_subnormal(values), tf.where(bits < 0, -small, small), tf.cast(values, tf.float64))
     for digits in {tf.float64: (17, 16, 15), tf.float32: (9, 8, 7, 6)}.get(values.dtype, (5, 4, 3)):
-        fewer = tf.strings.as_string(values, precision=digits, shortest=True)
+        fewer = tf.strings.as_string(exact, precision=digits, shortest=True)
         if text is None:
             text = fewer
         else:
@@ -198,7 +203,15 @@ def _booleans(texts: Any) -> tuple[Any, Any]:
 def _exact(values: Any) -> Any:
     """True for the whole floats so small that their type holds all integers of that size."""
     digits = {tf.float16: 11, tf.float32: 24}.get(values.dtype, 53)
-    return tf.equal(values, tf.floor(values)) & (tf.abs(values) < 2.0**digits)
+    return tf.equal(values, tf.floor(values)) & (tf.abs(values) < 2.0**digits) & ~is_subnormal(values)
+
+
+def is_subnormal(values: Any) -> Any:
+    """True for the floats next to 0 whose digits do not all count; TensorFlow's threads calculate with 0 instead."""
+    # Seen by their bits: to a comparison in such a thread they are 0 (TensorFlow 2.21).
+    integer = {2: tf.int16, 4: tf.int32, 8: tf.int64}[values.dtype.size]
+    size = tf.bitwise.bitwise_and(tf.bitcast(values, integer), integer.max)
+    return (size > 0) & (size < 2 ** np.finfo(values.dtype.as_numpy_dtype).nmant)
 
 
 def _whole(texts: Any) -> tuple[Any, Any]:

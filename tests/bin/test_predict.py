@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow.csv
@@ -52,3 +54,51 @@ def test_the_command(export: str, tmp_path: Path) -> None:
     done = subprocess.run([*command, "--key=nobody"], capture_output=True, text=True, timeout=250, cwd=ROOT)
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(r"error: --key must name single-valued features \(.*\), got 'nobody'\n", done.stderr)
+
+
+@pytest.mark.slow
+def test_a_killed_command_leaves_nothing_or_the_earlier_file_and_is_finished_by_a_second_one(
+    export: str, tmp_path: Path
+) -> None:
+    rows, output = 300_000, tmp_path / "out" / "p.csv"
+    lines = [f"{n % 30},{1 + n % 1000 / 100:.2f}" for n in range(rows)]
+    (tmp_path / "new.csv").write_text("item,price\n" + "\n".join(lines) + "\n")
+    (tmp_path / "config.py").write_text(
+        "from smooth_recs import config\n"
+        "from smooth_recs.schema import Categorical, Numeric, Schema\n"
+        "def get_config():\n"
+        "    schema = Schema((Categorical('item', 'hash', 9, 'int64'), Numeric('price')))\n"
+        "    return config.Config(data=config.Data(source='csv', path='gone.csv', schema=schema))\n"
+    )
+
+    def command(version: int) -> list[str]:
+        flags = (f"--export={export}/{version}", f"--config={tmp_path}/config.py", f"--data={tmp_path}/new.csv")
+        return [*COMMAND, *flags, f"--output={output}"]
+
+    def killed_while_it_writes(version: int) -> None:
+        process = subprocess.Popen(command(version), stdout=subprocess.DEVNULL, cwd=ROOT)
+        try:
+            while not [*output.parent.glob(".writing-*/p.csv")]:
+                assert process.poll() is None
+                time.sleep(0.005)
+        finally:
+            process.kill()
+            process.wait()
+
+    def finished(version: int) -> bytes:
+        done = subprocess.run(command(version), capture_output=True, text=True, timeout=250, cwd=ROOT)
+        assert (done.returncode, done.stdout) == (0, f"predictions  {rows:,} rows in {output}\n"), done.stderr
+        assert sorted(os.listdir(output.parent)) == ["cache", "p.csv"]
+        return output.read_bytes()
+
+    killed_while_it_writes(3)
+    assert not output.exists()
+    assert [*output.parent.glob(".writing-*")]  # what the next command finds and removes
+    earlier = finished(3)
+    killed_while_it_writes(12)
+    assert output.read_bytes() == earlier
+    later = finished(12)
+    assert later != earlier
+    output.unlink()
+    assert finished(12) == later  # as if nothing had been
+    assert pyarrow.csv.read_csv(output).num_rows == rows

@@ -16,10 +16,11 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smooth_recs.data.raw_rows import describe
 from smooth_recs.data.readers.csv import CsvReader
 from smooth_recs.data.readers.parquet import ParquetReader
 from smooth_recs.data.readers.tfrecord import TFRecordReader
-from smooth_recs.data.values import is_missing, split_values, to_float, to_int64, to_string, to_time
+from smooth_recs.data.values import float_text, is_missing, split_values, to_float, to_int64, to_string, to_time
 from smooth_recs.schema import Categorical, Numeric, Schema
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -119,6 +120,32 @@ def test_a_float_that_may_have_been_rounded_is_no_id(function, dtype, first):
     values, bad = convert(function, [float(first - 1), float(first), -float(first), float("inf")], dtype)
     assert bad == [False, True, True, True]
     assert int(values[0]) == first - 1
+
+
+@pytest.mark.parametrize(("dtype", "smallest"), [(tf.float16, 2**-24), (tf.float32, 2.0**-149), (tf.float64, 5e-324)])
+@pytest.mark.parametrize("function", [to_int64, to_string])
+def test_a_float_next_to_0_is_no_id(function, dtype, smallest):
+    """In a thread of a dataset too, which calculates with 0 in its place."""
+    values, normal = [smallest, -smallest, 0.0, -0.0, 5.0], float(np.finfo(dtype.as_numpy_dtype).smallest_normal)
+    dataset = tf.data.Dataset.from_tensors(tf.constant([*values, normal / 2], dtype))
+    converted, bad = dataset.map(lambda each: function(each, None)).get_single_element()
+    assert bad.numpy().tolist() == [True, True, False, False, False, True]
+    assert [int(each) for each in converted.numpy()[2:5]] == [0, 0, 5]
+
+
+def test_a_float32_next_to_0_has_a_text():
+    values = np.float32([2.0**-149, -(2.0**-149), 3e-39])
+    texts = tf.data.Dataset.from_tensors(values).map(float_text).get_single_element().numpy()
+    np.testing.assert_allclose(texts.astype(float), values.astype(float), rtol=1e-5)
+
+
+def test_a_malformed_float_next_to_0_is_shown_as_one(tmp_path):
+    pq.write_table(pa.table({"item": [1.0, 5e-324], "label": [0, 1]}), tmp_path / "log.parquet")
+    reader = ParquetReader([str(tmp_path / "log.parquet")], Schema((Categorical("item", "hash", 9, "int64"),)))
+    (chunk,) = reader.read().as_numpy_iterator()
+    assert chunk["problem"].tolist()[0] == 0
+    said = describe(reader.schema, chunk["problem"][1], chunk["value"][1])
+    assert said == "item is no integer of 64 bits, got 'a number below 2.2e-308'"
 
 
 def test_missing_texts_are_missing_in_every_kind_of_column():

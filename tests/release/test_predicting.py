@@ -320,6 +320,70 @@ def test_what_is_wrong_with_data_or_key_names_its_flag(
     assert os.listdir(tmp_path).count("p.csv") == 0
 
 
+TRIVAGO = (
+    "request_id,timestamp,item_id,position,price_rank,n_shown,price,platform,city,device,first_filter,n_filters,"
+    "prev_action,step,clicks_so_far,item_seen_in_session,item_is_last_seen"
+)
+AFTER_ITEM = "1,1,25,80,DE,Berlin,mobile,,0,search,3,0,0,0"
+OF_PRESETS = {
+    "movielens": ("new.inter", ["user_id:token\titem_id:token\ttimestamp:float", "1\t7\t100", "2\t5\t200"], "item_id"),
+    "movielens without a header": ("u.data", ["1\t7\t\t100", "2\t5\t\t"], "item_id"),
+    "criteo": ("test.txt", ["\t".join([each, *["3"] * 12, *["ab"] * 26]) for each in ("7", "5")], "I1"),
+    "kuairand": ("log.csv", ["user_id,video_id,tab,hourmin,duration_ms", "1,7,1,12,999", "2,5,1,13,99"], "video_id"),
+    "trivago": ("impressions.csv", [TRIVAGO, f"a,1,7,{AFTER_ITEM}", f"a,1,5,{AFTER_ITEM}"], "item_id"),
+    "open_bandit": (
+        "men.csv",
+        [
+            ",timestamp,item_id,position,user_feature_0,user_feature_1,user_feature_2,user_feature_3",
+            *("0,2019-11-24 00:00:03.25+00:00,7,1,a,b,c,d", "1,2019-11-24 00:00:01+00:00,5,3,a,e,c,f"),
+        ],
+        "item_id",
+    ),
+}  # fmt: skip
+
+
+def model_of(path: Path, name: str, dtype: Any) -> str:
+    """A model of one feature, a number below 10 whatever its type."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], dtype, name=name)])
+    def serve(value: Any) -> Any:
+        number = tf.strings.to_number(value) if dtype == tf.string else tf.cast(value, tf.float32)
+        return {"probability": number / 10.0}
+
+    module = tf.Module()
+    module.serve = serve
+    tf.saved_model.save(module, str(path), signatures={"serving_default": serve})
+    return str(path)
+
+
+@pytest.mark.parametrize("preset", OF_PRESETS)
+def test_rows_of_presets_need_no_label(tmp_path: Path, preset: str) -> None:
+    name, lines, feature = OF_PRESETS[preset]
+    source: Any = preset.split()[0]
+    (tmp_path / name).write_text("\n".join(lines) + "\n")
+    dtype = {"criteo": tf.float32, "kuairand": tf.string, "trivago": tf.string}.get(source, tf.int64)
+    model, output = model_of(tmp_path / "model", feature, dtype), str(tmp_path / "p.csv")
+    settings = config.Config(data=config.Data(source=source, path="gone"))
+    wanted = PredictSettings(model, settings, output, data=str(tmp_path / name), key=(feature,))
+    assert predicting.predict(wanted) == 2
+    found = pyarrow.csv.read_csv(output).to_pydict()
+    assert found["prediction"] == pytest.approx([0.7, 0.5])
+    assert found[feature] == [7, 5]
+    assert found.get("label", [None, None]) == [None, None]
+
+
+def test_a_preset_whose_lines_do_not_say_what_is_missing_refuses_them(tmp_path: Path) -> None:
+    (tmp_path / "u.data").write_text("1\t7\n")
+    settings = config.Config(data=config.Data(source="movielens", path="gone"))
+    model = model_of(tmp_path / "model", "item_id", tf.int64)
+    with pytest.raises(
+        InputError,
+        match=r"^--data: a file without a header must have user_id, item_id, rating, timestamp in each line, "
+        r"of which rating and timestamp may be empty where rows are only predicted, got 2 fields in .*u\.data:1$",
+    ):
+        predicting.predict(PredictSettings(model, settings, str(tmp_path / "p.csv"), data=str(tmp_path / "u.data")))
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -102,20 +102,30 @@ def read_fields(file: str, delimiter: bytes, fields: int, *, header: bool) -> li
     return rows[int(header) :]
 
 
+def first_fields(file: str, delimiter: str) -> tuple[str, ...]:
+    """The fields of the first line of a file, without white space around them; none where it is blank.
+
+    Raises:
+      InputError: the file is damaged.
+    """
+    try:
+        first = list(tf.data.TextLineDataset(file, compression(file)).take(1).as_numpy_iterator())
+    except tf.errors.DataLossError as error:
+        raise InputError(f"data.path: {file} is damaged: {without_places(error)}") from error
+    text = first[0].decode("utf-8", "replace").removeprefix(_BYTE_ORDER_MARK) if first else ""
+    if not text.strip():
+        return ()
+    quoted = csv.reader([text], delimiter=delimiter, skipinitialspace=True)
+    return tuple(field.strip() for field in (text.split("\t") if delimiter == "\t" else next(quoted)))
+
+
 def header_names(files: Sequence[str], delimiter: str) -> tuple[str, ...]:
     """The column names in the first line of the files, which must be the same in all of them."""
     delimiter, headers = "\t" if delimiter == _TYPED else delimiter, []
     for file in files:
-        try:
-            first = list(tf.data.TextLineDataset(file, compression(file)).take(1).as_numpy_iterator())
-        except tf.errors.DataLossError as error:
-            raise InputError(f"data.path: {file} is damaged: {without_places(error)}") from error
-        text = first[0].decode("utf-8", "replace").removeprefix(_BYTE_ORDER_MARK) if first else ""
-        if not text.strip():
+        headers.append(tuple(_TYPE_SUFFIX.sub("", name) for name in first_fields(file, delimiter)))
+        if not headers[-1]:
             raise InputError(f"data.path: a header must name the columns, got none in the first line of {file}")
-        quoted = csv.reader([text], delimiter=delimiter, skipinitialspace=True)
-        fields = text.split("\t") if delimiter == "\t" else next(quoted)
-        headers.append(tuple(_TYPE_SUFFIX.sub("", name.strip()) for name in fields))
         if headers[-1] != headers[0]:
             raise InputError(f"data.path: the header of {file} differs from that of {files[0]}")
     return headers[0]
