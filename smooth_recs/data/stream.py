@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import re
 import time
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from smooth_recs import config
 from smooth_recs.data import encoding, files, splits
@@ -15,7 +19,16 @@ from smooth_recs.data.presets import open_source, reader_of
 from smooth_recs.data.sources import Source
 from smooth_recs.data.splits import Part
 from smooth_recs.data.stream_files import NAME, Arrivals, Stamp, TakenFile, TakenFiles, content
-from smooth_recs.data.survey import FORMAT, Survey, concatenated, kept_survey, refuse_above, survey_each
+from smooth_recs.data.survey import (
+    FORMAT,
+    Survey,
+    concatenated,
+    kept_survey,
+    outside_shares,
+    refuse_above,
+    survey_each,
+    warnings,
+)
 from smooth_recs.errors import InputError
 
 IDLE_SECONDS = 2.0
@@ -54,17 +67,19 @@ class FollowedSource:
         self.train_rows, self.fingerprint, self.summary = 0, "", dict[str, Any]()
         encoder_path = os.path.join(folder, encoding.NAME)
         if len(self._taken):
+            self.encoder = Encoder(self.schema, encoding.load(encoder_path).statistics)
             self._count()
             self._taken.check(self.train_rows)
-            self.encoder = Encoder(self.schema, encoding.load(encoder_path).statistics)
             return
         self._wait(lambda: None)
-        self._count()
+        self.train_rows = self._taken.good
         if not self.train_rows:
             raise InputError(
                 f"data.path: no file with rows has come under {data.path} for {data.follow_seconds:g} seconds"
             )
         self.encoder = Encoder(self.schema, training_statistics(self.schema, self._raw_rows(0)))
+        self._taken.change(self._with_vocabulary)
+        self._count()
         # The list comes last: a run that finds one relies on the encoder beside it.
         encoding.save(self.encoder, encoder_path)
         self._taken.save()
@@ -105,7 +120,11 @@ class FollowedSource:
         """
         self._wait(on_idle)
         self._taken.save()
+        known = set(map(_without_numbers, self.summary["warnings"]))
         self._count()
+        for warning in self.summary["warnings"]:
+            if _without_numbers(warning) not in known:
+                print(f"warning: {warning}", flush=True)
 
     def _wait(self, on_idle: Callable[[], object]) -> None:
         path, seconds = self._data.path, self._data.follow_seconds
@@ -129,7 +148,7 @@ class FollowedSource:
         before, limit = self._taken.good, self._data.max_malformed
         names = self._arrivals.whole(self._taken)
         looks = [(Stamp.of(name), content(name)) for name in names]
-        surveys = survey_each(self._read(names), limit) if names else []
+        surveys = survey_each(self._read(names), limit, getattr(self, "encoder", None)) if names else []
         for name, (stamp, digest), found in zip(names, looks, surveys, strict=True):
             if stamp is None or Stamp.of(name) != stamp:
                 break  # somebody wrote to it while it was read: it was not whole after all
@@ -138,7 +157,9 @@ class FollowedSource:
                 print(f"{found.malformed:,} malformed rows are left out: {'; '.join(found.places)}", flush=True)
             found.save(self._survey_path(digest))
             self._surveys[digest] = found
-            self._taken.add(TakenFile(name, *stamp, digest, found.rows, found.malformed))
+            present, outside = tuple(found.present.tolist()), tuple(found.outside.tolist())
+            rows = found.rows, found.malformed, found.positives
+            self._taken.add(TakenFile(name, *stamp, digest, *rows, present, outside))
         return self._taken.good > before
 
     def _count(self) -> None:
@@ -146,6 +167,23 @@ class FollowedSource:
         evaluation, found, _ = self._held_out
         self.train_rows = self._taken.good
         self.fingerprint = self._taken.fingerprints(self._meaning)[-1]
+        features = self.schema.features
+        present, beyond = (self._taken.totals(name, len(features)) for name in ("present", "outside"))
+        trained = dataclasses.replace(
+            found,
+            rows=self._taken.rows,
+            malformed=self._taken.malformed,
+            positives=self._taken.positives,
+            present=present,
+            outside=beyond,
+            constant=np.zeros_like(found.constant),  # each file may have its own value
+        )
+        vocabularies = {
+            feature.name: int(beyond[number]) / max(int(present[number]), 1)
+            for number, feature in enumerate(features)
+            if feature.name in self.encoder.statistics.vocabularies
+        }
+        outside = outside_shares(self.schema, [trained, found], vocabularies)
         self.summary = {
             "files": [*self._taken.names, *evaluation.files],
             "rows": self._taken.rows + found.rows,
@@ -154,7 +192,16 @@ class FollowedSource:
             "split": "eval_path",
             "train_rows": self.train_rows,
             "eval_rows": self.eval_rows,
+            "outside": outside,
+            "warnings": warnings(self.schema, [trained, found], outside),
         }
+
+    def _with_vocabulary(self, taken: TakenFile) -> TakenFile:
+        """A file that was surveyed before there was a vocabulary, with its part of the values that are not in it."""
+        shares = [self.encoder.statistics.outside.get(feature.name) for feature in self.schema.features]
+        counts = zip(shares, taken.present, taken.outside, strict=True)
+        outside = (before if share is None else round(share * present) for share, present, before in counts)
+        return dataclasses.replace(taken, outside=tuple(outside))
 
     def _raw_rows(self, start_row: int) -> Any:
         """A dataset of chunks of the raw rows from that number on."""
@@ -172,6 +219,11 @@ class FollowedSource:
 
     def _survey_path(self, name: str) -> str:
         return os.path.join(self._folder, "cache", f"{self._meaning}-{FORMAT}-{name}.npz")
+
+
+def _without_numbers(warning: str) -> str:
+    """What a warning is about: it is said once, though its share changes."""
+    return re.sub(r"[\d.]+%", "", warning)
 
 
 def open_run(data: config.Data, folder: str) -> Source:

@@ -13,9 +13,10 @@ import json
 import math
 import os
 import time
-from collections.abc import Container
+from collections.abc import Callable, Container
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from smooth_recs._files import whole_file
@@ -91,7 +92,10 @@ NAME = "stream.json"
 
 @dataclasses.dataclass(frozen=True)
 class TakenFile:
-    """A file as it was when it was taken: bytes, time of change in nanoseconds, content as a digest, rows in it."""
+    """A file as it was when it was taken: bytes, time of change in nanoseconds, content as a digest, rows in it.
+
+    `positives`, `present` and `outside` are those of its survey; a list that version 0.1 has written lacks them.
+    """
 
     file: str
     bytes: int
@@ -99,6 +103,9 @@ class TakenFile:
     content: str
     rows: int
     malformed: int
+    positives: int = 0
+    present: tuple[int, ...] = ()
+    outside: tuple[int, ...] = ()
 
     @property
     def good(self) -> int:
@@ -161,6 +168,10 @@ class TakenFiles:
         return sum(taken.malformed for taken in self._files)
 
     @property
+    def positives(self) -> int:
+        return sum(taken.positives for taken in self._files)
+
+    @property
     def names(self) -> list[str]:
         return [taken.file for taken in self._files]
 
@@ -169,6 +180,15 @@ class TakenFiles:
         self._files.append(taken)
         self._starts.append(self.good + taken.good)
         self._stamps[taken.file] = Stamp(taken.bytes, taken.modified)
+
+    def change(self, how: Callable[[TakenFile], TakenFile]) -> None:
+        """Replaces what is known of each file, but not its rows."""
+        self._files = [how(taken) for taken in self._files]
+
+    def totals(self, name: str, features: int) -> np.ndarray:
+        """The sums over all files of `present` or `outside`, one for each feature."""
+        counts = [getattr(taken, name) or (0,) * features for taken in self._files]
+        return np.array(counts, np.int64).reshape(-1, features).sum(axis=0)
 
     def save(self) -> None:
         """Writes the list to its file, whole or not at all."""

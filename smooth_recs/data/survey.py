@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from smooth_recs._files import whole_file
+from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.files import check_complete, progress
 from smooth_recs.data.raw_rows import GOOD, Reader, chunks, describe
 from smooth_recs.errors import InputError
@@ -34,8 +35,8 @@ class Survey:
       start_file, start_line, start_row: one entry per chunk: where it starts, and the number of its first good row.
       timestamp, query_id: those of every good row, where they were asked for; else empty.
       positives: good rows whose label is 1.
-      outside, present: for each feature of the schema, how many values are there, and, for encoding `identity`, how
-        many of these are outside [0, size).
+      outside, present: for each feature of the schema, how many values are there, and how many of these are outside
+        [0, size) for encoding `identity`, or, in a stream, out of vocabulary.
       constant: for each feature, whether all good rows have the same value, a missing one included.
     """
 
@@ -119,9 +120,15 @@ def kept_survey(path: str, reader: Reader, max_malformed: float, times: bool = F
     return found
 
 
-def survey_each(reader: Reader, max_malformed: float) -> list[Survey]:
-    """One survey for each file, in one pass. A file may hold no row, and only its first 1,000 are refused here."""
-    found = [_Counts(reader, times=False) for _ in reader.files]
+def survey_each(reader: Reader, max_malformed: float, encoder: Encoder | None = None) -> list[Survey]:
+    """One survey for each file, in one pass. A file may hold no row, and only its first 1,000 are refused here.
+
+    Args:
+      reader: of the files.
+      max_malformed: the largest share of malformed rows, from 0 to 1.
+      encoder: tells which values are out of vocabulary; None: there is no vocabulary yet.
+    """
+    found = [_Counts(reader, times=False, encoder=encoder) for _ in reader.files]
     for chunk in _checked_chunks(reader):
         of_file = found[chunk["file"]]
         of_file.add(chunk)
@@ -214,8 +221,8 @@ def refuse_above(limit: float, malformed: int, rows: int, places: Sequence[str])
 class _Counts:
     """A survey in the making."""
 
-    def __init__(self, reader: Reader, times: bool) -> None:
-        self._reader = reader
+    def __init__(self, reader: Reader, times: bool, encoder: Encoder | None = None) -> None:
+        self._reader, self._encoder = reader, encoder
         self.rows = self.malformed = self.head_malformed = 0
         # By reason: the first place, and how many rows.
         self._reasons: dict[int, tuple[str, int]] = {}
@@ -245,8 +252,13 @@ class _Counts:
             pieces.append(chunk[name][~bad])
         if "label" in chunk:  # rows that are only scored have none
             self._positives += int(np.count_nonzero(chunk["label"][~bad]))
+        raw = {name: values[~bad] for name, values in chunk["raw"].items()}
+        encoded = self._encoder(raw) if self._encoder else {}
         for number, feature in enumerate(self._reader.schema.features):
-            self._add_values(number, feature, chunk["raw"][feature.name][~bad])
+            self._add_values(number, feature, raw[feature.name])
+            if self._encoder and isinstance(feature, Categorical) and feature.encoding == "vocabulary":
+                unknown = encoded[feature.name].numpy() == self._encoder.known_values(feature)
+                self._outside[number] += np.count_nonzero(unknown)
 
     def _add_values(self, number: int, feature: Numeric | Categorical, values: np.ndarray) -> None:
         """Counts the values of a feature that are there and outside, and looks whether they are all the same."""

@@ -98,9 +98,35 @@ def test_is_the_source_of_the_same_files(log, tmp_path, gather):
             np.testing.assert_array_equal(one["raw"][name], other["raw"][name])
         np.testing.assert_array_equal(one["label"], other["label"])
     assert (source.train_rows, source.eval_rows) == (whole.train_rows, whole.eval_rows)
-    later = {"outside", "warnings"}  # which take all values, and those of a stream are not known in advance
-    assert source.summary == {name: value for name, value in whole.summary.items() if name not in later}
+    assert source.summary == whole.summary
     assert source.train().element_spec == source.train(150).element_spec == whole.train().element_spec
+
+
+def test_later_values_out_of_vocabulary_are_counted_and_said_once(log, capsys):
+    write(log / "0.csv", 0, 30)
+    source = source_of(log)
+    assert source.summary["outside"] == {"word": 0.0}
+    assert source.summary["warnings"] == []
+    write(log / "1.csv", 30, 6, word="new{}")  # 6 of 36
+    source.wait()
+    assert source.summary["outside"] == {"word": pytest.approx(6 / 36)}
+    assert "warning" not in capsys.readouterr().out
+    for number, share in ((36, "28.6%"), (42, "37.5%")):
+        write(log / f"{number}.csv", number, 6, word="newer{}")
+        source.wait()
+        assert source.summary["warnings"] == [f"{share} of the values of word are out of vocabulary and share one row"]
+    said = capsys.readouterr().out
+    assert said.count("warning: 28.6% of the values of word are out of vocabulary and share one row\n") == 1
+    assert said.count("warning") == 1
+    assert source_of(log).summary["warnings"] == source.summary["warnings"]  # another process
+
+
+def test_values_that_the_first_files_have_too_rarely_count(log):
+    schema = Schema((Categorical("word", "vocabulary", size=2), Categorical("row", "identity", 15, "int64")))
+    write(log / "0.csv", 0, 30)
+    source = source_of(log, schema=schema)
+    assert source.summary["outside"] == pytest.approx({"word": 1 / 3, "row": 20 / 35})  # held-out rows are 1000 to 1004
+    assert len(source.summary["warnings"]) == 2
 
 
 def test_goes_on_after_an_interruption_with_its_order_its_vocabulary_and_its_end(log):
