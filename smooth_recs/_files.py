@@ -1,87 +1,397 @@
-"""Files written whole or not at all, and read back: JSON, arrays, and what processes hand to each other."""
+"""Files, local or at a URL such as gs://bucket/run: the one module that reads, lists, writes, renames and removes them.
+
+Local paths go through `os`, and what is written takes its place by a rename: whole or not at all. URLs go through the
+file systems of TensorFlow (`tf.io.gfile`), which is imported for them alone. What is written there is made on this
+machine first. A file is then copied beside its place and renamed; a folder, which object stores cannot rename, is
+copied file by file, the one that marks it as whole last. Errors are those of `os` on both.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import functools
+import glob as local_glob
 import hashlib
+import importlib
 import io
 import json
 import math
 import os
-import pathlib
 import re
 import shutil
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
 
 from smooth_recs.errors import InputError
 
-Arrays = Mapping[str, npt.NDArray[Any]]
-
-_HIDDEN = (".writing-", ".removing-")  # prefixes of folders that hold nothing yet, or nothing any more
+_HIDDEN = (".writing-", ".removing-")  # prefixes of what holds nothing yet, or nothing any more
 _LEFT_SECONDS = 60.0  # age from which an empty hidden folder that nobody holds counts as left behind
+_BLOCK = 1 << 20
 
-_ABOUT, _LENGTHS, _TEXTS = "about", "lengths", "texts"
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_ONE_SLASH = re.compile(r"(gs|s3|hdfs|viewfs|az|ram):/(?!/)")
+_OF_TENSORFLOW_IO = ("s3", "hdfs", "viewfs", "har", "az", "http", "https")
+# Codes of TensorFlow's errors, for which `os` has classes of their own.
+_NUMBERS = {5: errno.ENOENT, 6: errno.EEXIST, 7: errno.EACCES, 16: errno.EACCES}
+_PATTERN = re.compile(r"[*?\[\\]")
+
+
+# Paths.
+
+
+def is_url(path: str) -> bool:
+    """Whether `path` is a URL of one of TensorFlow's file systems; InputError where it is one with one slash.
+
+    >>> is_url("gs://bucket/run"), is_url("runs/demo")
+    (True, False)
+    """
+    text = os.fspath(path)
+    if _ONE_SLASH.match(text):
+        raise InputError(f"{text}: a URL has two slashes, as in {text.replace(':/', '://', 1)}")
+    return bool(_URL.match(text))
+
+
+def parent(path: str) -> str:
+    """The folder that `path` is in.
+
+    >>> parent("runs/demo/metrics.json"), parent("notes.txt"), parent("ram://notes.txt")
+    ('runs/demo', '.', 'ram://')
+    """
+    if is_url(path):
+        root, _, rest = path.partition("://")
+        return f"{root}://{rest.rstrip('/').rpartition('/')[0]}"
+    return os.path.dirname(path) or "."
+
+
+def absolute(path: str) -> str:
+    """The path that means the same in every folder; a URL as it is."""
+    return path if is_url(path) else os.path.abspath(path)
+
+
+def resolved(path: str) -> str:
+    """The absolute path without symbolic links; a URL as it is."""
+    return path if is_url(path) else os.path.realpath(path)
+
+
+def normalized(path: str) -> str:
+    """The path without `.` and `..`.
+
+    >>> normalized("runs/./demo/"), normalized("gs://bucket/run/.")
+    ('runs/demo', 'gs://bucket/run')
+    """
+    if not is_url(path):
+        return os.path.normpath(path)
+    root, _, rest = path.partition("://")
+    return f"{root}://{os.path.normpath(rest)}"
+
+
+# What is there.
+
+
+@contextlib.contextmanager
+def _at(url: str) -> Iterator[Any]:
+    """The functions of TensorFlow for the file system of `url`; their errors become those of `os`.
+
+    Raises:
+      InputError: TensorFlow has no such file system.
+    """
+    import tensorflow as tf  # only here: local paths do not wait for it
+
+    scheme = url.partition("://")[0]
+    if scheme not in tf.io.gfile.get_registered_schemes():
+        with contextlib.suppress(ImportError):
+            importlib.import_module("tensorflow_io")  # which brings further file systems
+        if scheme not in tf.io.gfile.get_registered_schemes():
+            there = ", ".join(f"{name}://" for name in sorted(tf.io.gfile.get_registered_schemes()) if name)
+            remedy = f"take a local path or one of {there}"
+            if scheme in _OF_TENSORFLOW_IO:
+                remedy = f"install a tensorflow-io that is made for TensorFlow {tf.__version__}, or {remedy}"
+            raise InputError(f"{url}: TensorFlow has no file system for {scheme}:// here: {remedy}")
+    try:
+        yield tf.io.gfile
+    except tf.errors.OpError as error:
+        number = _NUMBERS.get(error.error_code, errno.EIO)
+        raise OSError(number, (error.message or os.strerror(number)).splitlines()[0], url) from error
+
+
+def exists(path: str) -> bool:
+    """Whether there is a file or a folder."""
+    if not is_url(path):
+        return os.path.exists(path)
+    with _at(path) as gfile:
+        return bool(gfile.exists(path))
+
+
+def isdir(path: str) -> bool:
+    """Whether there is a folder."""
+    if not is_url(path):
+        return os.path.isdir(path)
+    with _at(path) as gfile:
+        return bool(gfile.isdir(path))
+
+
+def listdir(folder: str) -> list[str]:
+    """The names in a folder, sorted; FileNotFoundError where there is none."""
+    if not is_url(folder):
+        return sorted(os.listdir(folder))
+    with _at(folder) as gfile:
+        return sorted(name.rstrip("/") for name in gfile.listdir(folder))
+
+
+def glob(pattern: str) -> list[str]:
+    """The files and folders that match a pattern, sorted."""
+    if not is_url(pattern):
+        return sorted(local_glob.glob(pattern))
+    with _at(pattern) as gfile:
+        return sorted(gfile.glob(pattern))
+
+
+def files_in(folder: str) -> list[str]:
+    """The paths of all files in a folder and in those within it, sorted; none where there is no folder."""
+    if not is_url(folder):
+        return sorted(os.path.join(here, name) for here, _, names in os.walk(folder) for name in names)
+    with _at(folder) as gfile:
+        return sorted(os.path.join(here, name) for here, _, names in gfile.walk(folder) for name in names)
+
+
+def stamp(path: str) -> tuple[int, int]:
+    """Bytes of a file and the time of its last change in nanoseconds; a file system without such a time says 0."""
+    if not is_url(path):
+        found = os.stat(path)
+        return found.st_size, found.st_mtime_ns
+    with _at(path) as gfile:
+        there = gfile.stat(path)
+        return int(there.length), int(there.mtime_nsec)
+
+
+# Reading.
+
+
+class _UrlFile(io.RawIOBase):
+    """A file at a URL as the libraries of Python know files."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+        with _at(url) as gfile:
+            self._file = gfile.GFile(url, "rb")
+            self._size = self._file.size()  # now: GFile itself opens at the first read
+            self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._position = max(0, offset + (0, self._position, self._size)[whence])
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = min(len(buffer), max(0, self._size - self._position))
+        if not wanted:
+            return 0
+        with _at(self._url):
+            self._file.seek(self._position)
+            content = self._file.read(wanted)
+        buffer[: len(content)] = content
+        self._position += len(content)
+        return len(content)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def reading(path: str) -> BinaryIO:
+    """A file, open to be read as bytes; FileNotFoundError where there is none."""
+    return io.BufferedReader(_UrlFile(path), _BLOCK) if is_url(path) else open(path, "rb")
+
+
+def source(path: str) -> str | BinaryIO:
+    """What a library reads that takes local paths or open files."""
+    return reading(path) if is_url(path) else path
+
+
+def read_bytes(path: str) -> bytes:
+    with reading(path) as file:
+        return file.read()
+
+
+def read_text(path: str, errors: str = "strict") -> str:
+    """The content of a file in UTF-8; `errors` as of `bytes.decode`."""
+    return read_bytes(path).decode("utf-8", errors)
+
+
+def copy(path: str, local: str) -> str:
+    """Copies a file or a folder to a local path, where nothing is yet; returns that."""
+    if not is_url(path):
+        (shutil.copytree if os.path.isdir(path) else shutil.copyfile)(path, local)
+        return local
+    for file in files_in(path) if isdir(path) else [path]:
+        target = os.path.normpath(os.path.join(local, os.path.relpath(file, path)))
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with _at(file) as gfile:
+            gfile.copy(file, target)
+    return local
+
+
+@contextlib.contextmanager
+def local_copy(path: str) -> Iterator[str]:
+    """A local path with the content of a file or a folder, for what takes no URL: `path` itself where it is local."""
+    if not is_url(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="smooth_recs-") as folder:
+        yield copy(path, os.path.join(folder, os.path.basename(path.rstrip("/")) or "copy"))
+
+
+# Writing.
+
+
+def makedirs(folder: str) -> None:
+    """Makes a folder, and those that it is in, where they do not exist."""
+    if not is_url(folder):
+        os.makedirs(folder, exist_ok=True)
+        return
+    with _at(folder) as gfile:
+        gfile.makedirs(folder)
 
 
 @contextlib.contextmanager
 def whole_file(path: str) -> Iterator[str]:
-    """A path to write to, whose file takes the place of `path` at the end; after an error `path` stays as it was.
+    """A local path to write to, whose file takes the place of `path` at the end; after an error that stays as it was.
 
     The file has the same name, in a folder of its own. The folder of `path` is made where it does not exist. Other
     processes see the earlier file, or the whole new one.
 
     ```python
-    with whole_file("runs/notes.txt") as beside, open(beside, "w") as file:
-        file.write("done")
+    with whole_file("gs://bucket/chart.png") as beside:
+        figure.savefig(beside)
     ```
     """
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    makedirs(parent(path))
     # A temporary file has mode 600, and others could not read it: so an ordinary file in a temporary folder. That
     # folder is beside the file, because os.replace works within one file system only.
-    with hidden_folder(os.path.dirname(path) or ".") as folder:
+    with hidden_folder(parent(path)) as folder:
         beside = os.path.join(folder, os.path.basename(path))
         yield beside
-        os.replace(beside, path)
+        place(beside, path)
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Writes a file, whole or not at all."""
+    with whole_file(path) as beside, open(beside, "wb") as file:
+        file.write(content)
+
+
+def write_text(path: str, text: str) -> None:
+    """Writes a file in UTF-8, whole or not at all; line ends stay as they are."""
+    write_bytes(path, text.encode("utf-8"))
 
 
 @contextlib.contextmanager
-def hidden_folder(parent: str, prefix: str = _HIDDEN[0]) -> Iterator[str]:
-    """A folder within `parent` for what is not whole yet, removed at the end; its name begins with a dot.
+def hidden_folder(folder: str, prefix: str = _HIDDEN[0]) -> Iterator[str]:
+    """A local folder for what is not whole yet, which `place` gives its place in `folder`; removed at the end.
 
-    First it removes those that killed processes have left in `parent`.
+    It is within `folder`, under a name that begins with a dot, or, where that is a URL, anywhere on this machine. First
+    those are removed that killed processes have left in `folder`.
     """
-    remove_left_behind(parent)
-    with tempfile.TemporaryDirectory(dir=parent, prefix=prefix) as folder:
-        held = os.open(folder, os.O_RDONLY)
+    if is_url(folder):
+        with tempfile.TemporaryDirectory(prefix="smooth_recs-") as elsewhere:
+            yield elsewhere
+        return
+    remove_left_behind(folder)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=prefix) as hidden:
+        held = os.open(hidden, os.O_RDONLY)
         try:
             with contextlib.suppress(OSError):  # a file system without locks: then its age alone keeps it
                 fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            yield folder
+            yield hidden
         finally:
             os.close(held)
 
 
-def remove_left_behind(parent: str, seconds: float = _LEFT_SECONDS) -> None:
-    """Removes the hidden folders in `parent` whose process has gone: no process holds their lock.
+def place(beside: str, path: str, last: str = "") -> None:
+    """Gives a file or a folder, whole in a `hidden_folder`, its place.
 
     Args:
-      parent: need not exist.
-      seconds: the age from which an empty one is old enough; a process locks a folder a moment after it made it, and
-        puts something into it a moment after that.
+      beside: where it is.
+      path: where it goes: no folder may be there, a file is replaced.
+      last: the file of a folder that tells that the folder is whole: at a URL, it is copied when all others are there.
     """
-    for name in os.listdir(parent) if os.path.isdir(parent) else ():
-        path = os.path.join(parent, name)
+    if not is_url(path):
+        os.replace(beside, path)
+        return
+    if os.path.isdir(beside):
+        names = [os.path.relpath(file, beside) for file in files_in(beside)]
+        for name in sorted(names, key=lambda name: (name == last, name)):
+            target = os.path.join(path, name)
+            with _at(target) as gfile:
+                gfile.makedirs(parent(target))
+                gfile.copy(os.path.join(beside, name), target, overwrite=True)
+        return
+    half = os.path.join(parent(path), f"{_HIDDEN[0]}{uuid.uuid4().hex}")
+    with _at(path) as gfile:
+        gfile.copy(beside, half)
+        gfile.rename(half, path, overwrite=True)
+
+
+def remove(path: str) -> None:
+    """Removes a file; FileNotFoundError where there is none."""
+    if not is_url(path):
+        os.remove(path)
+        return
+    with _at(path) as gfile:
+        gfile.remove(path)
+
+
+def remove_folder(path: str, first: str = "") -> None:
+    """Removes a folder: at once for others or, at a URL, the file `first` first, without which it is not whole."""
+    if not is_url(path):
+        with hidden_folder(parent(path), _HIDDEN[1]) as hidden:
+            os.replace(path, os.path.join(hidden, os.path.basename(path)))
+        return
+    for file in sorted(files_in(path), key=lambda file: file != os.path.join(path, first)):
+        remove(file)
+    with contextlib.suppress(FileNotFoundError), _at(path) as gfile:  # of object stores, which have no folders
+        gfile.rmtree(path)
+
+
+def remove_empty(folder: str) -> None:
+    """Removes a folder if nothing is in it; at a URL nothing, where an empty folder is none."""
+    if not is_url(folder):
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
+
+
+def remove_left_behind(folder: str, seconds: float = _LEFT_SECONDS) -> None:
+    """Removes the hidden folders in `folder` whose process has gone: no process holds their lock.
+
+    Args:
+      folder: need not exist.
+      seconds: the age from which an empty one is old enough; a process locks a folder a moment after it made it, and
+        puts something into it a moment after that. At a URL, where neither locks nor times can be relied on,
+        half-written files are removed where it is 0.
+    """
+    for name in listdir(folder) if isdir(folder) else ():
+        path = os.path.join(folder, name)
+        if not name.startswith(_HIDDEN):
+            continue
         with contextlib.suppress(OSError):  # gone meanwhile, not a folder, or locked: somebody is at work in it
-            if name.startswith(_HIDDEN) and (os.listdir(path) or time.time() - os.stat(path).st_mtime >= seconds):
+            if is_url(folder):
+                if not seconds:
+                    remove(path)
+            elif os.listdir(path) or time.time() - os.stat(path).st_mtime >= seconds:
                 descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -90,55 +400,58 @@ def remove_left_behind(parent: str, seconds: float = _LEFT_SECONDS) -> None:
                     os.close(descriptor)
 
 
+def share_folder(folder: str, link: str) -> None:
+    """Makes both folders one, by a symbolic link; at a URL, where there are none, each stays a folder of its own."""
+    makedirs(folder)
+    makedirs(parent(link))
+    if not is_url(link):
+        with contextlib.suppress(FileExistsError):
+            os.symlink(os.path.relpath(folder, parent(link)), link)
+
+
 @contextlib.contextmanager
-def locked(path: str, holder: str) -> Iterator[int | None]:
-    """The descriptor of a lock file, which is locked as long as it is open anywhere; None where another has the lock.
-
-    The lock is the kernel's: it is free again the moment its processes have ended, in whatever way. A file system
-    without locks gives everybody the lock.
-
-    Args:
-      path: of the file, which is made where it does not exist, and stays.
-      holder: what the file says then, for people.
-    """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
+def appending(path: str) -> Iterator[BinaryIO]:
+    """A local file whose content is added to the end of `path`: at once or, at a URL, when the block ends."""
+    if not is_url(path):
+        with open(path, "ab") as file:
+            yield file
+        return
+    with tempfile.TemporaryFile() as added:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
-            return
-        except OSError:
-            pass
-        write_holder(descriptor, holder)
-        yield descriptor
-    finally:
-        os.close(descriptor)
+            yield added
+        finally:
+            added.seek(0)
+            write_bytes(path, (read_bytes(path) if exists(path) else b"") + added.read())
 
 
-def write_holder(descriptor: int, holder: str) -> None:
-    """Replaces the content of a lock file in place: a file renamed over it would not have the lock."""
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{holder}\n".encode(), 0)
+def check_writable(folder: str) -> None:
+    """Makes a folder where it does not exist; OSError where no file can be written there."""
+    makedirs(folder)
+    if is_url(folder):
+        probe = os.path.join(folder, f"{_HIDDEN[0]}{uuid.uuid4().hex}")
+        write_bytes(probe, b"")
+        remove(probe)
+    else:
+        tempfile.TemporaryFile(dir=folder).close()
 
 
 def check_output(flag: str, path: str) -> None:
     """Makes the folder of a file that is to be written; raises InputError, naming `flag`, where that is impossible."""
-    folder = os.path.dirname(os.path.abspath(path))
+    folder = parent(absolute(path))
     try:
-        os.makedirs(folder, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()  # can be written
+        check_writable(folder)
     except OSError as error:
         raise InputError(f"{flag}: the folder {folder} cannot be used: {error.strerror}") from error
-    if os.path.isdir(path):
+    if isdir(path):
         raise InputError(f"{flag} must be a file, got the folder {path}")
+
+
+# JSON.
 
 
 def write_json(path: str, content: Any) -> None:
     """Writes `content` to `path`, whole or not at all; NaN and infinities, which JSON lacks, become null."""
-    with whole_file(path) as beside, open(beside, "w", encoding="utf-8") as file:
-        json.dump(_finite(content), file, indent=2, allow_nan=False)
-        file.write("\n")
+    write_text(path, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: str, repair: str = "") -> Any:
@@ -153,9 +466,8 @@ def read_json(path: str, repair: str = "") -> Any:
       InputError: it cannot be read, or is not the whole of a JSON file; the line names it.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
-    except FileNotFoundError:
+        return json.loads(read_text(path))
+    except (FileNotFoundError, InputError):
         raise
     except (OSError, ValueError, RecursionError) as error:
         why = error.strerror if isinstance(error, OSError) else f"it is not JSON, or not all of it: {error}"
@@ -170,56 +482,7 @@ def _finite(content: Any) -> Any:
     return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
-# Arrays travel between processes as the content of a .npz file, without pickle, which would run what it is given. NumPy
-# stores no texts of different lengths without it: theirs is one long text and a column of lengths.
-
-
-def write_arrays(path: str, about: Any, groups: Sequence[Arrays]) -> None:
-    """Writes groups of named arrays, and `about`: whatever JSON holds. Texts are bytes of any kind."""
-    pathlib.Path(path).write_bytes(pack_arrays(about, groups))
-
-
-def read_arrays(path: str) -> tuple[Any, list[dict[str, npt.NDArray[Any]]]]:
-    """Reads what `write_arrays` was given."""
-    return unpack_arrays(pathlib.Path(path).read_bytes())
-
-
-def pack_arrays(about: Any, groups: Sequence[Arrays]) -> bytes:
-    """The content of the file that `write_arrays` writes."""
-    # Arrays are stored by number: np.savez would take one that is called `file` for an argument of its own.
-    stored = {_ABOUT: np.array(json.dumps([about, [list(group) for group in groups]]))}
-    for g, group in enumerate(groups):
-        for a, array in enumerate(group.values()):
-            if array.dtype.kind in "OS":
-                texts = array.ravel().tolist()
-                lengths = np.array([len(text) for text in texts], np.int64).reshape(array.shape)
-                stored[f"{g}/{a}/{_LENGTHS}"] = lengths
-                stored[f"{g}/{a}/{_TEXTS}"] = np.frombuffer(b"".join(texts), np.uint8)
-            else:
-                stored[f"{g}/{a}/"] = array
-    content = io.BytesIO()
-    np.savez(content, **stored)  # type: ignore[arg-type]  # its stub takes the names for those of options
-    return content.getvalue()
-
-
-def unpack_arrays(content: bytes) -> tuple[Any, list[dict[str, npt.NDArray[Any]]]]:
-    """Takes apart what `pack_arrays` made."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-        about, names = json.loads(str(stored[_ABOUT]))
-        groups: list[dict[str, npt.NDArray[Any]]] = []
-        for g, group in enumerate(names):
-            groups.append({})
-            for a, name in enumerate(group):
-                prefix = f"{g}/{a}/"
-                if prefix in stored:
-                    groups[g][name] = stored[prefix]
-                    continue
-                lengths, joined = stored[prefix + _LENGTHS], stored[prefix + _TEXTS].tobytes()
-                ends = np.cumsum(lengths.ravel())
-                texts = np.empty(lengths.size, object)
-                texts[:] = [joined[end - length : end] for end, length in zip(ends, lengths.ravel(), strict=True)]
-                groups[g][name] = texts.reshape(lengths.shape)
-        return about, groups
+# Folders that TensorFlow reads and writes by itself.
 
 
 @functools.cache
@@ -232,17 +495,16 @@ def literal_folder(folder: str) -> str:
 
     TensorFlow 2.21 looks for the files of a checkpoint by patterns. In a folder `run[1]` it finds none, and when it
     removes the old ones it removes those of `run1`. The path is a link that lasts as long as the process.
+
+    Raises:
+      InputError: it is a URL with one of these, which has no links.
     """
-    if not re.search(r"[*?\[\\]", os.path.abspath(folder)) or "://" in folder:
+    target = absolute(folder)
+    if not _PATTERN.search(target):
         return folder
-    target = os.path.abspath(folder)
+    if is_url(folder):
+        raise InputError(f"{folder}: a URL of checkpoints or exports must be without *, ?, [ and backslashes")
     link = os.path.join(_links().name, hashlib.sha256(os.fsencode(target)).hexdigest()[:16])
     with contextlib.suppress(FileExistsError):
         os.symlink(target, link)
     return link
-
-
-def child_environment(**more: str) -> dict[str, str]:
-    """Environment variables for a Python process that is to find the same modules as this one, and `more` of them."""
-    # An empty entry of sys.path means the current folder, which may be another one in the new process.
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(folder or os.getcwd() for folder in sys.path), **more}

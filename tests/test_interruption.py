@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from smooth_recs._files import child_environment
+from smooth_recs._processes import child_environment
 from smooth_recs.errors import Interrupted
 from smooth_recs.interruption import Interruption
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from smooth_recs._files import literal_folder
+from smooth_recs import _files
 from smooth_recs.data import files
 from smooth_recs.errors import InputError
 
@@ -32,7 +32,7 @@ Columns = dict[str, npt.NDArray[Any]]
 def versions(base: str) -> list[int]:
     """Numbers of the exports under `base`, oldest first; none where there is no such folder."""
     # isdecimal, as int() reads it: isdigit is true of a superscript two as well.
-    return sorted(int(name) for name in (os.listdir(base) if os.path.isdir(base) else ()) if name.isdecimal())
+    return sorted(int(name) for name in (_files.listdir(base) if _files.isdir(base) else ()) if name.isdecimal())
 
 
 def next_version(base: str) -> str:
@@ -42,7 +42,7 @@ def next_version(base: str) -> str:
 
 def is_export(path: str) -> bool:
     """Whether the folder `path` is a SavedModel."""
-    return os.path.exists(os.path.join(path, SAVED_MODEL))
+    return _files.exists(os.path.join(path, SAVED_MODEL))
 
 
 def newest_version(path: str) -> str | None:
@@ -80,16 +80,16 @@ def identify(flag: str, path: str) -> Artifact:
     Raises:
       InputError: there is no such file or folder, or it is of no kind that predictions can come from.
     """
-    if os.path.isdir(path):
+    if _files.isdir(path):
         newest = newest_version(path)
-        if newest is None and os.path.exists(os.path.join(path, "config.json")):
+        if newest is None and _files.exists(os.path.join(path, "config.json")):
             raise InputError(f"{flag}: the run in {path} has no export of replica 0; is it finished?")
         if newest is None:
             raise InputError(
                 f"{flag}: the folder holds neither {SAVED_MODEL} nor a folder of a version that does: {path}"
             )
         return Artifact(flag, newest, EXPORT)
-    if not os.path.exists(path):
+    if not _files.exists(path):
         raise InputError(f"{flag}: no such file or folder: {path}")
     if path.endswith(".keras"):
         return Artifact(flag, path, KERAS)
@@ -102,9 +102,8 @@ def identify(flag: str, path: str) -> Artifact:
 def fingerprint(artifact: Artifact) -> str:
     """Digest of the contents and of the names within a folder; where the artifact lies does not count."""
     found = [artifact.path]
-    if os.path.isdir(artifact.path):
-        # Sorted: the order in which a folder lists its files differs between file systems.
-        found = sorted(os.path.join(folder, name) for folder, _, names in os.walk(artifact.path) for name in names)
+    if _files.isdir(artifact.path):
+        found = _files.files_in(artifact.path)
     return files.fingerprint(found, *(os.path.relpath(file, artifact.path) for file in found))
 
 
@@ -241,7 +240,7 @@ class SavedModel:
         try:
             # Kept: of its variables a signature has weak references only (TensorFlow 2.21), so that it could no longer
             # name them once the loaded object is gone.
-            self._loaded = tf.saved_model.load(literal_folder(path))
+            self._loaded = tf.saved_model.load(_files.literal_folder(path))
         except Exception as error:  # of many types, depending on what is damaged
             raise InputError(f"{flag}: {path} is no whole SavedModel: {' '.join(str(error).split())[:200]}") from error
         signatures = self._loaded.signatures

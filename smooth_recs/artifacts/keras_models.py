@@ -4,7 +4,7 @@ A process has one generation of Keras that knows this package's activations and 
 generation may each bring classes of the same name. So `KerasModel` starts `python -m smooth_recs.artifacts.keras_models
 FILE DESCRIPTOR` in the generation that the file was written with, and `main` answers there: first with the model's
 inputs, then each dictionary of arrays with predictions, until the other end closes. An answer is [true, what was asked
-for] or [false, why not], as the bytes of `_files.pack_arrays`: nothing is pickled.
+for] or [false, why not], as the bytes of `_processes.pack_arrays`: nothing is pickled.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any
 import numpy.typing as npt
 import tensorflow as tf
 
-from smooth_recs import keras_generation
-from smooth_recs._files import child_environment, pack_arrays, unpack_arrays
+from smooth_recs import _files, keras_generation
+from smooth_recs._processes import child_environment, pack_arrays, unpack_arrays
 from smooth_recs.artifacts.exports import Columns, Input
 from smooth_recs.errors import InputError
 
@@ -46,10 +46,18 @@ class KerasModel:
     def __init__(self, flag: str, path: str) -> None:
         self._name = f"{flag}: {path}"
         try:
-            with zipfile.ZipFile(path) as archive:
+            with _files.reading(path) as file, zipfile.ZipFile(file) as archive:
                 version = str(json.loads(archive.read("metadata.json"))["keras_version"])
         except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{self._name} is no Keras model: {error}") from error
+        with _files.local_copy(path) as local:
+            self._start(local, version)
+            inputs, _ = self._answer("cannot be loaded")
+        self.inputs: dict[str, Input] | None = inputs and {
+            name: Input(dtype, tuple(shape)) for name, (dtype, shape) in inputs.items()
+        }
+
+    def _start(self, path: str, version: str) -> None:
         ours, theirs = socket.socketpair()
         generation = {
             keras_generation.LEGACY_VARIABLE: str(int(version.startswith("2."))),
@@ -65,10 +73,6 @@ class KerasModel:
         )
         theirs.close()  # the child has it: with this copy open, the end of the child would never be seen
         self._connection = Connection(ours.detach())
-        inputs, _ = self._answer("cannot be loaded")
-        self.inputs: dict[str, Input] | None = inputs and {
-            name: Input(dtype, tuple(shape)) for name, (dtype, shape) in inputs.items()
-        }
 
     def predict(self, features: Columns) -> npt.NDArray[Any]:
         """Probabilities [n] or [n, 1] of n rows, whose arrays have the inputs' own types and shapes."""

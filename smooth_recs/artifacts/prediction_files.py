@@ -19,7 +19,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import tensorflow as tf
 
-from smooth_recs._files import whole_file
+from smooth_recs import _files
 from smooth_recs.artifacts import keys
 from smooth_recs.artifacts.exports import Artifact, Columns, check_predictions
 from smooth_recs.data.files import check_complete, compression
@@ -230,7 +230,7 @@ def _of_records(path: str, wanted: Sequence[str]) -> dict[str, Any]:
 
 
 def _of_parquet(path: str, wanted: Sequence[str]) -> dict[str, Any]:
-    table, columns = pa.parquet.read_table(path, columns=list(wanted)), {}
+    table, columns = pa.parquet.read_table(_files.source(path), columns=list(wanted)), {}
     for name in wanted:
         column = table.column(name)
         try:
@@ -299,7 +299,7 @@ def writer(path: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
             return [None if value is None else feature(value) for value in exact.to_pylist()]
         return [None if value != value else feature(value) for value in values.tolist()]
 
-    with whole_file(path) as beside, contextlib.ExitStack() as stack:
+    with _files.whole_file(path) as beside, contextlib.ExitStack() as stack:
         if path.endswith(_TFRECORD):
             options = "GZIP" if path.endswith(".gz") else ""
             records = stack.enter_context(tf.io.TFRecordWriter(beside, options))

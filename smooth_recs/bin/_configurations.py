@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 import smooth_recs
-from smooth_recs import fields
+from smooth_recs import _files, fields
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError, one_line
 
@@ -39,12 +39,12 @@ def find(text: str) -> str:
     Raises:
       InputError: there is no such file.
     """
-    if os.path.isfile(text):
+    if _files.exists(text) and not _files.isdir(text):
         return text
     known = ready() if not os.path.splitext(text)[1] else {}
     if text in known:
         return known[text]
-    if os.path.isdir(text) or not known:
+    if not known or _files.isdir(text):
         raise InputError("no such file")
     hint = fields.did_you_mean(text, known) or f"ready are {', '.join(known)}"
     raise InputError(f"no such file, and no ready configuration of that name; {hint}")
@@ -65,8 +65,7 @@ def load(text: str) -> Config:
         return call(module, "get_config", Config)
     kind, read = _DATA[_ending(path)]
     try:
-        with open(path, encoding="utf-8") as file:
-            values = read(file.read())
+        values = read(_files.read_text(path))
     except (OSError, ValueError) as error:
         raise InputError(f"the file is not {kind}: {one_line(error)}") from error
     return Config.from_dict(values)
@@ -92,6 +91,11 @@ def call(module: ModuleType, name: str, kind: type[Result]) -> Result:
 
 def execute(path: str) -> ModuleType:
     """The module of the Python file at `path`; InputError where it fails."""
+    with _files.local_copy(path) as local:
+        return _executed(local)
+
+
+def _executed(path: str) -> ModuleType:
     name = "config_file"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

@@ -10,7 +10,6 @@ answer to all is Enter. The file says why each column is what it is, and which a
 
 from __future__ import annotations
 
-import os
 import sys
 
 from absl import flags
@@ -34,14 +33,14 @@ _ASK = flags.DEFINE_boolean("ask", None, "ask for the roles of columns (default:
 
 
 def main() -> None:
-    from smooth_recs._files import check_output
+    from smooth_recs._files import check_output, exists
     from smooth_recs.log_profile import first_configuration
     from smooth_recs.log_profile.column_roles import Given
 
     output = str(_OUTPUT.value)
     if not output.endswith(".py"):
         raise InputError(f"--output must be a Python file (.py), got {output!r}")
-    if os.path.exists(output):
+    if exists(output):
         raise InputError(f"--output: {output} exists; name another file, or remove it")
     check_output("--output", output)
     on_terminal = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()

@@ -15,8 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import keras_generation
-from smooth_recs._files import literal_folder
+from smooth_recs import _files, keras_generation
 from smooth_recs.callbacks.keep_best import KeepBest
 from smooth_recs.errors import InputError
 from smooth_recs.interruption import Interruption
@@ -76,8 +75,8 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
         kept = {} if best is None else {"best": best.copies(model)}
         self._model, self._parts = model, {"steps": self._steps, **kept}
         checkpoint = tf.train.Checkpoint(**_with_average(model), **self._parts)
-        tf.io.gfile.makedirs(directory)
-        self._manager = tf.train.CheckpointManager(checkpoint, literal_folder(directory), max_to_keep=3)
+        _files.makedirs(directory)
+        self._manager = tf.train.CheckpointManager(checkpoint, _files.literal_folder(directory), max_to_keep=3)
         self._newest_in = newest_in or directory
         self._seconds, self._every = seconds, steps
         self._on_save = on_save
@@ -159,7 +158,7 @@ def _matched(checkpoint: Any, path: str) -> None:
     # A file may hold more, such as variables that an optimizer makes in its first step.
     status = checkpoint.restore(path).expect_partial()
     drops = any(isinstance(each, DropoutState) for each in tf.train.TrackableView(checkpoint).descendants())
-    if drops and not any("/_state/value/" in name for name, _ in tf.train.list_variables(path)):
+    if drops and not any("/_state/value/" in name for name in reader(path).get_variable_to_shape_map()):
         status.assert_nontrivial_match()
     else:
         status.assert_existing_objects_matched()
@@ -184,9 +183,17 @@ def writing(what: str) -> Iterator[None]:
 
 def newest_first(directory: str) -> list[str]:
     """Finds the checkpoints in a folder, most steps first, even where the file that lists them is damaged."""
-    names = os.listdir(directory) if os.path.isdir(directory) else []
+    names = _files.listdir(directory) if _files.isdir(directory) else []
     found = [re.fullmatch(r"ckpt-(\d+)\.(?:index|data-.*)", name) for name in names]
     return [os.path.join(directory, f"ckpt-{n}") for n in sorted({int(f[1]) for f in found if f}, reverse=True)]
+
+
+def reader(path: str) -> Any:
+    """TensorFlow's reader of the checkpoint at `path`, such as `checkpoints/ckpt-100`."""
+    folder, name = os.path.split(path)
+    # `tf.train.load_checkpoint` asks whether it is a folder, and takes any beginning of a file's name at ram:// for one
+    # (TensorFlow 2.21).
+    return tf.compat.v1.train.NewCheckpointReader(os.path.join(_files.literal_folder(folder), name))
 
 
 def holds_average(directory: str, prefix: str = "") -> bool | None:
@@ -196,8 +203,7 @@ def holds_average(directory: str, prefix: str = "") -> bool | None:
     """
     for path in newest_first(directory):
         try:
-            literal = os.path.join(literal_folder(directory), os.path.basename(path))
-            names = [name for name, _ in tf.train.list_variables(literal) if name.startswith(_AVERAGE)]
+            names = [name for name in reader(path).get_variable_to_shape_map() if name.startswith(_AVERAGE)]
         except (*_UNREADABLE, RuntimeError, ValueError):  # depending on where the damage is (TensorFlow 2.21)
             continue
         return any(name.startswith(f"{_AVERAGE}{prefix}") for name in names) if names else None
@@ -227,7 +233,7 @@ def restore_newest(
     paths = newest_first(directory)
     for path in paths:
         try:
-            _restore(os.path.join(literal_folder(directory), os.path.basename(path)), model, parts)
+            _restore(os.path.join(_files.literal_folder(directory), os.path.basename(path)), model, parts)
         except _OTHERS_GONE:
             raise
         except _UNREADABLE as error:
@@ -237,7 +243,7 @@ def restore_newest(
             raise InputError(f"checkpoint {path} is not of {called}: {error}") from error
         else:
             return path
-    if paths and os.path.exists(os.path.join(directory, _COMPLETED)):
+    if paths and _files.exists(os.path.join(directory, _COMPLETED)):
         raise InputError(f"no checkpoint in {directory} can be read: repair it, or take another workdir")
     return None
 
@@ -254,7 +260,7 @@ def _restore(path: str, model: Any, parts: dict[str, Any]) -> None:
     try:
         _matched(tf.train.Checkpoint(**saved, **parts), path)
     except AssertionError:
-        found = [name for name, _ in tf.train.list_variables(path) if name.startswith(_AVERAGE)]
+        found = [name for name in reader(path).get_variable_to_shape_map() if name.startswith(_AVERAGE)]
         if saved.pop("average", None) is None or found:
             raise
         _matched(tf.train.Checkpoint(**saved, **parts), path)

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import keras_generation
+from smooth_recs import _files, keras_generation
 from smooth_recs.callbacks.prediction_difference import PredictionDifference
 from smooth_recs.errors import InputError
 from smooth_recs.measures import catalogue
@@ -145,8 +145,9 @@ class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
         if self._weights_at == self.best["step"]:
             for variable, copy in zip(_kept(model), self._copies, strict=True):
                 variable.assign(copy)
-        elif self.filepath is not None and os.path.exists(self.filepath):
-            model.load_weights(self.filepath)
+        elif self.filepath is not None and _files.exists(self.filepath):
+            with _files.local_copy(self.filepath) as path:
+                model.load_weights(path)
         else:
             raise InputError(
                 f"the best weights are of step {self.best['step']}, before this run was interrupted: "
@@ -170,10 +171,9 @@ class KeepBest(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
                 for copy, weight in zip(self.copies(self.model), _kept(self.model), strict=True):
                     copy.assign(tf.convert_to_tensor(weight))
                 self._weights_at = entry["step"]
-            if self.filepath is not None:  # renamed once it is whole: a killed run leaves the file before
-                unfinished = self.filepath.removesuffix(ENDING) + ".unfinished" + ENDING
-                self.model.save_weights(unfinished)
-                os.replace(unfinished, self.filepath)
+            if self.filepath is not None:
+                with _files.whole_file(self.filepath) as beside:  # a killed run leaves the file before
+                    self.model.save_weights(beside)
         elif self.stopped:
             self.model.stop_training = True
         elif self.plateau is not None and self.waited % self.plateau == 0:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs._files import check_output, write_json
+from smooth_recs import _files
 from smooth_recs.artifacts import exports
 from smooth_recs.artifacts.prediction_files import SLICE
 from smooth_recs.comparison import predictions, rows
@@ -44,7 +44,7 @@ def compare(settings: Settings) -> dict[str, Any]:
     comparison["pd"]["relative"]
     ```
     """
-    check_output("--output", settings.output)
+    _files.check_output("--output", settings.output)
     both = [exports.identify("--a", settings.a), exports.identify("--b", settings.b)]
     if settings.merge:
         a, b, data = rows.load_shards(settings, both)
@@ -55,7 +55,7 @@ def compare(settings: Settings) -> dict[str, Any]:
         print(f"shard        {rows.save_shard(settings, settings.shard, a, b, data)}")
         return {}
     comparison = measure(settings, a, b, match(a, b), data)
-    write_json(settings.output, comparison)
+    _files.write_json(settings.output, comparison)
     comparison_report.write(comparison, settings.html)
     print(f"{summary(comparison)}\nresults      {settings.output}\nreport       {settings.html}")
     # Last: whoever a gate stops wants to see in the files why.

@@ -7,7 +7,6 @@ file beside the output (`save_shard`), and a last one puts them together again (
 from __future__ import annotations
 
 import dataclasses
-import glob
 import json
 import os
 import re
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smooth_recs._files import whole_file
+from smooth_recs import _files
 from smooth_recs.artifacts import exports
 from smooth_recs.artifacts.exports import PREDICTIONS, Artifact, Columns
 from smooth_recs.artifacts.keys import Keys, comparable
@@ -140,7 +139,7 @@ def save_shard(settings: Settings, shard: Shard, a: Side, b: Side, data: dict[st
     }
     stored |= {f"{s}/row": side.row for s, side in enumerate(sides)}
     target = shard_path(settings, shard)
-    with whole_file(target) as beside:
+    with _files.whole_file(target) as beside:
         np.savez_compressed(beside, about=np.array(json.dumps(about)), **stored)
     return target
 
@@ -160,7 +159,7 @@ def load_shards(settings: Settings, both: Sequence[Artifact]) -> tuple[Side, Sid
     found: list[tuple[dict[str, Any], list[Side]]] = []
     for file in paths:
         try:
-            with open(file, "rb") as stream, np.load(stream) as stored:
+            with _files.reading(file) as stream, np.load(stream) as stored:
                 about = json.loads(str(stored["about"]))
                 described = enumerate(zip(both, about["totals"], about["columns"], strict=True))
                 sides = [
@@ -196,7 +195,8 @@ def _common(settings: Settings, both: Sequence[Artifact]) -> dict[str, Any]:
 def _shard_paths(settings: Settings) -> list[str]:
     """The paths of all shards, from the first to the last; raises InputError where they are not all there."""
     pattern = re.compile(re.escape(os.path.basename(settings.stem)) + r"\.shard-(\d+)-of-(\d+)\.npz")
-    names = map(os.path.basename, glob.glob(f"{glob.escape(settings.stem)}.shard-*.npz"))
+    folder = _files.parent(settings.stem)
+    names = _files.listdir(folder) if _files.isdir(folder) else []
     shards = [Shard(int(found[1]), int(found[2])) for found in map(pattern.fullmatch, names) if found]
     counts = sorted({shard.count for shard in shards})
     if not counts:

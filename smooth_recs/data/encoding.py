@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from smooth_recs._files import whole_file
+from smooth_recs import _files
 from smooth_recs.data.feature_statistics import Statistics, Vocabulary, finite, rescaled
 from smooth_recs.errors import InputError
 from smooth_recs.fields import from_dict
@@ -149,15 +149,13 @@ NAME = "encoder.json"
 def save(encoder: Encoder, path: str) -> None:
     """Writes schema and statistics, whole or not at all."""
     content = {"schema": dataclasses.asdict(encoder.schema), "statistics": json.loads(encoder.statistics.to_json())}
-    with whole_file(path) as beside, open(beside, "w", encoding="utf-8") as stream:
-        json.dump(content, stream)
+    _files.write_text(path, json.dumps(content))
 
 
 def load(path: str) -> Encoding:
     """Reads what `save` wrote; raises InputError where the file does not hold it."""
     try:
-        with open(path, encoding="utf-8") as stream:
-            content = json.load(stream)
+        content = json.loads(_files.read_text(path))
         schema: Schema = from_dict(Schema, content["schema"], "schema")
         schema.validate()
         statistics = Statistics.from_json(json.dumps(content["statistics"]))

@@ -11,14 +11,12 @@ import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from smooth_recs import config
-from smooth_recs._files import whole_file
+from smooth_recs import _files, config
 from smooth_recs.data import feature_statistics, files, splits
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.feature_statistics import Statistics
@@ -205,9 +203,9 @@ def training_statistics(schema: Schema, raw_rows: Any, path: str = "") -> Statis
     """
     if not feature_statistics.needed(schema):
         return Statistics()
-    if os.path.exists(path):
+    if path and _files.exists(path):
         try:
-            return Statistics.from_json(Path(path).read_text("utf-8"))
+            return Statistics.from_json(_files.read_text(path))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path} does not hold statistics: delete it, and they are taken again") from error
 
@@ -219,8 +217,7 @@ def training_statistics(schema: Schema, raw_rows: Any, path: str = "") -> Statis
 
     statistics = feature_statistics.collect(schema, raw_features())
     if path:
-        with whole_file(path) as beside, open(beside, "w", encoding="utf-8") as stream:
-            stream.write(statistics.to_json())
+        _files.write_text(path, statistics.to_json())
     return statistics
 
 

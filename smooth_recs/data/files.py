@@ -16,6 +16,7 @@ from typing import Any
 import tensorflow as tf
 import tqdm
 
+from smooth_recs import _files
 from smooth_recs.errors import InputError
 
 _BLOCK = 1 << 22
@@ -50,15 +51,15 @@ def expand(path: str, field: str = "data.path", *, may_be_empty: bool = False) -
         raise InputError(f"{field} must name a file, a folder or a glob, got {path!r}")
     files: list[str] = []
     for part in parts:
-        if tf.io.gfile.isdir(part):
+        if _files.isdir(part):
             found = _in_folder(part)
             none = f"the folder has no file: {part}"
-        elif tf.io.gfile.exists(part):
+        elif _files.exists(part):
             files.append(part)
             continue
         elif any(character in part for character in "*?["):
-            matching = sorted(tf.io.gfile.glob(part), key=_by_number)
-            found = [file for file in matching if not tf.io.gfile.isdir(file)]
+            matching = sorted(_files.glob(part), key=_by_number)
+            found = [file for file in matching if not _files.isdir(file)]
             if not found:  # folders of files, such as the days of a log
                 found = [file for folder in matching for file in _in_folder(folder)]
             none = f"no file matches {part}"
@@ -76,7 +77,7 @@ def _parts(path: str) -> list[str]:
     while texts:
         for count in range(len(texts), 0, -1):
             name = ",".join(texts[:count]).strip()
-            if count == 1 or (name and tf.io.gfile.exists(name)):
+            if count == 1 or (name and _files.exists(name)):
                 break
         if name:
             parts.append(name)
@@ -86,11 +87,11 @@ def _parts(path: str) -> list[str]:
 
 def _in_folder(folder: str) -> list[str]:
     """The files in a folder, those of folders in it as `expand` says."""
-    names = [name.rstrip("/") for name in tf.io.gfile.listdir(folder)]
+    names = _files.listdir(folder)
     paths = [
         f"{folder.rstrip('/')}/{name}" for name in sorted(names, key=_by_number) if not name.startswith((".", "_"))
     ]
-    folders = [path for path in paths if tf.io.gfile.isdir(path)]
+    folders = [path for path in paths if _files.isdir(path)]
     alone = len(folders) == len(paths)
     found = []
     for path in paths:
@@ -109,7 +110,7 @@ def with_content(files: Sequence[str], field: str = "data.path") -> tuple[str, .
     """
 
     def is_empty(file: str) -> bool:
-        with tf.io.gfile.GFile(file, "rb") as stream:
+        with _files.reading(file) as stream:
             if not compression(file):
                 return not stream.read(1)
             try:
@@ -140,10 +141,10 @@ def in_folder(path: str, *patterns: str) -> str:
     Raises:
       InputError: the folder has no file of any of the patterns.
     """
-    if not tf.io.gfile.isdir(path):
+    if not _files.isdir(path):
         return path
     for pattern in patterns:
-        if tf.io.gfile.glob(candidate := f"{path.rstrip('/')}/{pattern}"):
+        if _files.glob(candidate := f"{path.rstrip('/')}/{pattern}"):
             return candidate
     raise InputError(f"data.path: the folder has no file {' or '.join(patterns)}: {path}")
 
@@ -155,9 +156,9 @@ def compression(file: str) -> str:
       InputError: the file is compressed in another way.
     """
     try:
-        with tf.io.gfile.GFile(file, "rb") as stream:
+        with _files.reading(file) as stream:
             first = stream.read(8)
-    except tf.errors.OpError:
+    except OSError:
         return ""  # it has gone, or cannot be read: whoever reads it says so
     for start, name in _OTHERS.items():
         if first.startswith(start):
@@ -172,7 +173,7 @@ def check_complete(file: str) -> None:
     """
     if not compression(file):
         return
-    with tf.io.gfile.GFile(file, "rb") as compressed, gzip.GzipFile(fileobj=compressed) as stream:
+    with _files.reading(file) as compressed, gzip.GzipFile(fileobj=compressed) as stream:
         try:
             while stream.read(_BLOCK):
                 pass
@@ -189,7 +190,7 @@ def fingerprint(files: Sequence[str], *meaning: object) -> str:
     with progress("checking files", "B") as bar:
         for file in files:
             content = hashlib.sha256()
-            with tf.io.gfile.GFile(file, "rb") as stream:
+            with _files.reading(file) as stream:
                 while block := stream.read(_BLOCK):
                     content.update(block)
                     bar.update(len(block))

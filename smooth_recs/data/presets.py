@@ -12,9 +12,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import tensorflow as tf
-
-from smooth_recs import config
+from smooth_recs import _files, config
 from smooth_recs.data import files, public_logs, splits
 from smooth_recs.data.file_sources import Origin, open_files, part_of, read_as
 from smooth_recs.data.files import expand
@@ -153,7 +151,7 @@ _ENDINGS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".tfrecord": "tfrecord"
 
 def tells_its_format(path: str) -> bool:
     """Whether the name of a file, or its first bytes, say which format it has."""
-    with tf.io.gfile.GFile(path, "rb") as file:
+    with _files.reading(path) as file:
         return file.read(4) == _PARQUET or _ending(path) in (*_ENDINGS, ".parquet")
 
 
@@ -169,7 +167,7 @@ def as_they_are(data: config.Data, paths: Sequence[str]) -> config.Data:
     """
     formats: dict[str, Any] = {}
     for path in paths:
-        with tf.io.gfile.GFile(path, "rb") as file:
+        with _files.reading(path) as file:
             parquet = file.read(4) == _PARQUET
         ending = _ending(path)
         formats[path] = "parquet" if parquet or ending == ".parquet" else _ENDINGS.get(ending, data.source)

@@ -11,9 +11,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 
-import tensorflow as tf
-
-from smooth_recs import config
+from smooth_recs import _files, config
 from smooth_recs.data.file_sources import Origin
 from smooth_recs.data.files import expand, in_folder
 from smooth_recs.data.readers.csv import CsvReader, SideTable, first_fields, header_names, read_fields
@@ -107,10 +105,10 @@ def movielens(data: config.Data, as_read: AsRead = whole) -> Origin:
             f"data.path: a file without a header must have {', '.join(names)} in each line, of which rating and "
             f"timestamp may be empty where rows are only predicted, got {count} fields in {ratings[0]}:1"
         )
-    folder = os.path.dirname(ratings[0]) or "."
+    folder = _files.parent(ratings[0])
     tables, side_files = [], []
     for pattern, table in (("*.user", _movielens_users), ("*.item", _movielens_items)):
-        if found := sorted(tf.io.gfile.glob(f"{folder}/{pattern}")):
+        if found := _files.glob(os.path.join(folder, pattern)):
             tables.append(table(found[0]))
             side_files.append(found[0])
     known = {"user_id", "item_id"}.union(*(table.names for table in tables))
@@ -173,9 +171,9 @@ def open_bandit(data: config.Data, as_read: AsRead = whole) -> Origin:
         return found
 
     log = logs(data.path, "data.path")
-    item_file = os.path.join(os.path.dirname(log[0]), _ITEM_FILE)
+    item_file = os.path.join(_files.parent(log[0]), _ITEM_FILE)
     tables = []
-    if os.path.exists(item_file):
+    if _files.exists(item_file):
         rows = read_fields(item_file, b",", 6, header=True)  # a row number, item_id, four features
         columns = {name: [row[position] for row in rows] for position, name in enumerate(_ITEM_COLUMNS, start=2)}
         tables.append(SideTable("item_id", [row[1] for row in rows], columns))
@@ -231,10 +229,10 @@ def kuairand(data: config.Data, as_read: AsRead = whole) -> Origin:
     log = expand(in_folder(data.path, "log_standard*.csv*", "log*.csv*"))
     names = header_names(log, ",")
     known, sessions = set(names), "session_id" in names
-    folder = os.path.dirname(log[0]) or "."
+    folder = _files.parent(log[0])
     tables, side_files = [], []
     for key, pattern in (("user_id", "user_features*.csv*"), ("video_id", "video_features_basic*.csv*")):
-        if found := sorted(tf.io.gfile.glob(f"{folder}/{pattern}")):
+        if found := _files.glob(os.path.join(folder, pattern)):
             fields = header_names(found[:1], ",")
             if key not in fields:
                 raise InputError(f"data.path: the column {key!r} is not in {found[0]}, which has {', '.join(fields)}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs import config
+from smooth_recs import _files, config
 from smooth_recs.data import encoding, files, splits
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.file_sources import encoded, part_of, read_as, training_statistics
@@ -213,7 +213,7 @@ class FollowedSource:
     def _survey(self, taken: TakenFile) -> Survey:
         if taken.content not in self._surveys:
             path = self._survey_path(taken.content)
-            kept = os.path.exists(path)
+            kept = _files.exists(path)
             self._surveys[taken.content] = Survey.load(path) if kept else survey_each(self._read([taken.file]), 1.0)[0]
         return self._surveys[taken.content]
 

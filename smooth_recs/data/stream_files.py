@@ -17,9 +17,8 @@ from collections.abc import Callable, Container
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
-from smooth_recs._files import whole_file
+from smooth_recs import _files
 from smooth_recs.data import files
 from smooth_recs.errors import InputError
 from smooth_recs.fields import from_dict
@@ -40,10 +39,9 @@ class Stamp(NamedTuple):
     def of(cls, file: str) -> Stamp | None:
         """The stamp of a file, None where there is no such file."""
         try:
-            found = tf.io.gfile.stat(file)
-        except tf.errors.NotFoundError:
+            return cls(*_files.stamp(file))
+        except FileNotFoundError:
             return None
-        return cls(found.length, found.mtime_nsec)
 
 
 class Arrivals:
@@ -132,11 +130,10 @@ class TakenFiles:
         self._files: list[TakenFile] = []
         self._starts = [0]
         self._stamps: dict[str, Stamp] = {}
-        if not os.path.exists(path):
+        if not _files.exists(path):
             return
         try:
-            with open(path, encoding="utf-8") as file:
-                kept = json.load(file)
+            kept = json.loads(_files.read_text(path))
             if kept["stream"] != stream:
                 return
             self.ended = bool(kept["ended"])
@@ -193,8 +190,8 @@ class TakenFiles:
     def save(self) -> None:
         """Writes the list to its file, whole or not at all."""
         listed = [dataclasses.asdict(taken) for taken in self._files]
-        with whole_file(self._path) as beside, open(beside, "w", encoding="utf-8") as stream:
-            json.dump({"stream": self._stream, "ended": self.ended, "files": listed}, stream, indent=1)
+        content = {"stream": self._stream, "ended": self.ended, "files": listed}
+        _files.write_text(self._path, json.dumps(content, indent=1))
 
     def at(self, row: int) -> tuple[list[TakenFile], int]:
         """The files from the one that holds that row on, and the number of their first row."""
@@ -247,5 +244,5 @@ def content(file: str) -> str:
     """A digest of a file's bytes; InputError where it has gone."""
     try:
         return files.fingerprint([file])
-    except tf.errors.NotFoundError as error:
+    except FileNotFoundError as error:
         raise InputError(f"data.path: {file} has gone before it was trained on") from error

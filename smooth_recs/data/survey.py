@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs._files import whole_file
+from smooth_recs import _files
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.files import check_complete, progress
 from smooth_recs.data.raw_rows import GOOD, Reader, chunks, describe
@@ -72,14 +71,14 @@ class Survey:
 
     def save(self, path: str) -> None:
         """Writes the survey, whole or not at all."""
-        with whole_file(path) as beside, open(beside, "wb") as stream:
-            np.savez_compressed(stream, **dataclasses.asdict(self))
+        with _files.whole_file(path) as beside:
+            np.savez_compressed(beside, **dataclasses.asdict(self))
 
     @classmethod
     def load(cls, path: str) -> Survey:
         """Reads what `save` wrote; InputError where the file does not hold it."""
         try:
-            with np.load(path) as arrays:
+            with _files.reading(path) as stream, np.load(stream) as arrays:
                 found: dict[str, Any] = {name: arrays[name] for name in arrays.files}
             for name in ("rows", "malformed", "head_malformed", "positives"):
                 found[name] = int(found[name])
@@ -111,7 +110,7 @@ def survey(reader: Reader, max_malformed: float, *, times: bool = False) -> Surv
 
 def kept_survey(path: str, reader: Reader, max_malformed: float, times: bool = False) -> Survey:
     """The survey that is kept at `path`, or a new one, which is then kept there."""
-    if os.path.exists(path):
+    if _files.exists(path):
         found = Survey.load(path)
         found.check(max_malformed)
         return found

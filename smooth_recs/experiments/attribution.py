@@ -8,15 +8,15 @@ the activations beside each other, with intervals over seeds.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from smooth_recs._files import read_json, write_json
+from smooth_recs import _files
 from smooth_recs.config import Config
 from smooth_recs.errors import Diverged, InputError
 from smooth_recs.experiments import variants
@@ -138,7 +138,7 @@ def table(plan: Plan, folder: Folder) -> dict[str, Any]:
     Raises:
       Diverged: a cell's training diverged.
     """
-    manifest = read_json(f"{folder.workdir(plan.cells()[0])}/manifest.json")
+    manifest = _files.read_json(f"{folder.workdir(plan.cells()[0])}/manifest.json")
     found = []
     for cause in plan.causes:
         pairs: list[dict[str, Any]] = []
@@ -189,12 +189,12 @@ def write(table: Mapping[str, Any], folder: str) -> str:
       folder: exists.
     """
     json_path, markdown_path, html_path, png_path = (
-        str(Path(folder, f"causes.{ending}")) for ending in ("json", "md", "html", "png")
+        os.path.join(folder, f"causes.{ending}") for ending in ("json", "md", "html", "png")
     )
     activations, said = table["activations"], sentences(table)
     for_terminal = "\n".join([markdown(difference(table)), "", *(f"- {sentence}" for sentence in said)])
-    write_json(json_path, table)
-    Path(markdown_path).write_text(f"{for_terminal}\n\n{markdown(accuracy(table))}\n", encoding="utf-8")
+    _files.write_json(json_path, table)
+    _files.write_text(markdown_path, f"{for_terminal}\n\n{markdown(accuracy(table))}\n")
     title = "Prediction difference by cause"
     height = 0.5 + len(table["causes"]) * (0.16 + 0.24 * len(activations))
     contents = {

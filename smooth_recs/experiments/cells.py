@@ -19,7 +19,6 @@ cells are finished; each run that ends prints a line.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -31,12 +30,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import tqdm
 
-from smooth_recs._files import child_environment, locked, write_holder, write_json
+from smooth_recs import _files
+from smooth_recs._locks import Lock, holder_of, locked
+from smooth_recs._processes import child_environment
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.workdir import manifest
@@ -91,20 +91,20 @@ class Folder:
     """
 
     def __init__(self, path: str) -> None:
-        self._cells = Path(path, "cells")
+        self._folder, self._cells = path, os.path.join(path, "cells")
 
     def workdir(self, cell: Cell) -> str:
         """The folder of a cell's run."""
-        return str(self._cells / cell.key)
+        return os.path.join(self._cells, cell.key)
 
     def config(self, cell: Cell) -> dict[str, Any]:
         """The configuration as the train binary gets it, with the workdirs of the cells that it needs."""
-        workdirs_of = {f"{REFERENCE}{need.key}": os.path.realpath(self.workdir(need)) for need in cell.needs}
+        workdirs_of = {f"{REFERENCE}{need.key}": _files.resolved(self.workdir(need)) for need in cell.needs}
         found: dict[str, Any] = replaced(cell.config.to_dict(), workdirs_of)
         return found
 
     def is_finished(self, cell: Cell) -> bool:
-        return self._metrics(cell).exists()
+        return _files.exists(self._metrics(cell))
 
     def metrics(self, cell: Cell) -> dict[str, Any]:
         """The `metrics.json` of a finished cell; InputError where it does not hold one."""
@@ -113,10 +113,11 @@ class Folder:
     def seconds(self, cell: Cell) -> float | None:
         """How long the last process of a finished cell took; None where the files do not tell, as after a copy."""
         try:
-            took = self._metrics(cell).stat().st_mtime - self._file(cell, "json").stat().st_mtime
+            ended, began = (_files.stamp(file)[1] for file in (self._metrics(cell), self._file(cell, "json")))
         except FileNotFoundError:
             return None
         # A copy gives all files one time; no process of TensorFlow takes less than a second.
+        took = (ended - began) / 1e9
         return took if took > 1.0 else None
 
     def seconds_left(self, cells: Sequence[Cell]) -> float | None:
@@ -159,9 +160,9 @@ class Folder:
           RuntimeError: a run failed; the line says which, why, and where its log is.
         """
         try:
-            self._cells.mkdir(parents=True, exist_ok=True)
+            _files.makedirs(self._cells)
         except OSError as error:
-            raise InputError(f"workdir {self._cells.parent} cannot be used: {error}") from error
+            raise InputError(f"workdir {self._folder} cannot be used: {error}") from error
 
         def state() -> tuple[int, int, str]:
             every, left = len(distinct(cells)), self.seconds_left(cells)
@@ -171,15 +172,12 @@ class Folder:
             while waiting := self.unfinished(cells):
                 ready = [cell for cell in waiting if not self.unfinished(cell.needs)]
                 if not any(self._trained(cell, progress) for cell in ready):
-                    holder = ""
-                    # The number is only shown; where it cannot be read, waiting goes on without it.
-                    with contextlib.suppress(OSError):
-                        holder = self._file(ready[0], "lock").read_text(encoding="utf-8").strip()
+                    holder = holder_of(self._file(ready[0], "lock"))
                     progress.tick(f"waiting for process {holder}: {ready[0].label}")
 
     def _trained(self, cell: Cell, progress: CellProgress) -> bool:
         """Trains `cell` to its end; False where another process is at it."""
-        with locked(str(self._file(cell, "lock")), str(os.getpid())) as lock:
+        with locked(self._file(cell, "lock"), str(os.getpid())) as lock:
             if lock is None:
                 return False
             # Asked again, under the lock: another process may have ended it just before.
@@ -187,18 +185,14 @@ class Folder:
                 self._train(cell, lock, progress)
         return True
 
-    def _train(self, cell: Cell, lock: int, progress: CellProgress) -> None:
+    def _train(self, cell: Cell, lock: Lock, progress: CellProgress) -> None:
         if cell.config.data.path:
             # What a first pass over files finds is named by all that it depends on: one folder serves every cell.
-            shared, own = self._cells.parent / "cache", Path(self.workdir(cell), "cache")
-            for folder in (shared, own.parent):
-                folder.mkdir(exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                own.symlink_to(os.path.relpath(shared, own.parent))
+            _files.share_folder(os.path.join(self._folder, "cache"), os.path.join(self.workdir(cell), "cache"))
         config, log_path = self._file(cell, "json"), self._file(cell, "log")
-        write_json(str(config), self.config(cell))
+        _files.write_json(config, self.config(cell))
         command = [sys.executable, *PROGRAM, f"--config={config}", f"--workdir={self.workdir(cell)}"]
-        with open(log_path, "ab") as log:
+        with _files.appending(log_path) as log:
             process = subprocess.Popen(
                 command,
                 env=child_environment(),
@@ -206,10 +200,10 @@ class Folder:
                 stdout=log,
                 stderr=log,
                 # The training holds the lock too, where this process is killed and the training goes on.
-                pass_fds=(lock,),
+                pass_fds=lock.descriptors,
             )
         try:
-            write_holder(lock, str(process.pid))
+            lock.say(str(process.pid))
             while process.poll() is None:
                 progress.tick(cell.label)
         except BaseException:
@@ -221,7 +215,7 @@ class Folder:
         if status in (0, _DIVERGED) and self.is_finished(cell):
             progress.say(cell.label, self.metrics(cell))
             return
-        lines = log_path.read_text(encoding="utf-8", errors="replace").split("\n")
+        lines = _files.read_text(log_path, "replace").split("\n")
         said = next((line for line in reversed(lines) if line.startswith("error: ")), "").removeprefix("error: ")
         if status == 2:
             raise InputError(f"{cell.label}: {said}")
@@ -229,11 +223,11 @@ class Folder:
             said = f"ended by {signal.Signals(-status).name}"
         raise RuntimeError(f"{cell.label}: {said or f'exit status {status}'} (log: {log_path})")
 
-    def _metrics(self, cell: Cell) -> Path:
-        return Path(self.workdir(cell), "metrics.json")
+    def _metrics(self, cell: Cell) -> str:
+        return os.path.join(self.workdir(cell), "metrics.json")
 
-    def _file(self, cell: Cell, ending: str) -> Path:
-        return self._cells / f"{cell.key}.{ending}"
+    def _file(self, cell: Cell, ending: str) -> str:
+        return os.path.join(self._cells, f"{cell.key}.{ending}")
 
 
 def distinct(cells: Sequence[Cell]) -> list[Cell]:

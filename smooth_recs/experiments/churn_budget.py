@@ -16,19 +16,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from smooth_recs._files import read_json, write_json
+from smooth_recs import _files
 from smooth_recs.artifacts import exports
-from smooth_recs.artifacts.exports import EXPORT, next_version
+from smooth_recs.artifacts.exports import EXPORT, SAVED_MODEL, next_version
 from smooth_recs.config import Config, Distillation
 from smooth_recs.errors import Diverged, GateNotMet, InputError
 from smooth_recs.experiments.cells import Cell, Folder
@@ -180,16 +177,16 @@ def _export(plan: Plan, folder: Folder, chosen: Point, workdir: str) -> dict[str
     replica = min(within, key=lambda k: losses[k])
     source = os.path.join(folder.workdir(cell), metrics["exports"][replica])
     earlier = os.path.join(workdir, "churn.json")
-    if os.path.exists(earlier):
-        before = read_json(earlier)
-        if before.get("exported") == source and os.path.isdir(before["export"]):
+    if _files.exists(earlier):
+        before = _files.read_json(earlier)
+        if before.get("exported") == source and _files.isdir(before["export"]):
             return {"replica": replica, "exported": source, "export": before["export"]}
     base = os.path.join(workdir, "export")
-    os.makedirs(base, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=base) as hidden:
-        copied = shutil.copytree(source, os.path.join(hidden, "copy"))
+    _files.makedirs(base)
+    with _files.hidden_folder(base) as hidden:
+        copied = _files.copy(source, os.path.join(hidden, "copy"))
         target = next_version(base)
-        os.rename(copied, target)
+        _files.place(copied, target, SAVED_MODEL)
     return {"replica": replica, "exported": source, "export": target}
 
 
@@ -200,12 +197,12 @@ def write(found: Mapping[str, Any], workdir: str) -> str:
       found: the content of `churn.json`: see `run`.
       workdir: exists.
     """
-    json_path, markdown_path, png_path = (str(Path(workdir, f"churn.{ending}")) for ending in ("json", "md", "png"))
-    html_path = str(Path(workdir, "report.html"))
+    json_path, markdown_path, png_path = (os.path.join(workdir, f"churn.{ending}") for ending in ("json", "md", "png"))
+    html_path = os.path.join(workdir, "report.html")
     table, said = points_table(found), sentences(found)
     text = "\n".join([markdown(table), "", *(f"- {sentence}" for sentence in said)])
-    write_json(json_path, found)
-    Path(markdown_path).write_text(f"{text}\n", encoding="utf-8")
+    _files.write_json(json_path, found)
+    _files.write_text(markdown_path, f"{text}\n")
     panels = {_PD_LIVE.label: _draw_difference, _LOSS.label: _draw_loss}
     contents = {
         "budget": percent(found["budget"]),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from typing import Any
+
+from smooth_recs import _files
 
 ACTIVATIONS = ("relu", "smelu")
 
@@ -33,10 +34,7 @@ def run(config: str, folder: str, called_as: str) -> None:
         execute("train", f"--config={config}", f"--workdir={workdir}", f"--config.model.activation={name}")
     report = os.path.join(folder, "report.html")
     execute("report", f"--workdirs={','.join(workdirs.values())}", f"--output={report}")
-    runs = {}
-    for name, workdir in workdirs.items():
-        with open(os.path.join(workdir, "metrics.json"), encoding="utf-8") as file:
-            runs[name] = json.load(file)
+    runs = {name: _files.read_json(os.path.join(workdir, "metrics.json")) for name, workdir in workdirs.items()}
     print(f"\n{_table(runs)}\n\nreport   {report}")
     for name, found in runs.items():
         for path in found["exports"]:

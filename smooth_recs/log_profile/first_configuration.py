@@ -6,8 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from smooth_recs import validation
-from smooth_recs._files import whole_file
+from smooth_recs import _files, validation
 from smooth_recs.errors import InputError
 from smooth_recs.log_profile import configuration_file, profile_table
 from smooth_recs.log_profile.column_roles import Given, roles_of
@@ -52,5 +51,4 @@ def write(
     program: dict[str, Any] = {}
     exec(compile(text, output, "exec"), program)
     validation.validate(program["get_config"]())
-    with whole_file(output) as beside, open(beside, "w", encoding="utf-8") as file:
-        file.write(text)
+    _files.write_text(output, text)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from smooth_recs import config, fields
+from smooth_recs import _files, config, fields
 from smooth_recs.data import presets
 from smooth_recs.data.files import check_complete, compression, expand, with_content
 from smooth_recs.data.raw_rows import Reader, without_places
@@ -192,8 +192,8 @@ def _parquet(path: str, files: tuple[str, ...]) -> Layout:
 
 def _size(file: str) -> int:
     """Bytes of a file, uncompressed: a gzip file ends with them, modulo 2^32."""
-    with tf.io.gfile.GFile(file, "rb") as stream:
-        size = int(stream.size())
+    size, _ = _files.stamp(file)
+    with _files.reading(file) as stream:
         if compression(file):
             stream.seek(size - 4)
             size = struct.unpack("<I", stream.read(4))[0]

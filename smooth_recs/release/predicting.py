@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from smooth_recs._files import check_output
+from smooth_recs import _files
 from smooth_recs.artifacts import exports, prediction_files
 from smooth_recs.artifacts.exports import EXPORT, PREDICTION_FILES, Artifact, SavedModel
 from smooth_recs.comparison.settings import BATCH_SIZE
@@ -86,7 +86,7 @@ def predict(settings: PredictSettings) -> int:
         artifacts.append(exports.identify(flag, path))
         if artifacts[-1].kind != EXPORT:
             raise InputError(f"{flag} must be a SavedModel or a folder of its versions, got {path}")
-    check_output("--output", settings.output)
+    _files.check_output("--output", settings.output)
 
     rows = _held_out(settings) if settings.data is None else _of_files(settings, settings.data)
     if settings.siblings and not rows.schema.label:
@@ -146,7 +146,7 @@ class _Rows(NamedTuple):
 
 
 def _cache(settings: PredictSettings) -> str:
-    return os.path.join(os.path.dirname(os.path.abspath(settings.output)), "cache")
+    return os.path.join(_files.parent(_files.absolute(settings.output)), "cache")
 
 
 def _held_out(settings: PredictSettings) -> _Rows:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from smooth_recs._files import check_output, hidden_folder
+from smooth_recs import _files
 from smooth_recs.artifacts import exports
 from smooth_recs.artifacts.exports import PREDICTIONS
 from smooth_recs.comparison import comparison as comparison_lib
@@ -145,7 +145,7 @@ def publish(release: Release) -> Published:
         # Taken only now: the server, or another release, may have changed the folder of versions meanwhile. A rename
         # within it shows the server the whole version at once.
         target = exports.next_version(release.output)
-        os.rename(path, target)
+        _files.place(path, target, exports.SAVED_MODEL)
     return Published(target, passed, comparisons)
 
 
@@ -180,15 +180,14 @@ def _hidden_folder(base: str) -> Iterator[str]:
     made for it are removed too where they stay empty.
     """
     missing = []
-    folder = os.path.abspath(base)
-    while not os.path.isdir(folder):
+    folder = _files.absolute(base)
+    while not _files.is_url(folder) and not _files.isdir(folder):
         missing.append(folder)
-        folder = os.path.dirname(folder)
-    check_output("--output", os.path.join(base, "VERSION"))
+        folder = _files.parent(folder)
+    _files.check_output("--output", os.path.join(base, "VERSION"))
     try:
-        with hidden_folder(base) as hidden:
+        with _files.hidden_folder(base) as hidden:
             yield hidden
     finally:
         for folder in missing:
-            with contextlib.suppress(OSError):  # it has the export
-                os.rmdir(folder)
+            _files.remove_empty(folder)

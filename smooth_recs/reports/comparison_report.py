@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from pathlib import Path, PurePath
 from typing import Any
 
+from smooth_recs import _files
 from smooth_recs.measures import catalogue, gates
 from smooth_recs.reports import charts, formats, links, page, slice_tables, tables, verdict
 from smooth_recs.reports.formats import (
@@ -82,7 +82,7 @@ def write(comparison: Comparison, output_html: str) -> None:
         "runs": runs,
         "links": links.existing(
             [
-                ("all numbers as JSON", str(Path(output_html).with_suffix(".json"))),
+                ("all numbers as JSON", f"{output_html.removesuffix('.html')}.json"),
                 *(target for name, each in (("A", a), ("B", b)) for target in links.of_model(name, str(each["path"]))),
             ],
             output_html,
@@ -104,7 +104,7 @@ def write(comparison: Comparison, output_html: str) -> None:
 
 def _title(a: str, b: str) -> str:
     """The parts in which two paths differ: `smelu against relu` for runs/relu/export and runs/smelu/export."""
-    one, other = list(PurePath(a).parts), list(PurePath(b).parts)
+    one, other = _files.normalized(a).split("/"), _files.normalized(b).split("/")
     for end in (0, -1):
         while one and other and one[end] == other[end]:
             one.pop(end)

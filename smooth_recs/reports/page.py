@@ -11,16 +11,15 @@ import hashlib
 import html
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from importlib import resources
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from smooth_recs._files import whole_file
+from smooth_recs import _files
 from smooth_recs.reports import charts, formats, slice_tables, tables
 
-_TEMPLATES = Path(__file__).parent / "templates"
 # Where `page.contents()` of a template stands; texts of users cannot hold it, because they are escaped.
 _CONTENTS = '<nav class="contents"></nav>'
 _FEWEST_HEADINGS = 4
@@ -40,14 +39,14 @@ def write(template: str, contents: Mapping[str, Any], output: str) -> None:
     """
     # Undefined names raise: a page with a hole would look like a run without that measure.
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        loader=jinja2.PackageLoader("smooth_recs.reports"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters.update(percent=formats.percent, decimal=formats.decimal, count=formats.count)
-    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
+    script = resources.files("smooth_recs.reports").joinpath("templates", "report.js").read_text("utf-8")
     environment.globals.update(
         series=charts.SERIES,
         tables=tables,
@@ -57,8 +56,7 @@ def write(template: str, contents: Mapping[str, Any], output: str) -> None:
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
     text = environment.get_template(template).render(contents)
-    with whole_file(output) as beside:
-        Path(beside).write_text(text.strip() + "\n", encoding="utf-8")
+    _files.write_text(output, text.strip() + "\n")
 
 
 def with_contents(body: str) -> Markup:

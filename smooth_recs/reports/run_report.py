@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from smooth_recs._files import whole_file
+from smooth_recs import _files
 from smooth_recs.measures import catalogue
 from smooth_recs.measures.catalogue import Measure
 from smooth_recs.reports import charts, headline, links, page, slice_tables, tables, verdict
@@ -76,5 +76,5 @@ def picture(workdirs: Sequence[str], output_png: str) -> None:
     Args and Raises: as `write`.
     """
     runs = finished_runs.load(workdirs)
-    with whole_file(output_png) as beside:
+    with _files.whole_file(output_png) as beside:
         charts.picture(runs, beside)

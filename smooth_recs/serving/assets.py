@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
+from smooth_recs import _files
 from smooth_recs.data.sources import Source
 from smooth_recs.schema import Schema
 from smooth_recs.serving import loader_process, model_card, requests, saved_signatures
@@ -74,7 +75,7 @@ def write_warm_up(export: str, schema: Schema, rows: Batch) -> None:
       rows: raw rows of the log, by feature; used from the beginning again where they are fewer than 256.
     """
     path = os.path.join(export, WARM_UP)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    _files.makedirs(_files.parent(path))
     with tf.io.TFRecordWriter(path) as writer:
         for signature in saved_signatures.read(export):
             for size in BATCH_SIZES if signature == RAW else (1,):
@@ -95,7 +96,7 @@ def write_warm_up(export: str, schema: Schema, rows: Batch) -> None:
 def read_warm_up(export: str) -> list[Request]:
     """The requests as the server runs them; none where the export has no such file."""
     path = os.path.join(export, WARM_UP)
-    if not os.path.exists(path):
+    if not _files.exists(path):
         return []
     found = []
     for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
@@ -127,8 +128,6 @@ def check_warm_up(export: str) -> int:
 def write_samples(export: str, rows: Batch) -> None:
     """Writes `assets.extra/request.json`, a REST body, and `request.pb`, a `PredictRequest`: three raw rows each."""
     request = Request(RAW, requests.take(rows, np.arange(SAMPLE_ROWS) % requests.row_count(rows)))
-    os.makedirs(os.path.join(export, FOLDER), exist_ok=True)
-    with open(os.path.join(export, SAMPLE_REST), "w", encoding="utf-8") as text:
-        text.write(requests.rest_body(request))
-    with open(os.path.join(export, SAMPLE_GRPC), "wb") as message:
-        message.write(requests.predict(request).SerializeToString(deterministic=True))
+    _files.write_text(os.path.join(export, SAMPLE_REST), requests.rest_body(request))
+    message = requests.predict(request).SerializeToString(deterministic=True)
+    _files.write_bytes(os.path.join(export, SAMPLE_GRPC), message)

@@ -2,8 +2,8 @@
 
 `ask` starts `python -m smooth_recs.serving.loader_process EXPORT REQUESTS ANSWERS`, which runs `main`. An export that
 needs any Python fails there, as it would in TensorFlow Serving, and one that ends its process leaves this one alone.
-The two files hold arrays (`_files.write_arrays`). Only Python TensorFlow can read signatures: so the process that asks
-reads them, and sends them along.
+The two files hold arrays (`_processes.write_arrays`). Only Python TensorFlow can read signatures: so the process that
+asks reads them, and sends them along.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
-from smooth_recs._files import child_environment, read_arrays, write_arrays
+from smooth_recs import _files
+from smooth_recs._processes import child_environment, read_arrays, write_arrays
 from smooth_recs.serving import saved_signatures
 from smooth_recs.serving.loader import LoadedModel, LoaderError
 from smooth_recs.serving.saved_signatures import Signature
@@ -65,7 +66,7 @@ def ask(export: str, requests: Sequence[Request]) -> Answers:
         signatures = saved_signatures.read(export)
     except (OSError, ValueError):
         signatures = {}  # the loader refuses such a file too, and says why in the words of TensorFlow Serving
-    with tempfile.TemporaryDirectory() as folder:
+    with _files.local_copy(export) as local, tempfile.TemporaryDirectory() as folder:
         asked, answered = (os.path.join(folder, f"{name}.npz") for name in ("requests", "answers"))
         about = {
             "signatures": saved_signatures.to_json(signatures),
@@ -73,7 +74,7 @@ def ask(export: str, requests: Sequence[Request]) -> Answers:
         }
         write_arrays(asked, about, [request.inputs for request in requests])
         process = subprocess.run(
-            [sys.executable, "-m", _MODULE, export, asked, answered],
+            [sys.executable, "-m", _MODULE, local, asked, answered],
             env=child_environment(TF_CPP_MIN_LOG_LEVEL="3"),
             capture_output=True,
             stdin=subprocess.DEVNULL,

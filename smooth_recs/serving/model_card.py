@@ -5,15 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import jinja2
 import markupsafe
 import numpy as np
 
-from smooth_recs import keras_generation
-from smooth_recs._files import whole_file, write_json
+from smooth_recs import _files, keras_generation
 from smooth_recs.activations import registry
 from smooth_recs.measures import catalogue
 from smooth_recs.reports import formats, slice_tables
@@ -81,9 +79,9 @@ def write(export: str, card: Card) -> None:
     """Writes `model_card.json` and, for people, `model_card.md` beside `saved_model.pb`."""
 
     card = {**card, "signatures": signatures(export)}
-    write_json(os.path.join(export, NAME), card)
+    _files.write_json(os.path.join(export, NAME), card)
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.PackageLoader("smooth_recs.serving", ""),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -100,8 +98,7 @@ def write(export: str, card: Card) -> None:
         code=lambda text: markupsafe.Markup(formats.code_in_markdown(text)),
     )
     environment.globals.update(accuracy_table=lambda metrics: markupsafe.Markup(accuracy_table(metrics)))
-    with whole_file(os.path.join(export, READABLE)) as beside:
-        Path(beside).write_text(environment.get_template(f"{READABLE}.j2").render(card), encoding="utf-8")
+    _files.write_text(os.path.join(export, READABLE), environment.get_template(f"{READABLE}.j2").render(card))
 
 
 def _shown(value: Any) -> Any:

@@ -10,8 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import activations
-from smooth_recs._files import hidden_folder
+from smooth_recs import _files, activations
 from smooth_recs.artifacts import exports
 from smooth_recs.callbacks.checkpoints import writing
 from smooth_recs.callbacks.periodic import Periodic
@@ -66,9 +65,9 @@ def save(model: Any, encoder: Encoder, base: str, complete: Callable[[str], None
     Returns:
       The path of the export.
     """
-    os.makedirs(base, exist_ok=True)
+    _files.makedirs(base)
     target = exports.next_version(base)
-    with hidden_folder(base) as hidden:
+    with _files.hidden_folder(base) as hidden:
         beside = os.path.join(hidden, "export")
         deployed = getattr(model, "deployed_model", lambda: model)()
         module = ServingModule(deployed, encoder)
@@ -81,7 +80,7 @@ def save(model: Any, encoder: Encoder, base: str, complete: Callable[[str], None
         updater.replace_method_name(REGRESS, tf.saved_model.REGRESS_METHOD_NAME, tags="serve")
         updater.save()
         complete(beside)
-        os.rename(beside, target)
+        _files.place(beside, target, exports.SAVED_MODEL)
     return target
 
 
@@ -255,5 +254,4 @@ def take_back(folders: Sequence[str]) -> None:
 
 def _remove(folder: str, version: int) -> None:
     """Removes a version at once for whoever looks for versions, as a server of models does."""
-    with hidden_folder(folder, ".removing-") as beside:
-        os.rename(os.path.join(folder, str(version)), os.path.join(beside, str(version)))
+    _files.remove_folder(os.path.join(folder, str(version)), exports.SAVED_MODEL)

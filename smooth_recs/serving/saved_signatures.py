@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from smooth_recs import _files
 from smooth_recs.errors import GateNotMet
 from smooth_recs.schema import Schema
 
@@ -163,8 +164,7 @@ def _saved_model(export: str) -> Any:
     from tensorflow.core.protobuf import saved_model_pb2
 
     path = os.path.join(export, "saved_model.pb")
-    with open(path, "rb") as file:
-        try:
-            return saved_model_pb2.SavedModel.FromString(file.read())
-        except DecodeError as error:
-            raise ValueError(f"{path} holds no SavedModel: {error}") from error
+    try:
+        return saved_model_pb2.SavedModel.FromString(_files.read_bytes(path))
+    except DecodeError as error:
+        raise ValueError(f"{path} holds no SavedModel: {error}") from error

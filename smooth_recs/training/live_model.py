@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smooth_recs._files import read_json, write_json
+from smooth_recs import _files
 from smooth_recs.artifacts import exports, prediction_files
 from smooth_recs.artifacts.exports import KERAS, PREDICTIONS, Artifact, Model, SavedModel
 from smooth_recs.artifacts.keras_models import KerasModel
@@ -52,7 +52,7 @@ class LiveModel:
         """Leaves in the workdir what a resumed run goes on with; the predictions as `evaluation.live` itself takes."""
         with prediction_files.writer(os.path.join(workdir, PREDICTED)) as write:
             write({"row": np.arange(self.prediction.size), "prediction": self.prediction})
-        write_json(os.path.join(workdir, NAME), self.about())
+        _files.write_json(os.path.join(workdir, NAME), self.about())
 
 
 def open_live(path: str, workdir: str, source: Source) -> LiveModel | None:
@@ -70,9 +70,9 @@ def open_live(path: str, workdir: str, source: Source) -> LiveModel | None:
     if not path:
         return None
     begun = os.path.join(workdir, NAME)
-    if os.path.exists(begun):
+    if _files.exists(begun):
         kept = prediction_files.read(Artifact(FIELD, os.path.join(workdir, PREDICTED), PREDICTIONS), Wanted())
-        return LiveModel(**read_json(begun), prediction=kept["prediction"])
+        return LiveModel(**_files.read_json(begun), prediction=kept["prediction"])
     artifact = exports.identify(FIELD, path)
     predicted = _of_file(artifact, source) if artifact.kind == PREDICTIONS else _of_model(artifact, source)
     return LiveModel(artifact.path, artifact.kind, exports.fingerprint(artifact), predicted)

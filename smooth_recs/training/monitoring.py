@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs._files import read_json, write_json
+from smooth_recs import _files
 from smooth_recs.callbacks import KeepBest, LearnedActivations, PredictionDifference, ProgressiveValidation
 from smooth_recs.config import Config
 from smooth_recs.data.sources import Source
@@ -53,7 +52,7 @@ class Curve:
     def restore(self, step: int) -> None:
         """Takes back what was measured up to `step`; InputError where the file does not hold it."""
         repair = "delete it, and the run resumes without what was measured before"
-        entries = read_json(self._path, repair) if step and os.path.exists(self._path) else []
+        entries = _files.read_json(self._path, repair) if step and _files.exists(self._path) else []
         if not isinstance(entries, list) or not all(isinstance(each, dict) and "step" in each for each in entries):
             raise InputError(f"{self._path} must hold a list of measurements, each with its step: {repair}")
         for entry in entries:
@@ -64,7 +63,7 @@ class Curve:
                     history.append({"step": entry["step"], **values})
 
     def save(self) -> None:
-        write_json(self._path, self.entries)
+        _files.write_json(self._path, self.entries)
 
 
 def measured_rows(config: Config, source: Source) -> int:
@@ -179,14 +178,14 @@ class Speed(tf.keras.callbacks.Callback):
     def save(self) -> None:
         running = 0.0 if self._first is None else time.monotonic() - self._began
         steps = self._steps + (0 if self._first is None else self._last - self._first)
-        write_json(self._path, [steps, self._seconds + running, self._first_steps, self._compiling])
+        _files.write_json(self._path, [steps, self._seconds + running, self._first_steps, self._compiling])
 
     def restore(self, step: int) -> None:
         """Goes on counting where the interrupted run was at its newest checkpoint, if that was after a step."""
-        if step and os.path.exists(self._path):
+        if step and _files.exists(self._path):
             repair = "delete it, and the speed is that of the rest of the run"
             try:
-                counted = [float(value) for value in read_json(self._path, repair)]
+                counted = [float(value) for value in _files.read_json(self._path, repair)]
                 self._steps, self._seconds, self._first_steps, self._compiling = counted
             except (TypeError, ValueError) as error:
                 raise InputError(f"{self._path} must hold four numbers: {repair}") from error

@@ -7,8 +7,7 @@ import functools
 import os
 from typing import Any
 
-from smooth_recs import activations
-from smooth_recs._files import read_json
+from smooth_recs import _files, activations
 from smooth_recs.config import Config
 from smooth_recs.data import stream
 from smooth_recs.data.sources import Source
@@ -116,7 +115,7 @@ def export_all(
 
     Returns the paths within the workdir.
     """
-    begun = read_json(os.path.join(workdir, "manifest.json"))
+    begun = _files.read_json(os.path.join(workdir, "manifest.json"))
     write_assets = assets.asset_writer(source, manifest.Finished(config.to_dict(), begun, metrics))
     bases = {
         k: os.path.join(workdir, "export", f"replica_{k}")

@@ -15,7 +15,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework import convert_to_constants
 
-from smooth_recs._files import read_json, write_json
+from smooth_recs import _files
 from smooth_recs.artifacts.exports import SAVED_MODEL, SavedModel, is_export, newest_version
 from smooth_recs.callbacks.checkpoints import newest_first
 from smooth_recs.config import Config
@@ -49,7 +49,7 @@ class TeacherFiles:
 
     @property
     def exports(self) -> list[str]:
-        return [os.path.normpath(os.path.join(self.path, model)) for model in self.models]
+        return [_files.normalized(os.path.join(self.path, model)) for model in self.models]
 
 
 def find(paths: Sequence[str], where: str, workdir: str) -> list[TeacherFiles]:
@@ -65,10 +65,10 @@ def find(paths: Sequence[str], where: str, workdir: str) -> list[TeacherFiles]:
     """
     locate = _checkpoint if where == "step" else _exports
     begun = os.path.join(workdir, NAME)
-    if not os.path.exists(begun):
+    if not _files.exists(begun):
         return [_with_fingerprint(path, locate(path)) for path in paths]
     repair = "take another workdir, or delete it where the teachers are those that the run began with"
-    entries = read_json(begun, repair)
+    entries = _files.read_json(begun, repair)
     try:
         pinned = [TeacherFiles(entry["path"], tuple(entry["models"]), entry["fingerprint"]) for entry in entries]
     except (KeyError, TypeError) as error:
@@ -88,11 +88,11 @@ def find(paths: Sequence[str], where: str, workdir: str) -> list[TeacherFiles]:
 
 def save(teachers: Sequence[TeacherFiles], workdir: str) -> None:
     """Writes `teachers.json`, from which a run that resumes knows its teachers."""
-    write_json(os.path.join(workdir, NAME), [dataclasses.asdict(teacher) for teacher in teachers])
+    _files.write_json(os.path.join(workdir, NAME), [dataclasses.asdict(teacher) for teacher in teachers])
 
 
 def _exports(path: str) -> tuple[str, ...]:
-    if os.path.exists(os.path.join(path, "config.json")):
+    if _files.exists(os.path.join(path, "config.json")):
         exports = tuple(_finished(path).metrics.get("exports", ()))
         lost = [export for export in exports if not is_export(os.path.join(path, export))]
         if lost or not exports:
@@ -108,13 +108,13 @@ def _exports(path: str) -> tuple[str, ...]:
 
 
 def _checkpoint(path: str) -> tuple[str, ...]:
-    if not os.path.exists(os.path.join(path, "config.json")):
+    if not _files.exists(os.path.join(path, "config.json")):
         raise InputError(f"{FIELD} must be workdirs of finished runs with distillation.where step, got {path!r}")
     _finished(path)
     newest = newest_first(checkpoint_reader.folder(path))
     if not newest:
         raise InputError(f"{FIELD}: the run in {path} must still have its checkpoints, got none")
-    if not os.path.exists(os.path.join(path, encoding.NAME)):
+    if not _files.exists(os.path.join(path, encoding.NAME)):
         raise InputError(f"{FIELD}: the run in {path} must say how it encodes its data, got no {encoding.NAME}")
     return (os.path.relpath(newest[0], path),)
 
@@ -133,14 +133,14 @@ def _with_fingerprint(path: str, models: Sequence[str]) -> TeacherFiles:
 
 def _contents(path: str, model: str) -> list[str]:
     """The files of an export, or of a checkpoint and what tells how to read it."""
-    place = os.path.normpath(os.path.join(path, model))
+    place = _files.normalized(os.path.join(path, model))
     if is_export(place):
-        inside = [os.path.join(folder, name) for folder, _, names in os.walk(place) for name in names]
-        return [os.path.join(place, SAVED_MODEL), *sorted(f for f in inside if os.path.dirname(f) != place)]
+        inside = [file for file in _files.files_in(place) if _files.parent(file) != place]
+        return [os.path.join(place, SAVED_MODEL), *inside]
     folder, name = os.path.split(place)
-    parts = [os.path.join(folder, part) for part in sorted(os.listdir(folder)) if part.startswith(f"{name}.")]
+    parts = [os.path.join(folder, part) for part in _files.listdir(folder) if part.startswith(f"{name}.")]
     beside = [os.path.join(path, name) for name in _BESIDE]
-    if not parts or not all(map(os.path.exists, beside)):
+    if not parts or not all(map(_files.exists, beside)):
         raise FileNotFoundError(place)
     return [*parts, *beside]
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import validation
-from smooth_recs._files import write_json
+from smooth_recs import _files, validation
 from smooth_recs.config import Config
 from smooth_recs.data import encoding, stream
 from smooth_recs.data.presets import open_source
@@ -97,7 +96,7 @@ def _run(config: Config, workdir: str, role: Role) -> dict[str, Any]:
         _claim(config, workdir, source)  # it has ended: now the manifest names all its files
     metrics = results.measure(config, source, siblings, fitted, live)
     metrics["exports"] = results.export_all(config, workdir, source, siblings, metrics)
-    write_json(os.path.join(workdir, "metrics.json"), metrics)  # from now on the run is a finished one
+    _files.write_json(os.path.join(workdir, "metrics.json"), metrics)  # from now on the run is a finished one
     return _reported(metrics, workdir)
 
 
@@ -200,7 +199,7 @@ def _record(config: Config, workdir: str, source: Source, teachers: Teachers, be
     teachers.save(workdir)
     if begun:
         print(begun.summary())
-        write_json(os.path.join(workdir, "warm_start.json"), begun.to_dict())
+        _files.write_json(os.path.join(workdir, "warm_start.json"), begun.to_dict())
     if config.ensemble.equal_cost != "none":
         print(cost.equal_cost_line(config, source.encoder))
     if source.summary["malformed"]:
@@ -217,7 +216,7 @@ def _reported(metrics: dict[str, Any], workdir: str) -> dict[str, Any]:
       Diverged: the predictions of a sibling are no numbers.
     """
     report = os.path.join(workdir, "report.html")
-    if not os.path.exists(report):  # a run is finished before, and may have been killed in between
+    if not _files.exists(report):  # a run is finished before, and may have been killed in between
         run_report.write([workdir], report)
     print(summary(metrics, workdir))
     if metrics.get("diverged"):  # a run of an earlier version does not say

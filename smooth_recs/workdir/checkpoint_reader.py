@@ -10,8 +10,8 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-from smooth_recs._files import literal_folder
-from smooth_recs.callbacks.checkpoints import newest_first
+from smooth_recs import _files
+from smooth_recs.callbacks.checkpoints import newest_first, reader
 from smooth_recs.data import encoding
 from smooth_recs.errors import InputError
 
@@ -34,12 +34,11 @@ class CheckpointReader:
 
     def __init__(self, path: str) -> None:
         saved = newest_first(folder(path)) or newest_first(path)
-        if not saved and not os.path.exists(f"{path}.index"):
+        if not saved and not _files.exists(f"{path}.index"):
             raise InputError(f"train.warm_start must be the workdir of a run or a checkpoint, got {path!r}")
         self.path = saved[0] if saved else path
         with self._reading():
-            place, name = os.path.split(self.path)
-            self._reader = tf.train.load_checkpoint(os.path.join(literal_folder(place), name))
+            self._reader = reader(self.path)
             # TensorFlow 2.21 has no public way to list a checkpoint's objects; it stores the graph of them as a tensor.
             graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(self._reader.get_tensor(_GRAPH))
         self._nodes = graph.nodes
@@ -57,8 +56,8 @@ class CheckpointReader:
     @property
     def encoding(self) -> encoding.Encoding | None:
         """The values that rows of the embedding tables stand for, from the run's workdir; None where it has no file."""
-        path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(self.path))), encoding.NAME)
-        return encoding.load(path) if os.path.exists(path) else None
+        path = os.path.join(_files.parent(_files.parent(_files.absolute(self.path))), encoding.NAME)
+        return encoding.load(path) if _files.exists(path) else None
 
     @property
     def steps(self) -> int:

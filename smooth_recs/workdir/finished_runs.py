@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeGuard
 
+from smooth_recs import _files
 from smooth_recs.errors import InputError
 from smooth_recs.workdir import manifest
 
@@ -69,7 +70,9 @@ def load(workdirs: Sequence[str]) -> list[Run]:
     runs = []
     for workdir in map(str, workdirs):
         found = manifest.read_finished(workdir)
-        runs.append(Run(workdir, activation_label(found.config) or Path(workdir).name, *found))
+        runs.append(
+            Run(workdir, activation_label(found.config) or os.path.basename(_files.normalized(workdir)), *found)
+        )
     return [dataclasses.replace(run, label=label) for run, label in zip(runs, _different_labels(runs), strict=True)]
 
 

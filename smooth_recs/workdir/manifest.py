@@ -7,21 +7,19 @@ be good (`claim`), and has finished when `metrics.json` is there.
 from __future__ import annotations
 
 import contextlib
-import glob
 import importlib.metadata
 import json
 import os
 import platform
+import re
 import shlex
-import shutil
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from smooth_recs._files import locked, read_json, remove_left_behind, write_json
+from smooth_recs import _files, _locks
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.version import __version__
@@ -75,7 +73,7 @@ def read_metrics(workdir: str) -> dict[str, Any]:
 def _object(workdir: str, name: str) -> dict[str, Any]:
     """The JSON object in a file of a workdir; InputError, with what to do, where the file does not hold one."""
     path = os.path.join(workdir, name)
-    content = read_json(path, _REPAIRS[name])
+    content = _files.read_json(path, _REPAIRS[name])
     if not isinstance(content, dict):
         raise InputError(f"{path} must hold a JSON object, got a {type(content).__name__}: {_REPAIRS[name]}")
     return content
@@ -85,8 +83,8 @@ def _object(workdir: str, name: str) -> dict[str, Any]:
 def owned(workdir: str) -> Iterator[None]:
     """Makes this process the one owner of `workdir`, which is made where it does not exist, for the time of the block.
 
-    The lock is the kernel's, on `run.lock`: a process that is killed, in whatever way, keeps nobody out. What killed
-    processes have left is removed.
+    The lock is on `run.lock` (`_locks.locked`), which is there as long as the block: a process that is killed, in
+    whatever way, keeps nobody out. What killed processes have left is removed.
 
     Raises:
       InputError: another process owns it, which the line names with its machine and since when; or the folder cannot
@@ -95,26 +93,28 @@ def owned(workdir: str) -> Iterator[None]:
     since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
     with contextlib.ExitStack() as stack:
         try:
-            os.makedirs(workdir, exist_ok=True)
-            # Fails now where nothing can be written, not after hours of training.
-            tempfile.TemporaryFile(dir=workdir).close()
+            _files.check_writable(workdir)  # fails now, not after hours of training
             lock = os.path.join(workdir, _LOCK)
             holder = f"process {os.getpid()} on {socket.gethostname()} since {since}"
-            if stack.enter_context(locked(lock, holder)) is None:
-                with open(lock, encoding="utf-8", errors="replace") as file:
-                    holder = file.readline(300).strip() or "another process"
+            if stack.enter_context(_locks.locked(lock, holder)) is None:
+                holder = _locks.holder_of(lock) or "another process"
                 raise InputError(
                     f"workdir {workdir} is in use by {holder}: wait for it, or take another workdir (where its machine "
                     f"is gone for good, delete {lock})"
                 )
         except OSError as error:
             raise InputError(f"workdir {workdir} cannot be used: {error}") from error
-        for pattern in ("", "export/*", "workers/*"):
-            for folder in glob.glob(os.path.join(glob.escape(workdir), pattern)):
-                remove_left_behind(folder, 0.0)  # no other process is at work here
-        for left in glob.glob(os.path.join(glob.escape(workdir), "checkpoints", "ckpt-*_temp")):
-            shutil.rmtree(left, ignore_errors=True)
+        checkpoints, *parents = (os.path.join(workdir, name) for name in ("checkpoints", "export", "workers"))
+        for folder in (workdir, *(os.path.join(each, name) for each in parents for name in _names(each))):
+            _files.remove_left_behind(folder, 0.0)  # no other process is at work here
+        for name in _names(checkpoints):
+            if re.fullmatch(r"ckpt-.*_temp", name):
+                _files.remove_folder(os.path.join(checkpoints, name))
         yield
+
+
+def _names(folder: str) -> list[str]:
+    return _files.listdir(folder) if _files.isdir(folder) else []
 
 
 def open_run(config: Config, workdir: str) -> dict[str, Any] | None:
@@ -185,8 +185,8 @@ def claim(config: Config, workdir: str, found: str, data: Mapping[str, Any], ear
         "command": command(),
     }
     # The configuration last: where it is there, the manifest is whole.
-    write_json(os.path.join(workdir, "manifest.json"), manifest)
-    write_json(os.path.join(workdir, "config.json"), config.to_dict())
+    _files.write_json(os.path.join(workdir, "manifest.json"), manifest)
+    _files.write_json(os.path.join(workdir, "config.json"), config.to_dict())
 
 
 def _differences(one: Any, other: Any, field: str = "config") -> Iterator[tuple[str, Any, Any]]:

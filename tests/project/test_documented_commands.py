@@ -19,12 +19,11 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from absl import flags
+from binaries_in_process import flags_of
 from documented_pages import NOT_HERE, PAGES, blocks, commands
 from source_imports import ROOT
 
 from smooth_recs import config
-from smooth_recs.bin import _command, _flags
 
 # What does the work of each binary: `main` comes as far as to call one of these.
 WORK = {
@@ -115,28 +114,18 @@ def _check_script(path: str, arguments: Sequence[str], monkeypatch: pytest.Monke
 
 @contextlib.contextmanager
 def _reading(monkeypatch: pytest.MonkeyPatch, argv: list[str]) -> Iterator[None]:
-    """Inside, programs read `argv` and go no further; afterwards their flags are forgotten."""
-    before = set(flags.FLAGS)
+    """Inside, programs read `argv` and go no further."""
     read = argparse.ArgumentParser.parse_args
 
     def parse_args(self: argparse.ArgumentParser, *_: Any) -> Any:
         read(self, argv[1:])
         raise Parsed
 
-    with monkeypatch.context() as patch:
-        patch.setattr(sys, "argv", argv)
+    with monkeypatch.context() as patch, flags_of(argv):
         patch.setattr(sys, "path", [str((ROOT / argv[0]).parent), *sys.path])  # as Python does for a script
         patch.setattr(argparse.ArgumentParser, "parse_args", parse_args)
         patch.setattr(argparse.ArgumentParser, "error", _refuse)
-        patch.setattr(_command, "run", lambda main, **_: _command.parse_flags(sys.argv))
-        patch.setattr(_command, "_required", [])
-        patch.setattr(_flags, "_required", set())
-        try:
-            yield
-        finally:
-            for name in set(flags.FLAGS) - before:
-                delattr(flags.FLAGS, name)
-            flags.FLAGS.unparse_flags()
+        yield
 
 
 def _refuse(_: argparse.ArgumentParser, message: str) -> None:

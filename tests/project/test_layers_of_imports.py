@@ -8,7 +8,19 @@ from source_imports import imports, modules
 
 # Packages and modules at the top, from the bottom up; each imports what is in its own layer or below.
 LAYERS = (
-    ("_files", "config", "errors", "fields", "interruption", "keras_generation", "schema", "validation", "version"),
+    (
+        "_files",
+        "_locks",
+        "_processes",
+        "config",
+        "errors",
+        "fields",
+        "interruption",
+        "keras_generation",
+        "schema",
+        "validation",
+        "version",
+    ),
     ("measures", "prediction_difference", "statistics", "testing"),
     ("activations", "constraints", "layers", "losses", "metrics"),
     ("cluster", "data"),

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from source_imports import ROOT
 
-from smooth_recs._files import read_arrays, write_arrays
+from smooth_recs._processes import read_arrays, write_arrays
 from smooth_recs.serving import loader_process, saved_signatures
 from smooth_recs.serving.loader import LoaderError
 from smooth_recs.serving.loader_process import Request

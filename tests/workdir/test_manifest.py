@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from smooth_recs._files import child_environment, write_json
+from smooth_recs._files import write_json
+from smooth_recs._processes import child_environment
 from smooth_recs.config import Config, Model, Train
 from smooth_recs.errors import InputError
 from smooth_recs.workdir import manifest
@@ -112,7 +113,7 @@ def test_a_workdir_has_one_owner(tmp_path: Path) -> None:
 
 def test_an_owner_that_is_killed_keeps_nobody_out(tmp_path: Path) -> None:
     # A process of its own, which needs the lock alone.
-    holding = "import sys, time; from smooth_recs._files import locked\n"
+    holding = "import sys, time; from smooth_recs._locks import locked\n"
     holding += "with locked(sys.argv[1], 'the first'): print('held', flush=True); time.sleep(600)"
     command = [sys.executable, "-X", "warm", "-c", holding, str(tmp_path / "run.lock")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=child_environment()) as process:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from smooth_recs import _files
 from smooth_recs.config import MISSING
 from smooth_recs.data.feature_statistics import Vocabulary
 from smooth_recs.data.files import compression
@@ -406,7 +407,7 @@ def _records(name: Any, _: Any) -> Any:
         found: list[bytes] = []
         begun: list[bytes] = []  # lines of a row with a quote that is not closed yet
         path = name.decode()
-        with gzip.open(path, "rb") if compression(path) else open(path, "rb") as file:
+        with _files.reading(path) as stored, gzip.open(stored) if compression(path) else stored as file:
             for line in file:
                 begun.append(line)
                 if line.count(b'"') % 2 == (len(begun) == 1):

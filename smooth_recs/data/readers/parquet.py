@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import tensorflow as tf
 
+from smooth_recs import _files
 from smooth_recs.config import MISSING
 from smooth_recs.data.files import untuned
 from smooth_recs.data.raw_rows import CHUNK_ROWS, COPIED, FIRST_COLUMN, GOOD, assemble, column_position
@@ -76,7 +77,7 @@ def column_names(files: Sequence[str]) -> list[str]:
 def schema_of(file: str) -> Any:
     """The Arrow schema of a file; InputError where it is no Parquet file."""
     try:
-        return pq.read_schema(file)
+        return pq.read_schema(_files.source(file))
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"data.path: {file} is no Parquet file: {str(error).splitlines()[0]}") from error
 
@@ -265,7 +266,7 @@ class ParquetReader:
         """
         # Row groups are read one by one, so that those before the line are skipped without decoding them, and a chunk
         # that starts there is the same as in a pass from the first line.
-        parquet, first, stored = pq.ParquetFile(self.files[file]), 1, self._stored[file]
+        parquet, first, stored = pq.ParquetFile(_files.source(self.files[file])), 1, self._stored[file]
         for group in range(parquet.num_row_groups):
             rows = parquet.metadata.row_group(group).num_rows
             if first + rows <= line:
@@ -312,15 +313,12 @@ def parquet_to_tfrecord(files: Sequence[str], schema: Schema, output_dir: str) -
       InputError: a file is no Parquet file, or a column is not in it or has an unsuitable type.
     """
     reader = ParquetReader(files, schema)  # refuses unsuitable files before anything is written
-    tf.io.gfile.makedirs(output_dir)
     written = []
     for number in range(len(files)):
         path = os.path.join(output_dir, f"part-{number:05d}.tfrecord.gz")
-        with tf.io.TFRecordWriter(f"{path}.incomplete", "GZIP") as writer:
+        with _files.whole_file(path) as beside, tf.io.TFRecordWriter(beside, "GZIP") as writer:
             for example in _examples(reader, number):
                 writer.write(example.SerializeToString())
-        # Whoever looks for *.tfrecord.gz never meets half a file.
-        tf.io.gfile.rename(f"{path}.incomplete", path, overwrite=True)
         written.append(path)
     return tuple(written)
 

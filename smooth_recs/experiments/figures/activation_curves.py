@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
+import os
 from typing import Any
 
 import matplotlib
@@ -64,7 +64,7 @@ def draw_smelu(axes: Axes, beta: float) -> None:
     panels_lib.quiet(axes)
 
 
-def make(_: Settings, folder: Path) -> panels_lib.Section:
+def make(_: Settings, folder: str) -> panels_lib.Section:
     """Draws figure 1 into `folder`: activations.png, .svg and .csv."""
     x = np.linspace(-REACH, REACH, POINTS)
     found = {name: {key: value_and_slope(f, x) for key, f in functions.items()} for name, functions in family().items()}
@@ -84,8 +84,8 @@ def make(_: Settings, folder: Path) -> panels_lib.Section:
             grid[0, column].set_title(name)
         grid[0, 0].set_ylabel("activation")
         grid[1, 0].set_ylabel("gradient")
-    files = panels_lib.write_pictures(figure, folder / "activations")
-    files.append(panels_lib.write_csv(folder / "activations.csv", columns))
+    files = panels_lib.write_pictures(figure, os.path.join(folder, "activations"))
+    files.append(panels_lib.write_csv(os.path.join(folder, "activations.csv"), columns))
     panels = []
     for name, curves in found.items():
         for k, what in enumerate(("value", "gradient")):

@@ -6,9 +6,8 @@ import dataclasses
 import importlib.metadata
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-from smooth_recs._files import check_output
+from smooth_recs import _files
 from smooth_recs.errors import InputError
 from smooth_recs.experiments.drawing_settings import NAMES, Settings
 from smooth_recs.experiments.figures import activation_curves, loss_curves, loss_surfaces
@@ -17,7 +16,7 @@ from smooth_recs.reports import page
 from smooth_recs.reports.formats import settings_table
 from smooth_recs.workdir import manifest
 
-_MAKE: tuple[Callable[[Settings, Path], Section], ...] = (
+_MAKE: tuple[Callable[[Settings, str], Section], ...] = (
     activation_curves.make,
     loss_curves.make_curves,
     loss_surfaces.make,
@@ -36,24 +35,24 @@ def checked(names: Sequence[str]) -> list[str]:
     return [name for name in FIGURES if name in names]
 
 
-def opened(workdir: str) -> Path:
+def opened(workdir: str) -> str:
     """The folder for the figures, made where it does not exist; InputError where it cannot be used."""
-    check_output("--workdir", os.path.join(workdir, "figures.html"))
-    return Path(workdir)
+    _files.check_output("--workdir", os.path.join(workdir, "figures.html"))
+    return workdir
 
 
-def sections(names: Sequence[str], settings: Settings, folder: Path) -> list[Section]:
+def sections(names: Sequence[str], settings: Settings, folder: str) -> list[Section]:
     """Makes the figures `names` in `folder`, and prints which files each leaves."""
     made = []
     for name in names:
         made.append(FIGURES[name](settings, folder))
-        print(f"{name:<12} {' '.join(str(folder / file) for file in made[-1].files)}", flush=True)
+        print(f"{name:<12} {' '.join(os.path.join(folder, file) for file in made[-1].files)}", flush=True)
     return made
 
 
-def write_page(made: Sequence[Section], settings: Settings, folder: Path) -> str:
+def write_page(made: Sequence[Section], settings: Settings, folder: str) -> str:
     """Writes figures.html into `folder`; returns its path."""
-    output = str(folder / "figures.html")
+    output = os.path.join(folder, "figures.html")
     given = dataclasses.asdict(settings)
     versions = manifest.versions() | {"matplotlib": importlib.metadata.version("matplotlib")}
     contents = {

@@ -7,9 +7,9 @@ networks of the same kinds, against SmeLU's beta.
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -73,7 +73,7 @@ def scaled(found: Losses) -> Losses:
     return {(row, beta, p): (curve - ends[row, p][0]) / ends[row, p][1] for (row, beta, p), curve in found.items()}
 
 
-def make_curves(settings: Settings, folder: Path) -> panels_lib.Section:
+def make_curves(settings: Settings, folder: str) -> panels_lib.Section:
     """Draws figure 2 into `folder`: curves.png, .svg and .csv."""
     found = losses(settings)
     shown, x = scaled(found), random_networks.inputs(settings.input_range, settings.points)[:, 0]
@@ -90,9 +90,9 @@ def make_curves(settings: Settings, folder: Path) -> panels_lib.Section:
         for k, name in enumerate([*(f"loss, {row}" for row in names), "activation"]):
             grid[k, 0].set_ylabel(name)
         figure.legend(grid[0, 0].lines, keys, loc="outside lower left", ncols=len(keys), frameon=False, fontsize=9)
-    files = panels_lib.write_pictures(figure, folder / "curves")
+    files = panels_lib.write_pictures(figure, os.path.join(folder, "curves"))
     columns = {f"{row}, {activation_name(beta)}, p1 {p:g}": curve for (row, beta, p), curve in found.items()}
-    files.append(panels_lib.write_csv(folder / "curves.csv", {"x": x, **columns}))
+    files.append(panels_lib.write_csv(os.path.join(folder, "curves.csv"), {"x": x, **columns}))
     panels, tables = [], []
     for row in kinds(settings):
         for beta in BETAS:
@@ -161,7 +161,7 @@ def counted(settings: Settings) -> Counts:
     return found
 
 
-def make_minima(settings: Settings, folder: Path) -> panels_lib.Section:
+def make_minima(settings: Settings, folder: str) -> panels_lib.Section:
     """Counts and draws into `folder`: minima.png, .svg and .csv, and minima_networks.csv with every count."""
     found, betas = counted(settings), widths(settings)
     means, every = [], []
@@ -181,7 +181,7 @@ def make_minima(settings: Settings, folder: Path) -> panels_lib.Section:
         grid[0].set_ylabel("local minima")
         labels = grid[0].get_legend_handles_labels()
         figure.legend(*labels, loc="outside lower left", ncols=len(found), frameon=False, fontsize=9)
-    files = panels_lib.write_pictures(figure, folder / "minima")
+    files = panels_lib.write_pictures(figure, os.path.join(folder, "minima"))
     of_means, of_all = (
         dict(zip(names, zip(*rows, strict=True), strict=True))
         for names, rows in (
@@ -189,8 +189,8 @@ def make_minima(settings: Settings, folder: Path) -> panels_lib.Section:
             (("network", "seed", "p1", "beta", "minima"), every),
         )
     )
-    files.append(panels_lib.write_csv(folder / "minima.csv", of_means))
-    files.append(panels_lib.write_csv(folder / "minima_networks.csv", of_all))
+    files.append(panels_lib.write_csv(os.path.join(folder, "minima.csv"), of_means))
+    files.append(panels_lib.write_csv(os.path.join(folder, "minima_networks.csv"), of_all))
     panels, tables = [], []
     for k, p in enumerate(settings.p1):
         draw = functools.partial(_draw_minima, settings=settings, found=found, k=k)

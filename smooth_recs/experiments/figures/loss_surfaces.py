@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -67,7 +67,7 @@ def scores(settings: Settings, row: Row) -> list[Array]:
     return [network.scores(x, random_networks.activation(beta)).reshape(size) for beta in BETAS]
 
 
-def make(settings: Settings, folder: Path) -> panels_lib.Section:
+def make(settings: Settings, folder: str) -> panels_lib.Section:
     """Draws figure 3 into `folder`: surfaces.png, .svg and .csv."""
     found = [scores(settings, row) for row in ROWS]
     axis = random_networks.inputs(settings.input_range, settings.surface_points)[:, 0]
@@ -106,8 +106,8 @@ def make(settings: Settings, folder: Path) -> panels_lib.Section:
                     axes.text2D(-0.06, 0.5, row.name, transform=axes.transAxes, rotation=90, va="center", color=MUTED)
         for column, beta in enumerate(BETAS):
             draw_smelu(figure.add_subplot(*shape, len(ROWS) * shape[1] + column + 1), beta)
-    files = panels_lib.write_pictures(figure, folder / "surfaces", dpi=90)
-    files.append(panels_lib.write_csv(folder / "surfaces.csv", columns))
+    files = panels_lib.write_pictures(figure, os.path.join(folder, "surfaces"), dpi=90)
+    files.append(panels_lib.write_csv(os.path.join(folder, "surfaces.csv"), columns))
     sentences = [
         "The same kind of network with two inputs, weights and biases from N(0, 1) and rows of weights at norm "
         f"{settings.norm_value:g}. Upper row: logistic loss at p₁ = {_P1:g}, activations clipped to ±6; lower row: "

@@ -6,8 +6,8 @@ import base64
 import csv
 import dataclasses
 import io
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from smooth_recs._files import whole_file
+from smooth_recs import _files
 from smooth_recs.reports.charts import MUTED, SERIES, STEPS, STYLE
 from smooth_recs.reports.formats import Table
 
@@ -69,24 +69,28 @@ class Section:
     files: Sequence[str] = ()
 
 
-def write_csv(path: Path, columns: Mapping[str, Any]) -> str:
+def write_csv(path: str, columns: Mapping[str, Any]) -> str:
     """Writes columns of equal length; numbers with nine digits. Returns the file's name."""
-    with whole_file(str(path)) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        for row in zip(*columns.values(), strict=True):
-            writer.writerow([f"{value:.9g}" if isinstance(value, float) else value for value in row])
-    return path.name
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in zip(*columns.values(), strict=True):
+        writer.writerow([f"{value:.9g}" if isinstance(value, float) else value for value in row])
+    _files.write_text(path, text.getvalue())
+    return os.path.basename(path)
 
 
-def write_pictures(figure: Figure, base: Path, dpi: int = 150) -> list[str]:
+def write_pictures(figure: Figure, base: str, dpi: int = 150) -> list[str]:
     """Writes `base` as PNG and SVG, on white; returns the files' names."""
-    paths = [base.with_suffix(suffix) for suffix in (".png", ".svg")]
+    paths = [base + suffix for suffix in (".png", ".svg")]
     # Without the metadata that differ from run to run, and with ids by the name: equal figures are equal files.
     for path, dated in zip(paths, ("Software", "Date"), strict=True):
-        with matplotlib.rc_context({**STYLE, "svg.hashsalt": base.name}), whole_file(str(path)) as beside:
+        with (
+            matplotlib.rc_context({**STYLE, "svg.hashsalt": os.path.basename(base)}),
+            _files.whole_file(path) as beside,
+        ):
             figure.savefig(beside, dpi=dpi, facecolor="white", metadata={dated: None})
-    return [path.name for path in paths]
+    return [os.path.basename(path) for path in paths]
 
 
 def inline_png(figure: Figure) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from smooth_recs._files import write_json
+from smooth_recs import _files
 from smooth_recs.experiments.figures import panels as panels_lib
 from smooth_recs.reports import formats, page
 from smooth_recs.reports.charts import INK, LINE, MUTED, SERIES, STEPS, STYLE, colour_index, percent_ticks, svg
@@ -32,7 +32,7 @@ _PLACES = (-1.0, -0.5, 0.0, 0.5, 1.0)
 _LEVELS = 9
 
 
-def write(content: Mapping[str, Any], folder: Path) -> str:
+def write(content: Mapping[str, Any], folder: str) -> str:
     """Writes `landscape.json`, `.html`, and `landscape_{lines,directions,surfaces}` as .csv, .png and .svg.
 
     Args:
@@ -43,7 +43,7 @@ def write(content: Mapping[str, Any], folder: Path) -> str:
       What to print.
     """
     networks = content["networks"]
-    write_json(str(folder / "landscape.json"), content)
+    _files.write_json(os.path.join(folder, "landscape.json"), content)
     files = write_pictures(networks, folder)
     rows: dict[str, list[tuple[Any, ...]]] = {"lines": [], "directions": [], "surfaces": []}
     for network in networks:
@@ -61,7 +61,7 @@ def write(content: Mapping[str, Any], folder: Path) -> str:
     for kind, names in _COLUMNS.items():
         if rows[kind]:
             columns = dict(zip(names, zip(*rows[kind], strict=True), strict=True))
-            files.append(panels_lib.write_csv(folder / f"landscape_{kind}.csv", columns))
+            files.append(panels_lib.write_csv(os.path.join(folder, f"landscape_{kind}.csv"), columns))
     # What was not measured, as with one sibling or --directions=0, has no chart and no chapter.
     has_lines, has_directions, has_surfaces = (
         any(network[key] for network in networks) for key in ("lines", "directions", "surface")
@@ -90,8 +90,8 @@ def write(content: Mapping[str, Any], folder: Path) -> str:
         "versions": settings_table(content["versions"], "Version"),
         "command": content["command"],
     }
-    page.write("landscape.html.j2", contents, str(folder / "landscape.html"))
-    return "\n".join([*said, f"files    {' '.join(files)}", f"page     {folder / 'landscape.html'}"])
+    page.write("landscape.html.j2", contents, os.path.join(folder, "landscape.html"))
+    return "\n".join([*said, f"files    {' '.join(files)}", f"page     {os.path.join(folder, 'landscape.html')}"])
 
 
 def lines(networks: Found) -> Table:
@@ -165,7 +165,7 @@ def two_decimals(value: Any) -> str:
     return f"{value:.2f}"
 
 
-def write_pictures(networks: Found, folder: Path) -> list[str]:
+def write_pictures(networks: Found, folder: str) -> list[str]:
     """Writes the charts that there are as `landscape_lines`, `_directions`, `_surfaces`; returns the files' names."""
     charts: dict[str, list[tuple[str, Callable[..., None]]]] = {
         "lines": [("Loss between siblings", _lines), ("PD to one sibling, to the other (dashed)", _differences)],
@@ -190,7 +190,7 @@ def write_pictures(networks: Found, folder: Path) -> list[str]:
                 handles = [Line2D([], [], color=_colour(k, networks)) for k in range(len(networks))]
                 labels = [network["label"] for network in networks]
                 figure.legend(handles, labels, loc="outside lower left", ncols=3, frameon=False, fontsize=9)
-        files += panels_lib.write_pictures(figure, folder / f"landscape_{kind}")
+        files += panels_lib.write_pictures(figure, os.path.join(folder, f"landscape_{kind}"))
     return files
 
 

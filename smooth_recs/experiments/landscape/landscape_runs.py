@@ -6,13 +6,12 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from smooth_recs._files import check_output
+from smooth_recs import _files
 from smooth_recs.artifacts import exports
 from smooth_recs.artifacts.exports import SavedModel
 from smooth_recs.config import Config
@@ -76,7 +75,7 @@ def of_exports(a: str, b: str, config: Config, rows: int, cache: str) -> Network
         # An export tells no more of its variables than their names (TensorFlow 2.21).
         is_table = ["embedding" in variable.name for variable in variables]
         siblings.append(Sibling(flag, model, variables, is_table, functools.partial(_joined, model.predict, fed)))
-    return Network(f"{os.path.normpath(a)} and {os.path.normpath(b)}", siblings, known)
+    return Network(f"{_files.normalized(a)} and {_files.normalized(b)}", siblings, known)
 
 
 def _predict_all(replica: Any, chunks: Sequence[Any]) -> Callable[[], Array]:
@@ -126,7 +125,7 @@ def at_runs(named: Sequence[str], folder: str, plan: Plan) -> str:
     print(at_runs(["runs/demo/relu", "runs/demo/smelu"], "runs/landscape", Plan()))
     ```
     """
-    check_output("--workdir", os.path.join(folder, "landscape.html"))
+    _files.check_output("--workdir", os.path.join(folder, "landscape.html"))
     networks = [of_run(run.workdir, run.label, plan.rows) for run in finished_runs.load(named)]
     for workdir, network in zip(named, networks, strict=True):
         if not networks[0].rows.equal(network.rows):
@@ -154,7 +153,7 @@ def at_exports(a: str, b: str, config: Config, folder: str, plan: Plan) -> str:
     print(at_exports(a, b, Config(), "runs/landscape", Plan()))
     ```
     """
-    check_output("--workdir", os.path.join(folder, "landscape.html"))
+    _files.check_output("--workdir", os.path.join(folder, "landscape.html"))
     network = of_exports(a, b, config, plan.rows, os.path.join(folder, "cache"))
     return _written([weight_losses.measure(network, plan)], {"export_a": a, "export_b": b}, folder, plan)
 
@@ -166,4 +165,4 @@ def _written(found: Sequence[Any], named: dict[str, Any], folder: str, plan: Pla
         "versions": manifest.versions(),
         "command": manifest.command(),
     }
-    return landscape_report.write(content, Path(folder))
+    return landscape_report.write(content, folder)

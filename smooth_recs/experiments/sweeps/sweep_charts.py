@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from smooth_recs._files import whole_file
+from smooth_recs import _files
 from smooth_recs.experiments.sweeps import paired as paired_lib
 from smooth_recs.experiments.sweeps.paired import Paired
 from smooth_recs.measures.catalogue import BY_NAME
@@ -136,7 +136,7 @@ def pictures(plane: Plane, outputs: Sequence[str]) -> None:
             figure.legend(handles, labels, loc="outside lower left", ncols=5, frameon=False, fontsize=9)
         for output in outputs:
             metadata = {"Software": None} if output.endswith("png") else {"Date": None}
-            with whole_file(output) as beside:
+            with _files.whole_file(output) as beside:
                 figure.savefig(beside, dpi=200, facecolor="white", metadata=metadata)
 
 

@@ -5,11 +5,11 @@ The sentences say what the pairs show, and what they cannot show.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from smooth_recs._files import whole_file
+from smooth_recs import _files
 from smooth_recs.experiments.sweeps import choice as choices
 from smooth_recs.experiments.sweeps import paired as paired_lib
 from smooth_recs.experiments.sweeps import sweep_charts, sweep_tables
@@ -77,9 +77,9 @@ def write(results: Mapping[str, Any], folder: str, choice: Mapping[str, Any] | N
         "versions": formats.settings_table(results["versions"]),
         "command": results["command"],
     }
-    page.write("sweep.html.j2", contents, str(Path(folder, "report.html")))
+    page.write("sweep.html.j2", contents, os.path.join(folder, "report.html"))
     if drawn:
-        sweep_charts.pictures(plane, [str(Path(folder, name)) for name in PICTURES])
+        sweep_charts.pictures(plane, [os.path.join(folder, name) for name in PICTURES])
     lines = [markdown(trade_offs), "", *(f"- {sentence}" for sentence in (*warned, *said))]
     if choice:
         lines += ["", f"Goal: {choice['goal']}", "", *(f"- {sentence}" for sentence in choice_sentences(choice))]
@@ -87,9 +87,8 @@ def write(results: Mapping[str, Any], folder: str, choice: Mapping[str, Any] | N
             lines += ["", f"config   {contents['config_file']}"]
     for_terminal = "\n".join(lines)
     parts = [for_terminal, *(markdown(table) for table in tables.values() if table and table.rows), caveat(results)]
-    with whole_file(str(Path(folder, "results.md"))) as beside:
-        Path(beside).write_text("\n\n".join(parts).strip() + "\n", encoding="utf-8")
-    return f"{for_terminal}\n\nreport   {Path(folder, 'report.html')}"
+    _files.write_text(os.path.join(folder, "results.md"), "\n\n".join(parts).strip() + "\n")
+    return f"{for_terminal}\n\nreport   {os.path.join(folder, 'report.html')}"
 
 
 def warnings(results: Mapping[str, Any]) -> list[str]:

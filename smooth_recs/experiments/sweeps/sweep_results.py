@@ -8,15 +8,15 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
+import io
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs._files import hidden_folder, read_json, whole_file
+from smooth_recs import _files
 from smooth_recs.experiments.cells import Folder
 from smooth_recs.experiments.sweeps import paired
 from smooth_recs.experiments.sweeps.sweep_plan import Sweep, Variant
@@ -111,7 +111,7 @@ def table(sweep: Sweep, grid: Grid, folder: Folder, serving: Serving | None = No
     for run in runs:
         by_seed[run.variant.name][run.seed] = run.measures
     baseline = by_seed[sweep.baseline]
-    manifest = read_json(os.path.join(folder.workdir(grid.cell(runs[0].variant, runs[0].seed)), "manifest.json"))
+    manifest = _files.read_json(os.path.join(folder.workdir(grid.cell(runs[0].variant, runs[0].seed)), "manifest.json"))
     found = {
         "baseline": sweep.baseline,
         "seeds": list(grid.seeds),
@@ -169,14 +169,15 @@ def varied_fields(grid: Grid) -> list[str]:
 def write_csv(grid: Grid, runs: Sequence[Run], path: str) -> None:
     """Writes a row for each run: its variant, seed and workdir, the fields that are varied, and its measures."""
     varied = varied_fields(grid)
-    with whole_file(path) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["variant", "label", "line", "width", "seed", "workdir", *varied, *names()])
-        for run in runs:
-            variant = run.variant
-            about = [variant.name, variant.label, variant.line, variant.width, run.seed, f"cells/{run.key}"]
-            fields = [variant.fields.get(field) for field in varied]
-            rows.writerow([*about, *fields, *(run.measures[measure] for measure in names())])
+    text = io.StringIO()
+    rows = csv.writer(text)
+    rows.writerow(["variant", "label", "line", "width", "seed", "workdir", *varied, *names()])
+    for run in runs:
+        variant = run.variant
+        about = [variant.name, variant.label, variant.line, variant.width, run.seed, f"cells/{run.key}"]
+        fields = [variant.fields.get(field) for field in varied]
+        rows.writerow([*about, *fields, *(run.measures[measure] for measure in names())])
+    _files.write_text(path, text.getvalue())
 
 
 def write_tensorboard(grid: Grid, runs: Sequence[Run], path: str) -> None:
@@ -186,7 +187,7 @@ def write_tensorboard(grid: Grid, runs: Sequence[Run], path: str) -> None:
     varied = varied_fields(grid)
     # Written beside the folder and renamed, so that a reader never sees half of it and a killed command leaves the old
     # one.
-    with hidden_folder(os.path.dirname(path) or ".") as hidden:
+    with _files.hidden_folder(_files.parent(path)) as hidden:
         beside = os.path.join(hidden, os.path.basename(path))
         with _summaries(beside):
             columns = [api.HParam("variant"), *(api.HParam(field) for field in varied), api.HParam("seed")]
@@ -203,8 +204,9 @@ def write_tensorboard(grid: Grid, runs: Sequence[Run], path: str) -> None:
                 for measure, value in run.measures.items():
                     if value is not None:
                         tf.summary.scalar(measure, value, step=0)
-        shutil.rmtree(path, ignore_errors=True)
-        os.rename(beside, path)
+        if _files.exists(path):
+            _files.remove_folder(path)
+        _files.place(beside, path)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ Started again after whatever ended it, a sweep repeats no finished run.
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import tensorflow as tf
 
-from smooth_recs._files import read_json, write_json
+from smooth_recs import _files, _locks
 from smooth_recs.artifacts.exports import SavedModel
 from smooth_recs.config import Data
 from smooth_recs.data.presets import open_source
@@ -92,10 +91,9 @@ def write(sweep: Sweep, grid: Grid, folder: Folder, workdir: str) -> dict[str, A
     The times are kept in `serving.json`, by the cells' keys.
     """
     # One process at a time: the others of a shared sweep wait, and find the times that the first one has taken.
-    with open(os.path.join(workdir, "results.lock"), "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _locks.waited_for(os.path.join(workdir, "results.lock")):
         path = os.path.join(workdir, "serving.json")
-        serving: dict[str, Any] = read_json(path) if os.path.exists(path) else {}
+        serving: dict[str, Any] = _files.read_json(path) if _files.exists(path) else {}
         for seed in grid.seeds:
             exports: dict[str, str] = {}
             exported: list[Cell] = []
@@ -103,7 +101,7 @@ def write(sweep: Sweep, grid: Grid, folder: Folder, workdir: str) -> dict[str, A
                 # The first sibling's, where it is still there: users delete exports of finished runs.
                 paths = folder.metrics(cell)["exports"][:1] if folder.is_finished(cell) else []
                 for export in (os.path.join(folder.workdir(cell), each) for each in paths):
-                    if os.path.isdir(export):
+                    if _files.isdir(export):
                         exports[cell.key] = export
                         exported.append(cell)
             # Where one of a seed is new all are timed again: only numbers of the same minutes can be compared.
@@ -113,9 +111,9 @@ def write(sweep: Sweep, grid: Grid, folder: Folder, workdir: str) -> dict[str, A
                     exported, lambda data, cell: some_rows(data, os.path.join(folder.workdir(cell), "cache"))
                 )
                 serving |= time_exports(exports, dict(zip(exports, rows, strict=True)))
-                write_json(path, serving)
+                _files.write_json(path, serving)
         results = sweep_results.table(sweep, grid, folder, serving)
-        write_json(os.path.join(workdir, "results.json"), results)
+        _files.write_json(os.path.join(workdir, "results.json"), results)
         runs = sweep_results.finished_runs(grid, folder, serving, sweep.allow_collapsed)
         sweep_results.write_csv(grid, runs, os.path.join(workdir, "results.csv"))
         sweep_results.write_tensorboard(grid, runs, os.path.join(workdir, "tensorboard"))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from smooth_recs._files import whole_file, write_json
+from smooth_recs import _files
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.experiments.cells import Folder
@@ -56,7 +56,7 @@ def run(sweep: Sweep, workdir: str, *, confirm: int = 0, halving: bool = False) 
     if confirm:
         found = _confirmed(sweep, workdir, goal, found, confirm)
     found["config_file"] = _write_chosen(sweep, workdir, found)
-    write_json(str(Path(workdir, "choice.json")), found)
+    _files.write_json(os.path.join(workdir, "choice.json"), found)
     return sweep_report.write(results, workdir, found)
 
 
@@ -110,10 +110,10 @@ def _confirmed(sweep: Sweep, workdir: str, goal: Goal, found: Mapping[str, Any],
 
 def _write_chosen(sweep: Sweep, workdir: str, found: Mapping[str, Any]) -> str | None:
     """Writes `chosen.py` and returns its path; removes an old one where nothing beats the baseline."""
-    path = Path(workdir, "chosen.py")
+    path = os.path.join(workdir, "chosen.py")
     if found["verdict"] == "nothing":
         with contextlib.suppress(FileNotFoundError):
-            path.unlink()
+            _files.remove(path)
         return None
     # As the cell got it: with the paths of the runs that it needs, such as a teacher's.
     grid = grid_of(sweep)
@@ -125,8 +125,8 @@ def _write_chosen(sweep: Sweep, workdir: str, found: Mapping[str, Any]) -> str |
         *sweep_report.choice_sentences(found),
     ]
     lines = [line for text in paragraphs for line in textwrap.wrap(text, _WIDTH) or [""]]
-    write_config(Config.from_dict(config), "\n".join([*lines, ""]), str(path))
-    return str(path)
+    write_config(Config.from_dict(config), "\n".join([*lines, ""]), path)
+    return path
 
 
 def write_config(config: Config, text: str, path: str) -> None:
@@ -136,8 +136,7 @@ def write_config(config: Config, text: str, path: str) -> None:
     write_config(config, "SmeLU 0.1.", "runs/sweep/chosen.py")
     ```
     """
-    with whole_file(path) as beside:
-        Path(beside).write_text(config_source(config, text), encoding="utf-8")
+    _files.write_text(path, config_source(config, text))
 
 
 def config_source(config: Config, text: str) -> str:
