@@ -25,6 +25,7 @@ def init(folder: Path, *flags: str, answers: str = "") -> subprocess.CompletedPr
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # seconds, of a machine with much else to do
 def test_the_file_trains_as_it_is_written(tmp_path, monkeypatch):
     random = np.random.default_rng(1)
     rows = [
