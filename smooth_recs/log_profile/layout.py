@@ -72,7 +72,7 @@ class Layout:
         if self.source == "parquet":
             import pyarrow.parquet as pq
 
-            return sum(pq.read_metadata(file).num_rows for file in self.files)
+            return sum(pq.read_metadata(_files.source(file)).num_rows for file in self.files)
         return round(sum(map(_size, self.files)) / self.row_bytes) if self.row_bytes else None
 
 
