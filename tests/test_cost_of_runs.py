@@ -58,4 +58,4 @@ def test_what_cannot_be_narrowed_is_refused_before_anything_is_written(
     wrong = dataclasses.replace(EQUAL, model=dataclasses.replace(EQUAL.model, **model), ensemble=ensemble)
     with pytest.raises(InputError, match=words):
         training.train_and_evaluate(wrong, str(tmp_path / "run"))
-    assert [path.name for path in tmp_path.rglob("*.*")] == ["run.lock"]
+    assert not [*tmp_path.rglob("*.*")]
