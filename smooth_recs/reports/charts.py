@@ -14,12 +14,14 @@ from html import escape
 from typing import Any
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
 from smooth_recs.measures.catalogue import Measure
+from smooth_recs.reports import formats
 from smooth_recs.reports.formats import decimal, percent
 from smooth_recs.workdir.finished_runs import Run, is_number
 
@@ -63,6 +65,10 @@ _HISTOGRAM_SHARE = 0.995
 # A narrower axis would look like a difference where there is none.
 _LEAST_AUC_RANGE = 0.001
 _NAME_LENGTH = 22
+# Begins the id of what has a value to show; no id of matplotlib's own has a space.
+_VALUE = "value "
+# More values than these would make a page heavy; they are in its tables.
+_MOST_VALUES = 200
 _VARIABLES = {
     INK: "currentColor",
     MUTED: "var(--muted)",
@@ -105,6 +111,7 @@ def svg(name: str, description: str, size: tuple[float, float], draw: Callable[[
     text = document[document.index("<svg") :]
     text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>\s*", "", text, flags=re.DOTALL)
     text = re.sub(r'<g id="[\w.]+_\d+"', "<g", text)
+    text = re.sub(rf'<g id="{_VALUE}([^"]*)">', r'<g class="value"><title>\1</title>', text)
     opening = re.compile(r'<svg [^>]*(viewBox="[^"]*")[^>]*>')
     text = opening.sub(lambda found: f'<svg {found[1]} role="img" aria-label="{escape(description)}">', text, count=1)
     # Only inside styles: a colour in a text is a user's.
@@ -113,6 +120,18 @@ def svg(name: str, description: str, size: tuple[float, float], draw: Callable[[
         lambda style: re.sub(r"#[0-9a-f]{6}", lambda code: _VARIABLES.get(code[0], code[0]), style[0]),
         text,
     )
+
+
+def show_value(artist: Artist, text: str) -> None:
+    """Makes a mark of a chart say a text where the pointer is on it."""
+    # A line break would stay one in the page.
+    artist.set_gid(_VALUE + " ".join(text.split()))
+
+
+def show_value_at(axes: Axes, x: float, y: float, text: str) -> None:
+    """Makes a point of a chart, and a little around it, say a text where the pointer is on it."""
+    (spot,) = axes.plot([x], [y], "o", color=INK, markersize=11, alpha=0.0, markeredgewidth=0, zorder=6)
+    show_value(spot, text)
 
 
 def row_names(axes: Axes, names: Sequence[str]) -> None:
@@ -157,6 +176,12 @@ def pd_histogram(runs: Sequence[Run]) -> str:
             # Shares for each percentage point, so that bins of different widths can be compared.
             widths = [high - low for low, high in itertools.pairwise(edges)]
             density = [count / total / (100 * width) for count, width in zip(counts, widths, strict=True)]
+            if len(runs) == 1:
+                bars = axes.bar(edges[:-1], density, widths, align="edge", color=INK, alpha=0.0, linewidth=0)
+                for bar, (low, high), examples in zip(bars, itertools.pairwise(edges), counts, strict=True):
+                    show_value(
+                        bar, f"PD {percent(low)} to {percent(high)}: {percent(examples / total)} of the examples"
+                    )
             axes.stairs(density, edges, fill=True, color=colour(row, len(runs)), alpha=0.16 if len(runs) > 1 else 0.35)
             axes.stairs(density, edges, color=colour(row, len(runs)), linewidth=1.3)
             axes.axvline(run.pd["relative"], color=colour(row, len(runs)), linewidth=1.3, linestyle=(0, (3, 2)))
@@ -182,6 +207,9 @@ def history(runs: Sequence[Run], measure: Measure, prefix: str = "") -> str:
             if points:
                 steps, values = zip(*points, strict=True)
                 axes.plot(steps, values, color=colour(row, len(runs)), linewidth=1.6, marker="o", markersize=3)
+                for step, value in points if len(points) * len(runs) <= _MOST_VALUES else ():
+                    whose = f"{run.label}, " if len(runs) > 1 else ""
+                    show_value_at(axes, step, value, f"{whose}step {step:,}: {formats.of(measure)(value)}")
         # Shares start at 0, so that heights can be compared; losses would be flat lines then.
         if measure.form == "percent":
             axes.set_ylim(bottom=0)
@@ -227,7 +255,9 @@ def _pd_bars(axes: Axes, runs: Sequence[Run]) -> None:
             _write(axes, "not measured", 0.0, row)
             continue
         low, high = run.pd.get("interval") or (relative, relative)
-        axes.barh(row, relative, height=0.52, color=colour(row, len(runs)))
+        (bar,) = axes.barh(row, relative, height=0.52, color=colour(row, len(runs)))
+        over = f" ({percent(low)} to {percent(high)} over requests)" if low < high else ""
+        show_value(bar, f"{run.label}: PD {percent(relative)}{over}")
         axes.plot([low, high], [row, row], color=INK, linewidth=1.2, marker="|", markersize=5)
         _write(axes, percent(relative), max(relative, high), row)
         ends.append(max(relative, high))
@@ -242,6 +272,8 @@ def _auc_dots(axes: Axes, runs: Sequence[Run]) -> None:
     for row, run in enumerate(runs):
         values, mean = run.values("auc"), run.mean("auc")
         axes.plot(values, [row] * len(values), "o", color=colour(row, len(runs)), markersize=7, markeredgewidth=0)
+        for replica, value in enumerate(values):
+            show_value_at(axes, value, row, f"{run.label}, replica {replica}: AUC {decimal(value)}")
         if mean is not None:
             axes.plot([mean], [row], "|", color=INK, markersize=13)
             _write(axes, f"mean {decimal(mean)}", max(values), row)

@@ -14,8 +14,8 @@ from smooth_recs.workdir.finished_runs import Run, differing, flatten, is_number
 
 _CAVEAT = (
     "The interval is over held-out requests: it shows how much PD would vary with other requests, for these very "
-    "models. It says nothing about another training run. A claim about an activation needs several pairs, each with a "
-    "seed of its own."
+    "models. It says nothing about another training run. A claim about an activation needs an interval over several "
+    "pairs, each with a seed of its own."
 )
 _OVER_REPLICAS = (
     " The interval over replicas shows how much PD would vary with other replicas of the same run: the same data and "
@@ -137,7 +137,11 @@ def caveat(runs: Sequence[Run]) -> str:
     """What the intervals do not cover; empty where there is no interval."""
     if not any(run.pd.get("interval") for run in runs):
         return ""
-    return _CAVEAT + (_OVER_REPLICAS if any(run.pd.get("interval_over_replicas") for run in runs) else "")
+    if any(run.pd.get("interval_over_replicas") for run in runs):
+        few = any(len(run.replicas) == 3 for run in runs)
+        return _CAVEAT + _OVER_REPLICAS + (" With three replicas it is very wide." if few else "")
+    one_pair = any(run.workdir and len(run.replicas) == 2 for run in runs)  # two models that are compared have none
+    return _CAVEAT + (" Two replicas are one pair, and one pair has no interval over replicas." if one_pair else "")
 
 
 def warnings(runs: Sequence[Run]) -> list[str]:

@@ -92,7 +92,9 @@ def test_interval_over_replicas_is_told_apart(tmp_path: Path) -> None:
     assert overview["PD, 95% interval over replicas"] == [[0.12, 0.17]]
     assert overview["PD, 95% interval"] == [[0.141, 0.147]]
     assert "with other replicas of the same run" in page.prose
-    assert "interval over replicas" not in page_of(tmp_path, workdir(tmp_path / "smelu")).prose
+    of_two = page_of(tmp_path, workdir(tmp_path / "smelu")).prose
+    assert "with other replicas of the same run" not in of_two
+    assert "Two replicas are one pair, and one pair has no interval over replicas." in of_two
 
 
 def test_what_the_metrics_cannot_say_is_infinite_only_where_a_measure_can_be(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from smooth_recs import _files
 from smooth_recs.experiments.sweeps import paired as paired_lib
 from smooth_recs.experiments.sweeps.paired import Paired
 from smooth_recs.measures.catalogue import BY_NAME
-from smooth_recs.reports.charts import INK, LINE, MUTED, SERIES, STEPS, STYLE, percent_ticks, svg
+from smooth_recs.reports.charts import INK, LINE, MUTED, SERIES, STEPS, STYLE, percent_ticks, show_value_at, svg
+from smooth_recs.reports.formats import percent, signed
 
 MARKERS = "osD^vP"
 # In inches; small in the page, so that the text is not small on a phone.
@@ -154,6 +155,10 @@ def _draw(axes: Axes, plane: Plane, seen: Sequence[Point], size: tuple[float, fl
             colour, marker = (SERIES[0][0], "D") if point.name == plane.baseline else (SERIES[1][0], "o")
             axes.plot([point.x], [point.y], marker, color=colour, markersize=6.5)
             _bars(axes, [point], colour)
+    for point in plane.points:
+        pd, loss = (signed(f"{abs(100 * share):.2f}%", share) for share in (point.pd_change, point.x))
+        changes = "the baseline" if point.name == plane.baseline else f"{pd}; {BY_NAME[plane.loss].inside} {loss}"
+        show_value_at(axes, point.x, point.y, f"{point.label}: PD {percent(point.y)}, {changes}")
     front = [point for name in plane.front for point in plane.points if point.name == name]
     x, y = [point.x for point in front], [point.y for point in front]
     axes.plot(x, y, color=MUTED, linewidth=1, linestyle=(0, (3, 3)), zorder=1)

@@ -12,14 +12,15 @@ from typing import Any
 from smooth_recs import _files
 from smooth_recs.experiments.sweeps import choice as choices
 from smooth_recs.experiments.sweeps import paired as paired_lib
-from smooth_recs.experiments.sweeps import sweep_charts, sweep_tables
+from smooth_recs.experiments.sweeps import sweep_charts, sweep_tables, sweep_verdict
 from smooth_recs.experiments.sweeps.paired import Front, Paired
 from smooth_recs.experiments.sweeps.sweep_tables import probability, signed_percent, wanted, with_interval
 from smooth_recs.measures.catalogue import BY_NAME
-from smooth_recs.reports import formats, page
+from smooth_recs.reports import formats, links, page
 from smooth_recs.reports.formats import markdown, percent
 
 PICTURES = ("figure4.png", "figure4.svg")
+_FILES = ("chosen.py", "choice.json", "results.json", "results.csv", "results.md", *PICTURES)
 
 
 def write(results: Mapping[str, Any], folder: str, choice: Mapping[str, Any] | None = None) -> str:
@@ -55,6 +56,7 @@ def write(results: Mapping[str, Any], folder: str, choice: Mapping[str, Any] | N
         **tables,
         "title": f"{paired.label(others[0]) if len(others) == 1 else f'{len(others)} variants'} against "
         f"{paired.label(paired.baseline)}",
+        "verdict": sweep_verdict.title(results, choice),
         "variants": len(variants),
         "pairs": len(results["seeds"]),
         "baseline": paired.label(paired.baseline),
@@ -77,7 +79,6 @@ def write(results: Mapping[str, Any], folder: str, choice: Mapping[str, Any] | N
         "versions": formats.settings_table(results["versions"]),
         "command": results["command"],
     }
-    page.write("sweep.html.j2", contents, os.path.join(folder, "report.html"))
     if drawn:
         sweep_charts.pictures(plane, [os.path.join(folder, name) for name in PICTURES])
     lines = [markdown(trade_offs), "", *(f"- {sentence}" for sentence in (*warned, *said))]
@@ -88,7 +89,12 @@ def write(results: Mapping[str, Any], folder: str, choice: Mapping[str, Any] | N
     for_terminal = "\n".join(lines)
     parts = [for_terminal, *(markdown(table) for table in tables.values() if table and table.rows), caveat(results)]
     _files.write_text(os.path.join(folder, "results.md"), "\n\n".join(parts).strip() + "\n")
-    return f"{for_terminal}\n\nreport   {os.path.join(folder, 'report.html')}"
+    # After all that it links.
+    output = os.path.join(folder, "report.html")
+    contents["links"] = links.existing([(name, os.path.join(folder, name)) for name in _FILES], output)
+    contents["runs"] = sweep_tables.runs(variants, results["seeds"], folder, output)
+    page.write("sweep.html.j2", contents, output)
+    return f"{for_terminal}\n\nreport   {output}"
 
 
 def warnings(results: Mapping[str, Any]) -> list[str]:
@@ -101,6 +107,12 @@ def warnings(results: Mapping[str, Any]) -> list[str]:
     ]
     if len(results["seeds"]) == 1:
         found.append("One pair of each variant is no ground to conclude on: pairs vary by several points of PD.")
+    if len(results["seeds"]) == 2:
+        # The 97.5th percentile of Student's t with one degree of freedom.
+        found.append(
+            "Two pairs of each variant show hardly anything: their 95% intervals reach 12.7 standard errors to either "
+            "side. Five or more pairs are better."
+        )
     if not paired.complete:
         few = len(paired.names) - len(paired.finalists)
         found.append(
@@ -122,8 +134,8 @@ def caveat(results: Mapping[str, Any]) -> str:
     if others < 2:
         return f"{said}."
     return (
-        f"{said}, and these are {others} variants: the best of many looks better than it is. A choice is measured "
-        "fairly only on pairs that did not choose it."
+        f"{said}. These are {others} variants: what is called shown has to hold for all of them together (Bonferroni). "
+        "The best of many looks better than it is, so a choice is measured fairly only on pairs that did not choose it."
     )
 
 
@@ -147,16 +159,18 @@ def sentences(results: Mapping[str, Any], front: Front) -> list[str]:
     for axis, better in zip(paired.axes, ("reproducible", "accurate"), strict=True):
         if len(results["seeds"]) == 1:
             break
+        shown = sweep_verdict.shown(paired, axis)
         changes = {variant["label"]: variant["changes"].get(axis) or {} for variant in others}
-        known = {label: each for label, each in changes.items() if each.get("percent_interval")}
-        less = {label: each for label, each in known.items() if each["percent_interval"][1] < 0}
-        more = {label: each for label, each in known.items() if each["percent_interval"][0] > 0}
+        signs = {variant["label"]: shown[variant["name"]] for variant in others}
+        less = {label: changes[label] for label, sign in signs.items() if sign < 0}
+        more = [label for label, sign in signs.items() if sign > 0]
         unknown = len(others) - len(less) - len(more)
         said = (
             f"{len(less)} of {len(others)} variants {'is' if len(less) == 1 else 'are'} shown to be more {better} than "
             f"the baseline, {len(more)} to be less {better}"
         )
         said += f"; for {unknown} the pairs are inconclusive." if unknown else "."
+        less = {label: each for label, each in less.items() if each.get("percent_interval")}
         if less:
             best = min(less, key=lambda label: float(less[label]["percent"]))
             said += f" The largest improvement of {BY_NAME[axis].inside} is that of {best}: {_change(less[best])}."
@@ -177,14 +191,13 @@ def choice_sentences(choice: Mapping[str, Any], *, claims: bool = True) -> list[
         return [f"Nothing meets the goal: no variant keeps its bounds. Stay with {baseline}, or loosen the bounds."]
     if choice["verdict"] == "nothing":
         return [f"Nothing beats the baseline: of all variants that keep the bounds, {baseline} is the best."]
-    found = [f"Chosen: {label}."]
+    if choice["verdict"] == "not measured":
+        return [f"{sweep_verdict.of_choice(choice)}.", "--confirm=5 trains new pairs of both."]
+    found = [f"Chosen: {label}." if choice["verdict"] == "better" else f"{sweep_verdict.of_choice(choice)}."]
     folds = choice["folds"]
     if folds:
         same = sum(fold["chosen"] == choice["chosen"] for fold in folds)
         found[0] += f" Without one of the {len(folds)} pairs, the choice is the same in {same} of {len(folds)}."
-    if choice["verdict"] == "not measured":
-        unknown = f"Whether it is really better than {baseline} is not known: every pair helped to choose it."
-        return [*found, f"{unknown} --confirm=5 trains new pairs of both."]
     for claim in choice["claims"] if claims else ():
         value = " ".join(with_interval(claim["value"], claim["interval"], formats.of(BY_NAME[claim["measure"]])).texts)
         said = f"{wanted(claim)}, with a probability of {probability(claim['probability'])}: {value}"
@@ -193,15 +206,9 @@ def choice_sentences(choice: Mapping[str, Any], *, claims: bool = True) -> list[
         found.append(f"{said}.")
     if not choice["baseline_meets"]:
         found.append(f"{baseline} does not keep the bounds, so what counts is that {label} does.")
-    sure = choice["probability"]
-    at_least = "more than 99.9%" if sure > 0.999 else f"at least {100 * sure:.1f}%"
     if choice["verdict"] == "better":
-        found.append(f"So {label} is better than {baseline} for this goal, with a probability of {at_least}.")
-    else:
-        found.append(
-            f"That {label} is better than {baseline} for this goal is not shown: the probability is {at_least}, and "
-            "95% is asked for."
-        )
+        sure = sweep_verdict.at_least(choice)
+        found.append(f"So {label} is better than {baseline} for this goal, with a probability of {sure}.")
     if choice["method"] == choices.FRESH:
         return [*found, f"Measured on {len(choice['seeds'])} fresh pairs of each, which did not choose it."]
     return [

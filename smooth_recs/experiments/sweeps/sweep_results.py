@@ -99,8 +99,8 @@ def table(sweep: Sweep, grid: Grid, folder: Folder, serving: Serving | None = No
 
     Returns:
       `baseline`, its name; `seeds`; `variants`, each with `name`, `label`, `fields`, `line` and `width` (None where it
-      is on no line), `measures`, `changes` and `collapsed`, the reasons by seed (see `finished_runs`); `config`, what
-      all have in common; `data`, `versions`, `command`.
+      is on no line), `measures`, `changes`, `workdirs` by seed (None for a run that is not finished), and `collapsed`,
+      the reasons by seed (see `finished_runs`); `config`, what all have in common; `data`, `versions`, `command`.
       A measure has `of_seeds` (None for a run that is not finished, or does not have it), and, over the finished runs,
       `value`, their mean, and `interval` (`prediction_difference.interval_over_seeds`; None for a single run). A change
       is from the baseline, over the seeds that both have: `value` and `interval` of the difference, `percent` and
@@ -130,6 +130,10 @@ def table(sweep: Sweep, grid: Grid, folder: Folder, serving: Serving | None = No
                     for name in names()
                 },
                 "changes": {name: _change(by_seed[variant.name], baseline, name) for name in names()},
+                "workdirs": [
+                    f"cells/{grid.cell(variant, seed).key}" if by_seed[variant.name][seed] is not None else None
+                    for seed in grid.seeds
+                ],
                 "collapsed": {run.seed: run.collapsed for run in runs if run.variant is variant and run.collapsed},
             }
             for variant in grid.variants

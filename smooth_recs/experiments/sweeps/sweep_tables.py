@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from smooth_recs.experiments.sweeps.paired import Front
 from smooth_recs.experiments.sweeps.sweep_charts import Plane, Point
 from smooth_recs.measures import catalogue
 from smooth_recs.measures.catalogue import ACCURACY, BY_NAME, Measure
-from smooth_recs.reports import formats
+from smooth_recs.reports import formats, links
 from smooth_recs.reports.formats import MINUS, Table, TableCell, measured, number, percent, setting, signed
 from smooth_recs.workdir.finished_runs import is_number
 
@@ -84,6 +85,22 @@ def every_pair(variants: Variants, seeds: Sequence[int], axes: tuple[str, str]) 
         for variant in variants
     }
     return Table(("Variant", *(f"{measure.short}, seed {seed}" for measure in measures for seed in seeds)), rows)
+
+
+def runs(variants: Variants, seeds: Sequence[int], folder: str, page: str) -> Table:
+    """The seeds of each variant, as links to the reports of their runs; empty where `page` finds none in `folder`."""
+    rows = {}
+    for variant in variants:
+        workdirs = variant.get("workdirs") or [None] * len(seeds)  # results of an earlier version have none
+        found = [
+            (f"seed {seed}", address)
+            for seed, workdir in zip(seeds, workdirs, strict=True)
+            if workdir and (address := links.address(os.path.join(folder, workdir, "report.html"), page))
+        ]
+        if found:
+            texts, addresses = zip(*found, strict=True)
+            rows[variant["label"]] = [TableCell(texts, [None] * len(texts), addresses)]
+    return Table(("Variant", "Reports of its runs"), rows)
 
 
 def fields(variants: Variants) -> Table:

@@ -1,0 +1,102 @@
+"""The title of a sweep's report: whether any variant is shown to be better than the baseline, in one sentence.
+
+A change counts as shown where its 95% interval over the pairs does not hold 0. One interval in twenty misses, so the
+more variants there are, the wider each interval is made (Bonferroni): all that is called shown is right with a
+probability of 95%.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from smooth_recs.experiments.sweeps.paired import Paired, estimate
+from smooth_recs.experiments.sweeps.sweep_tables import probability, signed_percent
+from smooth_recs.measures.catalogue import BY_NAME
+
+_MISSES = 0.05
+
+
+def shown(paired: Paired, measure: str) -> dict[str, int]:
+    """The sign of the change of a measure from the baseline, by variant: 0 where the pairs do not show any.
+
+    ```python
+    shown(Paired(read_json("runs/sweep/results.json")), "pd")  # {"smelu:0.1": -1, "swish:3": 0}
+    ```
+    """
+    others = [name for name in paired.names if name != paired.baseline]
+    found = {}
+    for name in others:
+        change = None if paired.lacks(name, measure) else estimate(paired.changes(name, paired.baseline, measure))
+        # Each side misses half of the time.
+        level = _MISSES / 2 / len(others)
+        below = change is not None and change.value < 0 and change.above_zero <= level
+        above = change is not None and change.value > 0 and change.below_zero <= level
+        found[name] = int(above) - int(below)
+    return found
+
+
+def title(results: Mapping[str, Any], choice: Mapping[str, Any] | None = None) -> str:
+    """The verdict on a sweep, or on the choice made by it.
+
+    ```python
+    title(results)  # "SmeLU 0.1 is shown to be better than ReLU: PD −30.0%, AUC loss −0.40%"
+    ```
+    """
+    if choice:
+        return of_choice(choice)
+    paired = Paired(results)
+    pd, loss = paired.axes
+    baseline = paired.label(paired.baseline)
+    if len(paired.names) == 1:
+        return f"{baseline} alone: there is nothing to compare it with"
+    if len(paired.seeds) == 1:
+        return "One pair of each variant: nothing can be shown to be better"
+    of_pd, of_loss = shown(paired, pd), shown(paired, loss)
+    less = sorted((name for name, sign in of_pd.items() if sign < 0), key=lambda name: paired.change(name, pd) or 0.0)
+    harmless = [name for name in less if of_loss[name] <= 0]
+
+    def change(name: str, measure: str) -> str:
+        return f"{BY_NAME[measure].inside} {signed_percent(paired.change(name, measure))}"
+
+    if harmless:
+        best = harmless[0]
+        if of_loss[best] < 0:
+            found = f"{paired.label(best)} is shown to be better than {baseline} in both: "
+            return f"{found}{change(best, pd)}, {change(best, loss)}"
+        found = f"{paired.label(best)} is shown to have less prediction difference than {baseline}: {change(best, pd)}"
+        return f"{found}; its {change(best, loss)} is inconclusive"
+    if less:
+        found = "Less prediction difference is shown only together with less accuracy: "
+        return f"{found}{paired.label(less[0])} has {change(less[0], pd)}, {change(less[0], loss)}"
+    none = f"No variant is shown to have less prediction difference than {baseline}"
+    accurate = [name for name, sign in of_loss.items() if sign < 0 and of_pd[name] <= 0]
+    if accurate:
+        best = min(accurate, key=lambda name: paired.change(name, loss) or 0.0)
+        return f"{none}; {paired.label(best)} is shown to be more accurate: {change(best, loss)}"
+    return f"No variant is shown to be better than {baseline}"
+
+
+def of_choice(choice: Mapping[str, Any]) -> str:
+    """The verdict on a choice; what did best is not called better where that is not shown."""
+    label, baseline = choice["label"], choice["baseline_label"]
+    if choice["chosen"] is None:
+        return "No variant meets the goal"
+    if choice["verdict"] == "nothing":
+        return f"No variant does better than {baseline} for this goal"
+    if choice["verdict"] == "not measured":
+        return (
+            f"{label} did best, but whether it is better than {baseline} is not known: every pair helped to choose it"
+        )
+    if choice["verdict"] == "better":
+        return f"{label} is shown to be better than {baseline} for this goal, with a probability of {at_least(choice)}"
+    return (
+        f"{label} did best, but is not shown to be better than {baseline}: the probability is {at_least(choice)}, and "
+        "95% is asked for"
+    )
+
+
+def at_least(choice: Mapping[str, Any]) -> str:
+    """The probability that a choice keeps all that is claimed of it, which is a lower bound."""
+    sure = choice["probability"]
+    return probability(sure) if sure > 0.999 or sure < 0.001 else f"at least {probability(sure)}"
