@@ -185,6 +185,8 @@ def check(name: str, value: Any, kind: Any) -> None:
         raise InputError(f"{name} must be {words(kind)}, got {value!r}")
     if not all(math.isfinite(number) for number in _numbers(value) if isinstance(number, float)):
         raise InputError(f"{name} must be finite, got {value!r}")
+    if not all(-(2**63) <= number < 2**63 for number in _numbers(value) if isinstance(number, int)):
+        raise InputError(f"{name} must be below 2^63 in size where it has no point, got {value!r}")
     check_rules(name, value, kind)
 
 

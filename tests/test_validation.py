@@ -159,6 +159,12 @@ def test_no_number_may_be_infinite_or_nan(name, value):
     assert refusal(changed(name, value)) == f"{name} must be finite, got {value!r}"
 
 
+@pytest.mark.parametrize("value", [10**30, 2**63, -(2**63) - 1])
+@pytest.mark.parametrize("name", [name for name, kind, _ in fields.walk(Config()) if fields.is_a(1, kind)])
+def test_no_integer_may_be_beyond_64_bits(name, value):
+    assert refusal(changed(name, value)) == f"{name} must be below 2^63 in size where it has no point, got {value!r}"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -252,3 +252,17 @@ def test_every_field_takes_the_value_that_it_has(config, workdir):
 def test_a_schema_of_the_file_takes_no_part_in_overrides(config, workdir):
     said = refused(config(CUSTOM), workdir, "--config.data.header=false")
     assert said.startswith("data.column_names must name the columns")
+
+
+@pytest.mark.slow
+def test_a_text_among_numbers_is_refused_or_counted_and_a_missing_label_is_named(config, workdir, tmp_path):
+    log, flags = tmp_path / "log.csv", (config(CUSTOM), workdir, f"--config.data.path={tmp_path}/log.csv")
+    log.write_text("price,label\n" + "".join(f"{'twelve' if n % 20 == 3 else n},{n % 2}\n" for n in range(100)))
+    place = f"{log}:5 (price is no number, got 'twelve'; 5 such rows)"
+    said = refused(*flags)
+    assert said == f"data.max_malformed: 5 of the first 100 rows are malformed, above 1.00%: {place}"
+    done = train(*flags, "--config.data.max_malformed=0.1", "--dry_run")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\nwarning           5.0% of the rows are malformed and left out\n" in done.stdout
+    log.write_text("price\n" + "1\n" * 100)
+    assert refused(*flags) == f"data.path: the column 'label' is not in {log}, which has price"

@@ -198,7 +198,13 @@ class CsvReader:
         patterns = [self._plain_field(position) for position in range(self._fields)]
         cost = sum(cost for cost, _ in patterns)
         self._plain = _line_pattern([p for _, p in patterns], delimiter) if cost <= _LARGEST_PATTERN else None
-        self._odd = _pattern_of_missing(self._missing, delimiter + "".join(self._separators.values()))
+        # A plain number is no missing value, unless one is a number; in a column that is not read none counts.
+        numbers = any(re.fullmatch(plain, text) for text in self._missing for plain in _PLAIN.values())
+        between = delimiter + "".join(self._separators.values())
+        if numbers or self._wanted.keys() - self._kinds.keys():
+            self._odd = _pattern_of_missing(self._missing, between)
+        else:
+            self._odd = None
 
     def read(self, file: int = 0, line: int = 1) -> Any:
         """A dataset of chunks (see `raw_rows`) from that line of that file on."""
@@ -209,7 +215,8 @@ class CsvReader:
     def _other_delimiter(self, names: Sequence[str], wanted: Sequence[str]) -> str:
         """A question that names the delimiter with which the header would have a column of the schema."""
         for delimiter in _DELIMITERS.replace(self._delimiter, ""):
-            if self._header and any(name in wanted for name in self._delimiter.join(names).split(delimiter)):
+            header = self._delimiter.join(names)
+            if self._header and delimiter in header and any(name in wanted for name in header.split(delimiter)):
                 return f"; is the delimiter {delimiter!r}?"
         return ""
 
@@ -260,7 +267,9 @@ class CsvReader:
 
         if self._plain is None:
             return field_by_field(text, line)
-        plain = tf.strings.regex_full_match(text, self._plain) & ~tf.strings.regex_full_match(text, self._odd)
+        plain = tf.strings.regex_full_match(text, self._plain)
+        if self._odd is not None:
+            plain &= ~tf.strings.regex_full_match(text, self._odd)
 
         def plain_rows(text: Any) -> dict[str, Any]:
             return self._rows(text, self._kinds, tf.fill(tf.shape(text), GOOD), file, line, plain=True)

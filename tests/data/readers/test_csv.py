@@ -275,6 +275,12 @@ def test_another_delimiter_is_asked_for(tmp_path, delimiter):
     assert CsvReader([path], SCHEMA, delimiter=delimiter).files == (path,)
 
 
+def test_a_header_of_one_column_has_no_other_delimiter(tmp_path):
+    path = write(tmp_path / "log.csv", "price\n")
+    with pytest.raises(InputError, match=r"the column 'shop' is not in .*log\.csv, which has price$"):
+        CsvReader([path], SCHEMA)
+
+
 def test_a_tab_may_be_typed_as_a_shell_passes_it(tmp_path, gather):
     path = write(tmp_path / "log.tsv", 'shop\tprice\tlabel\n"a\t1\t0\n')
     assert shops(CsvReader([path], SCHEMA, delimiter=r"\t"), gather) == [b'"a']

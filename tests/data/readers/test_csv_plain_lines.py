@@ -204,3 +204,16 @@ def test_a_column_in_another_role_stays_a_text(tmp_path, gather):
     assert rows["raw"]["user"].tolist() == [7, 7]
     assert rows["query_id"][0] != rows["query_id"][1]  # as texts
     assert rows["timestamp"].tolist() == [1577836800, 5]
+
+
+@pytest.mark.parametrize("missing", [MISSING, ("-1", "NULL"), ("-999.0",)])
+def test_a_log_of_numbers_alone_needs_no_look_for_missing_texts(tmp_path, gather, missing):
+    schema = Schema((Numeric("price"), Categorical("user", "hash", size=5, dtype="int64")))
+    (tmp_path / "log").write_text("price,user,label,note\n1,7,1,NULL\n-1,-1,0, \nNULL,,1,a\n-999.0,5,0,-1\n")
+    reader = CsvReader([str(tmp_path / "log")], schema, missing=missing)
+    assert (reader._odd is None) == (missing == MISSING)
+    rows, reader._plain = gather(reader.read()), None
+    slowly = gather(reader.read())
+    tf.nest.map_structure(lambda one, other: np.testing.assert_array_equal(bits(one), bits(other)), rows, slowly)
+    if missing == ("-1", "NULL"):
+        np.testing.assert_array_equal(rows["raw"]["price"], np.float32([1, np.nan, np.nan, -999]))
