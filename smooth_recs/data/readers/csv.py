@@ -201,10 +201,8 @@ class CsvReader:
         # A plain number is no missing value, unless one is a number; in a column that is not read none counts.
         numbers = any(re.fullmatch(plain, text) for text in self._missing for plain in _PLAIN.values())
         between = delimiter + "".join(self._separators.values())
-        if numbers or self._wanted.keys() - self._kinds.keys():
-            self._odd = _pattern_of_missing(self._missing, between)
-        else:
-            self._odd = None
+        needed = numbers or self._wanted.keys() - self._kinds.keys()
+        self._odd = _pattern_of_missing(self._missing, between) if needed else None
 
     def read(self, file: int = 0, line: int = 1) -> Any:
         """A dataset of chunks (see `raw_rows`) from that line of that file on."""
