@@ -35,8 +35,8 @@ Names = Annotated[tuple[str, ...], fields.names_that_differ]
 # A number, or two: at the beginning and at the end of the run.
 Ramp = Annotated[float | tuple[float, ...], fields.once_or_twice]
 
-# In steps, or a share of the run that `training.batches` knows.
-HalfLife = Annotated[int | Literal["auto"], "a number of steps or auto", fields.at_least_0_or_auto]
+# `training.batches` knows the length of the run.
+HalfLife = Annotated[float | Literal["auto"], "steps, a share of the run, or auto", fields.at_least_0_or_auto]
 
 # The choices that code outside of this module needs to know; the others stand beside their fields.
 FileFormat = Literal["csv", "tfrecord", "parquet"]
@@ -265,8 +265,9 @@ class Train:
         clipped; 0 = not at all.
       deterministic: op determinism and a fixed number of threads.
       threads: threads of an op and between ops in a deterministic run; 0 = the number of cores.
-      average: half-life, in steps, of a moving average of all weights, which is measured, exported and taught by in
-        place of the weights (`models/averaging.py` has the formula); `auto`: 3% of the run; 0 = none.
+      average: half-life of a moving average of all weights, which is measured, exported and taught by in place of the
+        weights (`models/averaging.py` has the formula): in steps, or, below 1, as a share of the run; `auto`: 0.03 of
+        it; 0 = none.
       steps_per_execution: training steps a call of the compiled function.
       evaluations: how often a run measures held-out AUC and PD on `evaluation_examples` rows for the progress bar; 0 =
         at the end of epochs only. The data's validation rows, if there are any, are measured instead, all of them.

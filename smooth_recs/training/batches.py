@@ -81,8 +81,8 @@ class Batches:
     @property
     def half_life(self) -> int:
         """The half-life in steps that `train.average` stands for; 0 = no average is kept."""
-        asked = self.config.train.average
-        return max(round(AUTOMATIC_HALF_LIFE * self.total_steps), 1) if asked == "auto" else asked
+        asked = AUTOMATIC_HALF_LIFE if self.config.train.average == "auto" else self.config.train.average
+        return max(round(asked * self.total_steps), 1) if 0 < asked < 1 else round(asked)
 
     @property
     def steps_between_passes(self) -> int:
@@ -212,7 +212,7 @@ def check_average(config: Config, source: Source) -> None:
     """Raises InputError where the half-life of the average is longer than the run."""
     asked, steps = config.train.average, -(-source.train_rows // config.train.batch_size) * config.train.epochs
     if asked != "auto" and asked > steps and not config.data.follow_seconds:
-        raise InputError(f"train.average must be at most the {steps:,} steps of the run, got {asked:,}")
+        raise InputError(f"train.average must be at most the {steps:,} steps of the run, got {asked:,g}")
 
 
 def example(rows: Any) -> tuple[Any, Any, Any]:
@@ -244,6 +244,7 @@ def check_stream(config: Config, strategy: str) -> None:
     data, train, ensemble, distillation = config.data, config.train, config.ensemble, config.distillation
     from_pipeline = bool(distillation.teachers) and distillation.where == "pipeline"
     several = strategies.TABLE[strategy].several
+    in_steps = train.average != "auto" and train.average >= 1
     rules = [
         (data.source in SCHEMA_SOURCES, "data.source", f"one of {', '.join(SCHEMA_SOURCES)}", data.source),
         (data.eval_path != "", "data.eval_path", "files of held-out rows", data.eval_path),
@@ -253,7 +254,7 @@ def check_stream(config: Config, strategy: str) -> None:
         (train.epochs == 1, "train.epochs", "1", train.epochs),
         (train.patience == 0, "train.patience", "0", train.patience),
         (train.final_learning_rate_share == 1, "train.final_learning_rate_share", "1", train.final_learning_rate_share),
-        (train.average != "auto", "train.average", "a number of steps", train.average),
+        (train.average == 0 or in_steps, "train.average", "a number of steps", train.average),
         (not _is_ramp(ensemble.decorrelation), "ensemble.decorrelation", "one number", ensemble.decorrelation),
         (not _is_ramp(ensemble.codistillation), "ensemble.codistillation", "one number", ensemble.codistillation),
         (not _is_ramp(distillation.weight), "distillation.weight", "one number", distillation.weight),

@@ -201,5 +201,7 @@ def test_half_lives_that_are_refused(tmp_path, average, words):
 
 
 def test_a_dry_run_says_what_it_costs(tmp_path):
-    assert "averaged weights  half-life 1 steps, a pass every 1: " in training_run.plan(run("auto"), str(tmp_path))
+    for average, half_life in {"auto": 1, 0.2: 8, 0.001: 1, 17: 17}.items():  # of 40 steps
+        said = f"averaged weights  half-life {half_life} steps, a pass every 1: "
+        assert said in training_run.plan(run(average), str(tmp_path))
     assert "averaged weights" not in training_run.plan(run(0), str(tmp_path))
