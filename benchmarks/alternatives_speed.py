@@ -2,7 +2,7 @@
 
     python benchmarks/alternatives_speed.py --turns=9
 
-Models for the rows of configs/demo.py take turns, and medians over the turns are compared, since the clock of a shared
+Models for the rows of configs/demo_falling.py take turns, and medians over the turns are compared, since the clock of a shared
 machine jumps; processor time stands beside. A step is a whole training step on batches that are there already.
 """
 
@@ -30,7 +30,7 @@ from smooth_recs.models import from_config
 from smooth_recs.models.cost import cost
 from smooth_recs.training.batches import example
 
-CONFIG = Path(__file__).resolve().parent.parent / "configs" / "demo.py"
+CONFIG = Path(__file__).resolve().parent.parent / "configs" / "demo_falling.py"
 GOAL = 1.33
 BASE = "3 ReLU components, full width, tables of their own"
 EQUAL = {"components": 3, "equal_cost": "parameters"}

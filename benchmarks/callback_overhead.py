@@ -31,7 +31,7 @@ from smooth_recs.data.presets import open_source
 from smooth_recs.training import loop, monitoring
 from smooth_recs.training.batches import Batches, Segment
 
-CONFIG = Path(__file__).resolve().parent.parent / "configs" / "demo.py"
+CONFIG = Path(__file__).resolve().parent.parent / "configs" / "demo_falling.py"
 
 Fit = Callable[[list[Any]], Any]
 

@@ -31,7 +31,7 @@ CSV_SCHEMA = Schema(
 
 def small_demo(seed: int = 1) -> Config:
     """The demo with few rows and units."""
-    run = sweeps.config_of(ROOT / "configs" / "demo.py")
+    run = sweeps.config_of(ROOT / "configs" / "demo_falling.py")
     run.seed, run.data.examples, run.data.eval_examples = seed, 20_000, 8_000
     run.model.hidden_units, run.evaluation.estimate = (16, 8), False
     return run

@@ -41,7 +41,7 @@ _command.run(train.main)
 def trained(workdir: pathlib.Path, *launcher: str, strategy: str, settings: Sequence[str] = ()) -> dict:
     program = ["-X", "warm", "-c", TWO_DEVICES] if strategy == "mirrored" else ["-m", "smooth_recs.bin.train"]
     command = [
-        *(sys.executable, *program, f"--config={ROOT}/configs/demo.py", f"--workdir={workdir}"),
+        *(sys.executable, *program, f"--config={ROOT}/configs/demo_falling.py", f"--workdir={workdir}"),
         *(*SETTINGS, *settings, f"--config.distribution.strategy={strategy}"),
     ]
     if launcher:

@@ -109,7 +109,7 @@ def test_kills_leave_no_trace(tmp_path):
     """Start-up, training, checkpoint, export, results: wherever it was killed, the run ends with its twin's numbers."""
     print(f"SMOOTH_RECS_SEED={SEED} SMOOTH_RECS_KILLS={KILLS}")
     chance = random.Random(SEED)
-    config = ROOT / "configs" / "demo.py"
+    config = ROOT / "configs" / "demo_falling.py"
     whole = Run(config, tmp_path / "whole", *SETTINGS).finish()
     run = Run(config, tmp_path / "killed", *SETTINGS)
     moments = Moments(run, chance)

@@ -54,7 +54,7 @@ VARIANTS = [
 
 def get_sweep() -> sweeps.Sweep:
     return sweeps.Sweep(
-        sweeps.config_of(Path(__file__).parents[1] / "demo.py"),
+        sweeps.config_of(Path(__file__).parents[1] / "demo_falling.py"),
         VARIANTS,
         baseline="relu",
         pairs=3,

@@ -14,7 +14,7 @@ from smooth_recs.experiments import sweeps
 
 def get_sweep() -> sweeps.Sweep:
     return sweeps.Sweep(
-        sweeps.config_of(Path(__file__).parents[1] / "demo.py"),
+        sweeps.config_of(Path(__file__).parents[1] / "demo_falling.py"),
         variants(
             smelu=(0.05, 0.1, 0.15, 0.2, 0.3),
             gsmelu=(0.05, 0.1, 0.15, 0.2),

@@ -26,5 +26,5 @@ def get_sweep() -> sweeps.Sweep:
             fields = {"model.activation": "smelu", "model.beta": beta, **norm}
             variants.append(sweeps.Variant(f"{normalization}/{name}", f"{label}, {said}", fields))
     return sweeps.Sweep(
-        sweeps.config_of(Path(__file__).parents[1] / "demo.py"), variants, baseline="weight/relu", pairs=3
+        sweeps.config_of(Path(__file__).parents[1] / "demo_falling.py"), variants, baseline="weight/relu", pairs=3
     )

@@ -20,5 +20,5 @@ def get_sweep() -> sweeps.Sweep:
         for name, (label, fields) in ACTIVATIONS.items()
     ]
     return sweeps.Sweep(
-        sweeps.config_of(Path(__file__).parents[1] / "demo.py"), variants, baseline="relu/100000", pairs=3
+        sweeps.config_of(Path(__file__).parents[1] / "demo_falling.py"), variants, baseline="relu/100000", pairs=3
     )

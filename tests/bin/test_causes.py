@@ -15,7 +15,7 @@ from source_imports import ROOT
 
 COMMAND = [sys.executable, "-m", "smooth_recs.bin.causes"]
 SMALL = [
-    "--config=configs/demo.py",
+    "--config=configs/demo_falling.py",
     "--activations=relu,smelu",
     "--pairs=1",
     "--config.data.examples=4000",

@@ -21,7 +21,7 @@ from pathlib import Path
 from smooth_recs.experiments import sweeps
 
 def get_sweep():
-    config = sweeps.config_of(Path({str(ROOT)!r}, "configs", "demo.py"))
+    config = sweeps.config_of(Path({str(ROOT)!r}, "configs", "demo_falling.py"))
     student = sweeps.Variant("student", "Student", {{"train.warm_start": "@teacher"}})
     teacher = sweeps.Variant("teacher", "Teacher", {{"model.activation": "relu", "siblings.differ": "both"}})
     return sweeps.Sweep(config, [student, teacher], baseline="teacher", pairs=1)

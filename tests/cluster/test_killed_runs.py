@@ -50,7 +50,7 @@ class Run:
     def __init__(self, launch, folder, steps: int) -> None:
         self._launch, self._workdir, self._steps = launch, folder / "run", steps
         self._may_end, config = folder / "may_end", folder / "waiting.py"
-        demo = str(ROOT / "configs" / "demo.py")
+        demo = str(ROOT / "configs" / "demo_falling.py")
         config.write_text(CONFIG.format(may_end=str(self._may_end), steps=steps * 2 // 3, demo=demo))
         program = [sys.executable, "-m", "smooth_recs.bin.train", f"--config={config}"]
         settings = [f"--config.{setting}" for setting in (*SETTINGS, f"data.examples={steps * 32}")]

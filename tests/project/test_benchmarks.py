@@ -26,5 +26,7 @@ def test_a_program_says_what_it_takes(path: Path) -> None:
 def test_most_programs_take_arguments() -> None:
     assert {path.stem for path in PROGRAMS} - {path.stem for path in WITH_ARGUMENTS} <= {
         "activation_conformance",
+        "averages",
+        "daily_chain",
         "over_seeds",
     }

@@ -94,7 +94,7 @@ def test_kubernetes_runs_the_same_configuration(model: Any) -> None:
 
 def test_the_sample_body_is_of_the_demo(tmp_path: Path) -> None:
     """Numbers may differ in their last digits from machine to machine."""
-    demo = runpy.run_path(str(ROOT / "configs" / "demo.py"))["get_config"]()
+    demo = runpy.run_path(str(ROOT / "configs" / "demo_falling.py"))["get_config"]()
     rows = requests.held_out(open_source(demo.data, str(tmp_path)), assets.SAMPLE_ROWS)
     made = json.loads(requests.rest_body(Request("serving_default", rows)))["instances"]
     kept = json.loads((FOLDER / "request.json").read_text("utf-8"))["instances"]

@@ -43,7 +43,7 @@ def train(config: str, workdir: pathlib.Path, *overrides: str) -> dict:
 
 def small_demo(**data: int) -> Config:
     """The demo with few rows, for runs in this process."""
-    run = sweeps.config_of(ROOT / "configs" / "demo.py")
+    run = sweeps.config_of(ROOT / "configs" / "demo_falling.py")
     return dataclasses.replace(run, data=Data(examples=6000, **data))
 
 
