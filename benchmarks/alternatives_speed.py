@@ -2,8 +2,8 @@
 
     python benchmarks/alternatives_speed.py --turns=9
 
-Models for the rows of configs/demo_falling.py take turns, and medians over the turns are compared, since the clock of a shared
-machine jumps; processor time stands beside. A step is a whole training step on batches that are there already.
+Models for the rows of configs/demo_falling.py take turns, and medians over the turns are compared, since the clock of a
+shared machine jumps; processor time stands beside. A step is a whole training step on batches that are there already.
 """
 
 from __future__ import annotations

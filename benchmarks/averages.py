@@ -32,7 +32,7 @@ from smooth_recs.errors import InputError
 from smooth_recs.experiments import variants
 from smooth_recs.experiments.cells import Cell, Folder
 
-_CONFIG = _flags.define()
+_CONFIG = _flags.define(default="demo")
 _WORKDIR = flags.DEFINE_string("workdir", "", "folder that receives the runs and runs.csv")
 _SEEDS = flags.DEFINE_string("seeds", "1-5", "FIRST-LAST, at least two")
 _ACTIVATIONS = flags.DEFINE_string("activations", "relu,smelu", "with commas, the baseline first")
@@ -143,7 +143,9 @@ def draw(paths: Sequence[str], target: str) -> None:
     """PD against log loss, a panel a file: hollow as trained, filled averaged; lines join the two kinds of weights."""
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator, NullFormatter
 
+    from smooth_recs.activations import registry
     from smooth_recs.reports.charts import MUTED, SERIES, STYLE, percent_ticks
 
     with matplotlib.rc_context(STYLE):
@@ -151,6 +153,7 @@ def draw(paths: Sequence[str], target: str) -> None:
         for axes, path in zip(figure.subplots(1, len(paths), squeeze=False)[0], paths, strict=True):
             with Path(path).open(encoding="utf-8", newline="") as file:
                 lines = list(csv.DictReader(file))
+            several = len({line["arm"] for line in lines}) > 1
             for arm, marker in zip(dict.fromkeys(line["arm"] for line in lines), "osD^v<>", strict=False):
                 for activation, colour in zip(
                     dict.fromkeys(line["activation"] for line in lines), SERIES, strict=False
@@ -167,11 +170,14 @@ def draw(paths: Sequence[str], target: str) -> None:
                         x, y = (statistics.mean(float(line[name]) for line in kept) for name in ("log_loss", "pd"))
                         means[weights] = x, y
                         face = colour[0] if weights == "averaged" else "none"
-                        label = f"{activation}, {arm}, {weights}"
+                        name = registry.TABLE[activation.partition(":")[0]].label
+                        label = ", ".join([name, *([arm] if several else []), weights])
                         axes.plot(x, y, marker, color=colour[0], markerfacecolor=face, markersize=8, label=label)
                     axes.plot(*zip(*means.values(), strict=True), color=colour[0], linewidth=0.8)
             axes.set_yscale("log")
             percent_ticks(axes.yaxis, 5)
+            axes.yaxis.set_minor_formatter(NullFormatter())
+            axes.xaxis.set_major_locator(MaxNLocator(3))
             axes.set_title(Path(path).stem, color=MUTED)
             axes.set_xlabel("log loss")
             axes.set_ylabel("PD")

@@ -1,6 +1,7 @@
 """Activations over several seeds: one pair of siblings each, and intervals of what changes from the first to the rest.
 
-  python benchmarks/over_seeds.py --config=configs/demo_falling.py --workdir=runs/seeds --seeds=6-10 --activations=relu,smelu
+  python benchmarks/over_seeds.py --config=configs/demo_falling.py --workdir=runs/seeds --seeds=6-10 \\
+      --activations=relu,smelu
   python benchmarks/over_seeds.py --config=configs/demo_falling.py --workdir=runs/seeds --seeds=1-3 \\
       --activations=relu,smelu:0.1,smelu:0.5 --config.model.normalization=layer
 

@@ -22,4 +22,6 @@ VARIANTS = [
 
 
 def get_sweep() -> sweeps.Sweep:
-    return sweeps.Sweep(sweeps.config_of(Path(__file__).parents[1] / "demo_falling.py"), VARIANTS, baseline="plain", pairs=3)
+    return sweeps.Sweep(
+        sweeps.config_of(Path(__file__).parents[1] / "demo_falling.py"), VARIANTS, baseline="plain", pairs=3
+    )
