@@ -45,7 +45,8 @@ _SHOWN = [*catalogue.swept("live"), *catalogue.leading()]
 _WEIGHT = "Weight of the live model's predictions"
 
 Point = Mapping[str, Any]
-"""What was measured with one weight: `weight`, `keeps` (the budget), `interval` of `pd_live`, measures, `cell`."""
+"""What was measured with one weight: `weight`, `keeps` (the budget), `interval` of `pd_live`, measures, `cell`, and
+whether the model has `collapsed`: learned nothing, and so keeps no budget, wherever the live model is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +113,6 @@ def run(plan: Plan, workdir: str) -> str:
     points = _search(plan, folder)
     kept = [point for point in points if point["keeps"]]
     chosen = min(kept, key=lambda point: point[_LOSS.name]) if kept else None
-    closest = min(points, key=lambda point: point["pd_live"])
     found: dict[str, Any] = {
         "budget": plan.budget,
         "chosen": chosen and chosen["weight"],
@@ -125,9 +125,10 @@ def run(plan: Plan, workdir: str) -> str:
         found |= _export(plan, folder, chosen, workdir)
     said = write(found, workdir)
     if not chosen:
+        best = _closest(points)
         raise GateNotMet(
             f"gate not met: --max_pd_live={plan.budget:g}: no weight of distillation keeps it; the best reached is "
-            f"{closest['pd_live']:.6g} with weight {closest['weight']:.3g}, see {workdir}/report.html"
+            f"{best['pd_live']:.6g} with weight {best['weight']:.3g}, see {workdir}/report.html"
         )
     return said
 
@@ -146,8 +147,8 @@ def _search(plan: Plan, folder: Folder) -> list[Point]:
         found.append(
             {
                 "weight": weight,
-                # A model that has learned nothing is no choice, wherever the live model is.
                 "keeps": live["relative"] <= plan.budget and not metrics.get("collapsed"),
+                "collapsed": bool(metrics.get("collapsed")),
                 "interval": live["interval"] or [live["relative"]] * 2,
                 "of_replicas": live["of_replicas"],
                 **{measure.name: measure.read(metrics) for measure in _SHOWN},
@@ -256,11 +257,16 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
         begin += f"; the live model's own log loss is {decimal(found['live'][_LOSS.name])}"
     said = [f"{begin}."]
     if found["chosen"] is None:
-        closest = min(points, key=lambda point: point["pd_live"])
+        best = _closest(points)
         said.append(
-            f"No weight keeps the budget of {budget}: the best reached is {percent(closest['pd_live'])} with weight "
-            f"{short(closest['weight'])}. What is left has other causes than the labels."
+            f"No weight keeps the budget of {budget}: the best reached is {percent(best['pd_live'])} with weight "
+            f"{short(best['weight'])}. What is left has other causes than the labels."
         )
+        said += [
+            f"The model with weight {short(point['weight'])} has learned nothing: it counts for no budget."
+            for point in points
+            if point.get("collapsed")  # results of an earlier version do not say
+        ]
         return said
     chosen = next(point for point in points if point["weight"] == found["chosen"])
     change = formats.signed_decimal(chosen[_LOSS.name] - free[_LOSS.name])
@@ -271,6 +277,11 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
     if len(points) == 2:
         said.append("The budget is kept without distillation, so no weight between was tried.")
     return said
+
+
+def _closest(points: Sequence[Point]) -> Point:
+    """Of the models that have learned something, if there are any, the one of the least PD to the live one."""
+    return min(points, key=lambda point: (bool(point.get("collapsed")), point["pd_live"]))
 
 
 def _draw_difference(axes: Axes, found: Mapping[str, Any]) -> None:

@@ -123,6 +123,22 @@ def test_a_budget_that_no_weight_keeps(config: Config, trained: list[float], tmp
     assert "No weight keeps the budget of 0.500%: the best reached is 1.00% with weight 1.00." in page
 
 
+def test_a_model_that_has_learned_nothing_keeps_no_budget(
+    config: Config, trained: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = Folder.metrics
+
+    def collapsed(folder: Folder, cell: Cell) -> dict[str, Any]:
+        reasons = [{"replica": 0, "reason": "predicts 0 for every row"}] if cell.config.distillation.weight == 1 else []
+        return {**metrics(folder, cell), "collapsed": reasons}
+
+    monkeypatch.setattr(Folder, "metrics", collapsed)
+    with pytest.raises(GateNotMet, match=r"keeps it; the best reached is 0\.06 with weight 0\.5, see "):
+        churn_budget.run(Plan(config, budget=0.05), str(tmp_path))
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "The model with weight 1.00 has learned nothing: it counts for no budget." in page
+
+
 def test_a_run_that_diverged_is_named(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(folder: Folder, cells: list[Cell]) -> None:
         Path(folder.workdir(cells[0])).mkdir(parents=True)
