@@ -106,17 +106,20 @@ def with_content(files: Sequence[str], field: str = "data.path") -> tuple[str, .
     """The files that are not empty; a line names the others.
 
     Raises:
-      InputError: all are empty.
+      InputError: all are empty, or one cannot be read.
     """
 
     def is_empty(file: str) -> bool:
-        with _files.reading(file) as stream:
-            if not compression(file):
-                return not stream.read(1)
-            try:
-                return not gzip.GzipFile(fileobj=stream).read(1)
-            except (OSError, EOFError, zlib.error):
-                return False  # a damaged file is not empty: whoever reads it says what is wrong
+        try:
+            with _files.reading(file) as stream:
+                if not compression(file):
+                    return not stream.read(1)
+                try:
+                    return not gzip.GzipFile(fileobj=stream).read(1)
+                except (OSError, EOFError, zlib.error):
+                    return False  # a damaged file is not empty: whoever reads it says what is wrong
+        except OSError as error:
+            raise InputError(f"{field}: {file} cannot be read: {error.strerror or error}") from error
 
     empty = [file for file in files if is_empty(file)]
     if len(empty) == len(files):

@@ -15,7 +15,7 @@ import tensorflow as tf
 from smooth_recs import _files, config, fields
 from smooth_recs.data import presets
 from smooth_recs.data.files import check_complete, compression, expand, with_content
-from smooth_recs.data.raw_rows import Reader, without_places
+from smooth_recs.data.raw_rows import Reader
 from smooth_recs.data.readers.csv import header_names
 from smooth_recs.data.readers.tfrecord import column_kinds, most_values
 from smooth_recs.data.values import ISO_8601, NUMBER
@@ -98,12 +98,9 @@ def layout_of(
     """
     if delimiter:
         fields.check_rules("--delimiter", delimiter, fields.annotations_of(config.Data)["delimiter"])
-    try:
-        files = with_content(expand(path, "--data"), "--data")
-        for file in files:
-            check_complete(file)
-    except tf.errors.OpError as error:  # such as a file that this user may not read
-        raise InputError(f"--data: {without_places(error)}") from error
+    files = with_content(expand(path, "--data"), "--data")
+    for file in files:
+        check_complete(file)
     data = presets.as_they_are(config.Data(source="csv"), files)
     source = source or (data.source if presets.tells_its_format(files[0]) else _unnamed_format(files[0]))
     if source == "csv":

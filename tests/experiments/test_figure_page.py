@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import pathlib
 import re
 import xml.etree.ElementTree
 from pathlib import Path
@@ -30,7 +31,7 @@ def made(tmp_path_factory):
     """All figures, small, and the page."""
     folder = figure_page.opened(str(tmp_path_factory.mktemp("figures") / "new"))
     sections = figure_page.sections(NAMES, SMALL, folder)
-    return folder, sections, figure_page.write_page(sections, SMALL, folder)
+    return pathlib.Path(folder), sections, figure_page.write_page(sections, SMALL, folder)
 
 
 def columns(path):
