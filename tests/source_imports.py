@@ -11,8 +11,10 @@ PACKAGE = "smooth_recs"
 
 
 def modules() -> dict[str, Path]:
-    """Every module of the package by its dotted name."""
-    return {module_name(path): path for path in sorted((ROOT / PACKAGE).rglob("*.py"))}
+    """Every module of the package by its dotted name; ready configurations, which the wheel has in it, are none."""
+    folder = ROOT / PACKAGE
+    files = sorted(path for path in folder.rglob("*.py") if folder / "configs" not in path.parents)
+    return {module_name(path): path for path in files}
 
 
 def module_name(path: Path) -> str:

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from smooth_recs import _files
+from smooth_recs.measures import catalogue
 
 ACTIVATIONS = ("relu", "smelu")
 
@@ -44,9 +45,9 @@ def run(config: str, folder: str, called_as: str) -> None:
 def _table(runs: dict[str, Any]) -> str:
     """PD and the accuracy of both siblings, a column an activation."""
     rows = [("relative PD", [f"{run['pd']['relative']:.2%}" for run in runs.values()])]
-    for name, label in (("auc_loss", "AUC loss of the pair"), ("log_loss", "log loss of the pair")):
-        pairs = [[replica[name] for replica in run["replicas"]] for run in runs.values()]
-        rows.append((label, ["  ".join(f"{value:.4f}" for value in pair) for pair in pairs]))
+    for measure in catalogue.leading():
+        pairs = [[replica[measure.name] for replica in run["replicas"]] for run in runs.values()]
+        rows.append((f"{measure.inside} of the pair", ["  ".join(f"{value:.4f}" for value in pair) for pair in pairs]))
     lines = [f"{'':24}" + "".join(f"{name:>18}" for name in runs)]
     lines += [f"{label:24}" + "".join(f"{value:>18}" for value in values) for label, values in rows]
     best = runs[ACTIVATIONS[0]].get("best_possible")  # of the synthetic log alone

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from source_imports import PACKAGE, ROOT, imports, module_name
+from source_imports import PACKAGE, ROOT, imports, module_name, modules
 
 # Where the name that is imported is not the name of the distribution.
 DISTRIBUTIONS = {
@@ -97,8 +97,9 @@ def test_the_file_keeps_to_what_starlark_has_at_the_top_level():
 
 
 def test_every_source_file_belongs_to_exactly_one_target():
-    folders = (PACKAGE, "tests", "configs", "examples", "benchmarks")
-    files = {path.relative_to(ROOT).as_posix() for folder in folders for path in (ROOT / folder).rglob("*.py")}
+    folders = ("tests", "configs", "examples", "benchmarks")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    files = {path.relative_to(ROOT).as_posix() for path in [*modules().values(), *paths]}
     listed = [source for target in TARGETS.values() for source in target["srcs"]]
     assert not files ^ set(listed), "files without a target, or targets without a file"
     assert not [source for source in listed if listed.count(source) > 1]

@@ -40,7 +40,9 @@ def test_so_does_every_process_that_a_test_starts(tmp_path, folder, variables):
 
 def test_the_wheel_holds_every_file_of_the_package_and_nothing_else():
     recorded = [str(file) for file in importlib.metadata.files(PACKAGE) or []]
-    packed = {file for file in recorded if ".dist-info/" not in file and not file.endswith(".pyc")}
+    # Scripts lie beside site-packages.
+    packed = {file for file in recorded if not file.startswith("..") and not file.endswith(".pyc")}
+    packed = {file for file in packed if ".dist-info/" not in file}
     package = Path(SOURCES, PACKAGE)
     files = {path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
     ready = Path(SOURCES, "configs").rglob("*.py")
@@ -59,7 +61,7 @@ def test_the_command_is_installed_and_finds_ready_configurations(tmp_path):
     flags = ["train", "--config=sweeps/figure", "--workdir=runs"]
     done = subprocess.run([command, *flags], capture_output=True, text=True, cwd=tmp_path, env=plain)
     assert done.returncode == 2
-    assert done.stderr.endswith("did you mean sweeps/figure4?\n")
+    assert "no ready configuration of that name; did you mean sweeps/figure4 or " in done.stderr
     assert (
         "tensorflow"
         not in subprocess.run(
