@@ -205,6 +205,7 @@ def draw(lines: Sequence[Line], path: str) -> None:
                 position = list(dict.fromkeys(each.split(",")[0] for each in WAYS)).index(way.split(",")[0])
                 axes.plot(range(1, len(days) + 1), means, style, color=SERIES[position % len(SERIES)][0], label=way)
             axes.set_xlabel("day")
+            axes.set_xticks(range(1, len(days) + 1))
         pd, loss = figure.axes
         pd.set_title("PD to the live model", loc="left")
         loss.set_title("Log loss on the day after", loc="left")
