@@ -190,6 +190,7 @@ def test_a_file_of_data_that_is_no_configuration_runs_nothing(tmp_path, name, te
     [
         ("{", "the file is not JSON: JSONDecodeError: Expecting property name"),
         ("", "the file is not JSON: JSONDecodeError: Expecting value"),
+        ("[" * 100_000, "the file is nested too deeply for JSON"),
         ("[]", "Config must be an object with fields, got []"),
         ('{"sed": 1}', "sed: no such field; did you mean seed?"),
     ],

@@ -68,6 +68,8 @@ def load(text: str) -> Config:
         values = read(_files.read_text(path))
     except (OSError, ValueError) as error:
         raise InputError(f"the file is not {kind}: {one_line(error)}") from error
+    except RecursionError:
+        raise InputError(f"the file is nested too deeply for {kind}") from None
     return Config.from_dict(values)
 
 

@@ -202,15 +202,15 @@ class Folder:
                 # The training holds the lock too, where this process is killed and the training goes on.
                 pass_fds=lock.descriptors,
             )
-        try:
-            lock.say(str(process.pid))
-            while process.poll() is None:
-                progress.tick(cell.label)
-        except BaseException:
-            # Interrupted: a training that nobody waits for would hold the cell, unseen.
-            process.terminate()
-            process.wait()
-            raise
+            try:
+                lock.say(str(process.pid))
+                while process.poll() is None:
+                    progress.tick(cell.label)
+            except BaseException:
+                # Interrupted: a training that nobody waits for would hold the cell, unseen.
+                process.terminate()
+                process.wait()
+                raise
         status = process.returncode
         if status in (0, _DIVERGED) and self.is_finished(cell):
             progress.say(cell.label, self.metrics(cell))

@@ -44,7 +44,8 @@ def run(config: str, folder: str, called_as: str) -> None:
 
 def _table(runs: dict[str, Any]) -> str:
     """PD and the accuracy of both siblings, a column an activation."""
-    rows = [("relative PD", [f"{run['pd']['relative']:.2%}" for run in runs.values()])]
+    # A single replica has no PD.
+    rows = [("relative PD", [f"{run['pd']['relative']:.2%}" if run["pd"] else "-" for run in runs.values()])]
     for measure in catalogue.leading():
         pairs = [[replica[measure.name] for replica in run["replicas"]] for run in runs.values()]
         rows.append((f"{measure.inside} of the pair", ["  ".join(f"{value:.4f}" for value in pair) for pair in pairs]))

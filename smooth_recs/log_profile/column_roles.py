@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import keyword
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -53,7 +54,9 @@ class Given:
     ignore: Sequence[str] = ()
 
     def check(self, profile: Profile) -> None:
-        """Raises InputError where a name is that of no column."""
+        """Raises InputError where a name is that of no column, or the threshold is no finite number."""
+        if self.label_threshold is not None and not math.isfinite(self.label_threshold):
+            raise InputError(f"--label_threshold must be a finite number, got {self.label_threshold:g}")
         named = [(f"--{role}", getattr(self, role)) for role in ("label", "query", "time", "weight")]
         for flag, name in [*named, *(("--ignore", each) for each in self.ignore)]:
             if name and name not in profile.columns and (name != NONE or flag in ("--label", "--ignore")):
@@ -106,7 +109,7 @@ class Roles:
 def label_candidates(profile: Profile) -> list[str]:
     """The columns that can be the label, the likeliest group of them: one where there is no doubt.
 
-    Columns of 0 and 1 named as labels are; else those named as outcomes; else all; else ratings.
+    Columns of 0 and 1 named as labels are; else those named as outcomes; else ratings; else all of 0 and 1.
     """
     binary = [c.name for c in profile.columns.values() if _is_binary(c)]
     two = [name for name in binary if profile.columns[name].distinct == 2]
@@ -418,7 +421,7 @@ def _several(profile: Profile, column: Column) -> tuple[str, int, int] | None:
         # Lists vary in length, and are made of few different words; a sentence or `Paris, France` is not.
         fewer = len(items) <= (0.5 if separator == " " else 1.0) * len(set(texts))
         if column.listed or (len(counts) > 1 and fewer and all(map(_WORD.match, items))):
-            return separator, min(max(counts), 16), len(items)
+            return separator, min(max(counts, default=1), 16), len(items)
     return None
 
 

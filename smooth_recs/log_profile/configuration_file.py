@@ -35,7 +35,7 @@ class _Size(NamedTuple):
 
 
 _SIZES = (
-    _Size(800_000, 256, (256, 128, 64, 32, 16), 16, 0.01, 0.3, "those of the ready configuration demo"),
+    _Size(800_000, 256, (256, 128, 64, 32, 16), 16, 0.01, 0.3, "those of the ready configuration demo_falling"),
     _Size(100_000, 256, (64, 32, 16), 8, 0.05, 0.2, "those of the ready configuration trivago"),
     _Size(10_000, 64, (64, 32, 16), 8, 0.02, 0.2, "for a small log, not tuned"),
     _Size(0, 32, (32, 16), 8, 0.01, 0.3, "for a very small log, not tuned"),
@@ -144,7 +144,7 @@ def _value(value: Any) -> str:
 def _role_lines(roles: Roles) -> list[str]:
     lines = _commented("        ", f"label={_value(roles.label)},", roles.reasons["label"])
     if roles.label_threshold is not None:
-        lines.append(f"        label_threshold={roles.label_threshold:g},")
+        lines.append(f"        label_threshold={_value(roles.label_threshold)},")
     for field, role in (("query_id", "query"), ("timestamp", "time"), ("weight", "weight")):
         if name := getattr(roles, role):
             lines += _commented("        ", f"{field}={_value(name)},", roles.reasons[role])
@@ -167,7 +167,11 @@ def _data_lines(profile: Profile, roles: Roles) -> list[str]:
         reason = "too many rows to sort by time in memory" if roles.time else "no column tells when a row was"
         lines += _commented("", 'split="tail",', f"{reason}: the last fifth as the rows lie is held out")
     columns = profile.columns
-    needed = [columns[name].missing * profile.good for name in (roles.label, roles.time, roles.weight) if name]
+    needed = [
+        columns[name].missing * profile.good + columns[name].bad
+        for name in (roles.label, roles.time, roles.weight)
+        if name
+    ]
     bad = [columns[each.column].bad for each in roles.features if each.used and isinstance(each.feature, Numeric)]
     share = (profile.malformed + sum(needed) + sum(bad)) / profile.rows
     if share > Data().max_malformed:

@@ -232,10 +232,10 @@ def profile_of(layout: Layout) -> Profile:
 
 
 def _as_numbers(read: Any, texts: Any) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Texts as numbers, NaN where missing, and which are there but are none."""
+    """Texts as numbers, NaN where there is none, and which are there but are none."""
     converted, wrong = read(texts, None)
     numbers = converted.numpy().astype(np.float64)
-    numbers[np.asarray(tf.equal(texts, ""))] = np.nan
+    numbers[np.asarray(tf.equal(texts, "")) | np.asarray(wrong)] = np.nan
     return numbers, np.asarray(wrong)
 
 

@@ -67,8 +67,7 @@ def predict(settings: PredictSettings) -> int:
     """Writes `settings.output`, whole or not at all; returns the number of rows.
 
     With siblings, it lists the rows that `predictive_churn.unstable_rows` finds with `evaluation.unstable_loss` and
-    `unstable_pd`
-    of the configuration; `moved` says by how much.
+    `unstable_pd` of the configuration; `moved` says by how much.
 
     Args:
       settings: what is predicted, and where it goes.

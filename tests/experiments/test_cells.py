@@ -290,6 +290,14 @@ def test_a_failure_says_which_cell_and_why(tmp_path, seed, kind, words):
     assert [folder.is_finished(cell) for cell in grid(1, seed, 2)] == [True, False, False]
 
 
+def test_what_a_failed_cell_said_is_known_at_a_url_too(tmp_path, monkeypatch):
+    program = tmp_path / "late.py"
+    program.write_text("import sys, time; time.sleep(1); sys.exit(print('error: no such file: x') or 2)")
+    monkeypatch.setattr(cells, "PROGRAM", (str(program),))
+    with pytest.raises(InputError, match=r"no such file: x$"):
+        Folder(f"file://{tmp_path}/runs").run(grid(1))
+
+
 def test_a_folder_that_cannot_be_made_is_an_input_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"workdir .*file cannot be used"):

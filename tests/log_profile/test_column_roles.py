@@ -120,6 +120,7 @@ def test_what_is_given_is_taken(profile):
         (Given(label="labl"), "--label must name a column, got 'labl'; did you mean label?"),
         (Given(label="none"), "--label must name a column, got 'none'; there are request_id, "),
         (Given(time="tim_ms"), "--time must name a column, got 'tim_ms'; did you mean time_ms?"),
+        (Given(label_threshold=float("nan")), "--label_threshold must be a finite number, got nan"),
         (Given(ignore=("a",)), "--ignore must name a column, got 'a'; there are "),
         (Given(label="age"), "--label must name a column of 0 and 1, got 'age', from 18 to 89; --label_threshold says"),
         (Given(label="country"), "--label must name a column of numbers, got 'country', which holds "),

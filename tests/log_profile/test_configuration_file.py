@@ -62,6 +62,27 @@ def test_files_without_a_header_and_bad_rows(tmp_path):
     assert "2.9% of the rows cannot be read" in text
 
 
+def test_labels_that_are_no_numbers_are_counted_with_what_is_missing(tmp_path):
+    labels = ["x" if row in (3, 70, 140) else "" if row == 9 else str(row % 2) for row in range(400)]
+    (tmp_path / "a.csv").write_text(
+        "\n".join(["clicked,x", *(f"{each},v{row % 5}" for row, each in enumerate(labels))])
+    )
+    _, roles, text, config = written(tmp_path / "a.csv", label="clicked")
+    assert roles.label == "clicked"
+    assert "max_malformed" not in text  # 4 of 400 are what a run takes by itself
+    (tmp_path / "a.csv").write_text((tmp_path / "a.csv").read_text() + "\n,v1" * 2)
+    _, _, text, config = written(tmp_path / "a.csv", label="clicked")
+    assert "1.5% of the rows cannot be read" in text  # 3 wrong labels and 3 missing ones of 402
+    assert config.data.max_malformed == pytest.approx(0.02)
+
+
+def test_a_threshold_is_written_to_its_last_digit(tmp_path):
+    (tmp_path / "a.csv").write_text("\n".join(["spent,x", *(f"{1_234_560 + row},v{row % 5}" for row in range(20))]))
+    profile = profile_of(layout_of(str(tmp_path / "a.csv")))
+    text = configuration_file.text_of(profile, roles_of(profile, Given("spent", label_threshold=1_234_567.0)), "l.py")
+    assert "label_threshold=1234567.0," in text
+
+
 @pytest.mark.parametrize(
     ("rows", "batch", "epochs", "window"), [(1_000, 32, 5, 80), (30_000, 64, 2, 2_000), (200_000, 256, 1, 10_000)]
 )

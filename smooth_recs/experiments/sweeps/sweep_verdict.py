@@ -1,8 +1,8 @@
 """The title of a sweep's report: whether any variant is shown to be better than the baseline, in one sentence.
 
 A change counts as shown where its 95% interval over the pairs does not hold 0. One interval in twenty misses, so the
-more variants there are, the wider each interval is made (Bonferroni): all that is called shown is right with a
-probability of 95%.
+more variants there are, the wider each interval is made (Bonferroni): for each of the two measures, all that is called
+shown is right with a probability of 95%.
 """
 
 from __future__ import annotations
