@@ -65,6 +65,7 @@ def test_every_key_of_the_metrics_is_documented(demo):
     _, metrics = demo
     metrics = copy.deepcopy(metrics)
     slices, quantiles = metrics.pop("slices"), metrics["pd"].pop("quantiles")
+    assert metrics["raw"]["pd"].pop("quantiles").keys() == quantiles.keys()
     assert all(f"`{kind.split(' of ')[0]}" in pages for kind in slices)
     assert all(f"{float(share):.0%}".removesuffix("%") in pages for share in quantiles)
     found = keys(metrics) | keys(list(slices.values()))
