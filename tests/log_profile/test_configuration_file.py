@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import log_cases
 import pytest
 
@@ -28,8 +30,9 @@ def written(path, label="", **layout):
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "csv.gz", "tfrecord", "parquet"])
-def test_a_file_of_every_format_is_described_as_it_is(tmp_path, kind):
-    path = log_cases.write(tmp_path, kind)
+def test_a_file_of_every_format_is_described_as_it_is(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)  # lines are as long as a path is
+    path = log_cases.write(Path(), kind)
     profile, roles, text, config = written(path)
     data, schema = config.data, config.data.schema
     assert (data.path, data.split) == (str(path), "time")
