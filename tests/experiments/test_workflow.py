@@ -256,7 +256,7 @@ def test_a_configuration_states_only_what_differs():
     assert lines[2] == "from smooth_recs import config"
     assert "    return config.Config(" in lines
     assert "        seed=3," in lines
-    assert "        model=config.Model(beta=0.15, norm_value=1.4)," in lines
+    assert "        model=config.Model(beta=0.2, norm_value=1.4)," in lines
     assert not any("batch_size" in line or "schema" in line for line in lines)
 
 
