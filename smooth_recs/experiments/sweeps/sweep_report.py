@@ -192,7 +192,7 @@ def choice_sentences(choice: Mapping[str, Any], *, claims: bool = True) -> list[
     if choice["verdict"] == "nothing":
         return [f"Nothing beats the baseline: of all variants that keep the bounds, {baseline} is the best."]
     if choice["verdict"] == "not measured":
-        return [f"{sweep_verdict.of_choice(choice)}.", "--confirm=5 trains new pairs of both."]
+        return [f"{sweep_verdict.of_choice(choice)}. --confirm=5 trains new pairs of both."]
     found = [f"Chosen: {label}." if choice["verdict"] == "better" else f"{sweep_verdict.of_choice(choice)}."]
     folds = choice["folds"]
     if folds:
