@@ -280,7 +280,7 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
 
 
 def _closest(points: Sequence[Point]) -> Point:
-    """Of the models that have learned something, if there are any, the one of the least PD to the live one."""
+    """The model of the least PD to the live one, of those that have learned something if there are any."""
     return min(points, key=lambda point: (bool(point.get("collapsed")), point["pd_live"]))
 
 

@@ -238,7 +238,7 @@ def time_candidates(profile: Profile) -> list[str]:
 
 
 def time_range(column: Column) -> str:
-    """From when to when, as far as the values say."""
+    """The first and the last time, as far as the values say."""
     unit = "seconds" if column.kind == "time" else time_unit(column)
     if not unit:
         return f"from {shown(column.low)} to {shown(column.high)}, in a unit of the log's own"

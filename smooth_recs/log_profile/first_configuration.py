@@ -1,4 +1,4 @@
-"""From a log to a configuration that trains it: look, ask, say what was found, write."""
+"""A first configuration for a log, ready to train: look, ask, say what was found, write."""
 
 from __future__ import annotations
 

@@ -70,6 +70,6 @@ class ValueSketch:
         return round((self._kept - 1) / (float(self._hashes[-1]) / RANGE))
 
     def met_before(self, row: int) -> float:
-        """Of the values in the rows from `row` on, the share that the rows before have as well; NaN for none."""
+        """The share of the values in the rows from `row` on that the rows before have as well; NaN for none."""
         late = self._last >= row
         return float(np.mean(self._first[late] < row)) if late.any() else float("nan")
