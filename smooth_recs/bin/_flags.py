@@ -219,8 +219,10 @@ def load_sweep(path: str) -> Config:
     return _of_file[0].config
 
 
-def read_sweep(config: Config, activations: str, grid: Sequence[str], pairs: int | None) -> Any:
-    """The sweep of the file, with overrides in `config`; of a configuration, that of the two flags.
+def read_sweep(
+    config: Config, activations: str, grid: Sequence[str], pairs: int | None, tune: Sequence[str] = ()
+) -> Any:
+    """The sweep of the file, with overrides in `config`; of a configuration, that of --activations and --grid.
 
     Raises:
       InputError: flags that contradict the file, name what there is not, or are missing.
@@ -240,24 +242,27 @@ def read_sweep(config: Config, activations: str, grid: Sequence[str], pairs: int
         texts = variants.listed(activations)
         if activations and not texts:
             raise InputError(f"--activations must be one or more, got {activations!r}")
-        values = dict(_values(text) for text in grid)
-        if len(values) < len(grid):
-            raise InputError(f"--grid must be given once a field, got {', '.join(grid)}")
-        crossed = variants.crossed(config, texts, values)
+        crossed = variants.crossed(config, texts, _values("grid", grid))
         found = Sweep(config, crossed, baseline=crossed[0].name)
-    return dataclasses.replace(found, config=config, pairs=pairs or found.pairs)
+    values = _values("tune", tune) or found.tune
+    return dataclasses.replace(found, config=config, pairs=pairs or found.pairs, tune=values)
 
 
-def _values(text: str) -> tuple[str, list[Any]]:
-    """`model.norm_value=1.0,1.4` as the field and its values."""
+def _values(flag: str, texts: Sequence[str]) -> dict[str, list[Any]]:
+    """`model.norm_value=1.0,1.4`, a text a field, as the values by field."""
     from smooth_recs.experiments import variants
 
-    path, equals, values = text.partition("=")
-    if not equals or not variants.listed(values):
-        raise InputError(f"--grid must be FIELD=VALUE,VALUE,..., got {text!r}")
-    check_field(path)
-    (kind,) = (kind for name, kind, _ in fields.walk(Config()) if name == path)
-    try:
-        return path, [FieldParser(kind).parse(value) for value in variants.listed(values)]
-    except ValueError as error:
-        raise InputError(f"--grid: every value of {path} {error}, got {values!r}") from error
+    found = {}
+    for text in texts:
+        path, equals, values = text.partition("=")
+        if not equals or not variants.listed(values):
+            raise InputError(f"--{flag} must be FIELD=VALUE,VALUE,..., got {text!r}")
+        check_field(path)
+        (kind,) = (kind for name, kind, _ in fields.walk(Config()) if name == path)
+        try:
+            found[path] = [FieldParser(kind).parse(value) for value in variants.listed(values)]
+        except ValueError as error:
+            raise InputError(f"--{flag}: every value of {path} {error}, got {values!r}") from error
+    if len(found) < len(texts):
+        raise InputError(f"--{flag} must be given once a field, got {', '.join(texts)}")
+    return found

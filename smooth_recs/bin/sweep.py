@@ -29,6 +29,12 @@ _ACTIVATIONS = flags.DEFINE_string(
     "with commas: names, name:beta:beta:... (0.3rms: relative) or dictionaries of a layer; the first is the baseline",
 )
 _GRID = flags.DEFINE_multi_string("grid", [], "FIELD=VALUE,VALUE,... of --config; once for each field that is varied")
+_TUNE = flags.DEFINE_multi_string(
+    "tune",
+    [],
+    "FIELD=VALUE,VALUE,... of --config, such as learning rates: each activation trains with the values that are best "
+    "for it on validation rows; once for each field",
+)
 _PAIRS = flags.DEFINE_integer(
     "pairs", None, "pairs of siblings for each variant, a seed each (default: 3, or what the file says)", lower_bound=1
 )
@@ -60,7 +66,7 @@ _DRY_RUN = flags.DEFINE_boolean(
 def main() -> None:
     from smooth_recs.experiments.sweeps import choice, sweep_runs, workflow
 
-    sweep = _flags.read_sweep(_CONFIG.value, str(_ACTIVATIONS.value), _GRID.value, _PAIRS.value)
+    sweep = _flags.read_sweep(_CONFIG.value, str(_ACTIVATIONS.value), _GRID.value, _PAIRS.value, _TUNE.value)
     sweep = dataclasses.replace(sweep, choose=sweep.choose if _CHOOSE.value is None else _CHOOSE.value)
     if _ALLOW_COLLAPSED.value is not None:
         sweep = dataclasses.replace(sweep, allow_collapsed=bool(_ALLOW_COLLAPSED.value))

@@ -74,10 +74,13 @@ class Sweep:
       choose: the goal for the best variant, such as `min pd subject to per_query_auc_loss <= relu`; empty = none.
       allow_collapsed: whether runs with a sibling that is constant, or worse than always predicting the click rate,
         count as measured.
+      tune: values by the fields' paths, such as learning rates: every variant that does not set one of these fields
+        itself takes the combination that is best for its activation on validation rows (`tuning.py`).
+      tuned: what was tried, in place of `tune`, once it has been; see `tuning.tuned`.
 
     Raises:
       InputError: no variants, a name or a label twice, a name with spaces or @, a baseline that is none of the
-        variants, no pairs, or a single sibling.
+        variants, no pairs, a single sibling, or nothing to choose from in `tune`.
     """
 
     config: Config
@@ -86,6 +89,8 @@ class Sweep:
     pairs: int = 3
     choose: str = ""
     allow_collapsed: bool = False
+    tune: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
+    tuned: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         names = [variant.name for variant in self.variants]
@@ -106,6 +111,10 @@ class Sweep:
             raise InputError(f"pairs must be at least 1, got {self.pairs}")
         if self.config.siblings.replicas < 2:
             raise InputError(f"siblings.replicas must be at least 2, got {self.config.siblings.replicas}")
+        if "seed" in self.tune:
+            raise InputError("tune must leave the seed to the pairs, got values of it")
+        if self.tune and math.prod(map(len, self.tune.values())) < 2:
+            raise InputError(f"tune must have two or more values to choose from, got {dict(self.tune)}")
 
     @property
     def seeds(self) -> range:

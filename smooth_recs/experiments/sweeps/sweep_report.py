@@ -49,6 +49,7 @@ def write(results: Mapping[str, Any], folder: str, choice: Mapping[str, Any] | N
         "claims": sweep_tables.claims(choice) if choice else None,
         "confirmation": sweep_tables.trade_offs(fresh["variants"], axes, None) if fresh else None,
         "by_line": sweep_tables.lines(plane) if drawn else None,
+        "tuned": sweep_tables.tuned(results.get("tuned") or []),  # results of an earlier version have none
         "others": sweep_tables.others(variants, axes),
         "costs": sweep_tables.costs(variants),
     }

@@ -100,7 +100,8 @@ def table(sweep: Sweep, grid: Grid, folder: Folder, serving: Serving | None = No
     Returns:
       `baseline`, its name; `seeds`; `variants`, each with `name`, `label`, `fields`, `line` and `width` (None where it
       is on no line), `measures`, `changes`, `workdirs` by seed (None for a run that is not finished), and `collapsed`,
-      the reasons by seed (see `finished_runs`); `config`, what all have in common; `data`, `versions`, `command`.
+      the reasons by seed (see `finished_runs`); `tuned`, see `tuning.tuned`; `config`, what all have in common; `data`,
+      `versions`, `command`.
       A measure has `of_seeds` (None for a run that is not finished, or does not have it), and, over the finished runs,
       `value`, their mean, and `interval` (`prediction_difference.interval_over_seeds`; None for a single run). A change
       is from the baseline, over the seeds that both have: `value` and `interval` of the difference, `percent` and
@@ -138,6 +139,7 @@ def table(sweep: Sweep, grid: Grid, folder: Folder, serving: Serving | None = No
             }
             for variant in grid.variants
         ],
+        "tuned": list(sweep.tuned),
         "config": grid.config.to_dict(),
         "data": manifest["data"],
         "versions": manifest["versions"],

@@ -19,7 +19,7 @@ from smooth_recs.artifacts.exports import SavedModel
 from smooth_recs.config import Data
 from smooth_recs.data.presets import open_source
 from smooth_recs.experiments.cells import Cell, Folder, distinct
-from smooth_recs.experiments.sweeps import sweep_results
+from smooth_recs.experiments.sweeps import sweep_results, tuning
 from smooth_recs.experiments.sweeps.sweep_plan import Sweep
 from smooth_recs.experiments.variants import Grid, grid_of
 from smooth_recs.measures import catalogue
@@ -37,9 +37,16 @@ _Made = TypeVar("_Made")
 
 def outline(sweep: Sweep, workdir: str) -> str:
     """What a sweep would train, what its variants cost, and how long what is not finished would take."""
-    grid, folder = grid_of(sweep), Folder(workdir)
+    folder, lines = Folder(workdir), []
+    if singles := tuning.cells(sweep):
+        lines += ["single models that choose the values of tune:", folder.outline(singles), ""]
+        if folder.unfinished(singles):
+            lines += ["pairs, whose values of tune are not known yet:", ""]
+        else:
+            sweep = tuning.tuned(sweep, folder)
+    grid = grid_of(sweep)
     width = max(len(variant.label) for variant in grid.variants)
-    lines = [f"{'':{width}}  {'parameters':>14} {'multiply-adds':>14} {'lookups':>8} an example"]
+    lines += [f"{'':{width}}  {'parameters':>14} {'multiply-adds':>14} {'lookups':>8} an example"]
     lines += [
         f"{variant.label:{width}}  {each.parameters:14,} {each.multiply_adds:14,} {each.lookups:8,}"
         for variant, each in zip(grid.variants, _costs(grid, workdir), strict=True)

@@ -51,6 +51,30 @@ def others(variants: Variants, axes: tuple[str, str]) -> Table:
     return Table(("Variant", *(each for measure in measures for each in (measure.short, "Change"))), measured(rows))
 
 
+def tuned(found: Sequence[Mapping[str, Any]]) -> Table:
+    """For each activation the values that are best for it, of how many, and the validation rows' verdict on both ends.
+
+    `found` is `tuned` of `results.json`; the table is empty where each had the same values from the start.
+    """
+    paths = list(found[0]["fields"]) if found else []
+    rows, notes = {}, {}
+    for each in found:
+        values = [one["value"] for one in each["tried"] if one["value"] is not None]
+        best, worst = (max(values), min(values)) if each["measure"] == "auc" else (min(values), max(values))
+        rows[each["label"]] = [
+            *(TableCell((setting(each["fields"][path]),)) for path in paths),
+            TableCell((f"{best:.4f}",), (best,)),
+            TableCell((f"{worst:.4f}",), (worst,)),
+            TableCell((str(len(each["tried"])),)),
+        ]
+        if each["edges"]:
+            names = " and ".join(path.rpartition(".")[2] for path in each["edges"])
+            notes[each["label"]] = f"best at the end of what was tried for {names}"
+    measure = "AUC" if found and found[0]["measure"] == "auc" else "log loss"
+    columns = ("Activation", *(path.rpartition(".")[2] for path in paths), f"Best {measure}", "Worst", "Tried")
+    return Table(columns, rows, notes=notes)
+
+
 def costs(variants: Variants) -> Table:
     """What the variants cost, as far as that is known."""
     measures = [each for each in catalogue.swept("size", "training", "serving") if _is_known(variants, each)]

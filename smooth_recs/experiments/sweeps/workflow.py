@@ -13,7 +13,7 @@ from smooth_recs import _files
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.experiments.cells import Folder
-from smooth_recs.experiments.sweeps import choice, sweep_plan, sweep_report, sweep_results, sweep_runs
+from smooth_recs.experiments.sweeps import choice, sweep_plan, sweep_report, sweep_results, sweep_runs, tuning
 from smooth_recs.experiments.sweeps.sweep_plan import Goal, Sweep
 from smooth_recs.experiments.variants import Grid, grid_of
 from smooth_recs.measures import catalogue
@@ -30,7 +30,7 @@ def run(sweep: Sweep, workdir: str, *, confirm: int = 0, halving: bool = False) 
     goal `choice.json`, and `chosen.py` where anything beats the baseline.
 
     Args:
-      sweep: what is trained, and in `choose` what is wanted.
+      sweep: what is trained, in `choose` what is wanted, and in `tune` what each activation chooses for itself first.
       workdir: receives the runs and the files; pairs that are finished there are not trained again.
       confirm: pairs with fresh seeds of what is chosen and of the baseline; 0 = none.
       halving: whether pairs are spent by successive halving, not on all variants alike.
@@ -45,6 +45,7 @@ def run(sweep: Sweep, workdir: str, *, confirm: int = 0, halving: bool = False) 
     ```
     """
     goal = goal_of(sweep, confirm)
+    sweep = tuning.tuned(sweep, Folder(workdir))
     results = sweep_runs.run(sweep, workdir, _by_halving(sweep, goal) if halving else sweep_runs.train_all)
     if goal is None:
         return sweep_report.write(results, workdir)
