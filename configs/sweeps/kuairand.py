@@ -24,6 +24,6 @@ def get_sweep() -> sweeps.Sweep:
         [*sweeps.activation("relu"), *(each for name in WIDTHS for each in sweeps.activation(name, *WIDTHS[name]))],
         baseline="relu",
         pairs=3,
-        choose="min pd subject to auc_loss <= relu + 0.5%",
+        choose="min pd subject to per_query_auc_loss <= relu + 0.5%",
         tune=RATES,
     )

@@ -24,6 +24,7 @@ from smooth_recs.workdir.finished_runs import is_number
 VALIDATION_SHARE = 0.2
 _SINGLE = {
     "siblings.replicas": 1,
+    "train.max_pd": 0.0,  # a single model has no PD
     "train.evaluations": 0,  # at the end of each epoch only
     "evaluation.slices": (),
     "evaluation.estimate": False,
