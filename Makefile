@@ -7,6 +7,7 @@ INSTALLED := $(VENV)/.installed
 TESTED := dist/tested
 PYTEST := $(RUN) -m pytest
 SPREAD := -n auto --maxprocesses=4 --dist=worksteal --durations=30 --durations-min=5
+SOAK := tests/test_soak.py tests/test_soak_commands.py tests/test_machine_faults.py tests/cluster/test_killed_runs.py
 # Where it is set, every process that a test starts would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet --quiet
@@ -32,8 +33,10 @@ test: lint wheel
 	@echo 'pytest under tf_keras'
 	@cd $(TESTED) && TF_USE_LEGACY_KERAS=1 $(PYTEST) $(SPREAD)
 
+# Kills of single runs, sweeps, exports and clusters, full disks and a clock that jumps (docs/reliability.md).
+soak: export SMOOTH_RECS_KILLS ?= 20
 soak: $(INSTALLED)
-	@SMOOTH_RECS_KILLS=20 TF_USE_LEGACY_KERAS=1 $(PYTEST) -s tests/test_soak.py tests/cluster/test_killed_runs.py
+	@TF_USE_LEGACY_KERAS=1 $(PYTEST) -s $(SOAK)
 
 # Random inputs for an hour; where a test is to go on for minutes, no timeout ends it.
 fuzz: export SMOOTH_RECS_FUZZ_MINUTES ?= 12

@@ -391,7 +391,7 @@ def remove_left_behind(folder: str, seconds: float = _LEFT_SECONDS) -> None:
             if is_url(folder):
                 if not seconds:
                     remove(path)
-            elif os.listdir(path) or time.time() - os.stat(path).st_mtime >= seconds:
+            elif not seconds or os.listdir(path) or abs(time.time() - os.stat(path).st_mtime) >= seconds:
                 descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -67,6 +67,10 @@ class Interruption:
                 signal.signal(number, earlier)
             os.close(self._write)  # which ends the thread
 
+    def is_due(self, done: int) -> bool:
+        """Whether the loop is to save and to end now, whatever number of steps is done: a signal has come."""
+        return self.number is not None
+
     def end(self) -> None:
         """Ends the block, by an error that says which signal came; does nothing where none has come.
 

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from smooth_recs import _files, keras_generation
 from smooth_recs.callbacks.keep_best import KeepBest
+from smooth_recs.cluster.preemption import Preemption
 from smooth_recs.errors import InputError
 from smooth_recs.interruption import Interruption
 from smooth_recs.layers.tower import DropoutState
@@ -41,8 +42,8 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
       newest_in: the folder of another process, whose checkpoints `restore` takes.
       on_save: a function that is called with the number of steps done before each checkpoint is written, to write what
         else belongs to it.
-      interruption: ends `fit` after the step in which a signal comes, once a checkpoint is saved; of processes that
-        train in step, without one.
+      interruption: ends `fit` once a signal has come and a checkpoint is saved; of processes that train in step all
+        after the same one.
       best: a callback whose best weights are saved too; the model must be built. Its history is restored separately.
 
     An average of the model's weights (`SiblingModel.keep_average`) is saved with it.
@@ -67,7 +68,7 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
         best: KeepBest | None = None,
         steps: int | None = None,
         newest_in: str | None = None,
-        interruption: Interruption | None = None,
+        interruption: Interruption | Preemption | None = None,
     ) -> None:
         super().__init__()
         self._steps = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -117,10 +118,10 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
         last = self.ends_epoch and batch + 1 >= ((self.params or {}).get("steps") or math.inf)
         if last:
             return
-        interrupted = self._interruption is not None and self._interruption.number is not None
-        if due or (interrupted and self._every is None):
+        ends = self._interruption is not None and self._interruption.is_due(self._done)
+        if due or ends:
             self.save()
-        if self._interruption is not None:
+        if ends and self._interruption is not None:
             self._interruption.end()
 
     def on_train_end(self, logs: Any = None) -> None:

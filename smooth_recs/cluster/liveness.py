@@ -23,6 +23,7 @@ import socketserver
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from smooth_recs.cluster.task import SECRET, Task
@@ -37,6 +38,8 @@ def _digest(token: str) -> str:
 
 IDENTITY = _digest(_DONE)  # a process that was started again is another one
 MEETING = "meeting"
+_STOPPING = "stopping after step "
+_STOP_SECONDS = 3.0
 _PINGS_AT_ONCE = 32
 _MOST_ANSWERS_AT_ONCE = 64  # a thread each
 _REFUSED = "refused"
@@ -47,7 +50,8 @@ class Pong(NamedTuple):
 
     Attributes:
       identity: of the process.
-      state: `MEETING` where it waits for the others; the identity of the chief that it serves; or nothing.
+      state: `MEETING` where it waits for the others; the identity of the chief that it serves; after which step it
+        stops; or nothing.
     """
 
     identity: str
@@ -63,6 +67,7 @@ class Heartbeat:
         to no address of this machine, or to loopback alone, it is all of them, and a line says so.
 
     Attributes:
+      peers: the other processes of its cluster.
       state: see `Pong`.
       met: names of the processes that have asked while this one was meeting.
       dismissed: set once the chief that this process serves has said that it is done.
@@ -72,6 +77,7 @@ class Heartbeat:
     """
 
     def __init__(self, port: int, host: str = "") -> None:
+        self.peers: tuple[Task, ...] = ()
         self.state = ""
         self.met: set[str] = set()
         self.dismissed = threading.Event()
@@ -89,6 +95,11 @@ class Heartbeat:
             self.met.add(sender)
         if verb == "done" and state and _digest(sender) == state:
             self.dismissed.set()
+        if verb == "stop" and not state:
+            token, _, step = sender.partition(" ")
+            # Only a process of this cluster knows what its identity, which it says at its own address, is made of.
+            if step.isdecimal() and _digest(token) in {pong.identity for pong in _pongs(self.peers, "ping").values()}:
+                self.state = f"{_STOPPING}{step}"
 
 
 @functools.cache
@@ -98,7 +109,9 @@ def _started(port: int, host: str) -> Heartbeat:
 
 def start(task: Task) -> Heartbeat:
     """The heartbeat of this process, `task`; there is one, whoever asks for it."""
-    return _started(task.heartbeat_port, task.host)
+    beat = _started(task.heartbeat_port, task.host)
+    beat.peers = task.peers
+    return beat
 
 
 def ping(task: Task, request: str = "ping") -> Pong | None:
@@ -134,6 +147,31 @@ def dismiss(task: Task) -> None:
     """Tells every process that serves this one that the run is done: they end, with status 0."""
     for peer in task.peers:
         ping(peer, f"done {_DONE}")
+
+
+def stop_all(task: Task, step: int, seconds: float = _STOP_SECONDS) -> bool:
+    """Tells every process that trains in step with this one to stop after `step`; whether all have taken note."""
+    start(task).state = stopping = f"{_STOPPING}{step}"
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        pongs = _pongs(task.peers, f"stop {_DONE} {step}")  # who has taken note takes no other
+        if len(pongs) == len(task.peers) and all(pong.state == stopping for pong in pongs.values()):
+            return True
+        time.sleep(_STOP_SECONDS / 100)
+    return False
+
+
+def told_to_stop(task: Task) -> int | None:
+    """The step after which this process is to stop; None: nobody has said so."""
+    state = start(task).state
+    return int(state.removeprefix(_STOPPING)) if state.startswith(_STOPPING) else None
+
+
+def _pongs(tasks: Sequence[Task], request: str) -> dict[Task, Pong]:
+    """Asks all at once; the answers of those that answer."""
+    with concurrent.futures.ThreadPoolExecutor(_PINGS_AT_ONCE) as pool:
+        pongs = pool.map(lambda task: ping(task, request), tasks)
+        return {task: pong for task, pong in zip(tasks, pongs, strict=True) if pong is not None}
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -233,9 +271,7 @@ class Peers:
 
     def ping(self, request: str = "ping") -> dict[Task, Pong]:
         """Asks all at once; the answers of those that answer."""
-        with concurrent.futures.ThreadPoolExecutor(_PINGS_AT_ONCE) as pool:
-            pongs = pool.map(lambda task: ping(task, request), self.tasks)
-            answers = {task: pong for task, pong in zip(self.tasks, pongs, strict=True) if pong is not None}
+        answers = _pongs(self.tasks, request)
         self._answered |= dict.fromkeys(answers, time.monotonic())
         return answers
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 from smooth_recs import losses
 from smooth_recs.callbacks import AverageWeights
 from smooth_recs.callbacks.checkpoints import Checkpoints, restore_newest
+from smooth_recs.cluster.preemption import Preemption
 from smooth_recs.config import Config
 from smooth_recs.data.sources import Source
 from smooth_recs.errors import InputError
@@ -95,7 +96,8 @@ def fit(batches: Batches, siblings: SiblingModel) -> Fitted:
       siblings: as `build` made them for these batches.
 
     Raises:
-      Interrupted: SIGTERM or SIGINT came; a checkpoint is saved, except where several processes train in step.
+      Interrupted: SIGTERM or SIGINT came, to this process or to one that trains in step with it, and a checkpoint is
+        saved; or it is not, because one of these does not answer.
 
     ```python
     batches = Batches(config, workdir, source)
@@ -128,7 +130,7 @@ def _fit(batches: Batches, siblings: SiblingModel, interruption: Interruption) -
         best=best,
         steps=-(-batches.steps_per_epoch // CHECKPOINTS_IN_STEP) if role.in_step else None,
         newest_in=checkpoint_reader.folder(workdir),
-        interruption=interruption,
+        interruption=Preemption(interruption, role.task) if role.task is not None and role.in_step else interruption,
     )
     others = [*([HugePages()] if config.train.huge_pages else []), speed, *role.callbacks]
     exports: list[Any] = []

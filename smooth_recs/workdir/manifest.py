@@ -110,6 +110,8 @@ def owned(workdir: str) -> Iterator[None]:
         for name in _names(checkpoints):
             if re.fullmatch(r"ckpt-.*_temp", name):
                 _files.remove_folder(os.path.join(checkpoints, name))
+            elif re.fullmatch(r"checkpoint\.tmp\w*", name):  # of TensorFlow 2.21, where the disk was full
+                _files.remove(os.path.join(checkpoints, name))
         yield
 
 

@@ -7,9 +7,13 @@ import os
 import re
 import signal
 import sys
+import time
 
+import kills
 import pytest
 from source_imports import ROOT
+
+KILLS = kills.count(0)  # at random moments, of each kind of cluster half
 
 SETTINGS = (
     *("data.eval_examples=1000", "data.shuffle_window=4000", "train.batch_size=32"),
@@ -114,7 +118,7 @@ def test_parameter_servers_go_on_without_a_worker_and_resume_after_the_death_of_
     run.check_finished(cluster)
 
 
-def test_in_step_a_worker_is_killed_and_all_start_again(launch, tmp_path):
+def test_in_step_a_worker_is_killed_or_preempted_and_all_start_again(launch, tmp_path):
     run = Run(launch, tmp_path, 300)
     cluster = run.start("--workers=2")
     run.goes_on(cluster)
@@ -123,5 +127,48 @@ def test_in_step_a_worker_is_killed_and_all_start_again(launch, tmp_path):
     assert len(errors(cluster)) == 1
 
     cluster = run.start("--workers=2")
+    run.goes_on(cluster)
+    before = run.reached
+    os.kill(cluster.pid("worker 1"), signal.SIGTERM)  # as Kubernetes preempts a pod: the chief hears of it
+    run.may_end()
+    assert cluster.status() == 128 + signal.SIGTERM, cluster.text[-3000:]
+    assert errors(cluster) == []
+    assert run.reached > before
+
+    cluster = run.start("--workers=2")
     run.may_end()
     run.check_finished(cluster)
+
+
+@pytest.mark.skipif(not kills.IS_SOAK, reason="make soak: the tests above kill each kind of process once")
+@pytest.mark.timeout(600 + 120 * KILLS)
+@pytest.mark.parametrize(("servers", "steps"), [(0, 600), (1, 4000)], ids=["in step", "parameter servers"])
+def test_at_random_moments_any_process_is_killed(launch, tmp_path, servers, steps):
+    made = kills.Kills("workers in step" if not servers else "parameter servers")
+    run, flags = (
+        Run(launch, tmp_path, steps),
+        ("--workers=2", f"--servers={servers}", "--restart")[: 3 if servers else 1],
+    )
+    names = ["chief 0", "worker 0", "worker 1", "ps 0"] if servers else ["worker 0", "worker 1"]
+    for _ in range(KILLS // 2):
+        cluster = run.start(*flags)
+        starts = made.chance.random() < 0.3 or run.reached >= steps // 2
+        task, number = made.chance.choice(names), made.signal()
+        if not starts:
+            run.goes_on(cluster)
+        time.sleep(made.chance.uniform(0, 6 if starts else 1))
+        os.kill(cluster.pid(task), number)
+        run.may_end()
+        if servers and task.startswith("worker"):  # the others train on, and it comes back
+            time.sleep(made.chance.uniform(0, 2))
+            cluster.process.send_signal(signal.SIGTERM)
+        status = cluster.status()
+        made.note(
+            "starting" if starts else "training", number, f"{task}, {run.reached} steps are safe, status {status}"
+        )
+        assert status != 0 or run.reached == steps
+        assert "Traceback" not in cluster.text, cluster.text[-3000:]
+    cluster = run.start(*flags)
+    run.may_end()
+    run.check_finished(cluster)
+    made.summary(0, [])

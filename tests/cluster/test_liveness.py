@@ -298,3 +298,25 @@ def test_a_chief_may_be_away_for_so_long(cluster):
     with pytest.raises(TimeoutError, match=rf"^worker 0 \({chief.address}\) has not answered for 0\.5 s"):
         follow(server, start(server), pytest.fail, limit_seconds=0.5, ping_seconds=0.05)
     assert time.monotonic() - began >= 0.5
+
+
+def test_all_stop_after_the_same_step_if_one_of_them_says_so(cluster):
+    (first, *others), start = cluster
+    beats = [start(other) for other in others]
+    for beat, other in zip(beats, others, strict=True):
+        beat.peers = other.peers
+    assert liveness.told_to_stop(first) is None
+    ping(others[0], f"stop {'0' * 32} 5")  # a stranger, who does not know what an identity is made of
+    ping(others[0], f"stop {IDENTITY} 5")
+    ping(others[0], "stop 5")
+    assert beats[0].state == ""
+    assert liveness.stop_all(first, 12)
+    assert [beat.state for beat in beats] == ["stopping after step 12"] * 2
+    assert liveness.told_to_stop(first) == 12
+    assert not liveness.stop_all(first, 14, 0.2)  # the others have another step in mind
+
+
+def test_one_that_does_not_answer_cannot_be_told_to_stop(cluster):
+    (first, second, _), start = cluster
+    start(second).peers = second.peers
+    assert not liveness.stop_all(first, 12, 0.2)
