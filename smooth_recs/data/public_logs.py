@@ -275,8 +275,16 @@ TRIVAGO = Schema(
 
 
 def trivago(data: config.Data, as_read: AsRead = whole) -> Origin:
-    """trivago's impressions: `data.path` is a file of them, or its folder, of which `impressions*` are read."""
+    """trivago's impressions: `data.path` is a file of them, or its folder, of which `impressions*` are read.
+
+    The challenge's own log of actions is made into impressions by `trivago_sessions.write_impressions`.
+    """
     files = expand(in_folder(data.path, "impressions*.csv*"))
+    if "action_type" in header_names(files[:1], ","):
+        raise InputError(
+            f"data.path must name impressions, got a log of actions, {files[0]}: "
+            "smooth_recs.data.trivago_sessions.write_impressions makes impressions of it"
+        )
     schema = as_read((data.schema or TRIVAGO).select(data.features), header_names(files, ","))
 
     def reader(names: Sequence[str]) -> CsvReader:
