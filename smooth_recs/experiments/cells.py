@@ -10,8 +10,9 @@ A folder holds, for each configuration, named by a hash of it:
 
 The lock is the kernel's, on a file that the training process inherits: it is free again the moment that process ends,
 in whatever way. So several commands may share a folder, and where a command is killed and its training goes on, the
-next one waits for that cell instead of training it a second time. Several machines may share one, too, where its file
-system has locks and the folder has the same path on all of them.
+next one waits for that cell instead of training it a second time (at a URL, where nothing is inherited, for the
+training's own `run.lock`). Several machines may share one, too, where its file system has locks and the folder has the
+same path on all of them.
 
 A cell may need others, as a student needs its teacher: they are trained first. On a terminal a bar shows how many
 cells are finished; each run that ends prints a line.
@@ -178,7 +179,8 @@ class Folder:
     def _trained(self, cell: Cell, progress: CellProgress) -> bool:
         """Trains `cell` to its end; False where another process is at it."""
         with locked(self._file(cell, "lock"), str(os.getpid())) as lock:
-            if lock is None:
+            # At a URL a training does not inherit the lock: that of a killed command is known by its own.
+            if lock is None or (not lock.descriptors and manifest.is_owned(self.workdir(cell))):
                 return False
             # Asked again, under the lock: another process may have ended it just before.
             if not self.is_finished(cell):

@@ -115,6 +115,15 @@ def owned(workdir: str) -> Iterator[None]:
         yield
 
 
+def is_owned(workdir: str) -> bool:
+    """Whether a process owns `workdir`; at a URL where one was killed, this takes up to 45 s."""
+    lock = os.path.join(workdir, _LOCK)
+    if not _files.exists(lock):
+        return False
+    with _locks.locked(lock, f"process {os.getpid()} on {socket.gethostname()}") as free:
+        return free is None
+
+
 def _names(folder: str) -> list[str]:
     return _files.listdir(folder) if _files.isdir(folder) else []
 

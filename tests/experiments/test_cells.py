@@ -15,10 +15,12 @@ import time
 import pytest
 from source_imports import ROOT
 
+from smooth_recs import _files, _locks
 from smooth_recs.config import Config, Data, Model, Train
 from smooth_recs.errors import InputError
 from smooth_recs.experiments import cells
 from smooth_recs.experiments.cells import Cell, Folder
+from smooth_recs.workdir import manifest
 
 STEPS = 6
 LOG = Data(source="criteo", path="day_*.gz")
@@ -355,3 +357,19 @@ def test_a_first_pass_over_files_serves_every_cell(tmp_path, program):
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["survey"]
     Folder(str(tmp_path)).run(of_files)
     assert sum(trace.count("first pass") for trace in traces(tmp_path).values()) == 1
+
+
+def test_at_a_url_a_training_whose_command_was_killed_is_waited_for(monkeypatch):
+    monkeypatch.setattr(_locks, "RENEWED_SECONDS", 0.1)
+    monkeypatch.setattr(_locks, "LEFT_SECONDS", 0.6)
+    folder, cell, trained = Folder("ram://cells"), Cell("one", Config(seed=1)), []
+    _files.makedirs("ram://cells/cells")
+    monkeypatch.setattr(Folder, "_train", lambda _, one, lock, progress: trained.append(one.label))
+    with manifest.owned(folder.workdir(cell)):  # by the training: its command has gone, and with it the cell's lock
+        assert manifest.is_owned(folder.workdir(cell))
+        assert not folder._trained(cell, None)
+        assert trained == []
+    assert not manifest.is_owned(folder.workdir(cell))
+    assert folder._trained(cell, None)
+    assert trained == ["one"]
+    _files.remove_folder("ram://cells")
