@@ -11,15 +11,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import functools
 import glob as local_glob
-import hashlib
 import importlib
 import io
 import json
 import math
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -27,67 +24,16 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
+from smooth_recs import _paths
 from smooth_recs.errors import InputError
 
 _HIDDEN = (".writing-", ".removing-")  # prefixes of what holds nothing yet, or nothing any more
 _LEFT_SECONDS = 60.0  # age from which an empty hidden folder that nobody holds counts as left behind
 _BLOCK = 1 << 20
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_ONE_SLASH = re.compile(r"(gs|s3|hdfs|viewfs|az|ram):/(?!/)")
 _OF_TENSORFLOW_IO = ("s3", "hdfs", "viewfs", "har", "az", "http", "https")
 # Codes of TensorFlow's errors, for which `os` has classes of their own.
 _NUMBERS = {5: errno.ENOENT, 6: errno.EEXIST, 7: errno.EACCES, 16: errno.EACCES}
-_PATTERN = re.compile(r"[*?\[\\]")
-
-
-# Paths.
-
-
-def is_url(path: str) -> bool:
-    """Whether `path` is a URL of one of TensorFlow's file systems; InputError where it is one with one slash.
-
-    >>> is_url("gs://bucket/run"), is_url("runs/demo")
-    (True, False)
-    """
-    text = os.fspath(path)
-    if _ONE_SLASH.match(text):
-        raise InputError(f"{text}: a URL has two slashes, as in {text.replace(':/', '://', 1)}")
-    return bool(_URL.match(text))
-
-
-def parent(path: str) -> str:
-    """The folder that `path` is in.
-
-    >>> parent("runs/demo/metrics.json"), parent("notes.txt"), parent("ram://notes.txt")
-    ('runs/demo', '.', 'ram://')
-    """
-    if is_url(path):
-        root, _, rest = path.partition("://")
-        return f"{root}://{rest.rstrip('/').rpartition('/')[0]}"
-    return os.path.dirname(path) or "."
-
-
-def absolute(path: str) -> str:
-    """The path that means the same in every folder; a URL as it is."""
-    return path if is_url(path) else os.path.abspath(path)
-
-
-def resolved(path: str) -> str:
-    """The absolute path without symbolic links; a URL as it is."""
-    return path if is_url(path) else os.path.realpath(path)
-
-
-def normalized(path: str) -> str:
-    """The path without `.` and `..`.
-
-    >>> normalized("runs/./demo/"), normalized("gs://bucket/run/.")
-    ('runs/demo', 'gs://bucket/run')
-    """
-    if not is_url(path):
-        return os.path.normpath(path)
-    root, _, rest = path.partition("://")
-    return f"{root}://{os.path.normpath(rest)}"
 
 
 # What is there.
@@ -121,7 +67,7 @@ def _at(url: str) -> Iterator[Any]:
 
 def exists(path: str) -> bool:
     """Whether there is a file or a folder."""
-    if not is_url(path):
+    if not _paths.is_url(path):
         return os.path.exists(path)
     with _at(path) as gfile:
         return bool(gfile.exists(path))
@@ -129,7 +75,7 @@ def exists(path: str) -> bool:
 
 def isdir(path: str) -> bool:
     """Whether there is a folder."""
-    if not is_url(path):
+    if not _paths.is_url(path):
         return os.path.isdir(path)
     with _at(path) as gfile:
         return bool(gfile.isdir(path))
@@ -137,7 +83,7 @@ def isdir(path: str) -> bool:
 
 def listdir(folder: str) -> list[str]:
     """The names in a folder, sorted; FileNotFoundError where there is none."""
-    if not is_url(folder):
+    if not _paths.is_url(folder):
         return sorted(os.listdir(folder))
     with _at(folder) as gfile:
         return sorted(name.rstrip("/") for name in gfile.listdir(folder))
@@ -145,7 +91,7 @@ def listdir(folder: str) -> list[str]:
 
 def glob(pattern: str) -> list[str]:
     """The files and folders that match a pattern, sorted."""
-    if not is_url(pattern):
+    if not _paths.is_url(pattern):
         return sorted(local_glob.glob(pattern))
     with _at(pattern) as gfile:
         return sorted(gfile.glob(pattern))
@@ -153,7 +99,7 @@ def glob(pattern: str) -> list[str]:
 
 def files_in(folder: str) -> list[str]:
     """The paths of all files in a folder and in those within it, sorted; none where there is no folder."""
-    if not is_url(folder):
+    if not _paths.is_url(folder):
         return sorted(os.path.join(here, name) for here, _, names in os.walk(folder) for name in names)
     with _at(folder) as gfile:
         return sorted(os.path.join(here, name) for here, _, names in gfile.walk(folder) for name in names)
@@ -161,7 +107,7 @@ def files_in(folder: str) -> list[str]:
 
 def stamp(path: str) -> tuple[int, int]:
     """Bytes of a file and the time of its last change in nanoseconds; a file system without such a time says 0."""
-    if not is_url(path):
+    if not _paths.is_url(path):
         found = os.stat(path)
         return found.st_size, found.st_mtime_ns
     with _at(path) as gfile:
@@ -214,12 +160,12 @@ class _UrlFile(io.RawIOBase):
 
 def reading(path: str) -> BinaryIO:
     """A file, open to be read as bytes; FileNotFoundError where there is none."""
-    return io.BufferedReader(_UrlFile(path), _BLOCK) if is_url(path) else open(path, "rb")
+    return io.BufferedReader(_UrlFile(path), _BLOCK) if _paths.is_url(path) else open(path, "rb")
 
 
 def source(path: str) -> str | BinaryIO:
     """What a library reads that takes local paths or open files."""
-    return reading(path) if is_url(path) else path
+    return reading(path) if _paths.is_url(path) else path
 
 
 def read_bytes(path: str) -> bytes:
@@ -234,7 +180,7 @@ def read_text(path: str, errors: str = "strict") -> str:
 
 def copy(path: str, local: str) -> str:
     """Copies a file or a folder to a local path, where nothing is yet; returns that."""
-    if not is_url(path):
+    if not _paths.is_url(path):
         (shutil.copytree if os.path.isdir(path) else shutil.copyfile)(path, local)
         return local
     for file in files_in(path) if isdir(path) else [path]:
@@ -248,7 +194,7 @@ def copy(path: str, local: str) -> str:
 @contextlib.contextmanager
 def local_copy(path: str) -> Iterator[str]:
     """A local path with the content of a file or a folder, for what takes no URL: `path` itself where it is local."""
-    if not is_url(path):
+    if not _paths.is_url(path):
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="smooth_recs-") as folder:
@@ -260,7 +206,7 @@ def local_copy(path: str) -> Iterator[str]:
 
 def makedirs(folder: str) -> None:
     """Makes a folder, and those that it is in, where they do not exist."""
-    if not is_url(folder):
+    if not _paths.is_url(folder):
         os.makedirs(folder, exist_ok=True)
         return
     with _at(folder) as gfile:
@@ -279,10 +225,10 @@ def whole_file(path: str) -> Iterator[str]:
         figure.savefig(beside)
     ```
     """
-    makedirs(parent(path))
+    makedirs(_paths.parent(path))
     # A temporary file has mode 600, and others could not read it: so an ordinary file in a temporary folder. That
     # folder is beside the file, because os.replace works within one file system only.
-    with hidden_folder(parent(path)) as folder:
+    with hidden_folder(_paths.parent(path)) as folder:
         beside = os.path.join(folder, os.path.basename(path))
         yield beside
         place(beside, path)
@@ -306,7 +252,7 @@ def hidden_folder(folder: str, prefix: str = _HIDDEN[0]) -> Iterator[str]:
     It is within `folder`, under a name that begins with a dot, or, where that is a URL, anywhere on this machine. First
     those are removed that killed processes have left in `folder`.
     """
-    if is_url(folder):
+    if _paths.is_url(folder):
         with tempfile.TemporaryDirectory(prefix="smooth_recs-") as elsewhere:
             yield elsewhere
         return
@@ -329,7 +275,7 @@ def place(beside: str, path: str, last: str = "") -> None:
       path: where it goes: no folder may be there, a file is replaced.
       last: the file of a folder that tells that the folder is whole: at a URL, it is copied when all others are there.
     """
-    if not is_url(path):
+    if not _paths.is_url(path):
         os.replace(beside, path)
         return
     if os.path.isdir(beside):
@@ -337,10 +283,10 @@ def place(beside: str, path: str, last: str = "") -> None:
         for name in sorted(names, key=lambda name: (name == last, name)):
             target = os.path.join(path, name)
             with _at(target) as gfile:
-                gfile.makedirs(parent(target))
+                gfile.makedirs(_paths.parent(target))
                 gfile.copy(os.path.join(beside, name), target, overwrite=True)
         return
-    half = os.path.join(parent(path), f"{_HIDDEN[0]}{uuid.uuid4().hex}")
+    half = os.path.join(_paths.parent(path), f"{_HIDDEN[0]}{uuid.uuid4().hex}")
     with _at(path) as gfile:
         gfile.copy(beside, half)
         gfile.rename(half, path, overwrite=True)
@@ -348,7 +294,7 @@ def place(beside: str, path: str, last: str = "") -> None:
 
 def remove(path: str) -> None:
     """Removes a file; FileNotFoundError where there is none."""
-    if not is_url(path):
+    if not _paths.is_url(path):
         os.remove(path)
         return
     with _at(path) as gfile:
@@ -357,8 +303,8 @@ def remove(path: str) -> None:
 
 def remove_folder(path: str, first: str = "") -> None:
     """Removes a folder: at once for others or, at a URL, the file `first` first, without which it is not whole."""
-    if not is_url(path):
-        with hidden_folder(parent(path), _HIDDEN[1]) as hidden:
+    if not _paths.is_url(path):
+        with hidden_folder(_paths.parent(path), _HIDDEN[1]) as hidden:
             os.replace(path, os.path.join(hidden, os.path.basename(path)))
         return
     for file in sorted(files_in(path), key=lambda file: file != os.path.join(path, first)):
@@ -369,7 +315,7 @@ def remove_folder(path: str, first: str = "") -> None:
 
 def remove_empty(folder: str) -> None:
     """Removes a folder if nothing is in it; at a URL nothing, where an empty folder is none."""
-    if not is_url(folder):
+    if not _paths.is_url(folder):
         with contextlib.suppress(OSError):
             os.rmdir(folder)
 
@@ -388,7 +334,7 @@ def remove_left_behind(folder: str, seconds: float = _LEFT_SECONDS) -> None:
         if not name.startswith(_HIDDEN):
             continue
         with contextlib.suppress(OSError):  # gone meanwhile, not a folder, or locked: somebody is at work in it
-            if is_url(folder):
+            if _paths.is_url(folder):
                 if not seconds:
                     remove(path)
             elif not seconds or os.listdir(path) or abs(time.time() - os.stat(path).st_mtime) >= seconds:
@@ -403,16 +349,16 @@ def remove_left_behind(folder: str, seconds: float = _LEFT_SECONDS) -> None:
 def share_folder(folder: str, link: str) -> None:
     """Makes both folders one, by a symbolic link; at a URL, where there are none, each stays a folder of its own."""
     makedirs(folder)
-    makedirs(parent(link))
-    if not is_url(link):
+    makedirs(_paths.parent(link))
+    if not _paths.is_url(link):
         with contextlib.suppress(FileExistsError):
-            os.symlink(os.path.relpath(folder, parent(link)), link)
+            os.symlink(os.path.relpath(folder, _paths.parent(link)), link)
 
 
 @contextlib.contextmanager
 def appending(path: str) -> Iterator[BinaryIO]:
     """A local file whose content is added to the end of `path`: at once or, at a URL, when the block ends."""
-    if not is_url(path):
+    if not _paths.is_url(path):
         with open(path, "ab") as file:
             yield file
         return
@@ -427,7 +373,7 @@ def appending(path: str) -> Iterator[BinaryIO]:
 def check_writable(folder: str) -> None:
     """Makes a folder where it does not exist; OSError where no file can be written there."""
     makedirs(folder)
-    if is_url(folder):
+    if _paths.is_url(folder):
         probe = os.path.join(folder, f"{_HIDDEN[0]}{uuid.uuid4().hex}")
         write_bytes(probe, b"")
         remove(probe)
@@ -437,7 +383,7 @@ def check_writable(folder: str) -> None:
 
 def check_output(flag: str, path: str) -> None:
     """Makes the folder of a file that is to be written; raises InputError, naming `flag`, where that is impossible."""
-    folder = parent(absolute(path))
+    folder = _paths.parent(_paths.absolute(path))
     try:
         check_writable(folder)
     except OSError as error:
@@ -480,31 +426,3 @@ def _finite(content: Any) -> Any:
     if isinstance(content, list | tuple):
         return [_finite(value) for value in content]
     return None if isinstance(content, float) and not math.isfinite(content) else content
-
-
-# Folders that TensorFlow reads and writes by itself.
-
-
-@functools.cache
-def _links() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="smooth_recs-")  # removed when the process ends
-
-
-def literal_folder(folder: str) -> str:
-    """A path of the folder that TensorFlow cannot take for a pattern: without *, ?, [ and backslashes.
-
-    TensorFlow 2.21 looks for the files of a checkpoint by patterns. In a folder `run[1]` it finds none, and when it
-    removes the old ones it removes those of `run1`. The path is a link that lasts as long as the process.
-
-    Raises:
-      InputError: it is a URL with one of these, which has no links.
-    """
-    target = absolute(folder)
-    if not _PATTERN.search(target):
-        return folder
-    if is_url(folder):
-        raise InputError(f"{folder}: a URL of checkpoints or exports must be without *, ?, [ and backslashes")
-    link = os.path.join(_links().name, hashlib.sha256(os.fsencode(target)).hexdigest()[:16])
-    with contextlib.suppress(FileExistsError):
-        os.symlink(target, link)
-    return link

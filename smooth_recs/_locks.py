@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator
 
-from smooth_recs import _files
+from smooth_recs import _files, _paths
 
 RENEWED_SECONDS = 10.0
 _POLL_SECONDS = 0.1
@@ -55,7 +55,7 @@ def locked(path: str, holder: str) -> Iterator[Lock | None]:
       path: of the file.
       holder: what its first line says then, for people.
     """
-    with (_renewed if _files.is_url(path) else _of_kernel)(path, holder) as lock:
+    with (_renewed if _paths.is_url(path) else _of_kernel)(path, holder) as lock:
         yield lock
 
 

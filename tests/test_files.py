@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from smooth_recs import _files
+from smooth_recs import _files, _paths
 from smooth_recs._files import check_output, hidden_folder, read_json, whole_file, write_json
 from smooth_recs._processes import read_arrays, write_arrays
 from smooth_recs.artifacts import exports
@@ -273,20 +273,6 @@ def test_an_output_at_a_url() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "parent", "normalized"),
-    [
-        ("runs/demo/", "runs/demo", "runs/demo"),
-        ("gs://bucket/run/metrics.json", "gs://bucket/run", "gs://bucket/run/metrics.json"),
-        ("gs://bucket/run/../other/.", "gs://bucket/run/../other", "gs://bucket/other"),
-        ("ram://notes.txt", "ram://", "ram://notes.txt"),
-    ],
-)
-def test_paths(path: str, parent: str, normalized: str) -> None:
-    assert _files.parent(path) == parent
-    assert _files.normalized(path) == normalized
-
-
-@pytest.mark.parametrize(
     ("path", "said"),
     [
         (
@@ -314,10 +300,5 @@ def test_a_file_system_that_is_not_there_is_a_line_with_what_to_do(path: str, sa
     for ask in asked:
         with pytest.raises(InputError, match=said):
             ask()
-    with pytest.raises(InputError, match=said), manifest.owned(_files.parent(path)):
+    with pytest.raises(InputError, match=said), manifest.owned(_paths.parent(path)):
         pass
-
-
-def test_patterns_in_the_url_of_a_run_are_refused() -> None:
-    with pytest.raises(InputError, match=r"^gs://bucket/run\[1\]: a URL of checkpoints or exports must be without \*"):
-        _files.literal_folder("gs://bucket/run[1]")

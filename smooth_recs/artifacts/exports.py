@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from smooth_recs import _files
+from smooth_recs import _files, _paths
 from smooth_recs.data import files
 from smooth_recs.errors import InputError
 
@@ -240,7 +240,7 @@ class SavedModel:
         try:
             # Kept: of its variables a signature has weak references only (TensorFlow 2.21), so that it could no longer
             # name them once the loaded object is gone.
-            self._loaded = tf.saved_model.load(_files.literal_folder(path))
+            self._loaded = tf.saved_model.load(_paths.literal_folder(path))
         except Exception as error:  # of many types, depending on what is damaged
             raise InputError(f"{flag}: {path} is no whole SavedModel: {' '.join(str(error).split())[:200]}") from error
         signatures = self._loaded.signatures

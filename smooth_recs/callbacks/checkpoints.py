@@ -15,7 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import _files, keras_generation
+from smooth_recs import _files, _paths, keras_generation
 from smooth_recs.callbacks.keep_best import KeepBest
 from smooth_recs.cluster.preemption import Preemption
 from smooth_recs.errors import InputError
@@ -77,7 +77,7 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
         self._model, self._parts = model, {"steps": self._steps, **kept}
         checkpoint = tf.train.Checkpoint(**_with_average(model), **self._parts)
         _files.makedirs(directory)
-        self._manager = tf.train.CheckpointManager(checkpoint, _files.literal_folder(directory), max_to_keep=3)
+        self._manager = tf.train.CheckpointManager(checkpoint, _paths.literal_folder(directory), max_to_keep=3)
         self._newest_in = newest_in or directory
         self._seconds, self._every = seconds, steps
         self._on_save = on_save
@@ -194,7 +194,7 @@ def reader(path: str) -> Any:
     folder, name = os.path.split(path)
     # `tf.train.load_checkpoint` asks whether it is a folder, and takes any beginning of a file's name at ram:// for one
     # (TensorFlow 2.21).
-    return tf.compat.v1.train.NewCheckpointReader(os.path.join(_files.literal_folder(folder), name))
+    return tf.compat.v1.train.NewCheckpointReader(os.path.join(_paths.literal_folder(folder), name))
 
 
 def holds_average(directory: str, prefix: str = "") -> bool | None:
@@ -234,7 +234,7 @@ def restore_newest(
     paths = newest_first(directory)
     for path in paths:
         try:
-            _restore(os.path.join(_files.literal_folder(directory), os.path.basename(path)), model, parts)
+            _restore(os.path.join(_paths.literal_folder(directory), os.path.basename(path)), model, parts)
         except _OTHERS_GONE:
             raise
         except _UNREADABLE as error:

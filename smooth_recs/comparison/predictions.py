@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smooth_recs import _files
+from smooth_recs import _paths
 from smooth_recs.artifacts import exports, prediction_files
 from smooth_recs.artifacts.exports import KERAS, PREDICTIONS, Artifact, Columns, Model, SavedModel
 from smooth_recs.artifacts.keras_models import KerasModel
@@ -140,7 +140,7 @@ def _source(settings: Settings, both: Sequence[Artifact], files: Mapping[str, Co
         return None
     if not models and any("label" in columns for columns in files.values()):
         return None
-    return open_source(settings.config.data, os.path.join(_files.parent(_files.absolute(settings.output)), "cache"))
+    return open_source(settings.config.data, os.path.join(_paths.parent(_paths.absolute(settings.output)), "cache"))
 
 
 # The held-out rows of a configuration, and what models predict for them.

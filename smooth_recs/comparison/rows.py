@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smooth_recs import _files
+from smooth_recs import _files, _paths
 from smooth_recs.artifacts import exports
 from smooth_recs.artifacts.exports import PREDICTIONS, Artifact, Columns
 from smooth_recs.artifacts.keys import Keys, comparable
@@ -195,7 +195,7 @@ def _common(settings: Settings, both: Sequence[Artifact]) -> dict[str, Any]:
 def _shard_paths(settings: Settings) -> list[str]:
     """The paths of all shards, from the first to the last; raises InputError where they are not all there."""
     pattern = re.compile(re.escape(os.path.basename(settings.stem)) + r"\.shard-(\d+)-of-(\d+)\.npz")
-    folder = _files.parent(settings.stem)
+    folder = _paths.parent(settings.stem)
     names = _files.listdir(folder) if _files.isdir(folder) else []
     shards = [Shard(int(found[1]), int(found[2])) for found in map(pattern.fullmatch, names) if found]
     counts = sorted({shard.count for shard in shards})

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 
-from smooth_recs import _files, config
+from smooth_recs import _files, _paths, config
 from smooth_recs.data.file_sources import Origin
 from smooth_recs.data.files import expand, in_folder
 from smooth_recs.data.readers.csv import CsvReader, SideTable, first_fields, header_names, read_fields
@@ -105,7 +105,7 @@ def movielens(data: config.Data, as_read: AsRead = whole) -> Origin:
             f"data.path: a file without a header must have {', '.join(names)} in each line, of which rating and "
             f"timestamp may be empty where rows are only predicted, got {count} fields in {ratings[0]}:1"
         )
-    folder = _files.parent(ratings[0])
+    folder = _paths.parent(ratings[0])
     tables, side_files = [], []
     for pattern, table in (("*.user", _movielens_users), ("*.item", _movielens_items)):
         if found := _files.glob(os.path.join(folder, pattern)):
@@ -171,7 +171,7 @@ def open_bandit(data: config.Data, as_read: AsRead = whole) -> Origin:
         return found
 
     log = logs(data.path, "data.path")
-    item_file = os.path.join(_files.parent(log[0]), _ITEM_FILE)
+    item_file = os.path.join(_paths.parent(log[0]), _ITEM_FILE)
     tables = []
     if _files.exists(item_file):
         rows = read_fields(item_file, b",", 6, header=True)  # a row number, item_id, four features
@@ -229,7 +229,7 @@ def kuairand(data: config.Data, as_read: AsRead = whole) -> Origin:
     log = expand(in_folder(data.path, "log_standard*.csv*", "log*.csv*"))
     names = header_names(log, ",")
     known, sessions = set(names), "session_id" in names
-    folder = _files.parent(log[0])
+    folder = _paths.parent(log[0])
     tables, side_files = [], []
     for key, pattern in (("user_id", "user_features*.csv*"), ("video_id", "video_features_basic*.csv*")):
         if found := _files.glob(os.path.join(folder, pattern)):

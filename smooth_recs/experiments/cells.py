@@ -35,7 +35,7 @@ from typing import Any
 
 import tqdm
 
-from smooth_recs import _files
+from smooth_recs import _files, _paths
 from smooth_recs._locks import Lock, holder_of, locked
 from smooth_recs._processes import child_environment
 from smooth_recs.config import Config
@@ -100,7 +100,7 @@ class Folder:
 
     def config(self, cell: Cell) -> dict[str, Any]:
         """The configuration as the train binary gets it, with the workdirs of the cells that it needs."""
-        workdirs_of = {f"{REFERENCE}{need.key}": _files.resolved(self.workdir(need)) for need in cell.needs}
+        workdirs_of = {f"{REFERENCE}{need.key}": _paths.resolved(self.workdir(need)) for need in cell.needs}
         found: dict[str, Any] = replaced(cell.config.to_dict(), workdirs_of)
         return found
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from smooth_recs import _files
+from smooth_recs import _files, _paths
 from smooth_recs.artifacts import exports, prediction_files
 from smooth_recs.artifacts.exports import EXPORT, PREDICTION_FILES, Artifact, SavedModel
 from smooth_recs.comparison.settings import BATCH_SIZE
@@ -145,7 +145,7 @@ class _Rows(NamedTuple):
 
 
 def _cache(settings: PredictSettings) -> str:
-    return os.path.join(_files.parent(_files.absolute(settings.output)), "cache")
+    return os.path.join(_paths.parent(_paths.absolute(settings.output)), "cache")
 
 
 def _held_out(settings: PredictSettings) -> _Rows:

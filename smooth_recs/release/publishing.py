@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from smooth_recs import _files
+from smooth_recs import _files, _paths
 from smooth_recs.artifacts import exports
 from smooth_recs.artifacts.exports import PREDICTIONS
 from smooth_recs.comparison import comparison as comparison_lib
@@ -180,10 +180,10 @@ def _hidden_folder(base: str) -> Iterator[str]:
     made for it are removed too where they stay empty.
     """
     missing = []
-    folder = _files.absolute(base)
-    while not _files.is_url(folder) and not _files.isdir(folder):
+    folder = _paths.absolute(base)
+    while not _paths.is_url(folder) and not _files.isdir(folder):
         missing.append(folder)
-        folder = _files.parent(folder)
+        folder = _paths.parent(folder)
     _files.check_output("--output", os.path.join(base, "VERSION"))
     try:
         with _files.hidden_folder(base) as hidden:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from smooth_recs import _files
+from smooth_recs import _paths
 from smooth_recs.measures import catalogue, gates
 from smooth_recs.reports import charts, formats, links, page, slice_tables, tables, verdict
 from smooth_recs.reports.formats import (
@@ -104,7 +104,7 @@ def write(comparison: Comparison, output_html: str) -> None:
 
 def _title(a: str, b: str) -> str:
     """The parts in which two paths differ: `smelu against relu` for runs/relu/export and runs/smelu/export."""
-    one, other = _files.normalized(a).split("/"), _files.normalized(b).split("/")
+    one, other = _paths.normalized(a).split("/"), _paths.normalized(b).split("/")
     for end in (0, -1):
         while one and other and one[end] == other[end]:
             one.pop(end)

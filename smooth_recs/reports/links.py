@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
-from smooth_recs import _files
+from smooth_recs import _files, _paths
 from smooth_recs.workdir.finished_runs import Run
 
 Link = tuple[str, str]
@@ -22,9 +22,9 @@ def address(target: str, page: str) -> str | None:
     links.address("runs/demo/relu/report.html", "runs/demo/report.html")  # "./relu/report.html"
     ```
     """
-    if _files.is_url(target) != _files.is_url(page) or not _files.exists(target):
+    if _paths.is_url(target) != _paths.is_url(page) or not _files.exists(target):
         return None
-    path = os.path.relpath(_files.absolute(target), _files.parent(_files.absolute(page)))
+    path = os.path.relpath(_paths.absolute(target), _paths.parent(_paths.absolute(page)))
     # A folder of a user may be named "javascript:x": quoted, and with the dot, it is a path all the same.
     relative = path if path.startswith("../") else f"./{path}"
     return quote(relative) + ("/" if _files.isdir(target) else "")
@@ -32,7 +32,7 @@ def address(target: str, page: str) -> str | None:
 
 def existing(targets: Iterable[Link], page: str) -> list[Link]:
     """The texts and addresses of (text, path) that are there, without the page itself."""
-    found = [(text, address(path, page)) for text, path in targets if _files.absolute(path) != _files.absolute(page)]
+    found = [(text, address(path, page)) for text, path in targets if _paths.absolute(path) != _paths.absolute(page)]
     return [(text, each) for text, each in found if each is not None]
 
 
@@ -48,10 +48,10 @@ def of_runs(runs: Sequence[Run], page: str) -> list[Link]:
 
 def of_model(name: str, path: str) -> list[Link]:
     """A model or a file of predictions, and the report of the run that it belongs to, as texts and paths."""
-    found = [(f"{name}: {os.path.basename(_files.normalized(path))}", path)]
-    folder = _files.absolute(path)
+    found = [(f"{name}: {os.path.basename(_paths.normalized(path))}", path)]
+    folder = _paths.absolute(path)
     for _ in range(3):  # WORKDIR/export/replica_0/1
-        folder = _files.parent(folder)
+        folder = _paths.parent(folder)
         if _files.exists(os.path.join(folder, "metrics.json")):
             found.append((f"{name}: the report of its run", os.path.join(folder, "report.html")))
             break

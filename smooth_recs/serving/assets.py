@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from smooth_recs import _files
+from smooth_recs import _files, _paths
 from smooth_recs.data.sources import Source
 from smooth_recs.schema import Schema
 from smooth_recs.serving import loader_process, model_card, requests, saved_signatures
@@ -75,7 +75,7 @@ def write_warm_up(export: str, schema: Schema, rows: Batch) -> None:
       rows: raw rows of the log, by feature; used from the beginning again where they are fewer than 256.
     """
     path = os.path.join(export, WARM_UP)
-    _files.makedirs(_files.parent(path))
+    _files.makedirs(_paths.parent(path))
     with tf.io.TFRecordWriter(path) as writer:
         for signature in saved_signatures.read(export):
             for size in BATCH_SIZES if signature == RAW else (1,):

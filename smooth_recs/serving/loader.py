@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smooth_recs._files import literal_folder
+from smooth_recs._paths import literal_folder
 from smooth_recs.serving import saved_signatures
 from smooth_recs.serving.saved_signatures import Signature, Tensor
 

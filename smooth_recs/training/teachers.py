@@ -15,7 +15,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework import convert_to_constants
 
-from smooth_recs import _files
+from smooth_recs import _files, _paths
 from smooth_recs.artifacts.exports import SAVED_MODEL, SavedModel, is_export, newest_version
 from smooth_recs.callbacks.checkpoints import newest_first
 from smooth_recs.config import Config
@@ -49,7 +49,7 @@ class TeacherFiles:
 
     @property
     def exports(self) -> list[str]:
-        return [_files.normalized(os.path.join(self.path, model)) for model in self.models]
+        return [_paths.normalized(os.path.join(self.path, model)) for model in self.models]
 
 
 def find(paths: Sequence[str], where: str, workdir: str) -> list[TeacherFiles]:
@@ -133,9 +133,9 @@ def _with_fingerprint(path: str, models: Sequence[str]) -> TeacherFiles:
 
 def _contents(path: str, model: str) -> list[str]:
     """The files of an export, or of a checkpoint and what tells how to read it."""
-    place = _files.normalized(os.path.join(path, model))
+    place = _paths.normalized(os.path.join(path, model))
     if is_export(place):
-        inside = [file for file in _files.files_in(place) if _files.parent(file) != place]
+        inside = [file for file in _files.files_in(place) if _paths.parent(file) != place]
         return [os.path.join(place, SAVED_MODEL), *inside]
     folder, name = os.path.split(place)
     parts = [os.path.join(folder, part) for part in _files.listdir(folder) if part.startswith(f"{name}.")]

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-from smooth_recs import _files
+from smooth_recs import _files, _paths
 from smooth_recs.callbacks.checkpoints import newest_first, reader
 from smooth_recs.data import encoding
 from smooth_recs.errors import InputError
@@ -56,7 +56,7 @@ class CheckpointReader:
     @property
     def encoding(self) -> encoding.Encoding | None:
         """The values that rows of the embedding tables stand for, from the run's workdir; None where it has no file."""
-        path = os.path.join(_files.parent(_files.parent(_files.absolute(self.path))), encoding.NAME)
+        path = os.path.join(_paths.parent(_paths.parent(_paths.absolute(self.path))), encoding.NAME)
         return encoding.load(path) if _files.exists(path) else None
 
     @property

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
-from smooth_recs import _files
+from smooth_recs import _paths
 from smooth_recs.errors import InputError
 from smooth_recs.workdir import manifest
 
@@ -71,7 +71,7 @@ def load(workdirs: Sequence[str]) -> list[Run]:
     for workdir in map(str, workdirs):
         found = manifest.read_finished(workdir)
         runs.append(
-            Run(workdir, activation_label(found.config) or os.path.basename(_files.normalized(workdir)), *found)
+            Run(workdir, activation_label(found.config) or os.path.basename(_paths.normalized(workdir)), *found)
         )
     return [dataclasses.replace(run, label=label) for run, label in zip(runs, _different_labels(runs), strict=True)]
 

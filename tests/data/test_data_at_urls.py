@@ -14,7 +14,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from smooth_recs import _files
+from smooth_recs import _files, _paths
 from smooth_recs.config import Data
 from smooth_recs.data import files, stream
 from smooth_recs.data.encoding import Encoding
@@ -80,7 +80,7 @@ def test_a_log_at_a_url_is_the_log(
     name: str, local: dict[str, str], remote: dict[str, str], gather: Callable[[Any], Any], tmp_path: Path
 ) -> None:
     here = open_source(settings(name, local[name]), str(tmp_path / "cache"))
-    folder = _files.parent(remote[name])
+    folder = _paths.parent(remote[name])
     assert files.expand(remote[name]) == files.expand(folder) == files.expand(f"{folder}/*") == (remote[name],)
     there = open_source(settings(name, folder), f"{URL}/cache")
     assert there.fingerprint == here.fingerprint

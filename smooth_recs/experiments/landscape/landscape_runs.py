@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from smooth_recs import _files
+from smooth_recs import _files, _paths
 from smooth_recs.artifacts import exports
 from smooth_recs.artifacts.exports import SavedModel
 from smooth_recs.config import Config
@@ -75,7 +75,7 @@ def of_exports(a: str, b: str, config: Config, rows: int, cache: str) -> Network
         # An export tells no more of its variables than their names (TensorFlow 2.21).
         is_table = ["embedding" in variable.name for variable in variables]
         siblings.append(Sibling(flag, model, variables, is_table, functools.partial(_joined, model.predict, fed)))
-    return Network(f"{_files.normalized(a)} and {_files.normalized(b)}", siblings, known)
+    return Network(f"{_paths.normalized(a)} and {_paths.normalized(b)}", siblings, known)
 
 
 def _predict_all(replica: Any, chunks: Sequence[Any]) -> Callable[[], Array]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import _files
+from smooth_recs import _files, _paths
 from smooth_recs.experiments.cells import Folder
 from smooth_recs.experiments.sweeps import paired
 from smooth_recs.experiments.sweeps.sweep_plan import Sweep, Variant
@@ -193,7 +193,7 @@ def write_tensorboard(grid: Grid, runs: Sequence[Run], path: str) -> None:
     varied = varied_fields(grid)
     # Written beside the folder and renamed, so that a reader never sees half of it and a killed command leaves the old
     # one.
-    with _files.hidden_folder(_files.parent(path)) as hidden:
+    with _files.hidden_folder(_paths.parent(path)) as hidden:
         beside = os.path.join(hidden, os.path.basename(path))
         with _summaries(beside):
             columns = [api.HParam("variant"), *(api.HParam(field) for field in varied), api.HParam("seed")]
