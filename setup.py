@@ -7,26 +7,30 @@ import setuptools
 
 ROOT = pathlib.Path(__file__).parent
 
-# The TensorFlow and Keras bounds are narrow: the Keras strings reach into one private table, and `tf_keras` follows
-# TensorFlow release by release.
+# What training, measuring and exporting need. The lowest and the highest versions are tested (docs/releasing.md). An
+# upper bound is the next major version. `tf_keras` follows TensorFlow release by release, and asks for it itself.
 REQUIREMENTS = [
     "absl-py>=2.1,<3",
     "jinja2>=3.1,<4",
-    "markupsafe>=2.1,<4",
-    "keras>=3.15,<3.16",
-    "matplotlib>=3.9,<4",
+    "markupsafe>=2.1.1,<4",
+    "keras>=3.12,<4",
     "ml-collections>=1.0,<2",
     "numpy>=2.0,<3",
-    "pyarrow>=17,<27",
     "pyyaml>=6,<7",
     "scipy>=1.13,<2",
-    "tensorboard>=2.20,<2.22",  # tf.summary, and with it Keras' TensorBoard callback, does not write without it
-    "tensorflow>=2.21,<2.22",
-    "tensorflow-recommenders>=0.7.7,<0.8",
-    "tensorflow-serving-api>=2.21,<2.22",  # the messages of warm-up and sample requests
-    "tf-keras>=2.21,<2.22",
+    "tensorboard>=2.20,<3",  # tf.summary, and with it Keras' TensorBoard callback, does not write without it
+    "tensorflow>=2.20,<3",
+    "tensorflow-recommenders>=0.7.7,<1",
+    "tf-keras>=2.20,<3",
     "tqdm>=4.66,<5",
 ]
+
+# `smooth_recs/extras.py` says what is missing without them.
+EXTRAS = {
+    "report": ["matplotlib>=3.9,<4"],
+    "parquet": ["pyarrow>=17"],  # a major version each quarter: no upper bound would hold
+    "serving": ["tensorflow-serving-api>=2.20,<3"],  # the messages of warm-up and sample requests
+}
 
 TEST_REQUIREMENTS = [
     "hypothesis>=6.100,<7",
@@ -38,6 +42,7 @@ TEST_REQUIREMENTS = [
     "ruff>=0.17,<0.18",
     "scikit-learn>=1.5,<2",
 ]
+DOCS_REQUIREMENTS = ["mkdocs-material>=9.6,<10", "pdoc>=16,<17"]
 
 
 def version() -> str:
@@ -76,10 +81,22 @@ setuptools.setup(
     options={"build": {"build_base": "dist/build"}},  # "build" is "BUILD" on some file systems
     python_requires=">=3.11,<3.14",
     install_requires=REQUIREMENTS,
-    extras_require={"test": TEST_REQUIREMENTS, "docs": ["pdoc>=16,<17"]},
+    extras_require={
+        **EXTRAS,
+        "all": [line for lines in EXTRAS.values() for line in lines],
+        "test": TEST_REQUIREMENTS,
+        "docs": DOCS_REQUIREMENTS,
+    },
+    project_urls={"Paper": "https://arxiv.org/abs/2202.06499"},
+    keywords=[
+        *("recommender systems", "click-through rate", "reproducibility", "prediction difference", "churn"),
+        *("activation functions", "SmeLU", "TensorFlow", "Keras", "TensorFlow Recommenders"),
+    ],
     classifiers=[
         "Intended Audience :: Developers",
         "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",

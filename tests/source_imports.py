@@ -25,7 +25,7 @@ def module_name(path: Path) -> str:
 def imports(path: Path, *, at_import_only: bool = False) -> set[str]:
     """Modules that the file imports: of the package by their full names, of others the first part.
 
-    `at_import_only` leaves out what functions import when they are called.
+    `at_import_only` leaves out what functions import when they are called, and what only type checkers read.
     """
     return set(_imported(ast.parse(path.read_text("utf-8")), at_import_only))
 
@@ -37,8 +37,12 @@ def _imported(node: ast.AST, at_import_only: bool) -> Iterator[str]:
         elif isinstance(child, ast.ImportFrom):
             assert child.level == 0, f"imports are absolute, got one of level {child.level}"
             yield from (_target(f"{child.module}.{alias.name}") for alias in child.names)
-        elif not (at_import_only and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)):
+        elif not (at_import_only and (isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) or _is_typing(child))):
             yield from _imported(child, at_import_only)
+
+
+def _is_typing(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def _target(dotted: str) -> str:

@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import tensorflow as tf
 
+from smooth_recs import extras
 from smooth_recs.data import values
 from smooth_recs.data.readers import parquet
 from smooth_recs.errors import InputError
+
+with extras.needed("parquet"):
+    import pyarrow as pa
 
 Keys = npt.NDArray[Any]
 """Identifiers [n]: int64; float64 where some have fractions; bytes, b"" for an unknown one; datetime64; or, as a text

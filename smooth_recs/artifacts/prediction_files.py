@@ -14,12 +14,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 import tensorflow as tf
 
-from smooth_recs import _files
+from smooth_recs import _files, extras
 from smooth_recs.artifacts import keys
 from smooth_recs.artifacts.exports import Artifact, Columns, check_predictions
 from smooth_recs.data.files import check_complete, compression
@@ -29,6 +26,11 @@ from smooth_recs.data.values import to_float, to_int64, to_string
 from smooth_recs.errors import InputError
 from smooth_recs.measures.held_out import BUILT_IN_SLICES
 from smooth_recs.schema import PredictionSchema
+
+with extras.needed("parquet"):
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet
 
 DEFAULT_COLUMNS = {"prediction": "prediction", "label": "label", "weight": "weight", "query_id": "query_id"}
 KEY, SLICE = "key/", "slice/"

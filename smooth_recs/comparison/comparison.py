@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from smooth_recs import _files
+from smooth_recs import _files, extras
 from smooth_recs.artifacts import exports
 from smooth_recs.artifacts.prediction_files import SLICE
 from smooth_recs.comparison import predictions, rows
@@ -17,7 +17,6 @@ from smooth_recs.comparison.settings import FREQUENCY, Settings, Shard, Side
 from smooth_recs.errors import GateNotMet, InputError
 from smooth_recs.measures import catalogue, gates, held_out, increases, predictive_churn
 from smooth_recs.measures.gates import Gate
-from smooth_recs.reports import comparison_report
 from smooth_recs.workdir import manifest
 
 INCREASES = [measure.name for measure in catalogue.of() if measure.name in increases.TERMS]
@@ -28,6 +27,7 @@ def compare(settings: Settings) -> dict[str, Any]:
     """Compares two models over the same rows; writes JSON, HTML beside it, and prints a summary.
 
     Where `settings.shard` is given, it only predicts that part, leaves it beside the output and returns {}.
+    Without the extra [report] there is no HTML.
 
     Returns:
       The content of the JSON file.
@@ -56,8 +56,14 @@ def compare(settings: Settings) -> dict[str, Any]:
         return {}
     comparison = measure(settings, a, b, match(a, b), data)
     _files.write_json(settings.output, comparison)
-    comparison_report.write(comparison, settings.html)
-    print(f"{summary(comparison)}\nresults      {settings.output}\nreport       {settings.html}")
+    report = settings.html
+    if extras.installed("report"):
+        from smooth_recs.reports import comparison_report
+
+        comparison_report.write(comparison, report)
+    else:
+        report = f"none: {extras.remedy('report')}"
+    print(f"{summary(comparison)}\nresults      {settings.output}\nreport       {report}")
     # Last: whoever a gate stops wants to see in the files why.
     failure = gates.failure(gates_of(comparison), "--", collapsed(comparison, settings))
     if failure:

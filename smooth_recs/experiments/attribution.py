@@ -12,11 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
-from smooth_recs import _files
+from smooth_recs import _files, extras
 from smooth_recs.config import Config
 from smooth_recs.errors import Diverged, InputError
 from smooth_recs.experiments import variants
@@ -27,6 +23,11 @@ from smooth_recs.reports import formats, page
 from smooth_recs.reports.charts import INK, MUTED, SERIES, STYLE, colour_index, percent_ticks, svg
 from smooth_recs.reports.formats import Table, TableCell, markdown, number, percent
 from smooth_recs.workdir.manifest import command
+
+with extras.needed("report"):
+    import matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # How much smaller the small windows are.
 _SMALLER = 10

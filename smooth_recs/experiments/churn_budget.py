@@ -19,11 +19,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
-from smooth_recs import _files
+from smooth_recs import _files, extras
 from smooth_recs.artifacts import exports
 from smooth_recs.artifacts.exports import EXPORT, SAVED_MODEL, next_version
 from smooth_recs.config import Config, Distillation
@@ -37,6 +33,11 @@ from smooth_recs.reports.charts import INK, MUTED, SERIES, STYLE, percent_ticks,
 from smooth_recs.reports.formats import Table, decimal, markdown, number, percent, short
 from smooth_recs.training import live_model
 from smooth_recs.workdir.manifest import command
+
+with extras.needed("report"):
+    import matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Base-2 logarithms of l at the ends of what is bisected.
 _LEAST, _GREATEST = -4.0, 4.0

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
-from smooth_recs import _files
+from smooth_recs import _files, extras
 from smooth_recs.measures import catalogue
 
 ACTIVATIONS = ("relu", "smelu")
@@ -33,8 +33,10 @@ def run(config: str, folder: str, called_as: str) -> None:
     workdirs = {name: os.path.join(folder, name) for name in ACTIVATIONS}
     for name, workdir in workdirs.items():
         execute("train", f"--config={config}", f"--workdir={workdir}", f"--config.model.activation={name}")
-    report = os.path.join(folder, "report.html")
-    execute("report", f"--workdirs={','.join(workdirs.values())}", f"--output={report}")
+    report = f"none: {extras.remedy('report')}"
+    if extras.installed("report"):
+        report = os.path.join(folder, "report.html")
+        execute("report", f"--workdirs={','.join(workdirs.values())}", f"--output={report}")
     runs = {name: _files.read_json(os.path.join(workdir, "metrics.json")) for name, workdir in workdirs.items()}
     print(f"\n{_table(runs)}\n\nreport   {report}")
     for name, found in runs.items():

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from smooth_recs import _files, config, fields
+from smooth_recs import _files, config, extras, fields
 from smooth_recs.data import presets
 from smooth_recs.data.files import check_complete, compression, expand, with_content
 from smooth_recs.data.raw_rows import Reader
@@ -70,7 +70,8 @@ class Layout:
     def rows(self) -> int | None:
         """About how many rows there are, for a progress bar; None where nothing tells."""
         if self.source == "parquet":
-            import pyarrow.parquet as pq
+            with extras.needed("parquet"):
+                import pyarrow.parquet as pq
 
             return sum(pq.read_metadata(_files.source(file)).num_rows for file in self.files)
         return round(sum(map(_size, self.files)) / self.row_bytes) if self.row_bytes else None

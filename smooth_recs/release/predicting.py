@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from smooth_recs import _files, _paths
+from smooth_recs import _files, _paths, extras
 from smooth_recs.artifacts import exports, prediction_files
 from smooth_recs.artifacts.exports import EXPORT, PREDICTION_FILES, Artifact, SavedModel
 from smooth_recs.comparison.settings import BATCH_SIZE
@@ -24,6 +23,9 @@ from smooth_recs.data.raw_rows import chunks
 from smooth_recs.errors import InputError
 from smooth_recs.measures import predictive_churn
 from smooth_recs.schema import Schema
+
+with extras.needed("parquet"):
+    import pyarrow as pa
 
 _PREDICTED = ("raw", "copied", "query_id", "weight", "label")  # what is taken of a chunk
 _COLUMNS = ("row", "weight", "label", "prediction", "moved")

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from smooth_recs import _files, _paths
+from smooth_recs import _files, _paths, extras
 from smooth_recs.artifacts import exports
 from smooth_recs.artifacts.exports import PREDICTIONS
 from smooth_recs.comparison import comparison as comparison_lib
@@ -103,6 +103,7 @@ def publish(release: Release) -> Published:
     print(publish(Release("runs/demo/smelu", "models/ranker")))
     ```
     """
+    extras.require("serving")  # before the export is made and checked: what serves must be warmed up
     sides = release.sides()
     found = manifest.read_finished(release.workdir)
     for each in () if release.allow_collapsed else found.metrics.get("collapsed") or ():

@@ -13,17 +13,19 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
-import matplotlib
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
-
+from smooth_recs import extras
 from smooth_recs.measures.catalogue import Measure
 from smooth_recs.reports import formats
 from smooth_recs.reports.formats import decimal, percent
 from smooth_recs.workdir.finished_runs import Run, is_number
+
+with extras.needed("report"):
+    import matplotlib
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
 # Colours on white and on dark. Inside a page each colour is a CSS variable, which the page sets to one of the two.
 SERIES = (

@@ -8,7 +8,7 @@ from typing import Any
 
 from smooth_recs import _paths
 from smooth_recs.measures import catalogue, gates
-from smooth_recs.reports import charts, formats, links, page, slice_tables, tables, verdict
+from smooth_recs.reports import charts, formats, links, page, slice_charts, tables, verdict
 from smooth_recs.reports.formats import (
     Format,
     Table,
@@ -95,7 +95,7 @@ def write(comparison: Comparison, output_html: str) -> None:
         "accuracy": _accuracy(comparison),
         "models": Table(("", "A", "B"), models, numeric=False),
         "histogram": charts.pd_histogram(runs) if tables.histogram(runs) else "",
-        "slice_charts": slice_tables.draw(runs),
+        "slice_charts": slice_charts.draw(runs),
         "where_sentences": verdict.where(runs),
         "recommendation_sentences": verdict.recommendations(runs),
     }

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from smooth_recs import _files
 from smooth_recs.measures import catalogue
 from smooth_recs.measures.catalogue import Measure
-from smooth_recs.reports import charts, headline, links, page, slice_tables, tables, verdict
+from smooth_recs.reports import charts, headline, links, page, slice_charts, tables, verdict
 from smooth_recs.workdir import finished_runs
 from smooth_recs.workdir.finished_runs import Run
 
@@ -47,7 +47,7 @@ def write(workdirs: Sequence[str], output: str) -> None:
         "measured_on": headline.measured_on(runs[0]),
         "cards": headline.cards(runs),
         "links": links.of_runs(runs, output),
-        "slice_charts": slice_tables.draw(runs),
+        "slice_charts": slice_charts.draw(runs),
         "sentences": verdict.sentences(runs),
         "where_sentences": verdict.where(runs),
         "recommendation_sentences": verdict.recommendations(runs),

@@ -1,4 +1,4 @@
-"""Slices in a report, as tables and bars: their PD, and the share of the whole difference that each has."""
+"""Slices in a report, as tables: their PD, and the share of the whole difference that each has."""
 
 from __future__ import annotations
 
@@ -7,19 +7,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
-
 from smooth_recs.measures import catalogue
 from smooth_recs.reports import formats
-from smooth_recs.reports.charts import INK, STEPS, colour, row_names, show_value, svg
 from smooth_recs.reports.formats import Table, count, decimal, interval, number, percent, short
 from smooth_recs.workdir.finished_runs import Run, is_number
 
 Slice = Mapping[str, Any]
 
-# Slices in the table of the highest PD, and in a chart: the others are in the table of their title.
-HIGHEST, MOST = 10, 12
+HIGHEST = 10  # slices in the table of the highest PD: the others are in the table of their title
 # Titles whose slices have a natural order, as those of frequencies have; the others stand by PD.
 _ORDERED = ("label", "score", "position")
 
@@ -75,7 +70,7 @@ def highest_tables(runs: Sequence[Run]) -> list[Table]:
         rows = {
             f"{title}: {name}": [
                 number(each["pd"], percent),
-                number(_times_the_mean(each, run), _times),
+                number(times_the_mean(each, run), times),
                 number(each.get("weight_share"), percent),
                 number(each.get("pd_share"), percent),
             ]
@@ -100,7 +95,7 @@ def table(dimension: Dimension, runs: Sequence[Run]) -> Table:
     cells = {
         name: [
             number(each.get("pd"), percent),
-            number(_times_the_mean(each, runs[0]), _times),
+            number(times_the_mean(each, runs[0]), times),
             number(each.get("weight_share"), percent),
             number(each.get("pd_share"), percent),
             interval(each.get("interval")),
@@ -113,83 +108,12 @@ def table(dimension: Dimension, runs: Sequence[Run]) -> Table:
     return Table((*columns, *accuracies), cells)
 
 
-def _times_the_mean(each: Slice, run: Run) -> float | None:
+def times_the_mean(each: Slice, run: Run) -> float | None:
     """PD of a slice as a multiple of the run's; None where one is not known, or the run's is 0."""
     pd, mean = each.get("pd"), run.pd.get("relative")
     return pd / mean if is_number(pd) and is_number(mean) and mean else None
 
 
-def _times(value: Any) -> str:
+def times(value: Any) -> str:
+    """A multiple, such as 1.3×."""
     return f"{short(value)}×" if is_number(value) else short(value)
-
-
-def draw(runs: Sequence[Run]) -> list[str]:
-    """One chart for each of `dimensions`, as SVG: PD of each slice, as a multiple of the baseline's over all rows.
-
-    All charts have one scale, and bars begin at 1. Small slices are left out, whose PDs vary most and mean least; a
-    chart without any others is empty.
-    """
-    every = dimensions(runs)
-    kept = []
-    for dimension in every:
-        large = [
-            {name: each for name, each in of_run.items() if _bar(each, runs[0]) and not each.get("small")}
-            for of_run in dimension.slices
-        ]
-        kept.append([name for name in dimension.names if any(name in of_run for of_run in large)][:MOST])
-    found = [
-        [[_bar(of_run.get(name, {}), runs[0]) for name in names] for of_run in dimension.slices]
-        for dimension, names in zip(every, kept, strict=True)
-    ]
-    values = [bar[0] for bars in found for of_run in bars for bar in of_run if bar] or [1.0]
-    least, most = min(0.9, *values), max(1.1, *values)
-    limits = (max(0.0, least - 0.08 * (most - least)), most + 0.08 * (most - least))
-    return [
-        _bars(f"slices-{place}", dimension.title, kept[place], found[place], limits, runs) if kept[place] else ""
-        for place, dimension in enumerate(every)
-    ]
-
-
-_Bar = tuple[float, float, float, str]
-
-
-def _bar(each: Slice, baseline: Run) -> _Bar | None:
-    """PD of a slice and the ends of its interval as multiples of the baseline's, and what the bar says."""
-    value, mean = _times_the_mean(each, baseline), baseline.pd.get("relative")
-    if value is None or not is_number(mean):
-        return None
-    low, high = each.get("interval") or (each["pd"], each["pd"])
-    return value, low / mean, high / mean, f"PD {percent(each['pd'])}, {_times(value)} of the mean"
-
-
-def _bars(
-    name: str,
-    title: str,
-    names: Sequence[str],
-    bars: Sequence[Sequence[_Bar | None]],
-    limits: tuple[float, float],
-    runs: Sequence[Run],
-) -> str:
-    """Horizontal bars from 1, one of each run beside each name, with a line for the interval."""
-    height = 0.55 + len(names) * (0.12 + 0.16 * len(bars))
-
-    def draw(axes: Axes) -> None:
-        row_names(axes, [without_range(each) for each in names])
-        thickness = 0.76 / len(bars)
-        axes.axvline(1, color=INK, linewidth=0.9)
-        for place, of_run in enumerate(bars):
-            for row, found in enumerate(of_run):
-                if found is None:
-                    continue
-                value, low, high, said = found
-                at = row - 0.38 + (place + 0.5) * thickness
-                fill = colour(place, len(bars))
-                (bar,) = axes.barh(at, value - 1, left=1, height=0.92 * thickness, color=fill)
-                whose = f"{runs[place].label}, " if len(bars) > 1 else ""
-                show_value(bar, f"{whose}{names[row]}: {said}")
-                axes.plot([low, high], [at, at], color=INK, linewidth=1)
-        axes.set_xlim(limits)
-        axes.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
-
-    return svg(name, f"PD by {title}, as a multiple of the mean", (4.2, height), draw)

@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import prediction_log_pb2
 
-from smooth_recs import _files, _paths
+from smooth_recs import _files, _paths, extras
 from smooth_recs.data.sources import Source
 from smooth_recs.schema import Schema
 from smooth_recs.serving import loader_process, model_card, requests, saved_signatures
@@ -34,14 +33,18 @@ SAMPLE_ROWS = 3
 
 
 def request_writer(source: Source) -> Callable[[str], None]:
-    """A function that writes warm-up and sample requests into an export; it reads the held-out rows only once."""
+    """A function that writes warm-up and sample requests into an export; it reads the held-out rows only once.
+
+    Without the extra [serving] it writes the sample for REST alone.
+    """
 
     @functools.cache
     def rows() -> Batch:
         return requests.held_out(source, max(BATCH_SIZES))
 
     def write(export: str) -> None:
-        write_warm_up(export, source.encoder.schema, rows())
+        if extras.installed("serving"):
+            write_warm_up(export, source.encoder.schema, rows())
         write_samples(export, rows())
 
     return write
@@ -74,6 +77,8 @@ def write_warm_up(export: str, schema: Schema, rows: Batch) -> None:
       schema: that of its features.
       rows: raw rows of the log, by feature; used from the beginning again where they are fewer than 256.
     """
+    with extras.needed("serving"):
+        from tensorflow_serving.apis import prediction_log_pb2
     path = os.path.join(export, WARM_UP)
     _files.makedirs(_paths.parent(path))
     with tf.io.TFRecordWriter(path) as writer:
@@ -98,6 +103,8 @@ def read_warm_up(export: str) -> list[Request]:
     path = os.path.join(export, WARM_UP)
     if not _files.exists(path):
         return []
+    with extras.needed("serving"):
+        from tensorflow_serving.apis import prediction_log_pb2
     found = []
     for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
         log = prediction_log_pb2.PredictionLog.FromString(record)
@@ -126,8 +133,12 @@ def check_warm_up(export: str) -> int:
 
 
 def write_samples(export: str, rows: Batch) -> None:
-    """Writes `assets.extra/request.json`, a REST body, and `request.pb`, a `PredictRequest`: three raw rows each."""
+    """Writes `assets.extra/request.json`, a REST body, and `request.pb`, a `PredictRequest`: three raw rows each.
+
+    Without the extra [serving] there is no `request.pb`.
+    """
     request = Request(RAW, requests.take(rows, np.arange(SAMPLE_ROWS) % requests.row_count(rows)))
     _files.write_text(os.path.join(export, SAMPLE_REST), requests.rest_body(request))
-    message = requests.predict(request).SerializeToString(deterministic=True)
-    _files.write_bytes(os.path.join(export, SAMPLE_GRPC), message)
+    if extras.installed("serving"):
+        message = requests.predict(request).SerializeToString(deterministic=True)
+        _files.write_bytes(os.path.join(export, SAMPLE_GRPC), message)

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from tensorflow_serving.apis import classification_pb2, predict_pb2, regression_pb2
 
+from smooth_recs import extras
 from smooth_recs.data.sources import Source
 from smooth_recs.schema import Numeric, Schema
 from smooth_recs.serving.loader_process import Request
@@ -38,6 +38,8 @@ def predict(request: Request, model: str = "") -> Any:
     predict(request, "ranker").model_spec.name  # "ranker"
     ```
     """
+    with extras.needed("serving"):
+        from tensorflow_serving.apis import predict_pb2
     message = predict_pb2.PredictRequest()
     message.model_spec.name, message.model_spec.signature_name = model, request.signature
     for name, values in request.inputs.items():
@@ -61,6 +63,8 @@ def classify(request: Request, model: str = "") -> Any:
     len(classify(request, "ranker").input.example_list.examples)  # 1
     ```
     """
+    with extras.needed("serving"):
+        from tensorflow_serving.apis import classification_pb2
     return _with_examples(classification_pb2.ClassificationRequest(), request, model)
 
 
@@ -74,6 +78,8 @@ def regress(request: Request, model: str = "") -> Any:
     len(regress(request, "ranker").input.example_list.examples)  # 1
     ```
     """
+    with extras.needed("serving"):
+        from tensorflow_serving.apis import regression_pb2
     return _with_examples(regression_pb2.RegressionRequest(), request, model)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smooth_recs import _files, activations
 from smooth_recs.config import Config
@@ -17,9 +17,11 @@ from smooth_recs.models.siblings import SiblingModel
 from smooth_recs.serving import assets, saved_model
 from smooth_recs.training import evaluation, loop, monitoring, pd_estimate
 from smooth_recs.training.evaluation import HeldOut
-from smooth_recs.training.live_model import LiveModel
 from smooth_recs.training.loop import Fitted
 from smooth_recs.workdir import manifest
+
+if TYPE_CHECKING:
+    from smooth_recs.training.live_model import LiveModel  # needs [parquet]
 
 _LARGEST = 1e18  # its square still is a number of float32
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import _files, validation
+from smooth_recs import _files, extras, validation
 from smooth_recs.config import Config
 from smooth_recs.data import encoding, stream
 from smooth_recs.data.presets import open_source
@@ -17,10 +17,8 @@ from smooth_recs.data.stream import FollowedSource
 from smooth_recs.errors import Diverged
 from smooth_recs.measures import catalogue
 from smooth_recs.models import cost, from_config
-from smooth_recs.reports import run_report
 from smooth_recs.training import capacity, evaluation, loop, results, warm_start
 from smooth_recs.training.batches import Batches, check_average, check_stream
-from smooth_recs.training.live_model import open_live
 from smooth_recs.training.role import Role
 from smooth_recs.training.teachers import Teachers, open_teachers
 from smooth_recs.training.warm_start import WarmStart
@@ -75,7 +73,11 @@ def _run(config: Config, workdir: str, role: Role) -> dict[str, Any]:
         source = stream.open_run(config.data, workdir)
         _check(config, workdir, source, role)
         teachers = open_teachers(config, workdir, source)
-        live = open_live(config.evaluation.live, workdir, source) if role.is_chief else None
+        live = None
+        if role.is_chief and config.evaluation.live:
+            from smooth_recs.training.live_model import open_live  # reads files of predictions: needs [parquet]
+
+            live = open_live(config.evaluation.live, workdir, source)
         batches = Batches(config, workdir, source, role, teachers)
         with role.strategy.scope():
             siblings = loop.build(batches)
@@ -152,8 +154,11 @@ def summary(metrics: dict[str, Any], workdir: str) -> str:
         lines.append(f"progressive  PD {progressive[-1]:.2%} in the last of {len(progressive)} windows of new rows")
     speed = metrics["examples_per_second"]
     lines.append(f"speed        {'not measured' if speed is None else f'{speed:,.0f} examples a second'}")
-    lines.append(f"report       {os.path.join(workdir, 'report.html')}")
+    report = os.path.join(workdir, "report.html")
+    lines.append(f"report       {report if extras.installed('report') else 'none: ' + extras.remedy('report')}")
     lines += [f"export       {os.path.join(workdir, path)}" for path in metrics["exports"]]
+    if not extras.installed("serving"):
+        lines.append(f"warm-up      none in the exports: {extras.remedy('serving')}")
     return "\n".join(lines)
 
 
@@ -216,7 +221,10 @@ def _reported(metrics: dict[str, Any], workdir: str) -> dict[str, Any]:
       Diverged: the predictions of a sibling are no numbers.
     """
     report = os.path.join(workdir, "report.html")
-    if not _files.exists(report):  # a run is finished before, and may have been killed in between
+    # A run is finished before, and may have been killed in between.
+    if not _files.exists(report) and extras.installed("report"):
+        from smooth_recs.reports import run_report
+
         run_report.write([workdir], report)
     print(summary(metrics, workdir))
     if metrics.get("diverged"):  # a run of an earlier version does not say

@@ -15,6 +15,7 @@ LAYERS = (
         "_processes",
         "config",
         "errors",
+        "extras",
         "fields",
         "interruption",
         "keras_generation",

@@ -12,18 +12,20 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import tensorflow as tf
 
-from smooth_recs import _files
+from smooth_recs import _files, extras
 from smooth_recs.config import MISSING
 from smooth_recs.data.files import untuned
 from smooth_recs.data.raw_rows import CHUNK_ROWS, COPIED, FIRST_COLUMN, GOOD, assemble, column_position
 from smooth_recs.data.values import split_values
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Schema
+
+with extras.needed("parquet"):
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
 
 _TENSOR_TYPES = {pa.binary(): tf.string, pa.int64(): tf.int64, pa.float32(): tf.float32, pa.float64(): tf.float64}
 # What a column holds, and the Arrow type in which that is exact. Integers that int64 does not hold and decimals are

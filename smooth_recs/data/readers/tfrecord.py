@@ -7,10 +7,10 @@ import itertools
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-import pyarrow as pa
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
+from smooth_recs import extras
 from smooth_recs.config import MISSING
 from smooth_recs.data.files import compression
 from smooth_recs.data.raw_rows import (
@@ -51,7 +51,11 @@ class TFRecordReader:
         self._widths = {f.source_column: f.max_values for f in schema.categorical if f.multi_valued}
         kinds = _column_kinds(self.files, schema)
         self._spec = {name: tf.io.RaggedFeature(dtype, value_key=stored) for name, (stored, dtype) in kinds.items()}
-        self.copied_types = {name: pa.int64() for name in schema.copied if kinds[name][1] == tf.int64}
+        self.copied_types: dict[str, Any] = {}
+        if schema.copied:
+            with extras.needed("parquet"):
+                import pyarrow as pa
+            self.copied_types = {name: pa.int64() for name in schema.copied if kinds[name][1] == tf.int64}
 
     def read(self, file: int = 0, line: int = 1) -> Any:
         """A dataset of chunks (see `raw_rows`) from that record of that file on."""

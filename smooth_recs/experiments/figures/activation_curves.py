@@ -6,19 +6,21 @@ import functools
 import os
 from typing import Any
 
-import matplotlib
 import numpy as np
 import tensorflow as tf
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from smooth_recs import activations
+from smooth_recs import activations, extras
 from smooth_recs.experiments.drawing_settings import Settings
 from smooth_recs.experiments.figures import panels as panels_lib
 from smooth_recs.experiments.figures import random_networks
 from smooth_recs.reports.charts import STYLE, svg
 from smooth_recs.reports.formats import Table, number, short
 from smooth_recs.statistics.arrays import Array
+
+with extras.needed("report"):
+    import matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 REACH, POINTS = 3.0, 601
 # The widths of the figure; they are no settings, as the paper states them.

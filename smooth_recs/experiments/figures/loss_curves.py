@@ -11,14 +11,11 @@ import os
 import sys
 from collections.abc import Mapping
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 import tqdm
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from smooth_recs import prediction_difference
+from smooth_recs import extras, prediction_difference
 from smooth_recs.experiments.drawing_settings import Settings
 from smooth_recs.experiments.figures import panels as panels_lib
 from smooth_recs.experiments.figures import random_networks
@@ -27,6 +24,11 @@ from smooth_recs.experiments.figures.random_networks import activation_name
 from smooth_recs.reports.charts import STYLE, svg
 from smooth_recs.reports.formats import Table, TableCell, count, number, short
 from smooth_recs.statistics.arrays import Array
+
+with extras.needed("report"):
+    import matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 BETAS = (0.0, 0.1, 0.5, 1.0)
 Losses = dict[tuple[str, float, float], Array]  # by row, beta and p1

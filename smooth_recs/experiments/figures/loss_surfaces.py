@@ -8,10 +8,9 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 
+from smooth_recs import extras
 from smooth_recs.experiments.drawing_settings import Settings
 from smooth_recs.experiments.figures import panels as panels_lib
 from smooth_recs.experiments.figures import random_networks
@@ -20,6 +19,10 @@ from smooth_recs.experiments.figures.random_networks import activation_name
 from smooth_recs.reports.charts import MUTED, STYLE, svg
 from smooth_recs.reports.formats import Table, count, number, percent, short
 from smooth_recs.statistics.arrays import Array
+
+with extras.needed("report"):
+    import matplotlib
+    from matplotlib.figure import Figure
 
 BETAS = (0.0, 0.5, 1.0, 2.0)
 _P1, _TARGET = 0.1, -2.0

@@ -10,14 +10,15 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
-from smooth_recs import _files
+from smooth_recs import _files, extras
 from smooth_recs.reports.charts import MUTED, SERIES, STEPS, STYLE
 from smooth_recs.reports.formats import Table
+
+with extras.needed("report"):
+    import matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
 # The order in which lines take the colours of SERIES: grey, the baseline of a comparison, comes last.
 _ORDER = (1, 2, 3, 4, 5, 0)

@@ -7,18 +7,20 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from smooth_recs import _files
+from smooth_recs import _files, extras
 from smooth_recs.experiments.figures import panels as panels_lib
 from smooth_recs.reports import formats, page
 from smooth_recs.reports.charts import INK, LINE, MUTED, SERIES, STEPS, STYLE, colour_index, percent_ticks, svg
 from smooth_recs.reports.formats import Table, interval, number, settings_table
+
+with extras.needed("report"):
+    import matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 Found = Sequence[Mapping[str, Any]]
 """What `weight_losses.measure` returned for each network."""

@@ -12,17 +12,18 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-from smooth_recs import _files
+from smooth_recs import _files, extras
 from smooth_recs.experiments.sweeps import paired as paired_lib
 from smooth_recs.experiments.sweeps.paired import Paired
 from smooth_recs.measures.catalogue import BY_NAME
 from smooth_recs.reports.charts import INK, LINE, MUTED, SERIES, STEPS, STYLE, percent_ticks, show_value_at, svg
 from smooth_recs.reports.formats import percent, signed
+
+with extras.needed("report"):
+    import matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 MARKERS = "osD^vP"
 # In inches; small in the page, so that the text is not small on a phone.
