@@ -230,7 +230,7 @@ def from_dict(kind: type[Any], values: Any, path: str = "") -> Any:
     Numeric(name='price', transform='standardize', missing='mean')
     """
     if not isinstance(values, Mapping):
-        raise InputError(f"{path or kind.__name__} must be an object with fields, got {values!r}")
+        raise InputError(f"{path or kind.__name__} must be an object with fields, got {_shown(values)}")
     kinds = typing.get_type_hints(kind)
     for name in values:
         if name not in kinds:
@@ -262,8 +262,22 @@ def _from_json(kind: Any, value: Any, path: str) -> Any:
     if not is_a(value, kind):
         # The type by its name in Python: who reads a file wants to know whether 6 or "6" belongs there.
         wanted = words(kind) if choices(kind) else f"of type {kind if typing.get_args(kind) else kind.__name__}"
-        raise InputError(f"{path} must be {wanted}, got {value!r}")
+        raise InputError(f"{path} must be {wanted}, got {_shown(value)}")
     return value
+
+
+_MOST_SHOWN = 200  # values of a list, and of those inside, in a message
+
+
+def _shown(value: Any) -> str:
+    """The value as Python writes it; its type and size where that is long: aliases of YAML nest without end."""
+    waiting, met = [value], 0
+    while waiting and met < _MOST_SHOWN:
+        item = waiting.pop()
+        met += 1
+        if isinstance(item, Mapping | list | tuple):
+            waiting += list(item.values() if isinstance(item, Mapping) else item)[:_MOST_SHOWN]
+    return f"a {type(value).__name__} of {len(value)} with more inside" if waiting else repr(value)
 
 
 def _join(path: str, name: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import subprocess
@@ -164,9 +165,20 @@ def test_the_flag_takes_files_of_data(tmp_path, name, text):
     assert _configurations.load(str(tmp_path / name)) == wanted
 
 
+# Lists in lists by aliases: written out, 9^8 values.
+NESTED = functools.reduce(
+    lambda inside, name: f"[&{name} {inside}, {', '.join(8 * [f'*{name}'])}]", "abcdefg", str([1] * 9)
+)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
+        (
+            "a.yaml",
+            f"train: {{epochs: {NESTED}}}",
+            "train.epochs must be of type int, got a list of 9 with more inside",
+        ),
         ("a.yaml", "model: {activaton: relu}", "model.activaton: no such field; did you mean activation"),
         ("a.toml", "[train]\nepoch = 2", "train.epoch: no such field; did you mean epochs?"),
         ("a.yaml", "train: {epochs: two}", "train.epochs must be of type int, got 'two'"),

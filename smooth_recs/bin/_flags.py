@@ -127,13 +127,18 @@ def checked(argv: Sequence[str]) -> list[str]:
     if is_defined() and not given and _default:
         arguments, given = [f"--{_NAME}={_default[0]}", *arguments], True
     _argv[:] = [program, *arguments]
-    overrides = [match[1] for match in map(_OVERRIDE.match, arguments) if match]
+    overrides = overridden()
     if is_defined() and overrides:
         if not given:
             raise InputError(_MISSING)
         for path in overrides:
             check_field(path)
     return _argv
+
+
+def overridden() -> list[str]:
+    """The fields that the command line sets by --config.FIELD=VALUE."""
+    return [match[1] for match in map(_OVERRIDE.match, _argv) if match]
 
 
 def validate() -> None:

@@ -13,6 +13,7 @@ import os
 from absl import flags
 
 from smooth_recs.bin import _command, _configurations, _flags
+from smooth_recs.errors import InputError
 
 _READY = "demo"
 _CONFIG = _flags.define(default=_READY)
@@ -23,6 +24,10 @@ def main() -> None:
     from smooth_recs._files import write_json
     from smooth_recs.experiments import demonstration
 
+    if "model.activation" in _flags.overridden():
+        raise InputError(
+            f"--config.model.activation must not be given: the demo trains {' and '.join(demonstration.ACTIVATIONS)}"
+        )
     folder, config = str(_WORKDIR.value), _READY
     if _CONFIG.value != _configurations.load(_READY):
         config = os.path.join(folder, "config.json")

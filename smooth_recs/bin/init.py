@@ -36,6 +36,7 @@ def main() -> None:
     from smooth_recs._files import check_output, exists
     from smooth_recs.log_profile import first_configuration
     from smooth_recs.log_profile.column_roles import Given
+    from smooth_recs.log_profile.layout import GivenLayout
 
     output = str(_OUTPUT.value)
     if not output.endswith(".py"):
@@ -55,11 +56,13 @@ def main() -> None:
             label_threshold=_THRESHOLD.value,
             ignore=_flags.names(_IGNORE),
         ),
+        layout=GivenLayout(
+            source=_FORMAT.value or "",
+            delimiter=_DELIMITER.value,
+            header=_HEADER.value,
+            names=_flags.names(_NAMES),
+        ),
         ask=on_terminal if _ASK.value is None else _ASK.value,
-        source=_FORMAT.value or "",
-        delimiter=_DELIMITER.value,
-        header=_HEADER.value,
-        names=_flags.names(_NAMES),
     )
     print(f"\nwritten  {output}; read its comments, change what is wrong, then")
     print(f"$ {_command.called_as}train --config={output} --workdir=runs/first")

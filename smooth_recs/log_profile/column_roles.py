@@ -7,11 +7,10 @@ values are new, or if it alone tells the label so well that it is probably known
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import keyword
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,7 +53,10 @@ class Given:
     ignore: Sequence[str] = ()
 
     def check(self, profile: Profile) -> None:
-        """Raises InputError where a name is that of no column, or the threshold is no finite number."""
+        """Raises InputError where a name is that of no column or of one that cannot have the role, or two are the same.
+
+        Also where the threshold is no finite number.
+        """
         if self.label_threshold is not None and not math.isfinite(self.label_threshold):
             raise InputError(f"--label_threshold must be a finite number, got {self.label_threshold:g}")
         named = [(f"--{role}", getattr(self, role)) for role in ("label", "query", "time", "weight")]
@@ -62,6 +64,35 @@ class Given:
             if name and name not in profile.columns and (name != NONE or flag in ("--label", "--ignore")):
                 hint = did_you_mean(name, profile.columns) or f"there are {', '.join(profile.columns)}"
                 raise InputError(f"{flag} must name a column, got {name!r}; {hint}")
+        roles: dict[str, str] = {}
+        for role in ("label", "query", "time", "weight"):
+            name = getattr(self, role)
+            if name and name != NONE:
+                if wrong := unfit(profile, role, name, roles):
+                    raise InputError(f"--{role} {wrong}")
+                roles[name] = role
+
+
+def unfit(profile: Profile, role: str, name: str, taken: Mapping[str, str]) -> str:
+    """Why the column cannot have the role, to follow its name; empty where it can.
+
+    Args:
+      profile: has the column.
+      role: `label`, `query`, `time` or `weight`.
+      name: of the column.
+      taken: the roles of other columns, by their names.
+    """
+    if name in taken:
+        return f"must name another column than the {taken[name]}, got {name!r} for both"
+    column = profile.columns[name]
+    holds = f"got {name!r}, which holds {_examples(profile, name)}"
+    if role == "time" and column.kind not in ("integer", "number", "time"):
+        return f"must name a column of numbers or of ISO 8601 times, {holds}"
+    if role == "weight" and column.kind not in ("integer", "number"):
+        return f"must name a column of numbers, {holds}"
+    if role == "weight" and column.low < 0:
+        return f"must name a column without negative numbers, got {name!r}, from {shown(column.low)} on"
+    return ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +121,6 @@ class Roles:
       label_threshold: None where the label's column holds 0 and 1.
       reasons: of these roles, by `label`, `query`, `time` and `weight`.
       features: all other columns, those that are left out as well.
-      split: for `data.split`.
     """
 
     label: str
@@ -100,10 +130,6 @@ class Roles:
     weight: str
     reasons: dict[str, str]
     features: tuple[Feature, ...]
-
-    @property
-    def split(self) -> str:
-        return "time" if self.time else "tail"
 
 
 def label_candidates(profile: Profile) -> list[str]:
@@ -130,16 +156,18 @@ def roles_of(profile: Profile, given: Given) -> Roles:
     """
     given.check(profile)
     label, threshold, reasons = _label(profile, given)
-    taken = {label}
+    taken = {label: "label"}
 
     def chosen(role: str, candidates: Sequence[str], found: str) -> str:
         name = getattr(given, role)
         if name == NONE:
             return ""
+        if name and (wrong := unfit(profile, role, name, taken)):  # by the label, which may have been guessed
+            raise InputError(f"--{role} {wrong}")
         name = name or next((each for each in candidates if each not in taken), "")
         if name:
             reasons[role] = f"you named it; {found}" if getattr(given, role) else found
-            taken.add(name)
+            taken[name] = role
         return name
 
     time = chosen("time", time_candidates(profile), "")
@@ -242,10 +270,10 @@ def time_range(column: Column) -> str:
     unit = "seconds" if column.kind == "time" else time_unit(column)
     if not unit:
         return f"from {shown(column.low)} to {shown(column.high)}, in a unit of the log's own"
-    ends = (datetime.datetime.fromtimestamp(end / _UNITS[unit], datetime.UTC) for end in (column.low, column.high))
-    return (
-        " to ".join(f"{end:%Y-%m-%d %H:%M}" for end in ends) + f" UTC, {unit if column.kind != 'time' else 'ISO 8601'}"
-    )
+    # By NumPy, which knows the year 0 as well: datetime does not.
+    ends = (np.datetime64(math.floor(end / _UNITS[unit]), "s").astype("M8[m]") for end in (column.low, column.high))
+    times = " to ".join(str(end).replace("T", " ") for end in ends)
+    return f"{times} UTC, {unit if column.kind != 'time' else 'ISO 8601'}"
 
 
 def weight_candidates(profile: Profile) -> list[str]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 from smooth_recs import _files, validation
 from smooth_recs.errors import InputError
 from smooth_recs.log_profile import configuration_file, profile_table
 from smooth_recs.log_profile.column_roles import Given, roles_of
-from smooth_recs.log_profile.layout import layout_of
+from smooth_recs.log_profile.layout import GivenLayout, layout_of
 from smooth_recs.log_profile.profile import profile_of
 from smooth_recs.log_profile.questions import asked
 
@@ -20,11 +19,8 @@ def write(
     output: str,
     given: Given,
     *,
+    layout: GivenLayout | None = None,
     ask: bool = False,
-    source: str = "",
-    delimiter: str = "",
-    header: bool | None = None,
-    names: Sequence[str] = (),
 ) -> None:
     """Writes a configuration for the log under `path`, and prints the profile that it follows from.
 
@@ -32,14 +28,14 @@ def write(
       path: a file, a folder or a glob, several separated by commas.
       output: the file to write.
       given: the roles of columns that are known.
-      ask: whether the others are asked for on standard input.
-      source, delimiter, header, names: see `layout.layout_of`.
+      layout: what is known of the files.
+      ask: whether the roles of the other columns are asked for on standard input.
 
     Raises:
       InputError: the files are not a log, or the roles of their columns are not clear.
     """
     try:
-        found = profile_of(layout_of(path, source=source, delimiter=delimiter, header=header, names=names))
+        found = profile_of(layout_of(path, layout))
     except InputError as error:  # what reads files knows their place in a configuration
         raise InputError(str(error).replace("data.path", "--data").replace("data.", "--")) from error
     given.check(found)

@@ -77,35 +77,44 @@ class Layout:
         return round(sum(map(_size, self.files)) / self.row_bytes) if self.row_bytes else None
 
 
-def layout_of(
-    path: str,
-    *,
-    source: str = "",
-    delimiter: str = "",
-    header: bool | None = None,
-    names: Sequence[str] = (),
-) -> Layout:
-    """The layout of the files under `path`; what is not given is seen in the first rows of the first file.
+@dataclasses.dataclass(frozen=True)
+class GivenLayout:
+    """What the user says of the files; what is empty is seen in the first rows of the first file.
 
-    Args:
-      path: a file, a folder or a glob, several separated by commas.
+    Attributes:
       source: `csv`, `tfrecord` or `parquet`.
       delimiter: of CSV files.
       header: whether the first line of each CSV file names the columns.
       names: of the columns, where no header has them.
+    """
+
+    source: str = ""
+    delimiter: str = ""
+    header: bool | None = None
+    names: Sequence[str] = ()
+
+
+def layout_of(path: str, given: GivenLayout | None = None) -> Layout:
+    """The layout of the files under `path`.
+
+    Args:
+      path: a file, a folder or a glob, several separated by commas.
+      given: what is known of it.
 
     Raises:
       InputError: no file, an empty or damaged one, files of several formats, or a single column.
     """
-    if delimiter:
-        fields.check_rules("--delimiter", delimiter, fields.annotations_of(config.Data)["delimiter"])
+    given = given or GivenLayout()
+    if given.delimiter:
+        fields.check_rules("--delimiter", given.delimiter, fields.annotations_of(config.Data)["delimiter"])
     files = with_content(expand(path, "--data"), "--data")
     for file in files:
         check_complete(file)
     data = presets.as_they_are(config.Data(source="csv"), files)
-    source = source or (data.source if presets.tells_its_format(files[0]) else _unnamed_format(files[0]))
+    source = given.source or (data.source if presets.tells_its_format(files[0]) else _unnamed_format(files[0]))
     if source == "csv":
-        return _text(path, files, delimiter or (data.delimiter if data.delimiter != "," else ""), header, names)
+        known = given.delimiter or (data.delimiter if data.delimiter != "," else "")
+        return _text(path, files, dataclasses.replace(given, delimiter=known))
     if source == "parquet":
         return _parquet(path, files)
     columns = tuple(sorted(column_kinds(files)))
@@ -124,22 +133,27 @@ def _unnamed_format(file: str) -> str:
         return "csv"
 
 
-def _text(path: str, files: tuple[str, ...], delimiter: str, header: bool | None, names: Sequence[str]) -> Layout:
+def _text(path: str, files: tuple[str, ...], given: GivenLayout) -> Layout:
     lines = list(tf.data.TextLineDataset(files[0], compression(files[0])).take(_PEEK_LINES).as_numpy_iterator())
     if any(b"\0" in line for line in lines):
         raise InputError(f"--data: {files[0]} is no text, and neither TFRecord nor Parquet")
     texts = [line.decode("utf-8", "replace").removeprefix("\ufeff") for line in lines if line.strip()]
     if not texts:
         raise InputError(f"--data: {files[0]} holds nothing but blank lines")
-    delimiter = "\t" if delimiter == r"\t" else delimiter
+    delimiter = "\t" if given.delimiter == r"\t" else given.delimiter
     delimiter = delimiter or max(_DELIMITERS, key=lambda each: _columns(texts, each))
-    first = _split(texts[0], delimiter)
+    try:
+        first = _split(texts[0], delimiter)
+    except csv.Error as error:
+        what = f"the first line of {files[0]} is no CSV with the delimiter {delimiter!r}"
+        raise InputError(f"--data: {what}: {error}") from error
+    header = given.header
     if header is None:
-        header = not names and not any(map(_VALUE.match, first))
+        header = not given.names and not any(map(_VALUE.match, first))
     if header:
         columns = header_names(files, delimiter)
     else:
-        columns = tuple(names) or tuple(f"column_{number}" for number in range(1, len(first) + 1))
+        columns = tuple(given.names) or tuple(f"column_{number}" for number in range(1, len(first) + 1))
         if len(columns) != len(first):
             raise InputError(f"--column_names must name {len(first)} columns, as {files[0]} has, got {len(columns)}")
     _check_columns(columns, files[0], "; if that is wrong, give --delimiter")
@@ -157,7 +171,10 @@ def _split(line: str, delimiter: str) -> list[str]:
 
 def _columns(lines: Sequence[str], delimiter: str) -> float:
     """How many columns the lines have with this delimiter, times the share of them that have as many as the first."""
-    counts = [len(_split(line, delimiter)) for line in lines]
+    try:
+        counts = [len(_split(line, delimiter)) for line in lines]
+    except csv.Error:  # a field of more than 131,072 characters: many fields with another delimiter
+        return 0.0
     agreeing = counts.count(counts[0]) / len(counts)
     return counts[0] * agreeing if agreeing >= 0.5 else 0.0
 

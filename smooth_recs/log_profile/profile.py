@@ -44,7 +44,6 @@ class Column:
       met_before: of the values in the last fifth of the rows, the share that the rows before have as well.
       low, high, mean: of a column that is no text.
       skewness: of the values, and of sign(x) log(1 + |x|).
-      falls: share of the changes from a value to the next row's that go down.
       listed: whether a row holds several values.
     """
 
@@ -59,7 +58,6 @@ class Column:
     high: float = float("nan")
     mean: float = float("nan")
     skewness: tuple[float, float] = (0.0, 0.0)
-    falls: float = float("nan")
     listed: bool = False
 
 
@@ -124,9 +122,9 @@ class _ColumnPass:
     def __init__(self, name: str, listed: bool) -> None:
         self.name, self._listed = name, listed
         self._kinds: list[Kind] = ["text"] if listed else ["integer", "number", "time", "text"]
-        self._there = self._bad = self._values = self._changes = self._falls = 0
+        self._there = self._bad = self._values = 0
         self._sketch, self._moments, self._logs = ValueSketch(), _Moments(), _Moments()
-        self._low, self._high, self._latest = np.inf, -np.inf, float("nan")
+        self._low, self._high = np.inf, -np.inf
 
     def add(self, texts: Any, rows: npt.NDArray[np.int64]) -> None:
         present = np.asarray(tf.not_equal(texts, ""))
@@ -153,10 +151,6 @@ class _ColumnPass:
         self._low, self._high = min(self._low, numbers.min()), max(self._high, numbers.max())
         self._moments.add(numbers)
         self._logs.add(np.sign(numbers) * np.log1p(np.abs(numbers)))
-        steps = np.diff(numbers, prepend=numbers[0] if np.isnan(self._latest) else self._latest)
-        self._changes += int(np.count_nonzero(steps))
-        self._falls += int(np.count_nonzero(steps < 0))
-        self._latest = float(numbers[-1])
 
     def column(self, rows: int) -> Column:
         kind: Kind = self._kinds[0] if self._there else "none"
@@ -171,7 +165,6 @@ class _ColumnPass:
             high=float(self._high),
             mean=self._moments.mean,
             skewness=(self._moments.skewness, self._logs.skewness),
-            falls=self._falls / self._changes if self._changes else float("nan"),
         )
 
 

@@ -30,7 +30,7 @@ def asked(profile: Profile, given: Given, answers: TextIO) -> Given:
     print("\n".join(profile_table.lines(profile)))
     print(f"\nEnter takes what stands in brackets; {NONE} is no column.")
     for role, (candidates, what) in _QUESTIONS.items():
-        taken = {given.label, given.query, given.time, given.weight}
+        taken = {name: each for each in _QUESTIONS if (name := getattr(given, each))}
         several = [name for name in candidates(profile) if name not in taken]
         guess = several[0] if several else "" if role == "label" else NONE
         others = f", or {', '.join(several[1:])}" if several[1:] else ""
@@ -38,7 +38,10 @@ def asked(profile: Profile, given: Given, answers: TextIO) -> Given:
             print(f"{role}, {what} [{guess}{others}]: ", end="", flush=True)
             line = answers.readline()
             answer = line.strip() or guess
-            if answer in profile.columns or (answer == NONE and role != "label"):
+            wrong = column_roles.unfit(profile, role, answer, taken) if answer in profile.columns else ""
+            if wrong:
+                print(f"{role} {wrong}")
+            elif answer in profile.columns or (answer == NONE and role != "label"):
                 named: dict[str, Any] = {role: answer}
                 given = dataclasses.replace(given, **named)
             elif not line:

@@ -9,8 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import binaries_in_process
 import pytest
 from source_imports import ROOT
+
+from smooth_recs.errors import InputError
 
 PERCENT = r"(\d+\.\d+)%"
 
@@ -32,3 +35,10 @@ def test_the_demo_leaves_two_runs_and_a_page_over_both(tmp_path: Path) -> None:
     exports = re.findall(r"^export +(runs/demo/\S+/1)$", said, re.MULTILINE)
     assert len(set(exports)) == 4
     assert all((tmp_path / export / "saved_model.pb").is_file() for export in exports)
+
+
+def test_the_activations_of_the_demo_are_its_own(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as raised:
+        binaries_in_process.main("demo", "--config.model.activation=swish", f"--workdir={tmp_path}/d")
+    assert str(raised.value) == "--config.model.activation must not be given: the demo trains relu and smelu"
+    assert not (tmp_path / "d").exists()

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from smooth_recs.errors import InputError
-from smooth_recs.log_profile.column_roles import Given, roles_of
+from smooth_recs.log_profile.column_roles import Given, roles_of, time_range
 from smooth_recs.log_profile.layout import layout_of
-from smooth_recs.log_profile.profile import Profile, profile_of
+from smooth_recs.log_profile.profile import Column, Profile, profile_of
 from smooth_recs.schema import Categorical, Numeric
 
 ROWS = 2_000
@@ -68,7 +68,7 @@ def roles(profile):
 
 def test_the_roles(roles):
     assert (roles.label, roles.label_threshold) == ("label", None)
-    assert (roles.query, roles.time, roles.weight, roles.split) == ("request_id", "time_ms", "weight", "time")
+    assert (roles.query, roles.time, roles.weight) == ("request_id", "time_ms", "weight")
     assert "4.0 rows each" in roles.reasons["query"]
     assert "2023-11-14 22:13 to 2023-11-14 22:46 UTC, milliseconds" in roles.reasons["time"]
 
@@ -102,13 +102,7 @@ def test_what_is_left_out_and_why(roles):
 def test_what_is_given_is_taken(profile):
     given = Given(label="is_share", query="session_id", time="none", weight="none", ignore=("age", "price"))
     found = roles_of(profile, given)
-    assert (found.label, found.query, found.time, found.weight, found.split) == (
-        "is_share",
-        "session_id",
-        "",
-        "",
-        "tail",
-    )
+    assert (found.label, found.query, found.time, found.weight) == ("is_share", "session_id", "", "")
     features = {each.column: each for each in found.features}
     assert not features["age"].used
     assert "request_id" in features
@@ -124,6 +118,13 @@ def test_what_is_given_is_taken(profile):
         (Given(ignore=("a",)), "--ignore must name a column, got 'a'; there are "),
         (Given(label="age"), "--label must name a column of 0 and 1, got 'age', from 18 to 89; --label_threshold says"),
         (Given(label="country"), "--label must name a column of numbers, got 'country', which holds "),
+        (
+            Given(time="country"),
+            "--time must name a column of numbers or of ISO 8601 times, got 'country', ",
+        ),
+        (Given(weight="tags"), "--weight must name a column of numbers, got 'tags', which holds "),
+        (Given(query="age", weight="age"), "--weight must name another column than the query, got 'age' for both"),
+        (Given(time="label"), "--time must name another column than the label, got 'label' for both"),
     ],
 )
 def test_what_is_given_wrongly_is_one_line(profile, given, said):
@@ -176,3 +177,8 @@ def test_many_values_are_hashed_into_twice_as_many_buckets(tmp_path, monkeypatch
     columns = {"item_id": lambda row: f"i{row * 7919 % 777}", "label": clicked}
     (feature,) = (each.feature for each in roles_of(log(tmp_path, columns), Given()).features)
     assert feature == Categorical("item_id", "hash", size=1_600)  # 2 * 777, rounded up to two digits
+
+
+def test_the_range_of_times_knows_the_year_0() -> None:
+    column = Column("t", "time", 0.0, 0, 2, True, 1.0, low=-62_167_219_200.0, high=0.0)  # 719,528 days before 1970
+    assert time_range(column) == "0000-01-01 00:00 to 1970-01-01 00:00 UTC, ISO 8601"

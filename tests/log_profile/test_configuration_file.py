@@ -11,14 +11,14 @@ from smooth_recs import validation
 from smooth_recs.config import Config
 from smooth_recs.log_profile import configuration_file, profile_table
 from smooth_recs.log_profile.column_roles import Given, roles_of
-from smooth_recs.log_profile.layout import layout_of
+from smooth_recs.log_profile.layout import GivenLayout, layout_of
 from smooth_recs.log_profile.profile import profile_of
 from smooth_recs.schema import Categorical, Numeric
 
 
 def written(path, label="", **layout):
     """The profile, the roles, the text and the configuration that its get_config() returns."""
-    profile = profile_of(layout_of(str(path), **layout))
+    profile = profile_of(layout_of(str(path), GivenLayout(**layout)))
     roles = roles_of(profile, Given(label=label))
     text = configuration_file.text_of(profile, roles, "log.py")
     program: dict = {}

@@ -11,7 +11,7 @@ import pytest
 
 from smooth_recs import _files
 from smooth_recs.errors import InputError
-from smooth_recs.log_profile.layout import layout_of
+from smooth_recs.log_profile.layout import GivenLayout, layout_of
 
 COLUMNS = ("request_id", "user_id", "when", "price", "clicked")
 
@@ -43,7 +43,7 @@ def test_the_delimiter_is_seen_and_quotes_are_kept_together(tmp_path, delimiter)
     (tmp_path / "a.txt").write_text(delimiter.join("abc") + "\n" + f"1{delimiter}{quoted}{delimiter}0\n" * 3)
     found = layout_of(str(tmp_path / "a.txt"))
     assert (found.delimiter, found.columns) == (delimiter, ("a", "b", "c"))
-    given = layout_of(str(tmp_path / "a.txt"), delimiter="b")
+    given = layout_of(str(tmp_path / "a.txt"), GivenLayout(delimiter="b"))
     assert (given.delimiter, len(given.columns)) == ("b", 2)
 
 
@@ -51,10 +51,10 @@ def test_files_without_a_header_get_names(tmp_path):
     (tmp_path / "a.csv").write_text("1,de,0.5\n0,fr,0.7\n")
     found = layout_of(str(tmp_path / "a.csv"))
     assert (found.header, found.columns) == (False, ("column_1", "column_2", "column_3"))
-    named = layout_of(str(tmp_path / "a.csv"), names=["label", "country", "price"])
+    named = layout_of(str(tmp_path / "a.csv"), GivenLayout(names=["label", "country", "price"]))
     assert (named.header, named.columns) == (False, ("label", "country", "price"))
     with pytest.raises(InputError, match=r"--column_names must name 3 columns, as .* has, got 1"):
-        layout_of(str(tmp_path / "a.csv"), names=["label"])
+        layout_of(str(tmp_path / "a.csv"), GivenLayout(names=["label"]))
 
 
 def test_the_index_that_pandas_writes_is_no_column(tmp_path):
@@ -85,6 +85,11 @@ def test_lists_are_seen_and_what_no_feature_can_be(tmp_path):
         ("a.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * 99)[:-9], "is no whole gzip file"),
         ("a.parquet", b"PAR1 and then nothing", "is no Parquet file"),
         ("a.csv", b"BZh91AY", "must be plain or compressed by gzip, got bzip2"),
+        (
+            "a.csv",
+            b'"' + b"x" * 131_073 + b'",b\n1,0\n',
+            "is no CSV with the delimiter ',': field larger than",
+        ),
     ],
 )
 def test_what_is_no_log_is_one_line(tmp_path, name, content, said):
@@ -99,12 +104,12 @@ def test_what_is_no_log_is_one_line(tmp_path, name, content, said):
 def test_a_format_that_is_given_wrongly_is_one_line(tmp_path, source, said):
     path = log_cases.write(tmp_path, "csv")
     with pytest.raises(InputError, match=said):
-        layout_of(str(path), source=source)
+        layout_of(str(path), GivenLayout(source=source))
 
 
 def test_a_delimiter_is_one_character(tmp_path):
     with pytest.raises(InputError, match="--delimiter must be one character, got ';;'"):
-        layout_of(str(log_cases.write(tmp_path, "csv")), delimiter=";;")
+        layout_of(str(log_cases.write(tmp_path, "csv")), GivenLayout(delimiter=";;"))
 
 
 def test_files_that_are_not_there_or_may_not_be_read(tmp_path, monkeypatch):

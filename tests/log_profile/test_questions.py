@@ -19,6 +19,7 @@ from smooth_recs.log_profile.questions import asked
         ("\n\n\n\n", Given(), Given("clicked", "request_id", "when", "none")),
         ("", Given(), Given("clicked", "request_id", "when", "none")),
         ("clickd\nclicked\nnone\n\nprice\n", Given(), Given("clicked", "none", "when", "price")),
+        ("\n\nrequest_id\nwhen\nwhen\nclicked\nprice\n", Given(), Given("clicked", "request_id", "when", "price")),
         ("\nprice\n", Given(label="clicked", time="none"), Given("clicked", "request_id", "none", "price")),
     ],
 )
@@ -27,6 +28,10 @@ def test_enter_takes_the_guess_and_a_wrong_name_is_asked_again(tmp_path, capsys,
     assert asked(profile, given, io.StringIO(answers)) == found
     said = capsys.readouterr().out
     assert ("no such column: 'clickd'; did you mean clicked?" in said) == answers.startswith("clickd")
+    if "when\nwhen" in answers:
+        assert "time must name another column than the query, got 'request_id' for both" in said
+        assert "weight must name another column than the time, got 'when' for both" in said
+        assert "weight must name another column than the label, got 'clicked' for both" in said
     if not given.label:
         assert "label, the column that says whether a row was clicked [clicked]: " in said
 

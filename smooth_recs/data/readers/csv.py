@@ -117,7 +117,10 @@ def first_fields(file: str, delimiter: str) -> tuple[str, ...]:
     if not text.strip():
         return ()
     quoted = csv.reader([text], delimiter=delimiter, skipinitialspace=True)
-    return tuple(field.strip() for field in (text.split("\t") if delimiter == "\t" else next(quoted)))
+    try:
+        return tuple(field.strip() for field in (text.split("\t") if delimiter == "\t" else next(quoted)))
+    except csv.Error as error:
+        raise InputError(f"data.path: the first line of {file} is no CSV: {error}") from error
 
 
 def header_names(files: Sequence[str], delimiter: str) -> tuple[str, ...]:
