@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,3 +99,34 @@ def test_guides_name_files_and_targets_that_exist(guide):
     named = re.findall(r"^make (\w+)", text(guide), re.MULTILINE) + [w[5:] for w in words if w.startswith("make ")]
     assert named
     assert set(named) <= set(targets)
+
+
+@pytest.mark.parametrize(
+    ("there", "user", "status", "said"),
+    [
+        (True, 0, 0, "is there"),
+        (False, 1000, 0, "only root can install it with apt-get: tests in a browser are skipped"),
+        (False, 0, 0, "installed with apt-get"),
+        (False, 0, 100, "apt-get could not install it: tests in a browser are skipped"),
+    ],
+    ids=["there", "no root", "installed", "no network"],
+)
+def test_ci_takes_a_browser_where_it_can(there: bool, user: int, status: int, said: str, tmp_path: Path) -> None:
+    """With programs of our own in place of apt-get and make: whatever becomes of the browser, the tests run."""
+    programs = {
+        "id": f"echo {user}",
+        "apt-get": f"echo $* >> {tmp_path}/asked; exit {status}",
+        "make": 'echo "make $*"',
+    }
+    for name, text in (programs | ({"chromium": ""} if there else {})).items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    for name in ("bash", "dirname", "timeout"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    done = subprocess.run([ROOT / ".ci" / "run"], capture_output=True, text=True, env={"PATH": str(tmp_path)})
+    first, last = done.stdout.splitlines()
+    assert (done.returncode, done.stderr, last) == (0, "", "make test")
+    assert first.startswith("chromium   ")
+    assert first.endswith(said)
+    asked = (tmp_path / "asked").read_text().splitlines() if (tmp_path / "asked").exists() else []
+    assert ("-qq update" in asked) == (user == 0 and not there)
