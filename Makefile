@@ -54,9 +54,9 @@ coverage: $(INSTALLED)
 	@TF_USE_LEGACY_KERAS=0 $(PYTEST) $(SPREAD) --cov --cov-report= --cov-fail-under=0
 	@TF_USE_LEGACY_KERAS=1 $(PYTEST) $(SPREAD) --cov --cov-append --cov-report=term-missing:skip-covered
 
-# The reference of every public name, as pages to be opened; docs/api.md lists them.
+# README and docs as a site, with the reference of every public name; links that lead nowhere are errors.
 docs: $(INSTALLED)
-	@$(RUN) docs/make_api.py --html=dist/docs
+	@$(RUN) docs/make_site.py
 
 # Without what an earlier build left: setuptools would pack modules that have gone since.
 wheel: $(INSTALLED)

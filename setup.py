@@ -42,7 +42,7 @@ TEST_REQUIREMENTS = [
     "ruff>=0.17,<0.18",
     "scikit-learn>=1.5,<2",
 ]
-DOCS_REQUIREMENTS = ["mkdocs-material>=9.6,<10", "pdoc>=16,<17"]
+DOCS_REQUIREMENTS = ["latex2mathml>=3.77,<4", "mkdocs-material>=9.6,<10", "pdoc>=16,<17"]
 
 
 def version() -> str:

@@ -100,7 +100,8 @@ HEAD = """\
 
 Every public name with the first line of its docstring. Names are as after `import smooth_recs as sr`, and lead to the
 source, where the docstring has the rest: formula, arguments, shapes, errors, an example. All of it as HTML, to be read
-without a network: `make docs` (or `pip install 'pdoc>=16'`, then `python docs/make_api.py --html=dist/docs`).
+without a network: `make docs` builds a site in dist/site, and `python docs/make_api.py --html=dist/docs` the reference
+alone (`pip install 'pdoc>=16'`).
 """
 
 
