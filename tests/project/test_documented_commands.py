@@ -161,7 +161,7 @@ def test_the_commands_of_a_page_are_right(page: str, reader: Path, monkeypatch: 
     for shown in commands(page):
         words = list(shown.words)
         if words[0].startswith("--"):  # flags alone: of the train binary
-            words = ["python", "-m", "smooth_recs.bin.train", "--config=configs/demo.py", "--workdir=runs/new", *words]
+            words = ["smooth-recs", "train", "--config=demo", "--workdir=runs/new", *words]
         if words[0] in NOT_HERE:
             continue
         try:
@@ -172,7 +172,7 @@ def test_the_commands_of_a_page_are_right(page: str, reader: Path, monkeypatch: 
 
 @pytest.mark.parametrize("wrong", ["--workdri=w", "--workdir=w --config.model.actvation=relu", "--config.seed=x"])
 def test_a_wrong_command_is_found(wrong: str, reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ["python", "-m", "smooth_recs.bin.train", "--config=configs/demo.py", *wrong.split()]
+    words = ["smooth-recs", "train", "--config=demo", *wrong.split()]
     with pytest.raises(Exception, match=r"workdri|actvation|seed"):
         check(words, monkeypatch)
 
