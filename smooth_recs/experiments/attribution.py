@@ -199,6 +199,7 @@ def write(table: Mapping[str, Any], folder: str) -> str:
     title = "Prediction difference by cause"
     height = 0.5 + len(table["causes"]) * (0.16 + 0.24 * len(activations))
     contents = {
+        "verdict": verdict(table),
         "activations": activations,
         "colours": [colour_index(k, len(activations)) for k in range(len(activations))],
         "pairs": len(table["seeds"]),
@@ -273,13 +274,32 @@ def accuracy(table: Mapping[str, Any]) -> Table:
     return Table(("What differs", *columns), rows)
 
 
+def verdict(table: Mapping[str, Any]) -> str:
+    """The title of the page: the largest cause, and under how many causes another activation is shown to differ less."""
+    first, *others = table["activations"]
+    largest, pairs = _largest(table), len(table["seeds"])
+    found = f"{first} differs most by {_inside(largest['label'])}: PD {formats.percent(largest['pairs'][0]['pd']['value'])}"
+    if pairs == 1:
+        return f"{found}, in one pair, which shows little"
+    less = {
+        activation: sum(bool(cause["changes"][k]) and cause["changes"][k]["interval"][1] < 0 for cause in table["causes"])
+        for k, activation in enumerate(others)
+    }
+    of = f"of {len(table['causes'])} causes"
+    shown = [f"{activation} is shown to differ less under {count} {of}" for activation, count in less.items()]
+    return "; ".join([found, *shown])
+
+
+def _largest(table: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The single cause under which the first activation differs most."""
+    single: list[Mapping[str, Any]] = [cause for cause in table["causes"] if cause["name"] != "everything"]
+    return max(single, key=lambda cause: float(cause["pairs"][0]["pd"]["value"]))
+
+
 def sentences(table: Mapping[str, Any]) -> list[str]:
     """What the numbers say, and what so many pairs cannot say."""
     first, *others = table["activations"]
-    largest = max(
-        (cause for cause in table["causes"] if cause["name"] != "everything"),
-        key=lambda cause: cause["pairs"][0]["pd"]["value"],
-    )
+    largest = _largest(table)
     found = [
         f"{first}: the largest single cause is {_inside(largest['label'])}, with a PD of "
         f"{formats.percent(largest['pairs'][0]['pd']['value'])}. Causes do not add up: each alone can send two "

@@ -30,6 +30,7 @@ from smooth_recs.experiments.variants import with_fields
 from smooth_recs.measures import catalogue
 from smooth_recs.reports import formats, page
 from smooth_recs.reports.charts import INK, MUTED, SERIES, STYLE, percent_ticks, svg
+from smooth_recs.reports.headline import Card
 from smooth_recs.reports.formats import Table, decimal, markdown, number, percent, short
 from smooth_recs.training import live_model
 from smooth_recs.workdir.manifest import command
@@ -207,6 +208,8 @@ def write(found: Mapping[str, Any], workdir: str) -> str:
     _files.write_text(markdown_path, f"{text}\n")
     panels = {_PD_LIVE.label: _draw_difference, _LOSS.label: _draw_loss}
     contents = {
+        "verdict": verdict(found),
+        "cards": cards(found),
         "budget": percent(found["budget"]),
         "charts": [
             (svg(f"churn {title}", title, (6.4, 3.2), functools.partial(draw, found=found)), title)
@@ -247,6 +250,34 @@ def points_table(found: Mapping[str, Any]) -> Table:
     return Table(("Weight", *heads), rows, notes=notes)
 
 
+def verdict(found: Mapping[str, Any]) -> str:
+    """The title of the page: what is chosen, what it costs, or how near the budget the best model came."""
+    budget = percent(found["budget"])
+    if found["chosen"] is None:
+        return f"No model keeps the budget of {budget}: the best reached is {percent(_closest(found['points'])['pd_live'])}"
+    chosen, free = _chosen(found), found["points"][0]
+    change = chosen[_LOSS.name] - free[_LOSS.name]
+    cost = f"log loss {formats.signed_decimal(change)}" if chosen is not free else "without distillation"
+    return f"PD to the live model {percent(chosen['pd_live'])}, within the budget of {budget}; {cost}"
+
+
+def cards(found: Mapping[str, Any]) -> list[Card]:
+    """PD to the live model and the other measures: without distillation, then of the choice or the nearest model."""
+    free = found["points"][0]
+    other = _closest(found["points"]) if found["chosen"] is None else _chosen(found)
+    listed = []
+    for measure in _SHOWN:
+        text = formats.of(measure)
+        values = [text(point[measure.name]) for point in (free, other)]
+        notes = [f"budget: {percent(found['budget'])}"] if measure is _PD_LIVE else []
+        listed.append(Card(measure.short, " → ".join(values if other is not free else values[:1]), notes))
+    return listed
+
+
+def _chosen(found: Mapping[str, Any]) -> Point:
+    return next(point for point in found["points"] if point["weight"] == found["chosen"])
+
+
 def sentences(found: Mapping[str, Any]) -> list[str]:
     """What was found, and what it costs in accuracy."""
     points: Sequence[Point] = found["points"]
@@ -269,7 +300,7 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
             if point.get("collapsed")  # results of an earlier version do not say
         ]
         return said
-    chosen = next(point for point in points if point["weight"] == found["chosen"])
+    chosen = _chosen(found)
     change = formats.signed_decimal(chosen[_LOSS.name] - free[_LOSS.name])
     said.append(
         f"Of the weights that keep the budget of {budget}, {short(chosen['weight'])} has the lowest log loss: "

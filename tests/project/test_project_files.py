@@ -25,9 +25,9 @@ def text(path: str) -> str:
 
 
 def constants() -> dict[str, Any]:
-    """The lists of setup.py, read without running it."""
+    """The lists of setup.py, and its dictionary of them, read without running it."""
     tree = ast.parse(text("setup.py"))
-    lists = [node for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.List)]
+    lists = [node for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.List | ast.Dict)]
     return {node.targets[0].id: ast.literal_eval(node.value) for node in lists if isinstance(node.targets[0], ast.Name)}
 
 
@@ -37,7 +37,9 @@ def locked() -> dict[str, Version]:
 
 
 def test_every_locked_version_is_one_that_setup_py_allows():
-    bounds = [Requirement(line) for names in ("REQUIREMENTS", "TEST_REQUIREMENTS") for line in constants()[names]]
+    found = constants()
+    lists = (found["REQUIREMENTS"], *found["EXTRAS"].values(), found["TEST_REQUIREMENTS"], found["DOCS_REQUIREMENTS"])
+    bounds = [Requirement(line) for lines in lists for line in lines]
     assert len(bounds) > 20
     versions = locked()
     outside = [str(bound) for bound in bounds if versions[canonicalize_name(bound.name)] not in bound.specifier]

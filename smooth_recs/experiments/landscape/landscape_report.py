@@ -74,6 +74,7 @@ def write(content: Mapping[str, Any], folder: str) -> str:
         return svg(name, title, (4.6, 2.9), functools.partial(draw, networks=networks))
 
     contents = {
+        "verdict": verdict(networks),
         "labels": [network["label"] for network in networks],
         "colours": [colour_index(k, len(networks)) for k in range(len(networks))],
         "rows": networks[0]["rows"],
@@ -129,6 +130,25 @@ def directions(networks: Found) -> Table:
             ]
     at = [f"Loss at {place:g}".replace("-", formats.MINUS) for place in _PLACES]
     return Table(("Random directions", *at, "Minima of the loss", "Minima of a row's loss"), rows)
+
+
+def verdict(networks: Found) -> str:
+    """The title of the page: the barrier between siblings, of the first network and of the one with the lowest."""
+    measured = [network for network in networks if network["lines"]]
+    if not measured:
+        return "One sibling of each: there is no line between siblings"
+    first, *others = measured
+    found = f"Barrier between siblings: {first['label']} {small(first['barrier']['value'])}"
+    if not others:
+        return found
+    lowest = min(others, key=lambda network: float(network["barrier"]["value"]))
+    found += f", {lowest['label']} {small(lowest['barrier']['value'])}"
+    ends = [network["barrier"]["interval"] for network in (first, lowest)]
+    if None in ends:
+        return f"{found}; one pair each, which shows little"
+    (low, high), (other_low, other_high) = ends
+    apart = high < other_low or other_high < low
+    return f"{found}; {'their intervals are apart' if apart else 'their intervals overlap, so no difference is shown'}"
 
 
 def sentences(networks: Found, dense_only: bool) -> list[str]:
