@@ -275,18 +275,17 @@ def accuracy(table: Mapping[str, Any]) -> Table:
 
 
 def verdict(table: Mapping[str, Any]) -> str:
-    """The title of the page: the largest cause, and under how many causes another activation is shown to differ less."""
+    """The title of the page: the largest cause, and under how many causes others are shown to differ less."""
     first, *others = table["activations"]
     largest, pairs = _largest(table), len(table["seeds"])
-    found = f"{first} differs most by {_inside(largest['label'])}: PD {formats.percent(largest['pairs'][0]['pd']['value'])}"
+    most = formats.percent(largest["pairs"][0]["pd"]["value"])
+    found = f"{first} differs most by {_inside(largest['label'])}: PD {most}"
     if pairs == 1:
         return f"{found}, in one pair, which shows little"
-    less = {
-        activation: sum(bool(cause["changes"][k]) and cause["changes"][k]["interval"][1] < 0 for cause in table["causes"])
-        for k, activation in enumerate(others)
-    }
+    changes = [[cause["changes"][k] for cause in table["causes"]] for k in range(len(others))]
+    less = [sum(1 for change in of_all if change and change["interval"][1] < 0) for of_all in changes]
     of = f"of {len(table['causes'])} causes"
-    shown = [f"{activation} is shown to differ less under {count} {of}" for activation, count in less.items()]
+    shown = [f"{name} is shown to differ less under {count} {of}" for name, count in zip(others, less, strict=True)]
     return "; ".join([found, *shown])
 
 

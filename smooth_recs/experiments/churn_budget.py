@@ -30,8 +30,8 @@ from smooth_recs.experiments.variants import with_fields
 from smooth_recs.measures import catalogue
 from smooth_recs.reports import formats, page
 from smooth_recs.reports.charts import INK, MUTED, SERIES, STYLE, percent_ticks, svg
-from smooth_recs.reports.headline import Card
 from smooth_recs.reports.formats import Table, decimal, markdown, number, percent, short
+from smooth_recs.reports.headline import Card
 from smooth_recs.training import live_model
 from smooth_recs.workdir.manifest import command
 
@@ -210,6 +210,7 @@ def write(found: Mapping[str, Any], workdir: str) -> str:
     contents = {
         "verdict": verdict(found),
         "cards": cards(found),
+        "chosen": found["chosen"] is not None,
         "budget": percent(found["budget"]),
         "charts": [
             (svg(f"churn {title}", title, (6.4, 3.2), functools.partial(draw, found=found)), title)
@@ -254,7 +255,8 @@ def verdict(found: Mapping[str, Any]) -> str:
     """The title of the page: what is chosen, what it costs, or how near the budget the best model came."""
     budget = percent(found["budget"])
     if found["chosen"] is None:
-        return f"No model keeps the budget of {budget}: the best reached is {percent(_closest(found['points'])['pd_live'])}"
+        best = percent(_closest(found["points"])["pd_live"])
+        return f"No model keeps the budget of {budget}: the best reached is {best}"
     chosen, free = _chosen(found), found["points"][0]
     change = chosen[_LOSS.name] - free[_LOSS.name]
     cost = f"log loss {formats.signed_decimal(change)}" if chosen is not free else "without distillation"

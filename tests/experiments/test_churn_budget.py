@@ -88,6 +88,9 @@ def test_the_ends_then_a_bisection_on_a_log_scale(config: Config, trained: list[
     assert found["export"] == str(tmp_path / "export" / "1")
     for name in ("churn.md", "churn.png", "report.html"):
         assert (tmp_path / name).stat().st_size > 0
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "<h1>PD to the live model 4.73%, within the budget of 5.00%; log loss +" in page
+    assert "<small>budget: 5.00%</small>" in page
     # Again: nothing is trained, and no second version is made of the same choice.
     trained.clear()
     assert churn_budget.run(Plan(config, budget=0.05, runs=7), str(tmp_path)) == said
@@ -105,6 +108,7 @@ def test_a_budget_that_is_kept_for_nothing(config: Config, trained: list[float],
     found = json.loads((tmp_path / "churn.json").read_text())
     assert found["chosen"] == 0
     assert "The budget is kept without distillation" in said
+    assert "within the budget of 20.0%; without distillation</h1>" in (tmp_path / "report.html").read_text("utf-8")
     assert (found["replica"], Path(found["export"], "saved_model.pb").read_text()) == (1, "0.0 1")
 
 
@@ -121,6 +125,7 @@ def test_a_budget_that_no_weight_keeps(config: Config, trained: list[float], tmp
     assert not (tmp_path / "export").exists()
     page = (tmp_path / "report.html").read_text("utf-8")
     assert "No weight keeps the budget of 0.500%: the best reached is 1.00% with weight 1.00." in page
+    assert "<h1>No model keeps the budget of 0.500%: the best reached is 1.00%</h1>" in page
 
 
 def test_a_model_that_has_learned_nothing_keeps_no_budget(

@@ -135,6 +135,8 @@ def test_the_page_holds_every_figure_and_asks_for_nothing(made, tmp_path):
         assert all(" ".join(sentence.split()) in page.prose for sentence in each.sentences)
     assert page.table("surfaces_seed")
     assert "minima_networks.csv" in page.text
+    (verdict,) = (each.verdict for each in made[1] if each.verdict)
+    assert "How smooth is the loss?: " + verdict in page.text
 
 
 def test_the_page_escapes_what_it_is_given(tmp_path):

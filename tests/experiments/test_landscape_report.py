@@ -51,6 +51,8 @@ def test_the_page_tells_the_numbers_and_asks_for_nothing(written, content):
     assert f"the barrier between two siblings is {barrier['height']:.6f}. Halfway" in page.prose
     assert "convex: the barrier between two siblings is 0 (mean of 3 pairs; 95% over siblings 0 to 0)." in said
     assert "The embeddings move on the line together with the dense layers." in said
+    found = f"Barrier between siblings: {escape(ATTACK)} {barrier['height']:.6f}, convex 0"
+    assert f"<h1>{found}; one pair each, which shows little</h1>" in page.source
 
 
 def test_the_files_hold_every_number(written, content):
@@ -82,6 +84,7 @@ def test_what_was_not_measured_is_not_shown(tmp_path):
     said = landscape_report.write({"networks": [found], "settings": settings, "versions": {}, "command": ""}, tmp_path)
     assert said.startswith("With one sibling there is no line between siblings.")
     page = Page(tmp_path / "landscape.html")
+    assert "<h1>One sibling of each: there is no line between siblings</h1>" in page.source
     assert "Over a plane" not in page.text
     assert "network, direction 1" in page.text
     assert sorted(path.name for path in tmp_path.glob("*.csv")) == ["landscape_directions.csv"]

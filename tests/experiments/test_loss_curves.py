@@ -44,11 +44,15 @@ def test_sentences_say_what_was_counted():
     settings = Settings(networks=4, norm_values=(1.0,), betas=(0.1, 1.0), p1=(0.5,))
     falling = {"layer norm": np.array([[[8, 9, 7, 8], [3, 4, 2, 3], [1, 0, 1, 0]]])}
     (said,) = loss_curves.minima_sentences(settings, falling)
+    assert loss_curves.minima_verdict(settings, falling) == (
+        "SmeLU 1 has fewer local minima than ReLU, beyond chance, in 1 of 1 kinds of random networks"
+    )
     assert said.startswith("layer norm: 8.00 (6.70 to 9.30) minima with ReLU, 0.500 (")
     assert said.endswith("beyond chance at every width; the mean falls, or stays, with every step of β.")
     mixed = {"layer norm": np.array([[[8, 9, 7, 8], [3, 4, 2, 3], [4, 5, 3, 4]]])}
     assert loss_curves.minima_sentences(settings, mixed)[0].endswith("the mean does not fall with every step of β.")
     rising = {"layer norm": np.array([[[3, 4, 2, 3], [8, 9, 7, 8], [3, 5, 2, 3]]])}
+    assert loss_curves.minima_verdict(settings, rising).startswith("It is not shown that SmeLU 1 has fewer")
     assert loss_curves.minima_sentences(settings, rising)[0].endswith(
         "No width has fewer minima than ReLU beyond chance."
     )

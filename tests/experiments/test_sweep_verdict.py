@@ -118,3 +118,21 @@ def test_the_title_is_that_of_the_page(tmp_path):
     sweep_report.write(figure_4(), str(tmp_path))
     expected = f"SmeLU 0.1 is shown to be better than ReLU in both: PD {MINUS}30.0%, per-query AUC loss {MINUS}0.40%"
     assert f"<h1>{expected}</h1>" in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_cards_go_from_the_baseline_to_the_variant_of_the_title():
+    pd, loss, pairs = sweep_verdict.cards(sweep([0.07, 0.08, 0.06], [0.199, 0.201, 0.2]))
+    assert (pd.value, loss.value) == ("10.0% → 7.00%", "0.2000 → 0.2000")
+    # By hand: mean -30%, standard deviation 10 points, 4.303 standard errors of 10 / sqrt 3.
+    assert pd.notes == [f"{MINUS}30.0% ({MINUS}54.8% to {MINUS}5.16%)", "shown to be better"]
+    assert loss.notes[1] == "inconclusive"
+    assert (pairs.value, pairs.notes[-1]) == ("3", "five or more show more")
+
+
+def test_cards_of_one_pair_and_of_a_choice_say_no_more_than_is_known():
+    one = sweep([0.07], [0.2], others=1)
+    assert sweep_verdict.card_variant(one) == "other"
+    assert sweep_verdict.cards(one)[0].notes == [f"{MINUS}30.0%, one pair"]
+    assert (
+        sweep_verdict.card_variant(sweep([0.07] * 2, [0.2] * 2, others=1), choice("nothing", chosen="more0")) == "more0"
+    )

@@ -56,6 +56,7 @@ def write_page(made: Sequence[Section], settings: Settings, folder: str) -> str:
     given = dataclasses.asdict(settings)
     versions = manifest.versions() | {"matplotlib": importlib.metadata.version("matplotlib")}
     contents = {
+        "verdict": next((section.verdict for section in made if section.verdict), ""),
         "sections": made,
         "settings": settings_table({name: list(v) if isinstance(v, tuple) else v for name, v in given.items()}),
         "versions": settings_table(versions),

@@ -217,7 +217,19 @@ def make_minima(settings: Settings, folder: str) -> panels_lib.Section:
         legend=[(name, panels_lib.colour_number(k)) for k, name in enumerate(found)],
         width=18,
         files=files,
+        verdict=minima_verdict(settings, found),
     )
+
+
+def minima_verdict(settings: Settings, found: Counts) -> str:
+    """Whether SmeLU at its widest has fewer minima than ReLU at the first p1, in how many kinds of networks."""
+    fewer = sum(
+        prediction_difference.interval_over_seeds(of_p1[0][-1] - of_p1[0][0])[1] < 0 for of_p1 in found.values()
+    )
+    what = f"SmeLU {widths(settings)[-1]:g} has fewer local minima than ReLU"
+    if not fewer:
+        return f"It is not shown that {what}"
+    return f"{what}, beyond chance, in {fewer} of {len(found)} kinds of random networks"
 
 
 def minima_sentences(settings: Settings, found: Counts) -> list[str]:

@@ -59,6 +59,7 @@ class Section:
       legend: names beside the numbers of their colours (in `charts.SERIES`).
       width: the least width of a panel, in rem.
       files: names of the files that the figure left beside the page.
+      verdict: what it shows, in a sentence for the title of the page.
     """
 
     title: str
@@ -68,6 +69,7 @@ class Section:
     legend: Sequence[tuple[str, int]] = ()
     width: float = 12.0
     files: Sequence[str] = ()
+    verdict: str = ""
 
 
 def write_csv(path: str, columns: Mapping[str, Any]) -> str:

@@ -42,6 +42,7 @@ def write(results: Mapping[str, Any], folder: str, choice: Mapping[str, Any] | N
     plane = sweep_charts.plane(results, axes)
     drawn = len(plane.points) > 1
     others = [name for name in paired.names if name != paired.baseline]
+    on_cards = sweep_verdict.card_variant(results, choice)
     fresh = (choice or {}).get("confirmation")
     warned, said = warnings(results), sentences(results, front)
     trade_offs = sweep_tables.trade_offs(variants, axes, front)
@@ -58,6 +59,8 @@ def write(results: Mapping[str, Any], folder: str, choice: Mapping[str, Any] | N
         "title": f"{paired.label(others[0]) if len(others) == 1 else f'{len(others)} variants'} against "
         f"{paired.label(paired.baseline)}",
         "verdict": sweep_verdict.title(results, choice),
+        "cards": sweep_verdict.cards(results, choice),
+        "on_cards": paired.label(on_cards) if on_cards else "",
         "variants": len(variants),
         "pairs": len(results["seeds"]),
         "baseline": paired.label(paired.baseline),

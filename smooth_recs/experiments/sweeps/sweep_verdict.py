@@ -1,4 +1,4 @@
-"""The title of a sweep's report: whether any variant is shown to be better than the baseline, in one sentence.
+"""The head of a sweep's report: whether any variant is shown to be better than the baseline, and its cards.
 
 A change counts as shown where its 95% interval over the pairs does not hold 0. One interval in twenty misses, so the
 more variants there are, the wider each interval is made (Bonferroni): for each of the two measures, all that is called
@@ -13,8 +13,12 @@ from typing import Any
 from smooth_recs.experiments.sweeps.paired import Paired, estimate
 from smooth_recs.experiments.sweeps.sweep_tables import probability, signed_percent
 from smooth_recs.measures.catalogue import BY_NAME
+from smooth_recs.reports import formats
+from smooth_recs.reports.headline import Card
 
 _MISSES = 0.05
+_ENOUGH_PAIRS = 5
+_SIGNS = {-1: "shown to be better", 0: "inconclusive", 1: "shown to be worse"}
 
 
 def shown(paired: Paired, measure: str) -> dict[str, int]:
@@ -52,9 +56,8 @@ def title(results: Mapping[str, Any], choice: Mapping[str, Any] | None = None) -
         return f"{baseline} alone: there is nothing to compare it with"
     if len(paired.seeds) == 1:
         return "One pair of each variant: nothing can be shown to be better"
-    of_pd, of_loss = shown(paired, pd), shown(paired, loss)
-    less = sorted((name for name, sign in of_pd.items() if sign < 0), key=lambda name: paired.change(name, pd) or 0.0)
-    harmless = [name for name in less if of_loss[name] <= 0]
+    of_loss = shown(paired, loss)
+    harmless, less, accurate = _shown_better(paired)
 
     def change(name: str, measure: str) -> str:
         return f"{BY_NAME[measure].inside} {signed_percent(paired.change(name, measure))}"
@@ -70,11 +73,55 @@ def title(results: Mapping[str, Any], choice: Mapping[str, Any] | None = None) -
         found = "Less prediction difference is shown only together with less accuracy: "
         return f"{found}{paired.label(less[0])} has {change(less[0], pd)}, {change(less[0], loss)}"
     none = f"No variant is shown to have less prediction difference than {baseline}"
-    accurate = [name for name, sign in of_loss.items() if sign < 0 and of_pd[name] <= 0]
     if accurate:
-        best = min(accurate, key=lambda name: paired.change(name, loss) or 0.0)
-        return f"{none}; {paired.label(best)} is shown to be more accurate: {change(best, loss)}"
+        return f"{none}; {paired.label(accurate[0])} is shown to be more accurate: {change(accurate[0], loss)}"
     return f"No variant is shown to be better than {baseline}"
+
+
+def _shown_better(paired: Paired) -> tuple[list[str], list[str], list[str]]:
+    """Variants with less PD that lose no accuracy, with less PD, and that are more accurate; the best of each first."""
+    pd, loss = paired.axes
+    of_pd, of_loss = shown(paired, pd), shown(paired, loss)
+    less = sorted((name for name, sign in of_pd.items() if sign < 0), key=lambda name: paired.change(name, pd) or 0.0)
+    accurate = [name for name, sign in of_loss.items() if sign < 0 and of_pd[name] <= 0]
+    accurate.sort(key=lambda name: paired.change(name, loss) or 0.0)
+    return [name for name in less if of_loss[name] <= 0], less, accurate
+
+
+def card_variant(results: Mapping[str, Any], choice: Mapping[str, Any] | None = None) -> str | None:
+    """The variant that the cards are about: that of the title, or else the one with the lowest PD; None for none."""
+    paired = Paired(results)
+    if choice and choice["chosen"]:
+        return str(choice["chosen"])
+    several = len(paired.seeds) > 1
+    better = [name for names in (_shown_better(paired) if several else ()) for name in names]
+    measured = {name: paired.change(name, paired.axes[0]) for name in paired.names if name != paired.baseline}
+    known = {name: change for name, change in measured.items() if change is not None}
+    return next(iter([*better, *sorted(known, key=lambda name: known[name])]), None)
+
+
+def cards(results: Mapping[str, Any], choice: Mapping[str, Any] | None = None) -> list[Card]:
+    """PD and loss, from the baseline to `card_variant`, each with what is shown of the change; and the pairs."""
+    paired, name = Paired(results), card_variant(results, choice)
+    variants = {variant["name"]: variant for variant in results["variants"]}
+    found = []
+    for axis in paired.axes:
+        measure = BY_NAME[axis]
+        text = formats.of(measure)
+        values = [text(variants[each]["measures"][axis]["value"]) for each in (paired.baseline, name) if each]
+        notes = []
+        if name and (change := variants[name]["changes"].get(axis)):
+            ends = change.get("percent_interval")
+            over = f" ({signed_percent(ends[0])} to {signed_percent(ends[1])})" if ends else ", one pair"
+            notes.append(f"{signed_percent(change.get('percent'))}{over}")
+            if len(paired.seeds) > 1:
+                notes.append(_SIGNS[shown(paired, axis)[name]])
+        found.append(Card(measure.label, " → ".join(values), notes))
+    pairs = len(results["seeds"])
+    notes = ["two models each, with a seed of its own"]
+    if pairs < _ENOUGH_PAIRS:
+        notes.append("five or more show more")
+    return [*found, Card("Pairs of each variant", str(pairs), notes)]
 
 
 def of_choice(choice: Mapping[str, Any]) -> str:
