@@ -18,10 +18,10 @@ REQUIREMENTS = [
     "numpy>=2.0,<3",
     "pyyaml>=6,<7",
     "scipy>=1.13,<2",
-    "tensorboard>=2.20,<3",  # tf.summary, and with it Keras' TensorBoard callback, does not write without it
-    "tensorflow>=2.20,<3",
+    "tensorboard>=2.21,<3",  # tf.summary, and with it Keras' TensorBoard callback, does not write without it
+    "tensorflow>=2.21,<3",
     "tensorflow-recommenders>=0.7.7,<1",
-    "tf-keras>=2.20,<3",
+    "tf-keras>=2.21,<3",
     "tqdm>=4.66,<5",
 ]
 
@@ -29,7 +29,7 @@ REQUIREMENTS = [
 EXTRAS = {
     "report": ["matplotlib>=3.9,<4"],
     "parquet": ["pyarrow>=17"],  # a major version each quarter: no upper bound would hold
-    "serving": ["tensorflow-serving-api>=2.20,<3"],  # the messages of warm-up and sample requests
+    "serving": ["tensorflow-serving-api>=2.21,<3"],  # the messages of warm-up and sample requests
 }
 
 TEST_REQUIREMENTS = [

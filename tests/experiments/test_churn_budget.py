@@ -89,7 +89,7 @@ def test_the_ends_then_a_bisection_on_a_log_scale(config: Config, trained: list[
     for name in ("churn.md", "churn.png", "report.html"):
         assert (tmp_path / name).stat().st_size > 0
     page = (tmp_path / "report.html").read_text("utf-8")
-    assert "<h1>PD to the live model 4.73%, within the budget of 5.00%; log loss +" in page
+    assert "<h1>PD to the live model 4.73%, within the budget of 5.00%; log loss −0.1084</h1>" in page
     assert "<small>budget: 5.00%</small>" in page
     # Again: nothing is trained, and no second version is made of the same choice.
     trained.clear()

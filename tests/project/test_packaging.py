@@ -91,6 +91,19 @@ def test_a_missing_extra_is_one_line(extra: str, monkeypatch: pytest.MonkeyPatch
     assert re.fullmatch(rf".+ need \w+, which is not installed: pip install smooth-recs\[{extra}\]", str(error.value))
 
 
+def test_a_run_says_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    from smooth_recs.training import training_run
+
+    none = dict.fromkeys(("pd", "best_possible", "examples_per_second"))
+    metrics = {"replicas": [], "history": [], "exports": [], **none}
+    assert "report       w/report.html" in training_run.summary(metrics, "w").splitlines()
+    monkeypatch.setattr(extras, "installed", lambda extra: False)
+    assert training_run.summary(metrics, "w").splitlines()[-2:] == [
+        "report       none: pip install smooth-recs[report]",
+        "warm-up      none in the exports: pip install smooth-recs[serving]",
+    ]
+
+
 def test_extras_are_those_of_setup_py(setup: dict[str, Any]) -> None:
     declared = setup["extras_require"]
     assert set(declared) == {*extras.EXTRAS, "all", "test", "docs"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import request_bodies
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from smooth_recs.errors import InputError
 from smooth_recs.serving import assets, loader_process, requests
 from smooth_recs.serving.loader import LoadedModel
 from smooth_recs.serving.loader_process import Request
@@ -48,6 +50,18 @@ def test_the_file_holds_messages_for_every_signature(exported: Any, warmed: str)
         np.testing.assert_array_equal(price, np.resize(exported.rows["price"], count))
     (example,) = messages[0].input.example_list.examples
     assert example.features.feature["user"].int64_list.value == exported.rows["user"][:1].tolist()
+
+
+def test_without_the_messages_of_the_server_there_is_the_sample_for_rest(
+    exported: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorflow_serving", None)
+    monkeypatch.setattr(requests, "held_out", lambda source, rows: exported.rows)
+    shutil.copytree(exported.path, tmp_path / "1", ignore=shutil.ignore_patterns("assets.extra"))
+    assets.request_writer(exported)(str(tmp_path / "1"))
+    assert [path.name for path in (tmp_path / "1" / "assets.extra").iterdir()] == ["request.json"]
+    with pytest.raises(InputError, match=r"not installed: pip install smooth-recs\[serving\]"):
+        requests.predict(Request("serving_default", {}))
 
 
 def test_the_loader_answers_all_as_the_model_does(exported: Any, warmed: str) -> None:

@@ -91,7 +91,7 @@ def _shown_better(paired: Paired) -> tuple[list[str], list[str], list[str]]:
 def card_variant(results: Mapping[str, Any], choice: Mapping[str, Any] | None = None) -> str | None:
     """The variant that the cards are about: that of the title, or else the one with the lowest PD; None for none."""
     paired = Paired(results)
-    if choice and choice["chosen"]:
+    if choice and choice["chosen"] not in (None, paired.baseline):
         return str(choice["chosen"])
     several = len(paired.seeds) > 1
     better = [name for names in (_shown_better(paired) if several else ()) for name in names]
