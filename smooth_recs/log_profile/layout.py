@@ -171,10 +171,14 @@ def _split(line: str, delimiter: str) -> list[str]:
 
 def _columns(lines: Sequence[str], delimiter: str) -> float:
     """How many columns the lines have with this delimiter, times the share of them that have as many as the first."""
-    try:
-        counts = [len(_split(line, delimiter)) for line in lines]
-    except csv.Error:  # a field of more than 131,072 characters: many fields with another delimiter
-        return 0.0
+
+    def fields_of(line: str) -> int:
+        try:
+            return len(_split(line, delimiter))
+        except csv.Error:  # a field of more than 131,072 characters
+            return line.count(delimiter) + 1
+
+    counts = [fields_of(line) for line in lines]
     agreeing = counts.count(counts[0]) / len(counts)
     return counts[0] * agreeing if agreeing >= 0.5 else 0.0
 

@@ -85,11 +85,6 @@ def test_lists_are_seen_and_what_no_feature_can_be(tmp_path):
         ("a.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * 99)[:-9], "is no whole gzip file"),
         ("a.parquet", b"PAR1 and then nothing", "is no Parquet file"),
         ("a.csv", b"BZh91AY", "must be plain or compressed by gzip, got bzip2"),
-        (
-            "a.csv",
-            b'"' + b"x" * 131_073 + b'",b\n1,0\n',
-            "is no CSV with the delimiter ',': field larger than",
-        ),
     ],
 )
 def test_what_is_no_log_is_one_line(tmp_path, name, content, said):
@@ -105,6 +100,15 @@ def test_a_format_that_is_given_wrongly_is_one_line(tmp_path, source, said):
     path = log_cases.write(tmp_path, "csv")
     with pytest.raises(InputError, match=said):
         layout_of(str(path), GivenLayout(source=source))
+
+
+@pytest.mark.parametrize("delimiter", [",", ""])
+def test_a_name_that_is_too_long_is_one_line_and_a_long_value_is_read(tmp_path, delimiter):
+    (tmp_path / "a.csv").write_text('"' + "x" * 131_073 + '",label\ny,1\n')
+    with pytest.raises(InputError, match="is no CSV with the delimiter ',': field larger than field limit"):
+        layout_of(str(tmp_path / "a.csv"), GivenLayout(delimiter=delimiter))
+    (tmp_path / "b.csv").write_text("a,b\n" + "x" * 131_073 + ",1\n")
+    assert layout_of(str(tmp_path / "b.csv")).columns == ("a", "b")
 
 
 def test_a_delimiter_is_one_character(tmp_path):
