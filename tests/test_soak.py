@@ -124,10 +124,12 @@ def test_kills_leave_no_trace(tmp_path):
         try:
             moment(process)
             process.send_signal(number)
+            sent = time.monotonic()
             status = run.end(process)
         finally:
             process.kill()
-        made.note(moment.__name__, number, f"{run.reached} steps are safe, status {status}")
+        end = f"status {status} after {time.monotonic() - sent:.1f} s"
+        made.note(moment.__name__, number, f"{run.reached} steps are safe, {end}")
         assert ends_as(status, number, moment.__name__), run.said[-3000:]
     ended = run.finish()
     assert ended["examples"] == whole["examples"] == EPOCHS * ROWS
