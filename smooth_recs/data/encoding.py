@@ -92,7 +92,7 @@ class Encoder(tf.Module):
         if lacking:
             raise InputError(f"encoder: the raw features lack {', '.join(map(repr, lacking))}")
         return {
-            f.name: self._number(f, raw[f.name]) if isinstance(f, Numeric) else self._ids(f, raw[f.name])
+            f.name: self._number(f, raw[f.name]) if isinstance(f, Numeric) else self.ids(f, raw[f.name])
             for f in self.schema.features
         }
 
@@ -116,7 +116,8 @@ class Encoder(tf.Module):
             for feature in self.schema.features
         }
 
-    def _ids(self, feature: Categorical, values: Any) -> Any:
+    def ids(self, feature: Categorical, values: Any) -> Any:
+        """The ids of the values of a categorical feature, int64: [n], or [n, max_values] if it is multi-valued."""
         values = tf.convert_to_tensor(values, tf.as_dtype(feature.dtype))
         known = self.known_values(feature)
         if feature.encoding == "identity":

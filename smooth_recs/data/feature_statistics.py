@@ -10,12 +10,13 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from smooth_recs.data.raw_rows import Distinct
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Numeric, Schema
 
@@ -151,27 +152,49 @@ class Moments:
 
 
 def collect(schema: Schema, chunks: Iterable[Mapping[str, Any]]) -> Statistics:
-    """Statistics of chunks of raw features {name: tensor}: exactly the rows that are passed in."""
+    """Statistics of chunks of raw features {name: tensor or `Distinct`}: exactly the rows that are passed in."""
     vocabulary = [feature for feature in schema.categorical if feature.encoding == "vocabulary"]
-    numeric = [feature for feature in schema.numeric if feature.needs_statistics]
     counters: dict[str, collections.Counter[Value]] = {f.name: collections.Counter() for f in vocabulary}
+
+    def counting() -> Iterator[Mapping[str, Any]]:
+        for raw in chunks:
+            for feature in vocabulary:
+                values = raw[feature.name]
+                if isinstance(values, Distinct):
+                    counters[feature.name].update(dict(zip(values.values.tolist(), values.count.tolist(), strict=True)))
+                else:
+                    counters[feature.name].update(np.asarray(values).ravel().tolist())
+            yield raw
+
+    return collected(schema, counters, counting())
+
+
+def collected(
+    schema: Schema, counts: Mapping[str, Mapping[Value, int]], chunks: Iterable[Mapping[str, Any]]
+) -> Statistics:
+    """Statistics of training rows.
+
+    Args:
+      schema: the features.
+      counts: by name of a feature with a vocabulary, how often each value occurs; complete once `chunks` are read.
+      chunks: {name: values} of the numeric features.
+    """
+    numeric = [feature for feature in schema.numeric if feature.needs_statistics]
     moments = {feature.name: Moments() for feature in numeric}
     for raw in chunks:
-        for feature in vocabulary:
-            counters[feature.name].update(np.asarray(raw[feature.name]).ravel().tolist())
         for number in numeric:
             values = np.asarray(raw[number.name])
             # Infinite values go before `rescaled`, which would make finite ones of them.
             finite_values = tf.constant(values[np.isfinite(values)])
             moments[number.name].add(np.asarray(rescaled(number, finite_values)))
     vocabularies, outside = {}, {}
-    for feature in vocabulary:
+    for feature in (each for each in schema.categorical if each.encoding == "vocabulary"):
         missing: Value = b"" if feature.dtype == "string" else -1
-        counts = counters[feature.name].items()
-        frequent = [(value, n) for value, n in counts if n >= feature.min_count and value != missing]
+        counted = counts[feature.name]
+        frequent = [(value, n) for value, n in counted.items() if n >= feature.min_count and value != missing]
         frequent.sort(key=lambda item: (-item[1], item[0]))  # a tie is broken by value: the order of rows never counts
         known = frequent[: feature.size or None]
         vocabularies[feature.name] = tuple(value for value, _ in known)
-        total = counters[feature.name].total() - counters[feature.name][missing]
+        total = sum(counted.values()) - counted.get(missing, 0)
         outside[feature.name] = 1.0 - sum(count for _, count in known) / total if total else 0.0
     return Statistics(vocabularies, {name: (each.mean, each.std) for name, each in moments.items()}, outside)

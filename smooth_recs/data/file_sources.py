@@ -21,7 +21,8 @@ from smooth_recs.data import feature_statistics, files, splits
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.feature_statistics import Statistics
 from smooth_recs.data.files import progress, untuned
-from smooth_recs.data.raw_rows import CHUNK_ROWS, GOOD, Reader, chunks, select
+from smooth_recs.data.first_pass import FirstPass
+from smooth_recs.data.raw_rows import CHUNK_ROWS, GOOD, Reader, chunks, distinct_features, select
 from smooth_recs.data.sources import Rows, Source
 from smooth_recs.data.splits import Part
 from smooth_recs.data.survey import FORMAT, Survey, kept_survey, outside_shares, warnings
@@ -108,7 +109,14 @@ def open_files(data: config.Data, origin: Origin, cache_dir: str) -> Source:
 
     # Times are kept only for the splits that need them: 16 bytes a row.
     name = f"survey-train{'-times' if timed else ''}.npz"
-    found = kept_survey(cached + name, reader, data.max_malformed, timed)
+    first_pass: FirstPass | None = None
+    # Where all rows are held in memory anyway, one pass is enough for all that is found out and for these.
+    if timed and not schema.copied and not _files.exists(cached + name):
+        first_pass = FirstPass(reader, data.max_malformed, times=True)
+        first_pass.survey.save(cached + name)
+        found = first_pass.survey
+    else:
+        found = kept_survey(cached + name, reader, data.max_malformed, timed)
     surveyed = [(reader, found)]
     if origin.evaluation:
         held_out_survey = kept_survey(f"{cached}survey-eval.npz", origin.evaluation, data.max_malformed)
@@ -160,7 +168,15 @@ def open_files(data: config.Data, origin: Origin, cache_dir: str) -> Source:
     if data.validation_fraction:
         rows = (*rows, data.validation_fraction)
     path = f"{cached}statistics-{hashlib.sha256(repr(rows).encode()).hexdigest()[:16]}.json"
-    encoder = Encoder(schema, training_statistics(schema, part_of(reader, found, training), path))
+    if first_pass and not _files.exists(path):
+        trained = np.zeros(found.good, bool)
+        trained[orders[0]] = True
+        statistics = first_pass.statistics(trained)
+        if feature_statistics.needed(schema):
+            _files.write_text(path, statistics.to_json())
+    else:
+        statistics = training_statistics(schema, part_of(reader, found, training), path)
+    encoder = Encoder(schema, statistics)
     surveys = [survey for _, survey in surveyed]
     outside = outside_shares(schema, surveys, encoder.statistics.outside)
     summary = {
@@ -177,7 +193,8 @@ def open_files(data: config.Data, origin: Origin, cache_dir: str) -> Source:
     if validation:
         summary["validation_rows"] = validation[2].rows
     if timed:
-        return SortedSource(encoder, reader, found, *orders, fingerprint, summary, validation)
+        loaded = first_pass.rows(encoder) if first_pass else None
+        return SortedSource(encoder, reader, found, *orders, fingerprint, summary, validation, loaded)
     tested_in = (origin.evaluation, held_out_survey) if origin.evaluation else (reader, found)
     return StreamedSource(encoder, (reader, found, training), (*tested_in, held_out), fingerprint, summary, validation)
 
@@ -210,8 +227,12 @@ def training_statistics(schema: Schema, raw_rows: Any, path: str = "") -> Statis
             raise InputError(f"{path} does not hold statistics: delete it, and they are taken again") from error
 
     def raw_features() -> Iterator[dict[str, Any]]:
+        @tf.autograph.experimental.do_not_convert
+        def distinct(chunk: dict[str, Any]) -> dict[str, Any]:
+            return {"raw": distinct_features(schema, chunk["raw"]), "line": chunk["line"]}
+
         with progress("collecting statistics", " rows") as bar:
-            for chunk in chunks(raw_rows):
+            for chunk in chunks(raw_rows.map(distinct, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)):
                 yield chunk["raw"]
                 bar.update(chunk["line"].size)
 
@@ -334,6 +355,7 @@ class SortedSource(_FileSource):
       training, held_out: numbers of good rows, in the order in which they are to come.
       fingerprint, summary: see `Source`.
       validation: see `StreamedSource`.
+      rows: all good rows, encoded, in reading order; None: they are read here.
     """
 
     def __init__(
@@ -346,11 +368,13 @@ class SortedSource(_FileSource):
         fingerprint: str,
         summary: dict[str, Any],
         validation: FilePart | None = None,
+        rows: Rows | None = None,
     ) -> None:
         super().__init__(encoder, fingerprint, summary, validation)
         self.train_rows, self.eval_rows = training.size, held_out.size
-        everything = Part(survey.good, 0, survey.good)
-        rows = _load(encoded(part_of(reader, survey, everything), encoder))
+        if rows is None:
+            everything = Part(survey.good, 0, survey.good)
+            rows = _load(encoded(part_of(reader, survey, everything), encoder))
         self._training = tf.nest.map_structure(lambda values: values[training], rows)
         self._held_out = tf.nest.map_structure(lambda values: values[held_out], rows)
         self._reader, self._survey = reader, survey

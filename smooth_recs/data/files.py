@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
-import tqdm
 
 from smooth_recs import _files
+from smooth_recs._status import Bar
 from smooth_recs.errors import InputError
 
 _BLOCK = 1 << 22
@@ -201,12 +201,12 @@ def fingerprint(files: Sequence[str], *meaning: object) -> str:
     return digest.hexdigest()[:32]
 
 
-def progress(what: str, unit: str, total: int | None = None) -> tqdm.tqdm:
+def progress(what: str, unit: str, total: int | None = None) -> Bar:
     """A counter that shows itself after two seconds and disappears when done; silent where stderr is no terminal.
 
     With a `total` it is a bar.
     """
-    return tqdm.tqdm(
+    return Bar(
         desc=what,
         unit=unit,
         total=total,

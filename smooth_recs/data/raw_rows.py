@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -224,6 +224,36 @@ def select(chunk: Mapping[str, Any], mask: Any) -> dict[str, Any]:
 
     # Nearly always all rows are kept: gathering them would copy every column.
     return {**tf.cond(tf.reduce_all(mask), lambda: rows, some), "file": chunk["file"]}
+
+
+class Distinct(NamedTuple):
+    """The values of a column of a chunk, each once: there are far fewer than rows, and Python handles only these.
+
+    Attributes:
+      values: [u].
+      place: int32 of the column's shape: which of the values stands there.
+      count: int32 [u], how often each does.
+    """
+
+    values: Any
+    place: Any
+    count: Any
+
+    @classmethod
+    def of(cls, column: Any) -> Distinct:
+        """The distinct values of a tensor of texts or integers, of any shape."""
+        values, place, count = tf.unique_with_counts(tf.reshape(column, [-1]))
+        return cls(values, tf.reshape(place, tf.shape(column)), count)
+
+    def column(self) -> Any:
+        """The column, in NumPy."""
+        return self.values[self.place]
+
+
+def distinct_features(schema: Schema, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The raw features of a chunk, the categorical ones as `Distinct`."""
+    categorical = {feature.name for feature in schema.categorical}
+    return {name: Distinct.of(values) if name in categorical else values for name, values in raw.items()}
 
 
 def replaced(chunk: Mapping[str, Any], mask: Any, others: Mapping[str, Any]) -> dict[str, Any]:

@@ -69,6 +69,7 @@ def shuffled(
     begun, skip = divmod(start, size)
     one_order = len(set(seeds)) == 1
 
+    @tf.autograph.experimental.do_not_convert
     def permuted(number: tf.Tensor, rows: Any) -> Any:
         """The rows of a window in the order of each seed, without those that a run has seen before it resumes."""
         index = tf.range(_size(rows))
@@ -81,6 +82,7 @@ def shuffled(
             batches.append(_taken(rows, order[left_out:]))
         return batches[0] if one_order else SiblingBatches(tuple(batches))
 
+    @tf.autograph.experimental.do_not_convert
     def permuted_with_ahead(number: tf.Tensor, both: Any) -> SiblingBatches:
         """The same with the next window in the log's order, padded to the length of this one."""
         rows, following = both

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent import futures
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from smooth_recs import _files
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.files import check_complete, progress
-from smooth_recs.data.raw_rows import GOOD, Reader, chunks, describe
+from smooth_recs.data.raw_rows import GOOD, Distinct, Reader, chunks, describe, distinct_features, select
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Categorical, Numeric, Schema
 
@@ -87,13 +90,21 @@ class Survey:
             raise InputError(f"{path} does not hold a survey of the data: delete it, and it is made again") from error
 
 
-def survey(reader: Reader, max_malformed: float, *, times: bool = False) -> Survey:
+def survey(
+    reader: Reader,
+    max_malformed: float,
+    *,
+    times: bool = False,
+    each: Callable[[Mapping[str, Any]], None] = lambda chunk: None,
+) -> Survey:
     """The survey of all files of a reader, which are read once.
 
     Args:
       reader: of the files.
       max_malformed: the largest share of malformed rows, from 0 to 1.
       times: keeps timestamp and query_id of the good rows.
+      each: is called with every chunk as it is surveyed: `good` has the columns of its good rows but for the features,
+        and `features` these, the categorical ones as `Distinct`.
 
     Raises:
       InputError: the share is larger, in the first 1,000 rows or in all; no row is good; a file is damaged.
@@ -101,6 +112,7 @@ def survey(reader: Reader, max_malformed: float, *, times: bool = False) -> Surv
     found = _Counts(reader, times)
     for chunk in _checked_chunks(reader):
         found.add(chunk)
+        each(chunk)
         if found.rows >= HEAD_ROWS:  # as early as that: nobody waits hours to learn of a wrong delimiter
             refuse_above(max_malformed, found.head_malformed, HEAD_ROWS, found.places)
     result = found.survey()
@@ -248,31 +260,39 @@ class _Counts:
             place, before = self._reasons.get(reason, (here, 0))
             self._reasons[reason] = place, before + rows
         for name, pieces in self._kept.items():
-            pieces.append(chunk[name][~bad])
-        if "label" in chunk:  # rows that are only scored have none
-            self._positives += int(np.count_nonzero(chunk["label"][~bad]))
-        raw = {name: values[~bad] for name, values in chunk["raw"].items()}
-        encoded = self._encoder(raw) if self._encoder else {}
+            pieces.append(chunk["good"][name])
+        if "label" in chunk["good"]:  # rows that are only scored have none
+            self._positives += int(np.count_nonzero(chunk["good"]["label"]))
+        features, encoded = chunk["features"], {}
+        if self._encoder:
+            raw = {name: each.column() if isinstance(each, Distinct) else each for name, each in features.items()}
+            encoded = self._encoder(raw)
         for number, feature in enumerate(self._reader.schema.features):
-            self._add_values(number, feature, raw[feature.name])
+            self._add_values(number, feature, features[feature.name])
             if self._encoder and isinstance(feature, Categorical) and feature.encoding == "vocabulary":
                 unknown = encoded[feature.name].numpy() == self._encoder.known_values(feature)
                 self._outside[number] += np.count_nonzero(unknown)
 
-    def _add_values(self, number: int, feature: Numeric | Categorical, values: np.ndarray) -> None:
+    def _add_values(self, number: int, feature: Numeric | Categorical, column: Any) -> None:
         """Counts the values of a feature that are there and outside, and looks whether they are all the same."""
-        if not len(values):
-            return
         if isinstance(feature, Numeric):
-            present, values = ~np.isnan(values), np.nan_to_num(values, nan=np.inf)  # NaN would not equal itself
+            if not column.size:
+                return
+            self._present[number] += np.count_nonzero(~np.isnan(column))
+            same = np.nan_to_num(column, nan=np.inf)  # NaN would not equal itself
+            value, constant = same[0], bool((same == same[0]).all())
         else:
+            values, place, count = column
+            if not place.size:
+                return
             present = values != (b"" if feature.dtype == "string" else -1)
-        self._present[number] += np.count_nonzero(present)
-        if isinstance(feature, Categorical) and feature.encoding == "identity":
-            self._outside[number] += np.count_nonzero(present & ((values < 0) | (values >= feature.size)))
+            self._present[number] += count[present].sum()
+            if feature.encoding == "identity":
+                self._outside[number] += count[present & ((values < 0) | (values >= feature.size))].sum()
+            value, constant = values[place[0]], bool((place == place[0]).all())
         if number in self._first:  # until another value is met
-            first = self._first[number] = values[0] if self._first[number] is None else self._first[number]
-            if (values != first).any():
+            first = self._first[number] = value if self._first[number] is None else self._first[number]
+            if not constant or not np.array_equal(value, first):
                 del self._first[number]
 
     @property
@@ -305,9 +325,21 @@ class _Counts:
 
 def _checked_chunks(reader: Reader) -> Iterator[dict[str, Any]]:
     """All chunks of the files, once these are known to be whole, with a progress line that counts rows."""
-    for file in reader.files:
-        check_complete(file)  # before the first row: reading would end without an error
+    with futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        # Before the first row: reading would end without an error. The first file that is not whole is named.
+        for _ in pool.map(check_complete, reader.files):
+            pass
+
+    @tf.autograph.experimental.do_not_convert
+    def of_good_rows(chunk: dict[str, Any]) -> dict[str, Any]:
+        good = select(
+            {k: v for k, v in chunk.items() if k not in ("problem", "line", "copied")}, tf.equal(chunk["problem"], GOOD)
+        )
+        features = distinct_features(reader.schema, good.pop("raw"))
+        return {key: chunk[key] for key in ("problem", "value", "file", "line")} | {"good": good, "features": features}
+
     with progress("surveying", " rows") as bar:
-        for chunk in chunks(reader.read()):
+        surveyed = reader.read().map(of_good_rows, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        for chunk in chunks(surveyed):
             yield chunk
             bar.update(chunk["line"].size)

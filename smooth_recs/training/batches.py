@@ -215,6 +215,7 @@ def check_average(config: Config, source: Source) -> None:
         raise InputError(f"train.average must be at most the {steps:,} steps of the run, got {asked:,g}")
 
 
+@tf.autograph.experimental.do_not_convert
 def example(rows: Any) -> tuple[Any, Any, Any]:
     """What Keras trains on, of rows of a source: features, label and weight."""
     return rows["features"], rows["label"], rows["weight"]

@@ -62,7 +62,7 @@ def collect(model: Any, source: Source, evaluation: config.Evaluation) -> HeldOu
 
     batches = source.holdout(raw=bool(wanted)).rebatch(BATCH_SIZE).prefetch(2)
     # Traced once, for batches of any size: every call of a new function would count as a retracing.
-    predicting = tf.function(lambda features: model(features, training=False))
+    predicting = tf.function(lambda features: model(features, training=False), autograph=False)
     predict = predicting.get_concrete_function(batches.element_spec["features"])
     parts: dict[str, dict[str, list[Any]]] = {"columns": {}, "raw": {}, "ids": {}}
     for rows in batches:

@@ -6,11 +6,13 @@ import dataclasses
 import functools
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from smooth_recs import losses
+from smooth_recs._status import STATUS, is_terminal
 from smooth_recs.callbacks import AverageWeights
 from smooth_recs.callbacks.checkpoints import Checkpoints, restore_newest
 from smooth_recs.cluster.preemption import Preemption
@@ -26,6 +28,7 @@ from smooth_recs.serving import assets
 from smooth_recs.serving.saved_model import PeriodicExports
 from smooth_recs.training import monitoring
 from smooth_recs.training.batches import Batches, check_average, comes_with_new_rows, example
+from smooth_recs.training.progress_line import ProgressLine
 from smooth_recs.training.role import Role
 from smooth_recs.training.teachers import FIELD
 from smooth_recs.workdir import checkpoint_reader
@@ -143,6 +146,13 @@ def _fit(batches: Batches, siblings: SiblingModel, interruption: Interruption) -
     speed.restore(done)
     if best:
         best.replay()
+    total = 0 if config.data.follow_seconds else batches.total_steps
+    if done:
+        STATUS.begin("resumed", f"at step {done:,}" + (f" of {total:,}" if total else ""))
+    if done < total or not total:
+        STATUS.begin("compiling", "the training step")
+    if role.is_chief:
+        measuring = [*measuring, ProgressLine(total, done, monitoring.IN_LINE)]
     for segment in batches.remaining(checkpoints.steps_done, on_idle=checkpoints.save_new):
         if best and best.stopped:
             break
@@ -155,7 +165,7 @@ def _fit(batches: Batches, siblings: SiblingModel, interruption: Interruption) -
             epochs=segment.epoch + 1,
             steps_per_epoch=segment.stop - segment.start,
             callbacks=[*others, *measuring, *exports, checkpoints],
-            verbose=1 if sys.stdout.isatty() else 2,
+            verbose=0 if is_terminal(sys.stdout) else 2,
         )
     if best:
         best.restore(siblings)
@@ -179,8 +189,9 @@ def build(batches: Batches) -> SiblingModel:
     teacher = distillation(batches)
 
     def build_fn() -> Any:
-        model = from_config.model(config, encoder, total_steps=total_steps, distillation=teacher)
+        model: Any = from_config.model(config, encoder, total_steps=total_steps, distillation=teacher)
         model.compile(optimizer=from_config.optimizer(model, config.train, total_steps))
+        model.train_step = _traced_once(model.train_step)
         return model
 
     siblings = SiblingModel(build_fn, config.siblings.replicas, config.siblings.differ)
@@ -192,6 +203,18 @@ def build(batches: Batches) -> SiblingModel:
         copy = functools.partial(from_config.averaged, config, encoder)
         siblings.keep_average(batches.half_life, copy, by_row=batches.average_by_row)
     return siblings
+
+
+def _traced_once(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A training step that is a graph of its own, and none of whose layers goes through AutoGraph.
+
+    Keras (tf_keras 2.21) traces the body of an execution of several steps twice, and AutoGraph finds nothing to convert
+    in the layers of a run.
+    """
+    if tf.distribute.has_strategy():  # devices exchange gradients in the middle of a step, which no inner graph can
+        return tf.autograph.experimental.do_not_convert(step)
+    traced = tf.function(step, autograph=False)
+    return lambda batch: traced(batch)  # Keras would save the attribute of a model that is a `tf.function`
 
 
 def restored(config: Config, workdir: str, source: Source) -> SiblingModel:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from smooth_recs.training.live_model import LiveModel  # needs [parquet]
 
 _LARGEST = 1e18  # its square still is a number of float32
+_FEW_STEPS = 100  # fewer than any run whose numbers mean something
 
 
 def measure(
@@ -42,7 +43,7 @@ def measure(
         costs["single_cost"] = cost.cost(cost.single(config), source.encoder).to_dict()
     measured = _on_held_out_rows(config, source, siblings.deployed_model(), live)
     return {
-        "warnings": warnings(measured),
+        "warnings": warnings(measured, steps=-(-fitted.examples // config.train.batch_size)),
         **measured,
         **_of_raw_weights(config, source, siblings),
         "examples": fitted.examples,
@@ -52,14 +53,22 @@ def measure(
     }
 
 
-def warnings(measured: dict[str, Any]) -> list[str]:
+def warnings(measured: dict[str, Any], steps: int) -> list[str]:
     """What a reader must know before the numbers: `warnings` in `metrics.json`, the terminal and the report.
 
     Each is a line without a full stop at its end.
+
+    Args:
+      measured: on the held-out rows.
+      steps: how many each sibling was trained for.
     """
+    pd = (measured.get("pd") or {}).get("relative")
+    alike = ["PD is exactly 0: the siblings predict the same for every row, so nothing differed in their trainings"]
+    few = [f"only {steps:,} training steps: the models may still be close to their initialisation"]
     diverged = [f"replica {k} predicts values that are not numbers" for k in measured["diverged"]]
     collapsed = [f"replica {each['replica']} {each['reason']}" for each in measured["collapsed"]]
-    return diverged + collapsed + [layer["warning"] for layer in measured["layers"] if layer["warning"]]
+    widths = [layer["warning"] for layer in measured["layers"] if layer["warning"]]
+    return diverged + collapsed + alike * (pd == 0 and not collapsed) + few * (steps < _FEW_STEPS) + widths
 
 
 def _on_held_out_rows(config: Config, source: Source, siblings: SiblingModel, live: LiveModel | None) -> dict[str, Any]:

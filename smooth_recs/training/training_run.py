@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import _files, extras, validation
+from smooth_recs._status import STATUS
 from smooth_recs.config import Config
 from smooth_recs.data import encoding, stream
 from smooth_recs.data.presets import open_source
@@ -56,7 +57,7 @@ def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
         role.serve()
         return {}
     # What the other processes of a cluster write lies apart, and is of no use afterwards.
-    with manifest.owned(workdir) if role.is_chief else contextlib.nullcontext():
+    with manifest.owned(workdir) if role.is_chief else contextlib.nullcontext(), STATUS.clock():
         return _run(config, workdir, role)
 
 
@@ -70,8 +71,11 @@ def _run(config: Config, workdir: str, role: Role) -> dict[str, Any]:
 
     _seed(config)
     with role:  # from here on the other processes are there, and watched
+        STATUS.begin("reading", config.data.path or f"the {config.data.source} log")
         source = stream.open_run(config.data, workdir)
         _check(config, workdir, source, role)
+        rows = f"{source.train_rows:,} rows to train on, {source.eval_rows:,} held out"
+        STATUS.begin("building", f"models: {config.siblings.replicas}, for {rows}")
         teachers = open_teachers(config, workdir, source)
         live = None
         if role.is_chief and config.evaluation.live:
@@ -96,7 +100,9 @@ def _run(config: Config, workdir: str, role: Role) -> dict[str, Any]:
         siblings = loop.restored(config, workdir, source)  # on this machine alone
     if isinstance(source, FollowedSource):
         _claim(config, workdir, source)  # it has ended: now the manifest names all its files
+    STATUS.begin("measuring", f"{source.eval_rows:,} held-out rows")
     metrics = results.measure(config, source, siblings, fitted, live)
+    STATUS.begin("exporting")
     metrics["exports"] = results.export_all(config, workdir, source, siblings, metrics)
     _files.write_json(os.path.join(workdir, "metrics.json"), metrics)  # from now on the run is a finished one
     return _reported(metrics, workdir)

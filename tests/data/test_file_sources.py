@@ -185,6 +185,24 @@ def test_training_rows_come_with_their_raw_features_where_asked_for(one, gather,
     tf.nest.map_structure(np.testing.assert_array_equal, source.encoder(raw), rows["features"])
 
 
+@pytest.mark.parametrize("kind", ["time", "time limited", "user_time", "time validation_fraction", "tfrecord time"])
+def test_one_pass_finds_what_three_find(kind, folder, tmp_path, gather):
+    first = (open_one(folder, tmp_path / "cache", **KINDS[kind]) for _ in range(2))
+    one_pass, kept = first  # the second has the files that the first leaves
+    (statistics,) = (tmp_path / "cache").glob("*statistics*")
+    statistics.unlink()
+    three_passes = open_one(folder, tmp_path / "cache", **KINDS[kind])
+    for other in (kept, three_passes):
+        assert other.encoder.statistics == one_pass.encoder.statistics
+        assert (other.fingerprint, other.summary) == (one_pass.fingerprint, one_pass.summary)
+        for rows in ("train", "holdout", "validation"):
+            expected, found = (gather(getattr(source, rows)()) for source in (one_pass, other))
+            tf.nest.map_structure(np.testing.assert_array_equal, found, expected)
+            tf.nest.map_structure(
+                lambda a, b: a.dtype == b.dtype or pytest.fail(f"{a.dtype}, {b.dtype}"), found, expected
+            )
+
+
 TIME = table(0, ROWS)["time"]
 BY_TIME = np.argsort(TIME, kind="stable").tolist()
 ORDER = {

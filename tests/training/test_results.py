@@ -165,3 +165,12 @@ def test_a_run_that_is_preempted_saves_and_ends_where_it_would_have(finished, tm
     metrics = training.train_and_evaluate(run, str(tmp_path / "run"))
     for name in ("replicas", "pd", "history", "examples"):
         assert metrics[name] == whole[name]
+
+
+def test_few_steps_and_siblings_that_predict_the_same_are_warned_of():
+    measured = {"diverged": [], "collapsed": [], "layers": [], "pd": {"relative": 0.0}}
+    same = "PD is exactly 0: the siblings predict the same for every row, so nothing differed in their trainings"
+    few = "only 99 training steps: the models may still be close to their initialisation"
+    assert results.warnings(measured, steps=99) == [same, few]
+    assert results.warnings(measured | {"pd": {"relative": 0.01}}, steps=100) == []
+    assert results.warnings(measured | {"pd": None}, steps=100) == []  # a single replica

@@ -206,6 +206,10 @@ class CsvReader:
         between = delimiter + "".join(self._separators.values())
         needed = numbers or self._wanted.keys() - self._kinds.keys()
         self._odd = _pattern_of_missing(self._missing, between) if needed else None
+        # Lines whose numbers alone are plain; a text may be missing, or be a whole number such as `12.0`.
+        tidy = [self._plain_field(position, any_text=True) for position in range(self._fields)]
+        fits = not numbers and sum(cost for cost, _ in tidy) <= _LARGEST_PATTERN
+        self._tidy = _line_pattern([p for _, p in tidy], delimiter) if fits else None
 
     def read(self, file: int = 0, line: int = 1) -> Any:
         """A dataset of chunks (see `raw_rows`) from that line of that file on."""
@@ -239,12 +243,12 @@ class CsvReader:
                 kinds[position] = tf.float32 if name in floats else tf.int64
         return kinds
 
-    def _plain_field(self, position: int) -> tuple[int, str]:
-        """The pattern of a column's fields that mean what they say, and its cost for RE2."""
+    def _plain_field(self, position: int, *, any_text: bool = False) -> tuple[int, str]:
+        """The pattern of a column's fields that mean what they say, or of any text at all, and its cost for RE2."""
         if position in self._kinds:
             return _NUMBER_COST, _PLAIN[self._kinds[position]]
         name = self._wanted.get(position)
-        if name is None:
+        if name is None or any_text:
             return _UNUSED_COST, _field(r"[^{end}]*", self._delimiter)
         if name in self._separators:  # without a number with a point, and without a list
             return _TEXT_COST, _field(r"(?:[^\[.{end}][^.{end}]*)?", self._delimiter, "")
@@ -279,7 +283,17 @@ class CsvReader:
             others = field_by_field(tf.boolean_mask(text, ~plain), tf.boolean_mask(line, ~plain))
             return replaced(plain_rows(tf.where(plain, text, self._empty_fields)), ~plain, others)
 
-        return tf.cond(tf.reduce_all(plain), lambda: plain_rows(text), mixed)
+        def with_odd_texts() -> dict[str, Any]:
+            """Some lines are not plain: very often all of them, by texts that are written as `12.0` or `NA`."""
+            if self._tidy is None:
+                return mixed()
+            tidy = tf.strings.regex_full_match(text, self._tidy)
+            good = tf.fill(tf.shape(text), GOOD)
+            return tf.cond(
+                tf.reduce_all(tidy), lambda: self._rows(text, self._kinds, good, file, line, plain=False), mixed
+            )
+
+        return tf.cond(tf.reduce_all(plain), lambda: plain_rows(text), with_odd_texts)
 
     def _rows(
         self,

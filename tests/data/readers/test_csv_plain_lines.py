@@ -217,3 +217,20 @@ def test_a_log_of_numbers_alone_needs_no_look_for_missing_texts(tmp_path, gather
     tf.nest.map_structure(lambda one, other: np.testing.assert_array_equal(bits(one), bits(other)), rows, slowly)
     if missing == ("-1", "NULL"):
         np.testing.assert_array_equal(rows["raw"]["price"], np.float32([1, np.nan, np.nan, -999]))
+
+
+def test_lines_with_odd_texts_alone_are_read_as_one_by_one(tmp_path, gather):
+    # All numbers are plain, so that they are decoded as numbers; the last line of the second file forbids that.
+    texts = ["12.0", "-3.0", "0.0", "007.0", "1.50", "NA", " null ", "", '"a,b"', '"say ""7.0"""', "caf\u00e9", "1e3"]
+    lines = [f"{n},x,{n}.5,1,{text},1|2,1,{text},{n}" for n, text in enumerate(texts)]
+    read = []
+    for name, more in (("tidy", []), ("mixed", ['"6",x,1,1,s,1,1,r,1'])):
+        path = tmp_path / f"{name}.csv"
+        path.write_text("\n".join([",".join(NAMES), *lines, *more]) + "\n")
+        read.append(gather(CsvReader([str(path)], SCHEMA).read()))
+    tidy, mixed = read
+    assert tidy["raw"]["shop"].tolist()[:8] == [b"12", b"-3", b"0", b"007.0", b"1.50", b"", b"", b""]
+    for structure in (tidy, mixed):
+        structure.pop("file", None)
+        structure["query_id"] = np.maximum(structure["query_id"], -1)  # of a missing one: the place
+    tf.nest.map_structure(lambda a, b: np.testing.assert_array_equal(a, b[: len(texts)]), tidy, mixed)
