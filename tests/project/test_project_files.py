@@ -72,6 +72,13 @@ def test_commits_are_checked_by_what_make_lint_runs_in_the_locked_versions():
     assert all(hook["language"] == "system" for hook in repository["hooks"])
 
 
+def test_the_contents_of_the_site_name_every_page():
+    listed = re.findall(r"^ +- (\S+\.md)$", text("mkdocs.yml"), re.MULTILINE)
+    others = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "examples/README.md"}
+    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")}
+    assert sorted(listed) == sorted(pages | others)
+
+
 @pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)
 def test_issue_forms_are_what_the_site_accepts(path):
     form = yaml.safe_load(path.read_text("utf-8"))
