@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -104,7 +105,8 @@ def test_a_killed_sweep_ends_as_one_that_was_left_alone(tmp_path: Path) -> None:
             # All at once, as a machine that goes down; or the command alone, whose training goes on, or is told.
             together = made.chance.random() < 0.6
             number = made.signal() if together else made.signal(signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-            (os.killpg if together else os.kill)(process.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it may have ended before
+                (os.killpg if together else os.kill)(process.pid, number)
         finally:
             process.communicate()
         left = f"{len(killed.state('cells/*/metrics.json'))} of 2 cells, status {process.returncode}"
@@ -158,9 +160,8 @@ def test_a_killed_export_leaves_whole_versions_alone(tmp_path: Path, tmp_path_fa
             while moment == "checking it" and not list(output.glob(".writing-*")) and time.monotonic() < deadline:
                 time.sleep(0.02)
             time.sleep(made.chance.uniform(0, 4))
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            pass
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
         finally:
             process.communicate()
         made.note(moment, number, f"{check()} versions, status {process.returncode}")
