@@ -93,6 +93,8 @@ class Data:
         `parquet` with a `schema`.
       path: a file, a folder or a glob, several separated by commas.
       features: names of the source's features to use; none = all.
+      labels: columns of the source that are learnt in place of the schema's label: of several, which make a model of
+        several tasks, the first is the main one; none = the schema's.
       schema: the columns of a `csv`, `tfrecord` or `parquet` source; of a preset, others than its own.
       delimiter, header, column_names: of a `csv` source: the field delimiter, whether the first line of each file
         names the columns, and the names where it does not.
@@ -117,6 +119,7 @@ class Data:
     source: Literal["synthetic", "criteo", "movielens", "open_bandit", "kuairand", "trivago", FileFormat] = "synthetic"
     path: str = ""
     features: Names = ()
+    labels: Names = ()
     schema: Schema | None = None
     delimiter: Annotated[str, fields.one_character] = ","
     header: bool = True
@@ -163,6 +166,7 @@ class Model:
       dropout: rate after every hidden layer.
       l2: L2 penalty on the kernels of the hidden layers.
       linear: adds a linear (wide) part over the features.
+      task_weights: of several labels, the weight of each one's loss in what is minimised; none = 1 each.
       precision: `float32`, or `bfloat16` for products of matrices and activations in the stacks; weights, their norms,
         embeddings and logits are in float32 all the same.
     """
@@ -182,6 +186,7 @@ class Model:
     dropout: Rate = 0.0
     l2: Amount = 0.0
     linear: bool = False
+    task_weights: Annotated[tuple[float, ...], above(0)] = ()
     precision: Literal["float32", "bfloat16"] = "float32"
 
 

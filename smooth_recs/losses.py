@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["Distillation", "Ramp", "decorrelation", "logit", "soft_label"]
+__all__ = ["Distillation", "Ramp", "decorrelation", "logit", "multi_task", "soft_label"]
 
 _CONSTANT = 1e-5  # logits whose standard deviation is below this share of their root mean square are constant: rounding
 
@@ -154,6 +154,29 @@ def logit(logits: Any, teacher_probability: Any) -> tf.Tensor:
     inside = tf.clip_by_value(teacher, NEAREST, 1.0 - NEAREST)
     log_odds = tf.stop_gradient(tf.math.log(inside) - tf.math.log1p(-inside))
     return 0.5 * tf.square(logits - log_odds)
+
+
+def multi_task(logits: Any, labels: Any, weights: Sequence[float]) -> tf.Tensor:
+    """The weighted sum of the tasks' logistic losses for each example, sum over t of w_t BCE(y_t, sigmoid(l_t)).
+
+    What a network with a shared bottom minimises (Caruana 1997). Each task's loss is a mean over the examples, so that
+    the weights say how much a unit of one task's log loss counts beside one of another.
+
+    Args:
+      logits: l, [batch, T] of T tasks.
+      labels: y, 0 or 1, of the same shape.
+      weights: w, T numbers.
+
+    Returns:
+      A loss for each example, [batch].
+
+    ```python
+    multi_task([[0.0, 0.0]], [[1.0, 0.0]], weights=(1.0, 0.5))  # [1.0397...], 1.5 log 2
+    ```
+    """
+    logits = tf.convert_to_tensor(logits)
+    each = tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.cast(labels, logits.dtype), logits=logits)
+    return tf.linalg.matvec(each, tf.constant(weights, logits.dtype))
 
 
 TEACHER_PROBABILITY = "teacher_probability"

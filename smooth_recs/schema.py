@@ -19,6 +19,8 @@ from smooth_recs.errors import InputError
 from smooth_recs.fields import at_least
 
 Combiner = Literal["mean", "sum", "sqrtn"]
+OUTPUTS = ("probability", "logit")
+"""What the exports of a model call its outputs for the first label; those for others have the labels' names."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,16 +106,18 @@ class Schema:
 
     Attributes:
       features: in the order in which they reach the network.
-      label: the label's column.
-      label_threshold: None: the column holds 0 or 1; a number: the label is 1 where the column is at or above it.
+      label: the label's column; several make a model of several tasks, the first of which is the main one: what is
+        called the label, the prediction or the PD of a run without a name is its.
+      label_threshold: None: the column holds 0 or 1; a number: the label is 1 where the column is at or above it. Of
+        several labels, None or a tuple with one of these for each.
       weight: column of example weights, or None for 1.
       query_id: column that tells which rows belong to one request, or None.
       timestamp: column in time units of the log's own (a number, or an ISO 8601 text), or None.
     """
 
     features: tuple[Numeric | Categorical, ...]
-    label: str = "label"
-    label_threshold: float | None = None
+    label: str | tuple[str, ...] = "label"
+    label_threshold: float | tuple[float | None, ...] | None = None
     weight: str | None = None
     query_id: str | None = None
     timestamp: str | None = None
@@ -127,9 +131,20 @@ class Schema:
         return tuple(feature for feature in self.features if isinstance(feature, Categorical))
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels' columns, the main one first; none in a `PredictionSchema` of rows without."""
+        return self.label if isinstance(self.label, tuple) else (self.label,) if self.label else ()
+
+    @property
+    def label_thresholds(self) -> tuple[float | None, ...]:
+        """The threshold of each of `labels`."""
+        several = self.label_threshold
+        return several if isinstance(several, tuple) else (several,) * len(self.labels)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Every column to read, each once, features first."""
-        others = (self.label, self.weight, self.query_id, self.timestamp)
+        others = (*self.labels, self.weight, self.query_id, self.timestamp)
         return tuple(dict.fromkeys([f.source_column for f in self.features] + [name for name in others if name]))
 
     @property
@@ -142,15 +157,31 @@ class Schema:
         """Whether a row without a right label, weight or query_id is malformed; see `PredictionSchema`."""
         return True
 
-    def select(self, names: Sequence[str]) -> Schema:
-        """The schema with only the named features, in its own order; all of them for no names."""
+    def select(self, names: Sequence[str], labels: Sequence[str] = ()) -> Schema:
+        """The schema with only the named features, in its own order, and those labels; for no names its own.
+
+        A label that the schema has keeps its threshold.
+        """
         known = [feature.name for feature in self.features]
         for name in names:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=5, cutoff=0.4) or known
                 raise InputError(f"data.features must name features of the source, got {name!r}; try {', '.join(near)}")
         chosen = tuple(feature for feature in self.features if not names or feature.name in names)
-        return dataclasses.replace(self, features=chosen)
+        found = dataclasses.replace(self, features=chosen)
+        return found.with_labels(labels) if labels else found
+
+    def with_labels(self, labels: Sequence[str]) -> Schema:
+        """The schema with those labels, of which its own keep their thresholds; none of them for no names."""
+        known = dict(zip(self.labels, self.label_thresholds, strict=True))
+        thresholds = tuple(known.get(name) for name in labels)
+        if len(labels) < 2:
+            found = dataclasses.replace(self, label="".join(labels), label_threshold=next(iter(thresholds), None))
+        else:
+            several = thresholds if any(each is not None for each in thresholds) else None
+            found = dataclasses.replace(self, label=tuple(labels), label_threshold=several)
+        found._validate_labels()
+        return found
 
     def validate(self) -> None:
         """Raises InputError, naming the feature, the rule and the value, where a feature breaks a rule."""
@@ -165,8 +196,6 @@ class Schema:
                     f"schema: feature names must differ by more than upper and lower case, got {name!r} and "
                     f"{same[0]!r}; rename one: name='...', column={name!r}"
                 )
-            if name == self.label:
-                raise InputError(f"schema: the label column {name!r} must not be a feature")
             # The inputs of an export are named after the features, and TensorFlow (2.21) refuses other names, or alters
             # them, once the run has trained.
             if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or keyword.iskeyword(name) or name == "self":
@@ -174,6 +203,7 @@ class Schema:
                     f"schema: a feature name must be letters, digits and underscores, begin with a letter and be no "
                     f"word of Python, got {name!r}; name it otherwise: name='...', column={name!r}"
                 )
+        self._validate_labels()
         self._validate_columns()
         for feature in self.features:
             for name, kind in fields.annotations_of(type(feature)).items():
@@ -189,12 +219,40 @@ class Schema:
             if category.multi_valued and not category.separator:
                 raise InputError(f"schema: separator of {category.name!r} must not be empty for a multi-valued feature")
 
+    def _validate_labels(self) -> None:
+        """Raises InputError where a label is a feature too, or one of several breaks a rule."""
+        for feature in self.features:
+            if feature.name in self.labels:
+                raise InputError(f"schema: the label column {feature.name!r} must not be a feature")
+            if (column := feature.source_column) in self.labels:
+                raise InputError(
+                    f"schema: the label column {column!r} must not be a feature, got that of {feature.name!r}"
+                )
+        if isinstance(self.label, str):
+            if isinstance(self.label_threshold, tuple):
+                raise InputError(f"schema: label_threshold must be one for one label, got {self.label_threshold}")
+            return
+        for name in self.labels:
+            if self.labels.count(name) > 1:
+                raise InputError(f"schema: labels must differ, got {name!r} twice")
+            # Exports, metrics.json and files of predictions have outputs, keys and columns of these names.
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in OUTPUTS:
+                raise InputError(
+                    f"schema: one of several labels must be letters, digits and underscores, begin with a letter and "
+                    f"be none of {', '.join(OUTPUTS)}, got {name!r}"
+                )
+        if len(self.labels) < 2:
+            raise InputError(f"schema: label must be a name, or two or more, got {self.label!r}")
+        threshold = self.label_threshold
+        if threshold is not None and (not isinstance(threshold, tuple) or len(threshold) != len(self.labels)):
+            raise InputError(
+                f"schema: label_threshold must be None or one for each of {', '.join(self.labels)}, got {threshold!r}"
+            )
+
     def _validate_columns(self) -> None:
         """Raises InputError where a column has two roles that do not go together."""
         for feature in self.features:
             column, name = feature.source_column, feature.name
-            if column == self.label:
-                raise InputError(f"schema: the label column {column!r} must not be a feature, got that of {name!r}")
             others = [other for other in self.features if other is not feature and other.source_column == column]
             if not isinstance(feature, Categorical) or not feature.multi_valued:
                 continue

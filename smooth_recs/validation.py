@@ -65,7 +65,7 @@ def validate(config: config_lib.Config) -> None:
 
 
 def _validate_data(data: config_lib.Data) -> None:
-    for name in ("path", "eval_path", "validation_path", "schema") if data.source == "synthetic" else ():
+    for name in ("path", "eval_path", "validation_path", "schema", "labels") if data.source == "synthetic" else ():
         if value := getattr(data, name):
             raise InputError(f"data.{name} needs a data.source of files, got {value!r} and synthetic")
     if data.source != "synthetic" and not data.path:

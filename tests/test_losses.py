@@ -16,7 +16,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from smooth_recs.losses import Ramp, decorrelation, logit, soft_label
+from smooth_recs.losses import Ramp, decorrelation, logit, multi_task, soft_label
 
 GRID = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])  # two uncorrelated components
 SUM = np.column_stack([GRID, GRID.sum(axis=1)])  # the third correlates with both: r^2 = 1/2
@@ -237,3 +237,10 @@ def test_bad_ramps_are_refused(value: Any) -> None:
 def test_a_ramp_needs_steps() -> None:
     with pytest.raises(ValueError, match="total_steps must be at least 1, got 0"):
         Ramp(1.0, 0)
+
+
+def test_the_losses_of_several_tasks_by_hand() -> None:
+    """-log sigmoid(1) = log(1 + 1/e) = .313262; -log(1 - sigmoid(0)) = log 2; of the other row log 2 and log(1 + e)."""
+    found = multi_task([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0]], weights=(1.0, 0.5))
+    expected = [0.3132617 + 0.5 * np.log(2), np.log(2) + 0.5 * 1.3132617]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)

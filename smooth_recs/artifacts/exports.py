@@ -9,7 +9,7 @@ and no custom object is needed; `check_inputs` and `as_inputs` fit raw features 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -205,8 +205,24 @@ def probabilities(flag: str, model: Model, features: Columns, first: int) -> npt
     Raises:
       InputError: the model does not take the features, or gives something else than one probability a row.
     """
+    return _checked(flag, model.predict(as_inputs(flag, model.inputs, features)), features, first)
+
+
+def task_probabilities(
+    flag: str, model: SavedModel, features: Columns, first: int, tasks: Sequence[str]
+) -> list[npt.NDArray[np.float64]]:
+    """What a model predicts for a batch of rows and each of those of its `tasks`, after `probabilities` of the first.
+
+    Args and Raises: as `probabilities`.
+    """
+    found = model.predict_all(as_inputs(flag, model.inputs, features))
+    return [_checked(flag, found[name], features, first) for name in (model.output, *tasks)]
+
+
+def _checked(flag: str, predicted: Any, features: Columns, first: int) -> npt.NDArray[np.float64]:
+    """Predictions as [n], once they are one probability for each row of the features."""
     size = len(next(iter(features.values())))
-    values = np.asarray(model.predict(as_inputs(flag, model.inputs, features)), np.float64)
+    values = np.asarray(predicted, np.float64)
     if values.shape not in ((size,), (size, 1)):
         raise InputError(f"{flag}: the model must give one probability a row, got shape {list(values.shape)}")
     check_predictions(flag, values.reshape(size), np.arange(first, first + size))
@@ -231,6 +247,8 @@ class SavedModel:
 
     Attributes:
       inputs: those of the signature `serving_default`, or of the only one.
+      output: the name of the prediction among its outputs.
+      outputs: the names of all of them.
 
     Raises:
       InputError: it cannot be loaded, or has several signatures or outputs of which none has the usual name.
@@ -250,8 +268,8 @@ class SavedModel:
         self.inputs: dict[str, Input] | None = {
             name: Input(spec.dtype.name, tuple(spec.shape)) for name, spec in specs.items()
         }
-        outputs = list(self._serve.structured_outputs)
-        self._output = _named_or_only(f"{flag}: the signature of {path} must have an output", OUTPUT, outputs)
+        self.outputs = list(self._serve.structured_outputs)
+        self.output = _named_or_only(f"{flag}: the signature of {path} must have an output", OUTPUT, self.outputs)
 
     @property
     def variables(self) -> list[Any]:
@@ -260,11 +278,16 @@ class SavedModel:
 
     def __call__(self, features: Mapping[str, Any]) -> Any:
         """The output for tensors in the inputs' own types and shapes; within a `tf.function` too."""
-        return self._serve(**features)[self._output]
+        return self._serve(**features)[self.output]
 
     def predict(self, features: Columns) -> npt.NDArray[Any]:
         """Probabilities [n] or [n, 1] of n rows, whose arrays have the inputs' own types and shapes."""
         return self({name: tf.constant(values) for name, values in features.items()}).numpy()
+
+    def predict_all(self, features: Columns) -> Columns:
+        """All outputs for such arrays, by name."""
+        found = self._serve(**{name: tf.constant(values) for name, values in features.items()})
+        return {name: values.numpy() for name, values in found.items()}
 
     def close(self) -> None:
         """Frees the variables."""

@@ -35,12 +35,14 @@ class Predictions(NamedTuple):
       predictions: float64 [n, R].
       label, weight: [n]; None where the data has none.
       slices: each row's value, [n], by the name of the slice.
+      tasks: the predictions [n, R] and the label [n] of each further task, by its name.
     """
 
     predictions: npt.NDArray[np.float64]
     label: npt.NDArray[Any] | None
     weight: npt.NDArray[Any] | None
     slices: dict[str, npt.NDArray[Any]]
+    tasks: dict[str, tuple[npt.NDArray[np.float64], npt.NDArray[Any] | None]]
 
 
 def as_dataset(data: Any) -> tf.data.Dataset:
@@ -72,6 +74,7 @@ class JointPredictor:
       dataset: batches of x, (x, y) or (x, y, sample_weight).
       from_logits: the models predict log-odds instead.
       slices: functions of x by name, [batch] or [batch, 1] each.
+      tasks: names of further tasks; see `PredictionDifference`.
     """
 
     def __init__(
@@ -80,16 +83,22 @@ class JointPredictor:
         dataset: tf.data.Dataset,
         from_logits: bool = False,
         slices: SliceFunctions | None = None,
+        tasks: Sequence[str] = (),
     ) -> None:
         self.models = list(models)
         self.dataset = dataset
+        self._tasks = tuple(tasks)
         self._from_logits = from_logits
         self._slices = slices or {}
         self._traced: Any = None
 
     def _predict(self, x: Any) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """What the models predict, [batch, R], or for several tasks [batch, T, R], and the slices' values."""
         probabilities = []
         for i, model in enumerate(self.models):
+            if self._tasks:
+                probabilities.append(tf.cast(model.task_probabilities(x), tf.float64))
+                continue
             output = model(x, training=False)
             if not tf.is_tensor(output) or not (output.shape.rank == 1 or output.shape[1:] == [1]):
                 got = output.shape if tf.is_tensor(output) else f"a {type(output).__name__}"
@@ -106,7 +115,7 @@ class JointPredictor:
                     f"slices must have one value a row, [batch] or [batch, 1], got {values.shape} for {name!r}"
                 )
             columns[name] = tf.reshape(values, [-1])
-        return tf.stack(probabilities, axis=1), columns
+        return tf.stack(probabilities, axis=-1), columns
 
     def run(self) -> Predictions:
         """Predicts all of the data, in one pass.
@@ -135,7 +144,12 @@ class JointPredictor:
         if not predictions:
             raise InputError("data must have at least one batch, got none")
         slices = {name: np.concatenate([part[name].numpy() for part in columns]) for name in columns[0]}
-        return Predictions(np.concatenate(predictions), _joined(labels), _joined(weights), slices)
+        found, weight = np.concatenate(predictions), _joined(weights)
+        if not self._tasks:
+            return Predictions(found, _joined(labels), weight, slices, {})
+        known = None if labels[0] is None else np.concatenate([part.numpy() for part in labels])
+        each = [(found[:, k], None if known is None else known[:, k]) for k in range(1 + len(self._tasks))]
+        return Predictions(*each[0], weight, slices, dict(zip(self._tasks, each[1:], strict=True)))
 
 
 def has_label(dataset: tf.data.Dataset) -> bool:
@@ -175,6 +189,8 @@ class PredictionDifference(Periodic):
       slices: also measures the PD of the rows that share a value: functions of x by name, [batch] or [batch, 1] each,
         or names of entries of x. The 10 most frequent values of each name go into `history` and TensorBoard as
         `pd/NAME=VALUE`, not into `logs`.
+      tasks: names of the tasks after the first, of models with `task_probabilities` (`sr.models.RankingModel` with
+        `task_weights`), whose labels are [batch, T]: measured beside as `NAME_pd`, `NAME_auc` and `NAME_log_loss`.
 
     Each model maps x to probabilities of shape [batch] or [batch, 1].
 
@@ -213,6 +229,7 @@ class PredictionDifference(Periodic):
         prefix: str | None = None,
         from_logits: bool = False,
         slices: SliceFunctions | Sequence[str] | None = None,
+        tasks: Sequence[str] = (),
     ) -> None:
         super().__init__(every, log_dir)
         if models is not None and not models:
@@ -226,6 +243,7 @@ class PredictionDifference(Periodic):
         if slices is not None and (isinstance(slices, str) or not all(isinstance(name, str) for name in slices)):
             raise ValueError(f"slices must map names to functions of x, or be a sequence of names of x, got {slices!r}")
         self._slices = dict(slices) if isinstance(slices, Mapping) else {name: _entry(name) for name in slices or ()}
+        self.tasks = tuple(tasks)
         self._sliced = SlicedDifference()
         self._predictor: JointPredictor | None = None
         self._own_names: set[str] | None = None  # what the model itself reports
@@ -236,7 +254,8 @@ class PredictionDifference(Periodic):
         """The names of what is measured, except slices."""
         labelled = has_label(self.data)
         found = [measure.name for measure in catalogue.held_out() if labelled or "label" not in measure.needs]
-        return [name for name in found if name != "pd" or not self._alone]
+        found = [name for name in found if name != "pd" or not self._alone]
+        return found + [f"{task}_{name}" for task in self.tasks for name in found]
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
@@ -252,7 +271,7 @@ class PredictionDifference(Periodic):
             models = [self.model, *self.models] if len(self.models) == 1 else list(self.models)
         # Kept over several fits of the same models, since tracing costs more than a measurement.
         if self._predictor is None or [id(m) for m in self._predictor.models] != [id(m) for m in models]:
-            self._predictor = JointPredictor(models, self.data, self.from_logits, self._slices)
+            self._predictor = JointPredictor(models, self.data, self.from_logits, self._slices, self.tasks)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if not isinstance(logs, dict):
@@ -289,7 +308,7 @@ class PredictionDifference(Periodic):
             logs.update({self._shown(name): self.history[-1][name] for name in self.names})
 
     def _measure(self, data: Predictions) -> dict[str, float]:
-        predictions, label, weight, slices = data
+        predictions, label, weight, slices, tasks = data
         if np.isnan(predictions).any():  # a model diverged: training goes on, so that callbacks can stop it
             return dict.fromkeys(self.names, NAN)
         outside = predictions[(predictions < 0) | (predictions > 1)]
@@ -297,6 +316,14 @@ class PredictionDifference(Periodic):
             raise InputError(
                 f"predictions must be probabilities in [0, 1], got {outside[0]:g}: for logits pass from_logits=True"
             )
+        values = self._measured(predictions, label, weight)
+        for task, (predicted, truth) in tasks.items():
+            values |= {f"{task}_{name}": value for name, value in self._measured(predicted, truth, weight).items()}
+        sliced = bool(slices) and not self._alone
+        return values | (self._sliced.measure(slices, predictions, weight) if sliced else {})
+
+    def _measured(self, predictions: Any, label: Any, weight: Any) -> dict[str, float]:
+        """PD of predictions [n, R] and, with a label [n], means over the models of their accuracies."""
         values = {} if self._alone else {"pd": prediction_difference.mean_over_pairs(predictions, weight)}
         if label is not None:
             models = [catalogue.Rows(label, column, weight) for column in predictions.T]
@@ -304,8 +331,7 @@ class PredictionDifference(Periodic):
                 if measure.family in catalogue.ACCURACY:
                     found = [measure.of(rows) for rows in models]
                     values[measure.name] = float(np.mean([NAN if value is None else value for value in found]))
-        sliced = bool(slices) and not self._alone
-        return values | (self._sliced.measure(slices, predictions, weight) if sliced else {})
+        return values
 
 
 class SlicedDifference:

@@ -285,7 +285,8 @@ def part_of(reader: Reader, survey: Survey, part: Part, position: int = 0) -> An
 def encoded(chunks: Any, encoder: Encoder, raw: bool = False) -> Any:
     """A dataset of chunks of `Rows` from one of raw chunks, with the raw features where `raw` is true."""
     schema = encoder.schema
-    kept = ["label", "weight", *["query_id"] * bool(schema.query_id), *["raw"] * raw, *["copied"] * bool(schema.copied)]
+    kept = ["label", *["labels"] * (len(schema.labels) > 1), "weight", *["query_id"] * bool(schema.query_id)]
+    kept += ["raw"] * raw + ["copied"] * bool(schema.copied)
 
     @tf.autograph.experimental.do_not_convert
     def encode(chunk: Any) -> dict[str, Any]:

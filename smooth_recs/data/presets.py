@@ -77,7 +77,7 @@ def reader_of(data: config.Data) -> Callable[[Sequence[str]], Reader]:
     if data.schema is None:
         raise InputError(f"data.schema must be given for data.source {data.source!r}, got None")
     data.schema.validate()
-    schema = data.schema.select(data.features)
+    schema = data.schema.select(data.features, data.labels)
     return lambda files: FORMATS[data.source](data, files, schema)
 
 
@@ -233,10 +233,12 @@ def open_rows(data: config.Data, path: str, cache_dir: str, columns: Sequence[st
                 return column or ""
             return ""
 
+        # Without the first label, which all measures are about, the others are of no use.
+        known = schema.with_labels([name for name in schema.labels if there(name) and there(schema.labels[0])])
         return PredictionSchema(
             schema.features,
-            label=there(schema.label),
-            label_threshold=schema.label_threshold,
+            label=known.label,
+            label_threshold=known.label_threshold,
             weight=there(schema.weight),
             query_id=there(schema.query_id),
             copied=tuple(columns),
@@ -250,7 +252,8 @@ def open_rows(data: config.Data, path: str, cache_dir: str, columns: Sequence[st
         data = as_they_are(data, paths)
         if data.schema is None:
             raise InputError(f"data.schema must be given for data.source {data.source!r}, got None")
-        data = dataclasses.replace(data, schema=as_read(data.schema, COLUMN_NAMES[data.source](data, paths)))
+        schema = as_read(data.schema.select((), data.labels), COLUMN_NAMES[data.source](data, paths))
+        data = dataclasses.replace(data, schema=schema, labels=())
         reader = reader_of(data)(paths)
     name = files.fingerprint(reader.files, "all rows", *read_as(data, reader.schema))
     survey = kept_survey(os.path.join(cache_dir, f"{name}-{FORMAT}-survey-all.npz"), reader, data.max_malformed)

@@ -55,7 +55,7 @@ def criteo(data: config.Data, as_read: AsRead = whole) -> Origin:
     columns: tuple[str, ...] = ("label", *_INTEGERS, *_CATEGORIES)
     if len(first_fields(files[0], "\t")) == len(columns) - 1:
         columns = columns[1:]
-    schema = as_read((data.schema or CRITEO).select(data.features), columns)
+    schema = as_read((data.schema or CRITEO).select(data.features, data.labels), columns)
 
     def reader(names: Sequence[str]) -> CsvReader:
         return CsvReader(names, schema, delimiter="\t", header=False, column_names=columns, missing=data.missing)
@@ -113,7 +113,7 @@ def movielens(data: config.Data, as_read: AsRead = whole) -> Origin:
             side_files.append(found[0])
     known = {"user_id", "item_id"}.union(*(table.names for table in tables))
     default = dataclasses.replace(MOVIELENS, features=tuple(f for f in MOVIELENS.features if f.name in known))
-    schema = as_read((data.schema or default).select(data.features), names)
+    schema = as_read((data.schema or default).select(data.features, data.labels), names)
 
     def reader(names: Sequence[str]) -> CsvReader:
         return CsvReader(
@@ -189,7 +189,7 @@ def open_bandit(data: config.Data, as_read: AsRead = whole) -> Origin:
     affinities = sum(name.startswith(_AFFINITY) for name in names)
     features += [Numeric(f"user_item_affinity_{number}", transform="log") for number in range(affinities)]
     default = Schema(tuple(features), label="click", timestamp="timestamp")
-    schema = as_read((data.schema or default).select(data.features), names)
+    schema = as_read((data.schema or default).select(data.features, data.labels), names)
 
     def reader(names: Sequence[str]) -> CsvReader:
         return CsvReader(names, schema, side_tables=tables, missing=data.missing)
@@ -244,7 +244,7 @@ def kuairand(data: config.Data, as_read: AsRead = whole) -> Origin:
     known.update(*(table.names for table in tables))
     features = tuple(feature for feature in KUAIRAND.features if feature.name in known)
     default = dataclasses.replace(KUAIRAND, features=features, query_id="session_id" if sessions else "user_id")
-    schema = as_read((data.schema or default).select(data.features), names)
+    schema = as_read((data.schema or default).select(data.features, data.labels), names)
 
     def reader(names: Sequence[str]) -> CsvReader:
         return CsvReader(names, schema, side_tables=tables, missing=data.missing)
@@ -285,7 +285,7 @@ def trivago(data: config.Data, as_read: AsRead = whole) -> Origin:
             f"data.path must name impressions, got a log of actions, {files[0]}: "
             "smooth_recs.data.trivago_sessions.write_impressions makes impressions of it"
         )
-    schema = as_read((data.schema or TRIVAGO).select(data.features), header_names(files, ","))
+    schema = as_read((data.schema or TRIVAGO).select(data.features, data.labels), header_names(files, ","))
 
     def reader(names: Sequence[str]) -> CsvReader:
         return CsvReader(names, schema, missing=data.missing)

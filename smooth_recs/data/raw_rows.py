@@ -3,7 +3,8 @@
 `values` says what a text of a file means.
 
 **Chunks.** A chunk is a dictionary: `raw` {feature: tensor}, `label` and `weight` float32 [n], `query_id` int64 [n] and
-`timestamp` float64 [n] where the schema names them, `copied` {column: string [n]} with the texts of what a
+`timestamp` float64 [n] where the schema names them, `labels` float32 [n, T] of all T labels where it names several, of
+which `label` is the first, `copied` {column: string [n]} with the texts of what a
 `PredictionSchema` copies, `problem` int32 [n] (0 = a good row), `value` string [n] (what a
 malformed row holds in place of a good value), `file` int32 (the number of the file) and `line` int64 [n], counted from
 1. All rows of a chunk come from one file.
@@ -95,7 +96,7 @@ def assemble(
 
 def _may_be_wrong(schema: Schema, column: str, dtype: tf.DType) -> bool:
     """Whether a value of that type, of which texts and floats need not fit, can make a row malformed."""
-    if column in (schema.label, schema.weight, schema.timestamp):
+    if column in (*schema.labels, schema.weight, schema.timestamp):
         return True
     kinds = {getattr(f, "dtype", "float32") for f in schema.features if f.source_column == column}
     if dtype == tf.string:
@@ -124,13 +125,18 @@ def _read(
         bad.append((column, wrong))
         return values
 
-    if schema.label:
-        numbers, _ = to_float(*columns[schema.label], missing=missing)
-        if schema.label_threshold is None:
+    labels = []
+    for name, threshold in zip(schema.labels, schema.label_thresholds, strict=True):
+        numbers, _ = to_float(*columns[name], missing=missing)
+        if threshold is None:
             label, wrong = numbers, ~(tf.equal(numbers, 0.0) | tf.equal(numbers, 1.0))
         else:
-            label, wrong = tf.cast(numbers >= schema.label_threshold, tf.float32), tf.math.is_nan(numbers)
-        chunk["label"] = checked(label, schema.label, wrong)
+            label, wrong = tf.cast(numbers >= threshold, tf.float32), tf.math.is_nan(numbers)
+        labels.append(checked(label, name, wrong))
+    if labels:
+        chunk["label"] = labels[0]
+    if len(labels) > 1:
+        chunk["labels"] = tf.stack(labels, axis=1)
     chunk["weight"] = tf.ones_like(line, tf.float32)
     if schema.weight:
         weight, _ = to_float(*columns[schema.weight], missing=missing)
@@ -176,8 +182,9 @@ def describe(schema: Schema, problem: int, value: bytes) -> str:
     if problem == UNREADABLE:
         return "no readable tf.Example"
     name = schema.columns[problem - FIRST_COLUMN]
-    if name == schema.label:
-        return f"{name} is {'no number' if schema.label_threshold is not None else 'neither 0 nor 1'}{got}"
+    if name in schema.labels:
+        threshold = schema.label_thresholds[schema.labels.index(name)]
+        return f"{name} is {'no number' if threshold is not None else 'neither 0 nor 1'}{got}"
     if name == schema.weight:
         return f"{name} is no number of at least 0{got}"
     if name == schema.timestamp:

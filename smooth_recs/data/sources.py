@@ -19,7 +19,8 @@ Rows = dict[str, Any]
 """A chunk of n encoded rows.
 
 - `features`: a dictionary of tensors by feature name: int64 ids [n] or [n, max_values], float32 [n, width];
-- `label`: float32 [n], 0 or 1;
+- `label`: float32 [n], 0 or 1; of several labels the first;
+- `labels`: float32 [n, T], all T labels in the schema's order; absent where it names one;
 - `weight`: float32 [n], 1 where the schema names no weight;
 - `query_id`: int64 [n], a fingerprint of the column; absent where the schema names none;
 - `raw`: the features as the log holds them (`Encoder.raw_signature` tells types and shapes); only where asked for.

@@ -205,7 +205,7 @@ def warnings(schema: Schema, surveys: Sequence[Survey], outside: Mapping[str, fl
     good, positives = rows - malformed, sum(one.positives for one in surveys)
     if positives in (0, good):
         what = "no row has the label 1" if not positives else "every row has the label 1"
-        found.append(f"{what} ({schema.label}): there is nothing to tell apart, and no AUC")
+        found.append(f"{what} ({schema.labels[0]}): there is nothing to tell apart, and no AUC")
     for number, feature in enumerate(schema.features):
         if all(one.constant[number] for one in surveys if one.good):
             missing = not any(one.present[number] for one in surveys)

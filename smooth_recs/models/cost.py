@@ -71,20 +71,21 @@ def cost(config: config_lib.Config, encoder: Encoder) -> Cost:
     """
     config = narrowed(config, encoder)
     model, components = config.model, config.ensemble.components
+    tasks = max(len(encoder.schema.labels), 1)
     features, linear = encoder.schema.categorical, int(config.model.linear)
     numeric = sum(feature.width for feature in encoder.schema.numeric)
-    width = components * model.embedding_dim + linear
+    width = components * model.embedding_dim + linear * tasks
     values = sum(feature.max_values for feature in features)
     tables = components if config.ensemble.tables == "separate" else 1
     # One network without its tables: the bottom stack, the interaction, the top stack and the output layer.
     bottom = _tower(numeric, model.bottom_units, model) if numeric else _Part(0, 0, 0)
     interaction = _interaction(len(features), bottom.outputs, model)
     top = _tower(interaction.outputs, model.hidden_units, model)
-    network = (bottom, interaction, top, _Part(top.outputs + 1, top.outputs, 1))
+    network = (bottom, interaction, top, _Part((top.outputs + 1) * tasks, top.outputs * tasks, tasks))
     return Cost(
         table_parameters=sum(encoder.table_rows(feature) for feature in features) * width,
-        dense_parameters=components * sum(part.parameters for part in network) + linear * numeric,
-        multiply_adds=components * sum(part.multiply_adds for part in network) + linear * numeric,
+        dense_parameters=components * sum(part.parameters for part in network) + linear * tasks * numeric,
+        multiply_adds=components * sum(part.multiply_adds for part in network) + linear * tasks * numeric,
         lookups=values * (tables + linear),
         lookup_bytes=values * width * FLOAT,
     )

@@ -26,7 +26,8 @@ class EnsembleModel(Ranker):
     The loss of the prediction is reported as `loss`.
 
     Args:
-      components: two or more models of one output each. Those whose embeddings are `Columns` of one layer, one part
+      components: two or more models of one output each, or of the same tasks; of several tasks each is averaged, and
+        the two losses above are those of the main one. Those whose embeddings are `Columns` of one layer, one part
         each, cost one lookup; others have tables of their own. A linear part must be the same object in all: it is
         added to the logits of each, and `decorrelation` leaves it out.
       average: what is averaged, the components' `probability` (the default) or their `logit`.
@@ -74,8 +75,9 @@ class EnsembleModel(Ranker):
         if len(components) < 2:
             raise ValueError(f"components must be two or more, got {len(components)}")
         outputs = [component.outputs for component in components]
-        if set(outputs) != {1}:
-            raise ValueError(f"components must have one output each, got {outputs}")
+        tasks = components[0].task_weights
+        if set(outputs) != {max(len(tasks), 1)} or any(component.task_weights != tasks for component in components):
+            raise ValueError(f"components must have one output each, or the same tasks, got {outputs}")
         if len({id(component.linear) for component in components}) > 1:
             raise ValueError("components must have one linear part, the same object, or none, got several")
         layers = [component.embeddings for component in components]
@@ -88,7 +90,7 @@ class EnsembleModel(Ranker):
         fields.check("init", init, Initialization)
         if (stale is None) != (stale_steps == 0) or stale_steps < 0:
             raise ValueError(f"stale_steps must be above 0 with stale, and 0 without, got {stale_steps!r}")
-        super().__init__()
+        super().__init__(outputs[0], tasks)
         self.embeddings = shared
         self.components = list(components)
         self.average = average
@@ -105,7 +107,7 @@ class EnsembleModel(Ranker):
         self._has_variables = False
 
     def logits(self, features: Features, training: bool = False, embedded: tf.Tensor | None = None) -> tf.Tensor:
-        """Log-odds of the prediction, float32 [batch, 1]; `embedded`: the shared embeddings, looked up already."""
+        """Log-odds of the prediction, float32 [batch, outputs]; `embedded`: the shared embeddings, looked up before."""
         self._make_variables(features)
         if self.deployed == "first":
             parts = self._parts(features, training, embedded)
@@ -115,7 +117,10 @@ class EnsembleModel(Ranker):
     def component_logits(
         self, features: Features, training: bool = False, embedded: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Computes the components' log-odds, float32 [batch, M], and the linear part's, [batch, 1], if there is one."""
+        """Computes the components' log-odds, float32 [batch, M], and the linear part's, [batch, 1], if there is one.
+
+        Of T tasks they are [batch, M * T], all tasks of one component after those of another, and [batch, T].
+        """
         self._make_variables(features)
         parts = self._parts(features, training, embedded)
         deep = [c.deep_logits(features, training, part) for c, part in zip(self.components, parts, strict=True)]
@@ -143,22 +148,21 @@ class EnsembleModel(Ranker):
             features = distillations[0].with_teacher(features)  # asks the one teacher once for all components
         count = len(self.components)
         pairs = zip(self.components, tf.split(logits, count, axis=1), strict=True)
-        own = [component.objective(labels, z, weight, features, steps) for component, z in pairs]
-        loss = batch_mean(tf.add_n(own))
+        loss = batch_mean(tf.add_n([c.objective(labels, z, weight, features, steps) for c, z in pairs]))
 
         if self.codistillation.active:
-            taught = logits
+            taught = self._main(logits)
             if self._stale is not None:
-                taught = _with_linear(*self._stale.model.component_logits(features))
+                taught = self._main(_with_linear(*self._stale.model.component_logits(features)))
             # The mean probability of all components but one, [batch, M], which gets no gradient.
             shares = (tf.ones([count, count]) - tf.eye(count)) / (count - 1)
             others = tf.stop_gradient(tf.matmul(tf.sigmoid(taught), shares))
-            towards = tf.reduce_sum(losses.soft_label(logits, others), axis=1)
+            towards = tf.reduce_sum(losses.soft_label(self._main(logits), others), axis=1)
             loss += self.codistillation(steps) * batch_mean(weighted(towards, weight))
         if self.decorrelation.active:
             # Every device has the correlation over the whole batch, so its share is that over their number.
             devices = tf.distribute.get_strategy().num_replicas_in_sync
-            loss += self.decorrelation(steps) * losses.decorrelation(deep, weight) / devices
+            loss += self.decorrelation(steps) * losses.decorrelation(self._main(deep), weight) / devices
         return loss
 
     def component_model(self, k: int) -> RankingModel:
@@ -191,14 +195,21 @@ class EnsembleModel(Ranker):
         parts = tf.split(vectors, len(self.components), axis=2)
         return [parts[component.embeddings.index] for component in self.components]
 
+    def _main(self, logits: tf.Tensor) -> tf.Tensor:
+        """The components' log-odds of the main task, [batch, M], among those of all."""
+        return logits if self.outputs == 1 else logits[:, :: self.outputs]
+
     def _predicted(self, logits: tf.Tensor) -> tf.Tensor:
-        """Computes the log-odds of the prediction, [batch, 1], from those of the components, [batch, M]."""
+        """Computes the log-odds of the prediction, [batch, outputs], from those of the components."""
         if self.deployed == "first":
-            return logits[:, :1]
+            return logits[:, : self.outputs]
+        several = self.outputs > 1
+        if several:
+            logits = tf.reshape(logits, [-1, len(self.components), self.outputs])
         if self.average == "logit":
-            return tf.reduce_mean(logits, axis=1, keepdims=True)
+            return tf.reduce_mean(logits, axis=1, keepdims=not several)
         # log(mean p / mean (1 - p)), in logarithms, so that no probability near 0 or 1 is rounded away.
-        yes, no = (tf.reduce_logsumexp(tf.math.log_sigmoid(z), axis=1, keepdims=True) for z in (logits, -logits))
+        yes, no = (tf.reduce_logsumexp(tf.math.log_sigmoid(z), axis=1, keepdims=not several) for z in (logits, -logits))
         return yes - no
 
     def _refresh_stale(self) -> None:
@@ -236,5 +247,8 @@ class EnsembleModel(Ranker):
 
 
 def _with_linear(deep: tf.Tensor, linear: tf.Tensor | None) -> tf.Tensor:
-    """Adds the linear part's logits, [batch, 1], if there is one, to those of the components, [batch, M]."""
-    return deep if linear is None else deep + linear
+    """Adds the linear part's logits, if there is one, to those of each component."""
+    if linear is None:
+        return deep
+    tasks = linear.shape[1]
+    return deep + (linear if tasks == 1 else tf.tile(linear, [1, deep.shape[1] // tasks]))

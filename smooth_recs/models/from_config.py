@@ -113,7 +113,8 @@ def _networks(
     features = [EmbeddedFeature(f.name, encoder.table_rows(f), f.max_values, f.combiner) for f in schema.categorical]
     # Half of it: the square's derivative is 2 w.
     penalty = tf.keras.regularizers.L2(model.embedding_l2 / 2) if model.embedding_l2 else None
-    linear = Linear(features, numeric, penalty, name="linear") if model.linear else None
+    tasks = len(schema.labels) if len(schema.labels) > 1 else 1
+    linear = Linear(features, numeric, penalty, tasks, name="linear") if model.linear else None
 
     def table(dim: int) -> Any:
         if tpu is not None:
@@ -157,6 +158,8 @@ def _networks(
                 interaction=interactions.by_name(model.interaction),
                 top_stack=tower(model.hidden_units, layer_activations(model), "top", 2000 + seed),
                 linear=linear,
+                outputs=tasks,
+                task_weights=(model.task_weights or (1.0,) * tasks) if tasks > 1 else (),
                 distillation=distillation,
             )
         )
@@ -164,8 +167,14 @@ def _networks(
 
 
 def check(model: config_lib.Model, encoder: Encoder) -> None:
-    """Raises InputError where the activation or the interaction is not possible."""
+    """Raises InputError where the activation, the interaction or the weights of tasks are not possible."""
     layer_activations(model)
+    labels = encoder.schema.labels
+    if model.task_weights and not len(model.task_weights) == len(labels) > 1:
+        raise InputError(
+            f"model.task_weights must be one for each of several labels, got {len(model.task_weights)} for "
+            f"{', '.join(labels)}"
+        )
     if model.interaction in ("dot", "deepfm") and not encoder.schema.categorical:
         raise InputError(
             "model.interaction must be concat or cross where the schema has no categorical feature, got "

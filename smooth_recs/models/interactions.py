@@ -106,12 +106,13 @@ def by_name(name: str) -> Any:
 
 
 class Linear(tf.keras.layers.Layer):
-    """The linear part: logits [batch, 1], the sum of a weight for each categorical value and of weighted numbers.
+    """The linear part: logits [batch, outputs], the sum of a weight for each categorical value and of weighted numbers.
 
     Args:
       features: the categorical features.
       numeric: names of the numeric features, float [batch, width] each.
       regularizer: a penalty on the weights of all categorical values; None, the default, for none.
+      outputs: how many labels are predicted, each with weights of its own; 1 by default.
     """
 
     def __init__(
@@ -119,13 +120,14 @@ class Linear(tf.keras.layers.Layer):
         features: Sequence[EmbeddedFeature],
         numeric: Sequence[str] = (),
         regularizer: Any = None,
+        outputs: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self._numeric = tuple(numeric)
-        table = StackedEmbedding(features, 1, "zeros", embeddings_regularizer=regularizer, name="weights")
+        table = StackedEmbedding(features, outputs, "zeros", embeddings_regularizer=regularizer, name="weights")
         self.table = table if features else None
-        self._slopes = tf.keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros", name="slopes")
+        self._slopes = tf.keras.layers.Dense(outputs, use_bias=False, kernel_initializer="zeros", name="slopes")
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         terms = []

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import keras_generation
+from smooth_recs import keras_generation, losses
 
 tfrs = keras_generation.recommenders("a ranking model")
 
@@ -22,15 +22,17 @@ class Ranker(tfrs.models.Model):  # type: ignore[name-defined]
 
     Args:
       outputs: how many labels are predicted.
+      task_weights: see `RankingModel`; none where the outputs are not tasks of which the first is the main one.
 
     Attributes:
       loss_mean: the metric that is reported as `loss`: the mean over all rows, by weight, of the prediction's loss, on
         the scale of `log_loss`. (TFRS 0.7.7 reports the last batch's, with what is added to it.)
     """
 
-    def __init__(self, outputs: int = 1) -> None:
+    def __init__(self, outputs: int = 1, task_weights: Sequence[float] = ()) -> None:
         super().__init__()
         self.outputs = outputs
+        self.task_weights = tuple(task_weights)
         self.loss_mean = keras_generation.keras().metrics.Mean(name="loss")
         self._anchor: Any = None
         self._anchor_weight = 0.0
@@ -55,7 +57,13 @@ class Ranker(tfrs.models.Model):  # type: ignore[name-defined]
 
     def call(self, inputs: Features, training: bool = False) -> tf.Tensor:
         probabilities = tf.sigmoid(self.logits(inputs, training=training))
+        if self.task_weights:
+            return probabilities[:, 0]
         return tf.squeeze(probabilities, axis=1) if self.outputs == 1 else probabilities
+
+    def task_probabilities(self, features: Features, training: bool = False) -> tf.Tensor:
+        """Probabilities of all tasks, float32 [batch, tasks], the main one first, which the model itself predicts."""
+        return tf.sigmoid(self.logits(features, training=training))
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Does what `tf.keras.Model.compile` does."""
@@ -162,6 +170,10 @@ class RankingModel(Ranker):
       top_stack: maps [batch, inputs] to [batch, hidden], such as `sr.layers.Tower`.
       linear: maps the features to [batch, outputs] logits that are added (a wide part); None for none.
       outputs: how many labels are predicted.
+      task_weights: a number for each of two or more tasks, which share all but the output layer ("shared bottom",
+        Caruana 1997), whose labels are [batch, tasks]. `losses.multi_task` with these weights is minimised. The first
+        task is the main one: the model predicts its probability and reports its loss; `task_probabilities` has all.
+        None, the default: the outputs are one prediction of several values.
       task: maps (labels, logits, sample_weight) to a loss per example [batch]; default: a `tfrs.tasks.Ranking` with
         the logistic loss.
       distillation: maps (the labels' loss per example [batch], logits [batch, outputs], features, steps made) to what
@@ -169,10 +181,10 @@ class RankingModel(Ranker):
         labels' loss. The labels' loss is reported either way.
 
     Raises:
-      ValueError: neither embeddings nor numeric features.
+      ValueError: neither embeddings nor numeric features, or task weights that are not one for each output.
 
     Inputs: {name: tensor}, encoded (`data.encoding.Encoder`). Output: probabilities, float32 [batch], or [batch,
-    outputs] for several outputs.
+    outputs] for several outputs that are no tasks.
 
     Train it with a `tfrs.experimental.optimizers.CompositeOptimizer`, one optimizer for `embedding_variables` and one
     for `dense_variables`, or with any single optimizer:
@@ -198,12 +210,15 @@ class RankingModel(Ranker):
         top_stack: Callable[..., tf.Tensor],
         linear: Any = None,
         outputs: int = 1,
+        task_weights: Sequence[float] = (),
         task: Callable[..., tf.Tensor] | None = None,
         distillation: Callable[..., tf.Tensor] | None = None,
     ) -> None:
         if embeddings is None and not numeric:
             raise ValueError("a RankingModel needs embeddings or numeric features, got neither")
-        super().__init__(outputs)
+        if task_weights and not len(task_weights) == outputs > 1:
+            raise ValueError(f"task_weights must be one for each of two or more outputs, got {task_weights}")
+        super().__init__(outputs, task_weights)
         keras = keras_generation.keras()
         self.embeddings = embeddings
         self.numeric = tuple(numeric)
@@ -244,19 +259,23 @@ class RankingModel(Ranker):
         logits = self.logits(features, training=training)
         per_example = self.label_loss(labels, logits, weight)
         self.report_loss(per_example, weight)
-        if training and self.distillation is not None:
+        if training and (self.distillation is not None or self.task_weights):
             per_example = self.objective(labels, logits, weight, features, self.optimizer.iterations)
         return batch_mean(per_example)
 
     def label_loss(self, labels: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor | None = None) -> tf.Tensor:
-        """Computes the task's loss for each example, weighted, [batch]."""
+        """Computes the task's loss for each example, weighted, [batch]; of several tasks that of the main one."""
         labels = tf.reshape(tf.cast(labels, tf.float32), tf.shape(logits))
+        if self.task_weights:
+            labels, logits = labels[:, :1], logits[:, :1]
         return self.task(labels, logits, sample_weight=weight, compute_metrics=False)
 
     def objective(
         self, labels: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor | None, features: Features, iterations: Any
     ) -> tf.Tensor:
         """Computes what is minimised for each example after so many steps, weighted, [batch]."""
+        if self.task_weights:
+            return weighted(losses.multi_task(logits, labels, self.task_weights), weight)
         if self.distillation is None:
             return self.label_loss(labels, logits, weight)
         return weighted(self.distillation(self.label_loss(labels, logits), logits, features, iterations), weight)
@@ -271,6 +290,7 @@ class RankingModel(Ranker):
             top_stack=self.top_stack,
             linear=self.linear,
             outputs=self.outputs,
+            task_weights=self.task_weights,
             task=self.task,
         )
         other.output_layer = self.output_layer

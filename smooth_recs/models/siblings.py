@@ -346,6 +346,10 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
                 self.build_replicas((specs,))
         return tf.nest.map_structure(_columns, *(replica(inputs, training=training) for replica in self.replicas))
 
+    def task_probabilities(self, features: Any, training: bool = False) -> tf.Tensor:
+        """What all replicas, ranking models with `task_weights`, predict for all tasks, float32 [batch, tasks, R]."""
+        return _columns(*(replica.task_probabilities(features, training) for replica in self.replicas))
+
     def _batches(self, data: Any) -> Sequence[Any]:
         """The batch of each replica."""
         if isinstance(data, tuple) and data and isinstance(data[0], SiblingBatches):  # train_on_batch packs it
@@ -364,6 +368,8 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
             new = new_rows(data)
             if new is not None:
                 x, label, weight = new
+                if label.shape.rank == 2 and label.shape[1] > 1:  # of several tasks the main one, which is predicted
+                    label = label[:, 0]
                 self.progressive.update(self.deployed_model().call(x, training=False), label, weight)
             progressive = self.progressive.result()
         logs = [step(batch) for step, batch in zip(self._steps(), batches, strict=True)]

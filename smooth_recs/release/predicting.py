@@ -16,7 +16,7 @@ from smooth_recs import _files, _paths, extras
 from smooth_recs.artifacts import exports, prediction_files
 from smooth_recs.artifacts.exports import EXPORT, PREDICTION_FILES, Artifact, SavedModel
 from smooth_recs.comparison.settings import BATCH_SIZE
-from smooth_recs.config import Config, Evaluation
+from smooth_recs.config import Config, Data, Evaluation
 from smooth_recs.data.files import progress
 from smooth_recs.data.presets import copying, open_rows, open_source, origin
 from smooth_recs.data.raw_rows import chunks
@@ -27,7 +27,7 @@ from smooth_recs.schema import Schema
 with extras.needed("parquet"):
     import pyarrow as pa
 
-_PREDICTED = ("raw", "copied", "query_id", "weight", "label")  # what is taken of a chunk
+_PREDICTED = ("raw", "copied", "query_id", "weight", "label", "labels")  # what is taken of a chunk
 _COLUMNS = ("row", "weight", "label", "prediction", "moved")
 
 
@@ -59,7 +59,8 @@ class PredictSettings:
         if not self.output.endswith(PREDICTION_FILES):
             raise InputError(f"--output must end in one of {', '.join(PREDICTION_FILES)}, got {self.output!r}")
         for name in self.key:
-            if name in _COLUMNS:
+            tasks = [f"{part}_{task}" for task in _labels(self.config.data)[1:] for part in ("label", "prediction")]
+            if name in (*_COLUMNS, *tasks):
                 raise InputError(f"--key must not name {name!r}, which the file has as a column of its own")
             if self.key.count(name) > 1:
                 raise InputError(f"--key must name each column once, got {name!r} twice")
@@ -90,7 +91,7 @@ def predict(settings: PredictSettings) -> int:
     _files.check_output("--output", settings.output)
 
     rows = _held_out(settings) if settings.data is None else _of_files(settings, settings.data)
-    if settings.siblings and not rows.schema.label:
+    if settings.siblings and not rows.schema.labels:
         raise InputError("--siblings need labels, which tell the good models: the files of --data have none")
     wanted = rows.chunks.map(lambda chunk: {name: chunk[name] for name in _PREDICTED if name in chunk})
     batches = wanted.rebatch(BATCH_SIZE).prefetch(2)  # rows are read while the model predicts
@@ -102,6 +103,7 @@ def predict(settings: PredictSettings) -> int:
         for artifact in artifacts:
             models.append(stack.enter_context(contextlib.closing(SavedModel(artifact.flag, artifact.path))))
             exports.check_inputs(artifact.flag, models[-1].inputs, features)
+        tasks = [name for name in _labels(settings.config.data)[1:] if name in models[0].outputs]
         # Which sibling is the best is known only once all rows are predicted: they are read twice then.
         moved = (
             _moved(settings.config.evaluation, artifacts, models, batches, rows.total) if settings.siblings else None
@@ -112,7 +114,9 @@ def predict(settings: PredictSettings) -> int:
                 row = np.arange(first, first + next(iter(batch["raw"].values())).shape[0])
                 columns = {"row": row} | {name: rows.key(name, batch) for name in settings.key}
                 columns |= _known(batch, rows.schema, settings.key)
-                columns["prediction"] = exports.probabilities("--export", models[0], batch["raw"], first)
+                predicted = exports.task_probabilities("--export", models[0], batch["raw"], first, tasks)
+                names = ["prediction", *(f"prediction_{name}" for name in tasks)]
+                columns |= dict(zip(names, predicted, strict=True))
                 if moved is not None:
                     columns["moved"] = moved[row]
                     kept = moved[row] > settings.config.evaluation.unstable_pd
@@ -210,9 +214,16 @@ def _known(batch: Mapping[str, Any], schema: Schema, key: Sequence[str]) -> dict
         known["query_id"] = pa.array(batch["query_id"], mask=batch["query_id"] < 0)
     if schema.weight:
         known["weight"] = batch["weight"]
-    if schema.label:
+    if schema.labels:
         known["label"] = batch["label"]
+    for number, name in enumerate(schema.labels[1:], start=1):
+        known[f"label_{name}"] = batch["labels"][:, number]
     return known
+
+
+def _labels(data: Data) -> Sequence[str]:
+    """The labels that a configuration names, which a model of several tasks has outputs for."""
+    return data.labels or (data.schema.labels if data.schema else ())
 
 
 def _moved(

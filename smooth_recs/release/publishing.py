@@ -164,7 +164,7 @@ def check(path: str, run: Trained, model: Any) -> Passed:
     encoder = run.source.encoder
     rows = requests.held_out(run.source, checks.ROWS)
     tolerance = checks.TOLERANCES[run.config.model.precision]
-    passed = checks.check(path, encoder.schema, rows, lambda raw: model(encoder(raw), training=False), tolerance)
+    passed = checks.check(path, encoder.schema, rows, lambda raw: model.task_probabilities(encoder(raw)), tolerance)
     return dataclasses.replace(passed, checks=passed.checks + assets.check_warm_up(path))
 
 

@@ -54,38 +54,31 @@ _OTHER_TABLES = ("versions", "data", "command")
 
 def overview(runs: Sequence[Run]) -> Table:
     """The main measures, one column for each run and, after each but the first, its change from the first."""
-
-    def relative(value: float, baseline: float) -> str:
-        return signed(f"{abs(value / baseline - 1):.0%}", value - baseline) if baseline else ""
-
-    def absolute(value: float, baseline: float) -> str:
-        return signed(decimal(abs(value - baseline)), value - baseline)
-
     best = [run.metrics.get("best_possible") or {} for run in runs]
     raw = [run.metrics.get("raw") for run in runs]
     rows = {
-        f"{PD.label} ({PD.short})": _compared([PD.read(run.metrics) for run in runs], percent, relative),
-        f"{PD.label}{_RAW}": _compared([each and PD.read(each) for each in raw], percent, relative),
+        f"{PD.label} ({PD.short})": _compared([PD.read(run.metrics) for run in runs], percent, _relative),
+        f"{PD.label}{_RAW}": _compared([each and PD.read(each) for each in raw], percent, _relative),
         "PD, 95% interval": _beside([interval(run.pd.get("interval")) for run in runs]),
         "PD, 95% interval over replicas": _beside([interval(run.pd.get("interval_over_replicas")) for run in runs]),
         **{
-            each.label: _compared([each.read(run.metrics) for run in runs], formats.of(each), relative)
+            each.label: _compared([each.read(run.metrics) for run in runs], formats.of(each), _relative)
             for each in catalogue.swept("difference")
             if each is not PD
         },
         **{
-            each.label: _compared([each.read(run.metrics) for run in runs], formats.of(each), relative)
+            each.label: _compared([each.read(run.metrics) for run in runs], formats.of(each), _relative)
             for each in catalogue.of("live")
         },
         "PD to the live model, 95% interval": _beside(
             [interval((run.metrics.get("pd_live") or {}).get("interval")) for run in runs]
         ),
         **{
-            each.label: _compared([run.mean(each.name) for run in runs], formats.of(each), absolute)
+            each.label: _compared([run.mean(each.name) for run in runs], formats.of(each), _absolute)
             for each in catalogue.of(*ACCURACY)
         },
         **{
-            f"{each.label}{_RAW}": _compared([known and each.read(known) for known in raw], formats.of(each), absolute)
+            f"{each.label}{_RAW}": _compared([known and each.read(known) for known in raw], formats.of(each), _absolute)
             for each in catalogue.leading()
         },
         **{
@@ -99,8 +92,39 @@ def overview(runs: Sequence[Run]) -> Table:
             for each in catalogue.of("training")
         },
     }
+    return Table(_heads(runs), measured(rows), notes=_NOTES)
+
+
+def tasks(runs: Sequence[Run]) -> Table:
+    """PD and accuracy of each label after the first, as `overview` has those of the first; no rows without any."""
+
+    def change(measure: catalogue.Measure) -> Callable[[float, float], str]:
+        return _relative if measure.family == PD.family else _absolute
+
+    rows = {}
+    for name in dict.fromkeys(name for run in runs for name in run.metrics.get("tasks") or ()):
+        found = [(run.metrics.get("tasks") or {}).get(name) for run in runs]
+        for each in [PD, *catalogue.swept("recommendations"), *catalogue.swept(*ACCURACY)]:
+            values = [known and each.read(known) for known in found]
+            rows[f"{name}: {each.short}"] = _compared(values, formats.of(each), change(each))
+            if each is PD:
+                ends = [((known or {}).get("pd") or {}).get("interval") for known in found]
+                rows[f"{name}: PD, 95% interval"] = _beside([interval(both) for both in ends])
+    return Table(_heads(runs), measured(rows))
+
+
+def _heads(runs: Sequence[Run]) -> tuple[str, ...]:
+    """The heads of a table of runs, with a column for the change after each but the first."""
     names = [name for run in runs for name in (run.label, "Change")]
-    return Table(("", names[0], *names[2:]), measured(rows), notes=_NOTES)
+    return ("", names[0], *names[2:])
+
+
+def _relative(value: float, baseline: float) -> str:
+    return signed(f"{abs(value / baseline - 1):.0%}", value - baseline) if baseline else ""
+
+
+def _absolute(value: float, baseline: float) -> str:
+    return signed(decimal(abs(value - baseline)), value - baseline)
 
 
 def _compared(

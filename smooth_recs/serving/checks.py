@@ -8,7 +8,7 @@ signatures. Inputs of a wrong type or shape are refused, and nothing has to be c
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,7 +53,7 @@ class _Check(NamedTuple):
     Attributes:
       name: of the batch, in messages.
       request: what the export is asked.
-      expected: the probabilities [n]; None: the request must be refused.
+      expected: the probabilities [n, 1 + tasks]; None: the request must be refused.
       words: for each row what is special about it, where there is something.
     """
 
@@ -70,7 +70,7 @@ def check(export: str, schema: Schema, rows: Batch, predict: Predict, tolerance:
       export: the folder with `saved_model.pb`.
       schema: that of its features.
       rows: raw rows of the log, by feature, 1,000 of them where batches are to be that large.
-      predict: the trained model, from raw rows to probabilities [n].
+      predict: the trained model, from raw rows to probabilities [n], or [n, T] where the schema has T labels.
       tolerance: how far a probability may lie from the trained model's.
 
     Raises:
@@ -89,7 +89,7 @@ def check(export: str, schema: Schema, rows: Batch, predict: Predict, tolerance:
         for each, answer in zip(planned, answers.answers, strict=True)
         if each.request.signature in answers.signatures
     ]
-    differences = [_judged(each, answer, tolerance) for each, answer in known]
+    differences = [_judged(each, answer, tolerance, schema.labels[1:]) for each, answer in known]
     return Passed(len(known) + len(answers.signatures) + 1, max(differences), answers.seconds)
 
 
@@ -104,7 +104,7 @@ def _planned(schema: Schema, rows: Batch, predict: Predict) -> Iterator[_Check]:
     two = requests.take(rows, np.arange(2) % count)
     batches += [(words, batch, None) for words, batch in requests.other_widths(schema, two)]
     for name, batch, words in batches:
-        expected = np.asarray(predict(batch), np.float64).reshape(-1)
+        expected = np.asarray(predict(batch), np.float64).reshape(requests.row_count(batch), -1)
         yield _Check(name, Request(RAW, batch), expected, words)
         yield _Check(name, Request(LOGITS, batch), expected, words)
         serialized = requests.serialized_examples(schema, batch)
@@ -130,8 +130,8 @@ def _planned(schema: Schema, rows: Batch, predict: Predict) -> Iterator[_Check]:
             yield _Check(name, Request(signature, {taken: np.array(texts, object)}), None)
 
 
-def _judged(check: _Check, answer: Answer, tolerance: float) -> float:
-    """How far the probabilities of an answer are from the expected ones."""
+def _judged(check: _Check, answer: Answer, tolerance: float, tasks: Sequence[str]) -> float:
+    """How far the probabilities of an answer are from the expected ones, those of the other tasks included."""
     what = f"check failed: {check.request.signature}, {check.name}:"
     if check.expected is None:
         if answer.error is None:
@@ -139,33 +139,38 @@ def _judged(check: _Check, answer: Answer, tolerance: float) -> float:
         return 0.0
     if answer.error is not None:
         raise CheckFailed(f"{what} refused: {_line(answer.error)}")
-    found = _probabilities(check.request.signature, answer)
-    if found.shape != check.expected.shape:
-        shapes = f"shape {list(check.expected.shape)}, got {list(found.shape)}"
-        raise CheckFailed(f"{what} predictions must be of {shapes}")
-    difference = np.abs(found - check.expected)
-    wrong = ~((difference <= tolerance) & (found >= 0) & (found <= 1))  # NaN too
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        place = check.words[row] if check.words else f"row {row}"
-        if np.isnan(check.expected[row]):
-            raise CheckFailed(f"{what} for {place} the trained model itself predicts nan")
-        values = f"{found[row]:.9g}, the trained model {check.expected[row]:.9g}"
-        off = f"{difference[row]:.3g} apart, more than {tolerance:g}, as are {wrong.sum():,} of {wrong.size:,} rows"
-        raise CheckFailed(f"{what} for {place} the export predicts {values}: {off}")
-    return float(difference.max(initial=0.0))
+    # TensorFlow Serving's Classify and Regress have one answer a row, that for the first label.
+    known = () if check.request.signature in (CLASSIFY, REGRESS) else tasks
+    largest = 0.0
+    for task, expected in zip(("", *known), check.expected.T, strict=not tasks):
+        where = f"{what} {task}" if task else what
+        found = _probabilities(check.request.signature, answer, task)
+        if found.shape != expected.shape:
+            raise CheckFailed(f"{where} predictions must be of shape {list(expected.shape)}, got {list(found.shape)}")
+        difference = np.abs(found - expected)
+        wrong = ~((difference <= tolerance) & (found >= 0) & (found <= 1))  # NaN too
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            place = check.words[row] if check.words else f"row {row}"
+            if np.isnan(expected[row]):
+                raise CheckFailed(f"{where} for {place} the trained model itself predicts nan")
+            values = f"{found[row]:.9g}, the trained model {expected[row]:.9g}"
+            off = f"{difference[row]:.3g} apart, more than {tolerance:g}, as are {wrong.sum():,} of {wrong.size:,} rows"
+            raise CheckFailed(f"{where} for {place} the export predicts {values}: {off}")
+        largest = max(largest, float(difference.max(initial=0.0)))
+    return largest
 
 
-def _probabilities(signature: str, answer: Answer) -> Numbers:
-    """The probabilities in an answer's outputs, which each signature gives in its own way."""
+def _probabilities(signature: str, answer: Answer, task: str) -> Numbers:
+    """The probabilities of a task ("": the main one) in an answer, which each signature gives in its own way."""
     outputs = {name: np.asarray(values, np.float64) for name, values in answer.outputs.items() if name != "classes"}
     if signature == LOGITS:
         with np.errstate(over="ignore"):  # exp of a very negative logit's opposite: the probability is 0
-            return 1 / (1 + np.exp(-outputs["logit"]))
+            return 1 / (1 + np.exp(-outputs[task or "logit"]))
     if signature == CLASSIFY:
         scores = outputs["scores"]
         return np.where(np.abs(scores.sum(axis=1) - 1) <= TOLERANCE, scores[:, 1], np.nan)
-    return outputs["outputs"].reshape(-1) if signature == REGRESS else outputs["probability"]
+    return outputs["outputs"].reshape(-1) if signature == REGRESS else outputs[task or "probability"]
 
 
 def _line(text: str) -> str:

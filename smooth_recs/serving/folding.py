@@ -47,6 +47,7 @@ def folded(model: Any) -> Any:
         linear=model.linear,
         task=model.task,
         outputs=model.outputs,
+        task_weights=model.task_weights,
     )
     served.output_layer = output
     return served

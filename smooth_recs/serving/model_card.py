@@ -46,7 +46,7 @@ def build(
     config, metrics = run.config, run.metrics
     # An ensemble of which one component is deployed is exported as that component.
     model = getattr(model, "deployed_model", lambda: model)()
-    return {
+    card = {
         "model": {
             "name": activation_label(config),
             "activations": activations(model),
@@ -65,6 +65,12 @@ def build(
         "versions": run.manifest["versions"],
         "config": config,
     }
+    if tasks := metrics.get("tasks"):
+        card["tasks"] = {
+            name: {**found["replicas"][replica], "pd": (found["pd"] or {}).get("relative")}
+            for name, found in tasks.items()
+        }
+    return card
 
 
 def accuracy_table(metrics: Mapping[str, Any]) -> str:
@@ -98,7 +104,9 @@ def write(export: str, card: Card) -> None:
         code=lambda text: markupsafe.Markup(formats.code_in_markdown(text)),
     )
     environment.globals.update(accuracy_table=lambda metrics: markupsafe.Markup(accuracy_table(metrics)))
-    _files.write_text(os.path.join(export, READABLE), environment.get_template(f"{READABLE}.j2").render(card))
+    _files.write_text(
+        os.path.join(export, READABLE), environment.get_template(f"{READABLE}.j2").render({"tasks": {}, **card})
+    )
 
 
 def _shown(value: Any) -> Any:

@@ -39,15 +39,19 @@ class ServingModule(tf.Module):
         # Without the metrics': nobody serves them, and to save them several processes would have to sum them up.
         metrics = {variable.ref() for metric in served.metrics for variable in metric.variables}
 
+        several = isinstance(served, Ranker) and bool(served.task_weights)
+
         def probability(features: Features) -> tf.Tensor:
-            return tf.cast(served(features, training=False), tf.float32)
+            predict = served.task_probabilities if several else served
+            return tf.cast(predict(features, training=False), tf.float32)
 
         def logit(features: Features) -> tf.Tensor:
-            return tf.squeeze(served.logits(features), axis=1)
+            return served.logits(features) if several else tf.squeeze(served.logits(features), axis=1)
 
-        has_logit = isinstance(served, Ranker) and served.outputs == 1
+        has_logit = isinstance(served, Ranker) and (served.outputs == 1 or several)
+        tasks = encoder.schema.labels[1:] if several else ()
         with activations.frozen(model):
-            self.functions = signature_functions(encoder, probability, logit if has_logit else None)
+            self.functions = signature_functions(encoder, probability, logit if has_logit else None, tasks)
         # tf.saved_model.save finds variables through attributes, and the model itself, of Keras, is none (TF 2.21).
         self.model_variables = [variable for variable in served.variables if variable.ref() not in metrics]
 
@@ -84,7 +88,9 @@ def save(model: Any, encoder: Encoder, base: str, complete: Callable[[str], None
     return target
 
 
-def signature_functions(encoder: Encoder, probability: Predict, logit: Predict | None) -> dict[str, Any]:
+def signature_functions(
+    encoder: Encoder, probability: Predict, logit: Predict | None, tasks: Sequence[str] = ()
+) -> dict[str, Any]:
     """The signatures of an export, a traced function for each.
 
     | signature          | inputs                                    | outputs                               |
@@ -95,18 +101,26 @@ def signature_functions(encoder: Encoder, probability: Predict, logit: Predict |
     | `classify`         | `inputs`: tf.Examples                     | `classes`, `scores`, [batch, 2]       |
     | `regress`          | `inputs`: tf.Examples                     | `outputs`, float32 [batch]            |
 
+    Of a model of several tasks, the outputs of the first three have those for the other tasks beside, by the names of
+    their labels; `classify` and `regress` answer for the first one.
+
     All refuse inputs of another shape than they declare, which TensorFlow's runtime (2.21) does not do by itself. In a
     tf.Example a feature that is absent or empty is missing; a single-valued one with several values is refused.
 
     Args:
       encoder: maps raw features to encoded ones.
-      probability: maps encoded features to probabilities [batch].
-      logit: maps them to log-odds [batch]; None leaves the signature `logits` out.
+      probability: maps encoded features to probabilities [batch], or [batch, 1 + tasks] where there are `tasks`.
+      logit: maps them to log-odds of the same shape; None leaves the signature `logits` out.
+      tasks: the names of the labels after the first one.
     """
     raw = {name: tf.TensorSpec(s.shape, s.dtype, name=name) for name, s in encoder.raw_signature().items()}
 
     def of_raw(output: str, predict: Predict) -> Any:
-        return _traced(lambda **given: {output: predict(encoder(given))}, raw)
+        def outputs(**given: Any) -> dict[str, Any]:
+            found = predict(encoder(given))
+            return dict(zip((output, *tasks), tf.unstack(found, axis=1), strict=True)) if tasks else {output: found}
+
+        return _traced(outputs, raw)
 
     default = of_raw("probability", probability)
 
@@ -116,19 +130,20 @@ def signature_functions(encoder: Encoder, probability: Predict, logit: Predict |
 
         def answer(**given: Any) -> dict[str, Any]:
             features = parse_examples(encoder.schema, given[name])
-            return outputs(default(**features)["probability"])  # one trace of the network less
+            return outputs(default(**features))  # one trace of the network less
 
         return _traced(answer, spec)
 
-    def classified(probability: Any) -> dict[str, Any]:
+    def classified(outputs: Mapping[str, Any]) -> dict[str, Any]:
+        probability = outputs["probability"]
         classes = tf.repeat(tf.constant([CLASSES]), tf.shape(probability)[0], axis=0)
         return {"classes": classes, "scores": tf.stack([1 - probability, probability], axis=1)}
 
     return {
         RAW: default,
-        EXAMPLES: of_examples(EXAMPLES, lambda p: {"probability": p}),
+        EXAMPLES: of_examples(EXAMPLES, dict),
         CLASSIFY: of_examples(CLASSIFY, classified),
-        REGRESS: of_examples(REGRESS, lambda p: {"outputs": p}),
+        REGRESS: of_examples(REGRESS, lambda found: {"outputs": found["probability"]}),
         **({} if logit is None else {LOGITS: of_raw("logit", logit)}),
     }
 

@@ -108,10 +108,11 @@ def check_signatures(schema: Schema, signatures: Mapping[str, Signature]) -> Non
     raw |= {f.name: (f.dtype, (None, None) if f.multi_valued else (None,)) for f in schema.categorical}
     texts, number = ("string", (None,)), ("float32", (None,))
     classes = {"scores": ("float32", (None, 2)), "classes": ("string", (None, 2))}
+    tasks = dict.fromkeys(schema.labels[1:], number)
     wanted: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
-        RAW: ("predict", raw, {"probability": number}),
-        LOGITS: ("predict", raw, {"logit": number}),
-        EXAMPLES: ("predict", {"examples": texts}, {"probability": number}),
+        RAW: ("predict", raw, {"probability": number, **tasks}),
+        LOGITS: ("predict", raw, {"logit": number, **tasks}),
+        EXAMPLES: ("predict", {"examples": texts}, {"probability": number, **tasks}),
         CLASSIFY: ("classify", {"inputs": texts}, classes),
         REGRESS: ("regress", {"inputs": texts}, {"outputs": number}),
     }

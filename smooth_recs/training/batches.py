@@ -217,8 +217,8 @@ def check_average(config: Config, source: Source) -> None:
 
 @tf.autograph.experimental.do_not_convert
 def example(rows: Any) -> tuple[Any, Any, Any]:
-    """What Keras trains on, of rows of a source: features, label and weight."""
-    return rows["features"], rows["label"], rows["weight"]
+    """What Keras trains on, of rows of a source: features, the label or all of several, [batch, T], and weight."""
+    return rows["features"], rows.get("labels", rows["label"]), rows["weight"]
 
 
 def comes_with_new_rows(config: Config) -> bool:

@@ -16,6 +16,7 @@ from smooth_recs.errors import InputError
 Columns = dict[str, npt.NDArray[Any]]
 
 BATCH_SIZE = 4096
+_OF_TASK = ("diverged", "collapsed", "replicas", "pd", "recommendations")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +24,8 @@ class HeldOut:
     """All held-out rows with their predictions.
 
     Attributes:
-      columns: `prediction` [n, R], `label`, `weight`, and where the data have them `query_id`, `true_probability`.
+      columns: `prediction` [n, R], `label`, `weight`, and where the data have them `query_id`, `true_probability`; of
+        several labels also `predictions` [n, T, R] and `labels` [n, T].
       raw: the raw values of the features that slices or the order of lists need.
       ids: the encoded ids of single-valued categorical features.
     """
@@ -31,6 +33,12 @@ class HeldOut:
     columns: Columns
     raw: Columns
     ids: Columns
+
+    def of_label(self, number: int) -> Columns:
+        """What is known of the rows where that one of several labels is the label."""
+        predictions, labels = self.columns["predictions"], self.columns["labels"]
+        found = {"prediction": predictions[:, number], "label": labels[:, number]}
+        return found | {name: self.columns[name] for name in ("weight", "query_id") if name in self.columns}
 
     def whole_requests(self, rows: int) -> int:
         """`rows`, or so many more that no request is cut, where each request's rows lie together."""
@@ -50,7 +58,8 @@ def collect(model: Any, source: Source, evaluation: config.Evaluation) -> HeldOu
     """Predicts all held-out rows.
 
     Args:
-      model: maps encoded features to predictions, [batch, R], such as a `SiblingModel`.
+      model: maps encoded features to predictions, [batch, R], such as a `SiblingModel`; where the source has several
+        labels, its `task_probabilities` do to those of all tasks, [batch, T, R].
       source: of the rows.
       evaluation: names the features whose values are kept.
 
@@ -62,12 +71,20 @@ def collect(model: Any, source: Source, evaluation: config.Evaluation) -> HeldOu
 
     batches = source.holdout(raw=bool(wanted)).rebatch(BATCH_SIZE).prefetch(2)
     # Traced once, for batches of any size: every call of a new function would count as a retracing.
-    predicting = tf.function(lambda features: model(features, training=False), autograph=False)
-    predict = predicting.get_concrete_function(batches.element_spec["features"])
+    several = len(source.schema.labels) > 1
+
+    def predicting(features: Any) -> Columns:
+        if several:
+            found = model.task_probabilities(features)
+            return {"prediction": found[:, 0], "predictions": found}
+        return {"prediction": model(features, training=False)}
+
+    traced = tf.function(predicting, autograph=False)
+    predict = traced.get_concrete_function(batches.element_spec["features"])
     parts: dict[str, dict[str, list[Any]]] = {"columns": {}, "raw": {}, "ids": {}}
     for rows in batches:
         found = {
-            "columns": {"prediction": predict(rows["features"])}
+            "columns": predict(rows["features"])
             | {name: column for name, column in rows.items() if name not in ("features", "raw")},
             "raw": {name: rows["raw"][name] for name in wanted},
             "ids": {name: rows["features"][name] for name in single},
@@ -83,8 +100,7 @@ def metrics(held_out: HeldOut, source: Source, evaluation: config.Evaluation) ->
 
     Where replicas `diverged`, which this names, nothing is measured but accuracies of the others.
     """
-    prediction = held_out.columns["prediction"]
-    diverged = [k for k, column in enumerate(prediction.T) if not np.isfinite(column).all()]
+    diverged = _diverged(held_out.columns)
     if diverged:
         return measures.held_out.of_diverged(held_out.columns, diverged)
     return {"diverged": []} | measures.held_out.metrics(
@@ -94,6 +110,30 @@ def metrics(held_out: HeldOut, source: Source, evaluation: config.Evaluation) ->
         frequency=frequencies(source, held_out.ids),
         multiplier=held_out.raw[evaluation.order_by] if evaluation.order_by else None,
     )
+
+
+def task_metrics(held_out: HeldOut, source: Source, evaluation: config.Evaluation) -> dict[str, Any]:
+    """The same of each label after the first, by its name, as a whole: accuracies, PD, recommendations."""
+    found = {}
+    for number, name in enumerate(source.schema.labels[1:], start=1):
+        columns = held_out.of_label(number)
+        diverged = _diverged(columns)
+        if diverged:
+            measured = measures.held_out.of_diverged(columns, diverged)
+        else:
+            whole = dataclasses.replace(evaluation, slices=())
+            measured = {"diverged": []} | measures.held_out.metrics(
+                columns,
+                evaluation=whole,
+                multiplier=held_out.raw[evaluation.order_by] if evaluation.order_by else None,
+            )
+        found[name] = {part: measured[part] for part in _OF_TASK}
+    return found
+
+
+def _diverged(columns: Columns) -> list[int]:
+    """The replicas whose predictions are not all numbers."""
+    return [k for k, column in enumerate(columns["prediction"].T) if not np.isfinite(column).all()]
 
 
 def check(source: Source, evaluation: config.Evaluation) -> None:

@@ -92,25 +92,28 @@ def callbacks(
     """
     config = batches.config
     every = _every(batches)
+    source, measured, tasks = batches.source, measured_rows(config, batches.source), batches.source.schema.labels[1:]
+    of_tasks = [f"{task}_{measure.name}" for task in tasks for measure in catalogue.held_out()]
     watching: list[Any] = [
         LearnedActivations(log_dir),
         tf.keras.callbacks.TensorBoard(log_dir, write_graph=False),
-        tf.keras.callbacks.ProgbarLogger("steps", stateful_metrics=SHOWN),
+        tf.keras.callbacks.ProgbarLogger("steps", stateful_metrics=[*SHOWN, *of_tasks]),
     ]
     if config.train.progressive:
         validation = ProgressiveValidation(every, log_dir)
         validation.history = curve.progressive
         watching = [validation, *watching]
-    source, measured = batches.source, measured_rows(config, batches.source)
     if config.siblings.replicas == 1 and not config.train.patience and not source.validation_rows:
         return watching, None
     sample = (source.holdout() if measured else source.validation()).map(example).rebatch(EVALUATION_BATCH)
     sample = (sample.take(measured // EVALUATION_BATCH) if measured else sample).cache()
-    difference = PredictionDifference(sample, every=every, log_dir=log_dir)
+    difference = PredictionDifference(sample, every=every, log_dir=log_dir, tasks=tasks)
     difference.history = curve.measured
     if siblings.deployed_model() is not siblings and len(siblings.replicas) > 1:
         watching = [
-            PredictionDifference(sample, models=siblings.replicas, every=every, log_dir=log_dir, prefix=RAW),
+            PredictionDifference(
+                sample, models=siblings.replicas, every=every, log_dir=log_dir, prefix=RAW, tasks=tasks
+            ),
             *watching,
         ]
     if not config.train.patience:

@@ -65,10 +65,15 @@ def warnings(measured: dict[str, Any], steps: int) -> list[str]:
     pd = (measured.get("pd") or {}).get("relative")
     alike = ["PD is exactly 0: the siblings predict the same for every row, so nothing differed in their trainings"]
     few = [f"only {steps:,} training steps: the models may still be close to their initialisation"]
-    diverged = [f"replica {k} predicts values that are not numbers" for k in measured["diverged"]]
-    collapsed = [f"replica {each['replica']} {each['reason']}" for each in measured["collapsed"]]
+    found = []
+    for label, part in {"": measured, **measured.get("tasks", {})}.items():
+        of = f"{label}: " if label else ""
+        found += [f"{of}replica {k} predicts values that are not numbers" for k in part["diverged"]]
+        found += [f"{of}replica {each['replica']} {each['reason']}" for each in part["collapsed"]]
+        if label and all(replica["auc"] is None for replica in part["replicas"]) and not part["diverged"]:
+            found.append(f"{of}all held-out rows have the same label: there is no AUC")
     widths = [layer["warning"] for layer in measured["layers"] if layer["warning"]]
-    return diverged + collapsed + alike * (pd == 0 and not collapsed) + few * (steps < _FEW_STEPS) + widths
+    return found + alike * (pd == 0 and not measured["collapsed"]) + few * (steps < _FEW_STEPS) + widths
 
 
 def _on_held_out_rows(config: Config, source: Source, siblings: SiblingModel, live: LiveModel | None) -> dict[str, Any]:
@@ -76,6 +81,8 @@ def _on_held_out_rows(config: Config, source: Source, siblings: SiblingModel, li
     held_out, chose = _final_rows(config, source, siblings, live)
     rows = source.holdout().rebatch(chose).skip(1) if chose else source.holdout()
     measured = evaluation.metrics(held_out, source, config.evaluation)
+    if tasks := evaluation.task_metrics(held_out, source, config.evaluation):
+        measured["tasks"] = tasks
     if live and measured["pd_live"]:
         measured["pd_live"]["model"] = live.about()
     first, some = siblings.replicas[0], next(iter(source.holdout().rebatch(4096)))

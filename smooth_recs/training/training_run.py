@@ -155,6 +155,13 @@ def summary(metrics: dict[str, Any], workdir: str) -> str:
         best = metrics["best_possible"]
         known = best is not None and best[name] is not None
         lines.append(f"{label:11}  {values}" + (f"  (true probabilities: {best[name]:.4f})" if known else ""))
+    for name, found in (metrics.get("tasks") or {}).items():
+        parts = [f"PD {found['pd']['relative']:.2%}"] if found["pd"] else []
+        for measure in catalogue.leading():
+            each = (replica[measure.name] for replica in found["replicas"])
+            texts = ("undefined" if value is None else f"{value:.4f}" for value in each)
+            parts.append(f"{measure.inside} {'  '.join(texts)}")
+        lines.append(f"{name:11}  {', '.join(parts)}")
     progressive = [entry["progressive_pd"] for entry in metrics["history"] if "progressive_pd" in entry]
     if progressive:
         lines.append(f"progressive  PD {progressive[-1]:.2%} in the last of {len(progressive)} windows of new rows")

@@ -113,6 +113,11 @@ def test_it_is_what_the_real_model_has_and_does(model: str, schema: str) -> None
     compare_with_real(run(**MODELS[model]), SCHEMAS[schema])
 
 
+@pytest.mark.parametrize("model", ["concat", "deepfm"])
+def test_it_is_what_a_model_of_several_labels_has_and_does(model: str) -> None:
+    compare_with_real(run(**MODELS[model]), Schema((USER, TAGS, PRICE), label=("click", "sale", "return")))
+
+
 @pytest.mark.parametrize("ensemble", ENSEMBLES)
 @pytest.mark.parametrize("model", ["linear", "dot with a bottom", "cross", "gsmelu"])
 def test_it_is_what_the_real_ensemble_has_and_does(model: str, ensemble: str) -> None:

@@ -60,6 +60,11 @@ def compiled(model: Any, train: config.Train = TRAIN) -> Any:
     return model
 
 
+def tasks_of(labels: tf.Tensor) -> tf.Tensor:
+    """Two labels, [batch, 2], the second of which is the first one's opposite."""
+    return tf.stack([labels, 1 - labels], axis=1)
+
+
 def ensemble_of(
     model: config.Model = MODEL,
     train: config.Train = TRAIN,
@@ -434,7 +439,7 @@ def test_wrong_components_are_refused() -> None:
     linear = tf.keras.layers.Dense(1)
     for components, message in (
         ([network()], "components must be two or more, got 1"),
-        ([network(), network(outputs=2)], r"components must have one output each, got \[1, 2\]"),
+        ([network(), network(outputs=2)], r"components must have one output each, or the same tasks, got \[1, 2\]"),
         ([network(linear=linear), network()], "components must have one linear part, the same object"),
         ([network(Columns(table, 0, 2)), network()], "components must have all Columns of one layer"),
         ([network(Columns(table, 0, 2)), network(Columns(table, 0, 2))], "components must have all Columns"),
@@ -621,3 +626,49 @@ def test_the_clip_norm_is_of_each_component() -> None:
         for group, old in zip(groups, before, strict=True)
     ]
     np.testing.assert_allclose(moved, [norm, norm], rtol=1e-3)
+
+
+@pytest.mark.parametrize("average", ["probability", "logit"])
+@pytest.mark.parametrize("linear", [False, True])
+def test_of_several_tasks_each_is_averaged_and_learnt(average: str, linear: bool) -> None:
+    """Log-odds of means over the components, task by task; the loss is the sum of the components' weighted ones."""
+    encoder = Encoder(dataclasses.replace(SCHEMA, label=("click", "sale")))
+    model = dataclasses.replace(SMALL, linear=linear, task_weights=(1.0, 0.25))
+    run = config.Config(model=model, ensemble=config.Ensemble(components=3, average=average))
+    made = compiled(from_config.model(run, encoder))
+    features, label, weight = batches(1)[0]
+    if linear:
+        made(features)
+        table = made.components[0].linear.table.embeddings
+        table.assign(tf.random.stateless_normal(table.shape, [1, 2]))
+    logits = np.stack([component.logits(features).numpy() for component in made.components])  # [3, batch, 2]
+    assert logits.shape == (3, BATCH, 2)
+    probabilities = 1 / (1 + np.exp(-logits))
+    mean = probabilities.mean(axis=0) if average == "probability" else 1 / (1 + np.exp(-logits.mean(axis=0)))
+    np.testing.assert_allclose(made.task_probabilities(features), mean, rtol=1e-4)
+    np.testing.assert_allclose(made(features), mean[:, 0], rtol=1e-4)
+    y = tasks_of(label).numpy()
+    losses = np.logaddexp(0, logits) - y * logits
+    expected = np.mean(weight.numpy() * (losses @ np.array([1.0, 0.25])).sum(axis=0))
+    assert float(made.compute_loss((features, y, weight), training=True)) == pytest.approx(expected, rel=1e-5)
+    first = -np.mean(weight.numpy() * np.log(np.where(y[:, 0] == 1, mean[:, 0], 1 - mean[:, 0])))
+    assert float(made.compute_loss((features, y, weight))) == pytest.approx(first, rel=1e-4)
+
+
+def test_components_are_driven_together_and_apart_in_their_main_task() -> None:
+    encoder = Encoder(dataclasses.replace(SCHEMA, label=("click", "sale")))
+    ensembles = {}
+    for how in ({}, {"decorrelation": 2.0}, {"codistillation": 0.5}):
+        tf.keras.utils.set_random_seed(1)
+        run = config.Config(model=SMALL, ensemble=config.Ensemble(components=2, **how))
+        ensembles[next(iter(how), "")] = compiled(from_config.model(run, encoder))
+    features, label, _ = batches(1)[0]
+    loss = {
+        name: float(each.compute_loss((features, tasks_of(label)), training=True)) for name, each in ensembles.items()
+    }
+    logits = np.stack([each.logits(features)[:, 0].numpy() for each in ensembles[""].components])
+    correlation = np.corrcoef(logits)[0, 1]
+    assert loss["decorrelation"] - loss[""] == pytest.approx(2 * correlation**2, abs=1e-4)
+    other = 1 / (1 + np.exp(-logits[::-1]))
+    towards = np.mean((np.logaddexp(0, logits) - other * logits).sum(axis=0))
+    assert loss["codistillation"] - loss[""] == pytest.approx(0.5 * towards, rel=1e-4)

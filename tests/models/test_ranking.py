@@ -205,6 +205,59 @@ def test_several_outputs() -> None:
     assert losses[1] < losses[0]
 
 
+TASKS = Schema((USER, PRICE), label=("click", "sale"))
+
+
+def two_tasks(**settings: Any) -> tuple[RankingModel, dict[str, tf.Tensor], tf.Tensor]:
+    """A model of two labels, with rows and their labels [n, 2]."""
+    model = from_config.ranking_model(dataclasses.replace(SMALL, **settings), Encoder(TASKS))
+    x, click, _ = labelled(TASKS.features, 20)
+    return model, x, tf.stack([click, click * labelled(TASKS.features, 20, seed=2)[1]], axis=1)
+
+
+def test_of_several_tasks_the_first_is_predicted_and_all_are_learnt() -> None:
+    model, x, y = two_tasks(task_weights=(1.0, 0.25), linear=True)
+    logits = model.logits(x).numpy()
+    assert logits.shape == (20, 2)
+    np.testing.assert_allclose(model(x), 1 / (1 + np.exp(-logits[:, 0])), rtol=1e-5)
+    np.testing.assert_allclose(model.task_probabilities(x), 1 / (1 + np.exp(-logits)), rtol=1e-5)
+    click, sale = (logistic_loss(y[:, k], logits[:, k]) for k in range(2))
+    model.compile(optimizer=from_config.optimizer(model, config.Train(), 1))
+    weight = tf.random.stateless_uniform([20, 1], [1, 2])
+    of_both = [logistic_loss(y[:, k], logits[:, k], weight[:, 0]) for k in range(2)]
+    assert float(model.compute_loss((x, y, weight), training=True)) == pytest.approx(
+        of_both[0] + 0.25 * of_both[1], rel=1e-5
+    )
+    assert float(model.compute_loss((x, y, weight))) == pytest.approx(of_both[0], rel=1e-5)
+    model.loss_mean.reset_state()
+    assert model.evaluate(tf.data.Dataset.from_tensors((x, y)), verbose=0) == pytest.approx(click, rel=1e-5)
+    assert sale != pytest.approx(click)
+
+
+def test_tasks_share_all_but_their_output_and_linear_weights() -> None:
+    model, x, y = two_tasks(linear=True)
+    model(x)
+    shapes = [variable.shape.as_list() for variable in (model.output_layer.kernel, model.linear.table.embeddings)]
+    assert shapes == [[4, 2], [9, 2]]
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(model.objective(y, model.logits(x), None, x, 0))
+    head, bias, kernel = tape.gradient(
+        loss, [model.output_layer.kernel, model.output_layer.bias, model.top_stack.hidden[0].kernel]
+    )
+    errors = model.task_probabilities(x) - y  # the loss' derivative by the logits, each of weight 1
+    np.testing.assert_allclose(bias, tf.reduce_mean(errors, axis=0), rtol=1e-4)
+    assert np.ptp(head, axis=1).min() > 0
+    assert np.abs(kernel).max() > 0
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (1.0, 1.0, 1.0)])
+def test_weights_of_tasks_are_one_for_each_label(weights: tuple[float, ...]) -> None:
+    with pytest.raises(InputError, match=f"one for each of several labels, got {len(weights)} for click, sale"):
+        two_tasks(task_weights=weights)
+    with pytest.raises(ValueError, match="task_weights must be one for each of two or more outputs, got "):
+        RankingModel(numeric=["price"], interaction=None, top_stack=None, outputs=2, task_weights=weights)
+
+
 def test_a_task_of_ones_own_replaces_the_loss() -> None:
     def squared(labels: Any, logits: Any, sample_weight: Any = None, **_: Any) -> tf.Tensor:
         return tf.reduce_sum((labels - logits) ** 2, axis=1)

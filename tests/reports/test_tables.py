@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from report_pages import MANIFEST, METRICS, SLICES, page_of, relu, workdir
@@ -116,3 +117,20 @@ def test_schedule_and_pairs_of_three_replicas(tmp_path: Path) -> None:
     page = page_of(tmp_path, workdir(tmp_path / "smelu", beta=[0.4, 0.2, 0.05], metrics=metrics))
     assert page.prose.startswith("SmeLU 0.4 to 0.05")
     assert page.table("0 and 2") == {"0 and 1": [[0.08]], "0 and 2": [[0.09]], "1 and 2": [[0.0856]]}
+
+
+def test_other_labels_stand_in_a_table_of_their_own(tmp_path: Path) -> None:
+    def tasks(relative: float, loss: float) -> dict[str, Any]:
+        pd = {"relative": relative, "interval": [relative - 0.01, relative + 0.01]}
+        sale = {"replicas": [{"auc_loss": loss}, {"auc_loss": loss + 0.02}], "pd": pd, "recommendations": None}
+        return {**copy.deepcopy(METRICS), "tasks": {"sale": sale}}
+
+    one = workdir(tmp_path / "one", metrics=tasks(0.2, 0.3))
+    other = workdir(tmp_path / "other", beta=0.2, metrics=tasks(0.15, 0.28))
+    found = page_of(tmp_path, one).table("sale: PD")
+    assert found == {"sale: PD": [[0.2]], "sale: PD, 95% interval": [[0.19, 0.21]], "sale: AUC loss": [[0.31]]}
+    both = page_of(tmp_path, one, other)
+    assert both.table("sale: PD")["sale: PD"] == [[0.2], [0.15], []]
+    assert "−25%" in both.text
+    assert "−0.0200" in both.text
+    assert "Other labels" not in page_of(tmp_path, workdir(tmp_path / "alone")).text

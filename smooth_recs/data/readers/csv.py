@@ -228,7 +228,7 @@ class CsvReader:
     def _plain_kinds(self) -> dict[int, tf.DType]:
         """Position in the file -> type, of the columns that are numbers in each of their roles."""
         schema = self.schema
-        floats = {feature.source_column for feature in schema.numeric} | {schema.label, schema.weight}
+        floats = {feature.source_column for feature in schema.numeric} | {*schema.labels, schema.weight}
         integers = {f.source_column for f in schema.categorical if f.dtype == "int64" and not f.multi_valued}
         others = {f.source_column for f in schema.categorical if f.dtype != "int64" or f.multi_valued}
         texts = others | {

@@ -328,7 +328,8 @@ def parquet_to_tfrecord(files: Sequence[str], schema: Schema, output_dir: str) -
 def _examples(reader: ParquetReader, file: int) -> Iterator[Any]:
     """The rows of a Parquet file as tf.Examples; a feature has the values that are not null."""
     exact = {"float32": 2.0**24, "float64": 2.0**53}  # below, these types hold every integer
-    numbers = {feature.source_column for feature in reader.schema.numeric} | {reader.schema.label, reader.schema.weight}
+    schema = reader.schema
+    numbers = {feature.source_column for feature in schema.numeric} | {*schema.labels, schema.weight}
     for _, found, problem in reader.batches(file):
         columns = {
             name: [row[there].tolist() for row, there in zip(values, present, strict=True)]
