@@ -121,16 +121,16 @@ def test_schedule_and_pairs_of_three_replicas(tmp_path: Path) -> None:
 
 def test_other_labels_stand_in_a_table_of_their_own(tmp_path: Path) -> None:
     def tasks(relative: float, loss: float) -> dict[str, Any]:
-        pd = {"relative": relative, "interval": [relative - 0.01, relative + 0.01]}
+        pd = {"relative": relative, "interval": [relative / 2, relative * 2]}
         sale = {"replicas": [{"auc_loss": loss}, {"auc_loss": loss + 0.02}], "pd": pd, "recommendations": None}
         return {**copy.deepcopy(METRICS), "tasks": {"sale": sale}}
 
-    one = workdir(tmp_path / "one", metrics=tasks(0.2, 0.3))
-    other = workdir(tmp_path / "other", beta=0.2, metrics=tasks(0.15, 0.28))
+    one = workdir(tmp_path / "one", metrics=tasks(0.25, 0.3))
+    other = workdir(tmp_path / "other", beta=0.2, metrics=tasks(0.1875, 0.28))
     found = page_of(tmp_path, one).table("sale: PD")
-    assert found == {"sale: PD": [[0.2]], "sale: PD, 95% interval": [[0.19, 0.21]], "sale: AUC loss": [[0.31]]}
+    assert found == {"sale: PD": [[0.25]], "sale: PD, 95% interval": [[0.125, 0.5]], "sale: AUC loss": [[0.31]]}
     both = page_of(tmp_path, one, other)
-    assert both.table("sale: PD")["sale: PD"] == [[0.2], [0.15], []]
+    assert both.table("sale: PD")["sale: PD"] == [[0.25], [0.1875], []]
     assert "−25%" in both.text
     assert "−0.0200" in both.text
     assert "Other labels" not in page_of(tmp_path, workdir(tmp_path / "alone")).text
