@@ -299,7 +299,7 @@ def test_other_tasks_are_measured_beside_the_first() -> None:
     alone = PredictionDifference((HELD_OUT_X, HELD_OUT_Y), models=[trained, other])
     recorder = Recorder([trained, other])
     history = fit(trained, measured, alone, recorder).history
-    assert list(measured.history[0]) == ["step", "pd", "log_loss", "auc", "sale_pd", "sale_log_loss", "sale_auc"]
+    assert list(measured.history[0]) == ["step", "pd", "auc", "log_loss", "sale_pd", "sale_auc", "sale_log_loss"]
     assert {name: measured.history[0][name] for name in alone.history[0]} == alone.history[0]
     a, b = recorder.predictions[0].T.astype(np.float64) ** 2
     assert measured.history[0]["sale_pd"] == pytest.approx(prediction_difference.relative(a, b), rel=1e-5)

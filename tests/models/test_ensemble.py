@@ -657,12 +657,13 @@ def test_of_several_tasks_each_is_averaged_and_learnt(average: str, linear: bool
 
 def test_components_are_driven_together_and_apart_in_their_main_task() -> None:
     encoder = Encoder(dataclasses.replace(SCHEMA, label=("click", "sale")))
+    features, label, _ = batches(1)[0]
     ensembles = {}
     for how in ({}, {"decorrelation": 2.0}, {"codistillation": 0.5}):
         tf.keras.utils.set_random_seed(1)
         run = config.Config(model=SMALL, ensemble=config.Ensemble(components=2, **how))
-        ensembles[next(iter(how), "")] = compiled(from_config.model(run, encoder))
-    features, label, _ = batches(1)[0]
+        made = ensembles[next(iter(how), "")] = compiled(from_config.model(run, encoder))
+        made(features)  # makes the variables, with the seed of here
     loss = {
         name: float(each.compute_loss((features, tasks_of(label)), training=True)) for name, each in ensembles.items()
     }
