@@ -13,6 +13,7 @@ LAYERS = (
         "_files",
         "_locks",
         "_processes",
+        "_status",
         "config",
         "errors",
         "extras",
