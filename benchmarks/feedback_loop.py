@@ -10,8 +10,9 @@ but the order of rows, and in what follows from it. A third model is trained on 
 one's order: siblings without the loop.
 
 Each morning, on all candidates of the new day: PD between the worlds, the share of requests whose four places differ
-(swap rate), and the clicks a request that each world expects, by the true probabilities. Prints a Markdown table of the
-last five days, means with 95% intervals over seeds, and writes WORKDIR/days.csv and loop.png. Finished seeds are kept.
+(swap rate), the share of shown candidates that both show (overlap), and the clicks a request that each world expects, by
+the true probabilities. Prints a Markdown table of the days from the fifth on, means with 95% intervals over seeds, and
+writes WORKDIR/days.csv and loop.png. Finished seeds are kept.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from smooth_recs.models import from_config
 
 CANDIDATES, SHOWN, BATCH = 20, 4, 256
 STEPS = REQUESTS_PER_CHUNK * SHOWN // BATCH  # of a day
-TABLE_DAYS = 5
+SETTLED = 5  # the day from which on the worlds no longer move away from each other
 Day = Mapping[str, Any]
 
 
@@ -213,7 +214,7 @@ class World:
 
 
 def table(lines: Sequence[Day]) -> str:
-    """Means over the last days, with intervals over the seeds."""
+    """Means over the days from `SETTLED` on, with intervals over the seeds."""
     columns = {
         "pd": ("PD between the worlds", ".1%"),
         "pd_same_rows": ("PD on the same rows", ".1%"),
@@ -231,7 +232,7 @@ def table(lines: Sequence[Day]) -> str:
     for way in dict.fromkeys(line["way"] for line in lines):
         shown = []
         for name, (_, form) in columns.items():
-            means = [mean(lines, way, seed, name, range(last - TABLE_DAYS + 1, last + 1)) for seed in seeds_of(lines)]
+            means = [mean(lines, way, seed, name, range(SETTLED, last + 1)) for seed in seeds_of(lines)]
             low, high = prediction_difference.interval_over_seeds(means)
             shown.append(f"{statistics.fmean(means):{form}} ({low:{form}} to {high:{form}})")
         rows.append(f"| {way} | {' | '.join(shown)} |")
@@ -259,7 +260,7 @@ def draw(lines: Sequence[Day], path: str) -> None:
 
     days, ways = sorted({line["day"] for line in lines}), list(dict.fromkeys(line["way"] for line in lines))
     panels = {
-        "PD": ("pd", "pd_same_rows"),
+        "PD; dashed: trained on the same rows": ("pd", "pd_same_rows"),
         "Overlap of the lists": ("overlap", "overlap_same_rows"),
         "Clicks a request": ("clicks_a",),
     }
@@ -276,6 +277,7 @@ def draw(lines: Sequence[Day], path: str) -> None:
                     axes.plot(days, means, style, color=colour, label=way if style == "-" else None)
             axes.set_title(title, loc="left")
             axes.set_xlabel("day")
+            axes.set_xticks(range(0, max(days) + 1, 5))
             if len(names) == 2:
                 percent_ticks(axes.yaxis, 5)
         figure.legend(
