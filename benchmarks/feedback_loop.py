@@ -10,9 +10,9 @@ but the order of rows, and in what follows from it. A third model is trained on 
 one's order: siblings without the loop.
 
 Each morning, on all candidates of the new day: PD between the worlds, the share of requests whose four places differ
-(swap rate), the share of shown candidates that both show (overlap), and the clicks a request that each world expects, by
-the true probabilities. Prints a Markdown table of the days from the fifth on, means with 95% intervals over seeds, and
-writes WORKDIR/days.csv and loop.png. Finished seeds are kept.
+(swap rate), the share of shown candidates that both show (overlap), and the clicks a request that each world expects,
+by the true probabilities. Prints a Markdown table of the days from the fifth on, means with 95% intervals over seeds,
+and writes WORKDIR/days.csv and loop.png. Finished seeds are kept.
 """
 
 from __future__ import annotations
