@@ -27,7 +27,7 @@ SHOWN = [
     *(PREFIX + measure.name for measure in catalogue.progressive()),
 ]
 # On a terminal, beside the time that is left; the others are in TensorBoard.
-IN_LINE = {"loss": ".4f", "pd": ".2%", "auc_loss": ".4f"}
+IN_LINE = {"loss": ".4f", "pd": ".2%"}
 
 
 class Curve:
