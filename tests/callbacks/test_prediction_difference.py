@@ -278,6 +278,35 @@ def test_logits() -> None:
         fit(trained, refused)
 
 
+class TwoTasks(tf.keras.Sequential):  # type: ignore[misc]
+    """Predicts its first output; `task_probabilities` has both."""
+
+    def task_probabilities(self, x: Any, training: bool = False) -> tf.Tensor:
+        first = tf.reshape(self(x, training=training), [-1])
+        return tf.stack([first, first**2], axis=1)
+
+
+def test_other_tasks_are_measured_beside_the_first() -> None:
+    def build(seed: int) -> Any:
+        tf.keras.utils.set_random_seed(seed)
+        made = TwoTasks([tf.keras.Input([4]), tf.keras.layers.Dense(1, activation="sigmoid")])
+        made.compile(optimizer="sgd", loss="binary_crossentropy")
+        return made
+
+    trained, other = build(1), build(2)
+    labels = np.stack([HELD_OUT_Y, np.arange(70) % 3 == 0], axis=1).astype(np.float32)
+    measured = PredictionDifference((HELD_OUT_X, labels), models=[trained, other], tasks=["sale"])
+    alone = PredictionDifference((HELD_OUT_X, HELD_OUT_Y), models=[trained, other])
+    recorder = Recorder([trained, other])
+    history = fit(trained, measured, alone, recorder).history
+    assert list(measured.history[0]) == ["step", "pd", "auc", "log_loss", "sale_pd", "sale_auc", "sale_log_loss"]
+    assert {name: measured.history[0][name] for name in alone.history[0]} == alone.history[0]
+    a, b = recorder.predictions[0].T.astype(np.float64) ** 2
+    assert measured.history[0]["sale_pd"] == pytest.approx(prediction_difference.relative(a, b), rel=1e-5)
+    losses = [-np.mean(np.log(np.where(labels[:, 1] == 1, p, 1 - p))) for p in (a, b)]
+    assert history["sale_log_loss"][0] == pytest.approx(np.mean(losses), rel=1e-5)
+
+
 def test_what_is_not_defined_is_nan() -> None:
     trained, other = model(1), model(2)
     one_class = PredictionDifference((HELD_OUT_X, np.zeros(70)), models=[other])

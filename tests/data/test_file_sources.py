@@ -381,3 +381,49 @@ def test_rows_that_are_lost_while_a_run_reads_them_are_an_error(folder, gather, 
     shutil.copy(first, second)
     with pytest.raises(tf.errors.InvalidArgumentError, match="the files have lost rows that were there"):
         gather(source.train())
+
+
+@pytest.mark.parametrize("split", ["tail", "time"])
+def test_several_labels_are_the_same_in_every_format(tmp_path, gather, split):
+    """Of the rows 0 to 9 row 3 lacks its second label; the third one is 1 from 2 on."""
+    stars = [0.5 * row for row in range(10)]
+    sale = [None if row == 3 else row % 2 for row in range(10)]
+    table = pa.table({"user": list(range(10)), "click": [row < 5 for row in range(10)], "sale": sale, "stars": stars})
+    table = table.append_column("time", pa.array(range(10)))
+    pq.write_table(table, tmp_path / "log.parquet")
+    lines = [f"{r},{int(r < 5)},{'' if sale[r] is None else sale[r]},{stars[r]},{r}" for r in range(10)]
+    (tmp_path / "log.csv").write_text("user,click,sale,stars,time\n" + "\n".join(lines) + "\n")
+    schema = Schema(
+        (Categorical("user", "identity", 10, "int64"),),
+        label=("click", "sale", "stars"),
+        label_threshold=(None, None, 2.0),
+        timestamp="time",
+    )
+    (records,) = parquet_to_tfrecord([str(tmp_path / "log.parquet")], schema, str(tmp_path))
+    found = []
+    for source, path in (("csv", "log.csv"), ("parquet", "log.parquet"), ("tfrecord", os.path.basename(records))):
+        data = config.Data(source=source, path=str(tmp_path / path), schema=schema, split=split, max_malformed=0.2)
+        opened = open_source(data, str(tmp_path / "cache"))
+        assert [place.partition(":")[2] for place in opened.summary["first_malformed"]] == [
+            f"{4 if source != 'csv' else 5} (sale is neither 0 nor 1, got no value)"
+        ]
+        found.append(gather(opened.train()))
+        np.testing.assert_array_equal(found[-1]["label"], found[-1]["labels"][:, 0])
+    expected = [[1, 0, 0], [1, 1, 0], [1, 0, 0], [1, 0, 1], [0, 1, 1], [0, 0, 1], [0, 1, 1]]  # of 0, 1, 2, 4, 5, 6, 7
+    for rows in found:
+        assert rows["labels"].tolist() == expected
+        assert rows["labels"].dtype == np.float32
+
+
+@pytest.mark.parametrize("source", ["csv", "parquet", "tfrecord"])
+def test_a_label_that_is_no_column_is_one_line(tmp_path, source):
+    table = pa.table({"user": [1, 2], "click": [0, 1]})
+    pq.write_table(table, tmp_path / "log.parquet")
+    features = (Categorical("user", "identity", 10, "int64"),)
+    parquet_to_tfrecord([str(tmp_path / "log.parquet")], Schema(features, label="click"), str(tmp_path))
+    (tmp_path / "log.csv").write_text("user,click\n1,0\n2,1\n")
+    path = tmp_path / {"csv": "log.csv", "parquet": "log.parquet", "tfrecord": "part-00000.tfrecord.gz"}[source]
+    data = config.Data(source=source, path=str(path), schema=Schema(features, label=("click", "sale")))
+    with pytest.raises(InputError, match=r"^data.path: the column 'sale' is (not in|in none of)") as raised:
+        open_source(data, str(tmp_path / "cache"))
+    assert "\n" not in str(raised.value)

@@ -258,6 +258,27 @@ def test_both_layouts_of_kuairand_are_the_same_rows(tmp_path, gather, write):
     assert names.isdisjoint({"is_click", "is_rand", "date", "time_ms", *OUTCOMES})
 
 
+def test_kuairand_learns_other_labels_of_its_log(tmp_path, gather):
+    write_joined_kuairand(tmp_path)
+    data = config.Data(source="kuairand", path=str(tmp_path), split="time", labels=("is_click", "long_view"))
+    rows = gather(open_source(data, str(tmp_path / "cache")).train())
+    assert rows["label"].tolist() == [1, 0, 1, 0]
+    assert rows["labels"].tolist() == [[1, 1], [0, 1], [1, 1], [0, 1]]
+    data.labels = ("long_view",)
+    alone = gather(open_source(data, str(tmp_path / "cache")).train())
+    assert alone["label"].tolist() == [1] * 4
+    assert "labels" not in alone
+    data.labels = ("is_click", "longview")
+    with pytest.raises(
+        InputError, match=r"^data.path: the column 'longview' is not in .*log.csv.gz, which has"
+    ) as raised:
+        open_source(data, str(tmp_path / "cache"))
+    assert "\n" not in str(raised.value)
+    data.labels = ("is_click", "tab")
+    with pytest.raises(InputError, match="the label column 'tab' must not be a feature"):
+        open_source(data, str(tmp_path / "cache"))
+
+
 def test_kuairand_without_its_other_files_is_the_log_only(tmp_path):
     write_kuairand(tmp_path)
     for file in tmp_path.glob("*_features_*"):

@@ -653,3 +653,23 @@ def test_of_several_tasks_each_is_averaged_and_learnt(average: str, linear: bool
     assert float(made.compute_loss((features, y, weight), training=True)) == pytest.approx(expected, rel=1e-5)
     first = -np.mean(weight.numpy() * np.log(np.where(y[:, 0] == 1, mean[:, 0], 1 - mean[:, 0])))
     assert float(made.compute_loss((features, y, weight))) == pytest.approx(first, rel=1e-4)
+
+
+def test_components_are_driven_together_and_apart_in_their_main_task() -> None:
+    encoder = Encoder(dataclasses.replace(SCHEMA, label=("click", "sale")))
+    features, label, _ = batches(1)[0]
+    ensembles = {}
+    for how in ({}, {"decorrelation": 2.0}, {"codistillation": 0.5}):
+        tf.keras.utils.set_random_seed(1)
+        run = config.Config(model=SMALL, ensemble=config.Ensemble(components=2, **how))
+        made = ensembles[next(iter(how), "")] = compiled(from_config.model(run, encoder))
+        made(features)  # makes the variables, with the seed of here
+    loss = {
+        name: float(each.compute_loss((features, tasks_of(label)), training=True)) for name, each in ensembles.items()
+    }
+    logits = np.stack([each.logits(features)[:, 0].numpy() for each in ensembles[""].components])
+    correlation = np.corrcoef(logits)[0, 1]
+    assert loss["decorrelation"] - loss[""] == pytest.approx(2 * correlation**2, abs=1e-4)
+    other = 1 / (1 + np.exp(-logits[::-1]))
+    towards = np.mean((np.logaddexp(0, logits) - other * logits).sum(axis=0))
+    assert loss["codistillation"] - loss[""] == pytest.approx(0.5 * towards, rel=1e-4)
