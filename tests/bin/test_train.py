@@ -28,9 +28,10 @@ def train(*arguments):
 
 
 def refused(*arguments) -> str:
-    """The one line that says what is wrong."""
+    """The one line that says what is wrong; what is being read may be said before."""
     done = train(*arguments)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert done.returncode == 2
+    assert all(line.startswith("reading ") for line in done.stdout.splitlines())
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     return done.stderr.removeprefix("error: ").removesuffix("\n")

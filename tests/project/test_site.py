@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import runpy
 from pathlib import Path
@@ -15,7 +16,9 @@ from source_imports import ROOT
 for needed in ("mkdocs", "material", "latex2mathml"):
     pytest.importorskip(needed, reason="needs the extra [docs]")
 
-SITE = runpy.run_path(str(ROOT / "docs" / "make_site.py"))
+# Pages link sources, which the copy that the wheel is tested in does not have.
+SOURCES = Path(os.environ.get("SMOOTH_RECS_SOURCES") or ROOT)
+SITE = runpy.run_path(str(SOURCES / "docs" / "make_site.py"))
 
 
 @pytest.fixture(scope="module")
