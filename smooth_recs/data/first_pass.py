@@ -24,7 +24,7 @@ from smooth_recs.data.sources import Rows
 from smooth_recs.data.survey import Survey, survey
 from smooth_recs.schema import Categorical, Schema
 
-_KEPT = ("label", "weight", "query_id")
+_KEPT = ("label", "labels", "weight", "query_id")
 
 
 class FirstPass:

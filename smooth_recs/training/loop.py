@@ -47,11 +47,10 @@ class Fitted:
 
 def check(config: Config, source: Source, role: Role) -> None:
     """Raises InputError where the data are too small, or the cluster not made, for what `config.train` asks for."""
-    labels = source.schema.labels
-    if len(labels) > 1 and config.distillation.teachers:
+    if config.distillation.teachers and len(source.schema.labels) > 1:
         raise InputError(
             f"distillation.teachers must be none with several labels, of which a teacher predicts one, got "
-            f"{', '.join(config.distillation.teachers)} and the labels {', '.join(labels)}"
+            f"{', '.join(config.distillation.teachers)} and the labels {', '.join(source.schema.labels)}"
         )
     if role.coordinates and config.train.export_steps:
         raise InputError("train.export_steps must be 0 under parameter_server, which exports at the end only")
