@@ -20,7 +20,7 @@ _POLL_SECONDS = 0.1
 
 
 class Preemption:
-    """In place of an `Interruption`, for a loop of steps that several processes make together.
+    """The `Interruption` of a loop of steps that several processes make together.
 
     The process that gets the signal tells the others, once, after which step all are to end. Where not all answer, it
     ends at once, without a checkpoint.

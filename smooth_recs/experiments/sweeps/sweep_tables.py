@@ -52,7 +52,7 @@ def others(variants: Variants, axes: tuple[str, str]) -> Table:
 
 
 def tuned(found: Sequence[Mapping[str, Any]]) -> Table:
-    """For each activation the values that are best for it, of how many, and the validation rows' verdict on both ends.
+    """The values that are best for each activation, of how many, and the validation rows' verdict on both ends.
 
     `found` is `tuned` of `results.json`; the table is empty where each had the same values from the start.
     """

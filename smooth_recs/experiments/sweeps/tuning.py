@@ -88,7 +88,7 @@ _Tried = list[tuple[Mapping[str, Any], Cell]]
 
 
 def _plan(sweep: Sweep) -> list[tuple[list[Variant], _Tried]]:
-    """For each line of variants, and each variant without a line, the values that are tried and the runs that do so."""
+    """The values that are tried for each line of variants, or variant without a line, and the runs that do so."""
     if not sweep.tune:
         return []
     lines: dict[str, list[Variant]] = {}
