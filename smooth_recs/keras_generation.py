@@ -2,11 +2,14 @@
 
 `tf.keras` is Keras 3, or `tf_keras` (Keras 2) where `TF_USE_LEGACY_KERAS=1` was set before TensorFlow was imported.
 Activations, layers, constraints, metrics and callbacks run in both; the ranking stack runs in `tf_keras` only, because
-TensorFlow Recommenders does.
+TensorFlow Recommenders does. Keras 3 has other backends too, and then TensorFlow need not be installed: `KERAS_BACKEND`
+chooses, before Keras is imported.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import os
 import random
 import sys
@@ -14,7 +17,11 @@ from collections.abc import Sequence
 from typing import Any
 
 LEGACY_VARIABLE = "TF_USE_LEGACY_KERAS"
+BACKEND_VARIABLE = "KERAS_BACKEND"
+BACKENDS = ("tensorflow", "jax", "torch")  # of Keras 3, in which our objects run; each is an extra of setup.py
 PACKAGE = "smooth_recs"
+
+_BACKEND_ASKED_FOR = os.environ.get(BACKEND_VARIABLE)  # when this was imported
 
 # What `python -m` starts without `tf.keras` having been asked for: the binaries, and the process that asks exports with
 # TensorFlow's C++ loader, which has no Python TensorFlow at all.
@@ -35,16 +42,69 @@ def choose_legacy() -> None:
     os.environ.setdefault(LEGACY_VARIABLE, "1")
 
 
+@functools.cache
 def keras() -> Any:
-    """The Keras that `tf.keras` stands for in this process."""
+    """The Keras of this process: what `tf.keras` stands for, or Keras 3 by itself where its backend is another one.
+
+    Raises:
+      ImportError: there is no Keras, its backend is not installed, or is one that nothing of ours runs in; one line,
+        with the remedy.
+    """
+    with_tensorflow = importlib.util.find_spec("tensorflow") is not None
+    asks_for_legacy = with_tensorflow and os.environ.get(LEGACY_VARIABLE, "").lower() in ("1", "true")
+    if not asks_for_legacy and _backend_of_keras_3() != "tensorflow":
+        import keras
+
+        return keras
     import tensorflow as tf
 
     return tf.keras
 
 
+def _backend_of_keras_3() -> str:
+    """Imports Keras 3; the name of its backend."""
+    choices = ", ".join(BACKENDS)
+    asked_for = os.environ.get(BACKEND_VARIABLE)
+    if asked_for and asked_for not in BACKENDS:  # Keras' own error for an unknown one names no choices
+        raise ImportError(f"{BACKEND_VARIABLE} must be one of {choices}, got {asked_for}")
+    if importlib.util.find_spec("keras") is None:
+        raise ImportError(f"Keras is not installed: pip install {PACKAGE.replace('_', '-')}[BACKEND], one of {choices}")
+    try:
+        import keras
+    except ImportError as error:
+        name = (error.name or "").partition(".")[0]
+        if name not in BACKENDS:
+            raise
+        raise ImportError(
+            f"Keras' backend {name} is not installed: set {BACKEND_VARIABLE} to another of {choices} before Keras is "
+            f"imported, or pip install {PACKAGE.replace('_', '-')}[{name}]"
+        ) from error
+    found = str(keras.config.backend())
+    if found not in BACKENDS:
+        raise ImportError(f"Keras' backend must be one of {choices}: set {BACKEND_VARIABLE}, got {found}")
+    return found
+
+
+@functools.cache
+def backend() -> str:
+    """The name of the backend that our objects run in: one of `BACKENDS`; "tensorflow" in `tf_keras`."""
+    return "tensorflow" if is_legacy() else str(keras().config.backend())
+
+
+def check_backend() -> None:
+    """Raises ImportError, in one line with the remedy, where another backend was chosen after ours were made."""
+    now = os.environ.get(BACKEND_VARIABLE)  # which `keras.config.set_backend` sets, too
+    if now and now != _BACKEND_ASKED_FOR and now != backend():
+        raise ImportError(
+            f"Keras' backend must be chosen before {PACKAGE} is imported: {BACKEND_VARIABLE} became {now} when the "
+            f"backend was {backend()}"
+        )
+
+
+@functools.cache
 def is_legacy() -> bool:
     """True where `tf.keras` is `tf_keras` (Keras 2)."""
-    return keras().layers.Layer.__module__.startswith("tf_keras")
+    return bool(keras().layers.Layer.__module__.startswith("tf_keras"))
 
 
 def require_legacy(what: str) -> None:

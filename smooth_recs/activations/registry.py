@@ -324,10 +324,10 @@ def width_schedule(first: float, last: float, layers: int, kind: str = "geometri
 
 def register() -> None:
     """Makes Keras know the functions: all of them in saved models, and those that are not its own as strings."""
-    backend = "tensorflow" if keras_generation.is_legacy() else keras_generation.keras().backend.backend()
-    if backend != "tensorflow":
+    if keras_generation.backend() != "tensorflow":
         raise ImportError(
-            f"smooth_recs must have Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow, got {backend}"
+            "smooth_recs must have Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow, got "
+            + keras_generation.backend()
         )
     for function in FUNCTIONS.values():
         keras_generation.serializable(function)

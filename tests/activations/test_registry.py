@@ -231,7 +231,7 @@ def test_a_keras_without_its_private_table_is_no_error(monkeypatch: pytest.Monke
 
 @pytest.mark.skipif(keras_generation.is_legacy(), reason="Keras 2 has TensorFlow only")
 def test_another_backend_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tf.keras.backend, "backend", lambda: "jax")
+    monkeypatch.setattr(keras_generation, "backend", lambda: "jax")
     with pytest.raises(ImportError) as raised:
         act.register()
     message = "smooth_recs must have Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow, got jax"
