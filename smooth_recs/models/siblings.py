@@ -403,6 +403,9 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> Any:
         """Saves all replicas, with their optimizers, as `tf.keras.Model.save` saves one: a `.keras` file.
 
+        These are the weights as trained. Averages of them (`keep_average`) are saved with
+        `siblings.deployed_model().save(filepath)`.
+
         Raises:
           InputError: a file of another kind. To serve one replica save `siblings.replicas[k]`.
         """

@@ -10,7 +10,7 @@ from smooth_recs.reports import formats
 from smooth_recs.reports.formats import count, decimal, percent, signed_decimal
 from smooth_recs.workdir.finished_runs import Run, is_number
 
-TYPICAL = (0.05, 0.20)
+TYPICAL = (0.03, 0.20)
 """Most PDs between two trainings of one configuration; docs/measuring.md has those of the paper and of this package."""
 
 

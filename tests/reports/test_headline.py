@@ -28,7 +28,7 @@ def run(folder: Path, pd: Any, interval: Any, aucs: tuple[float, ...], **more: A
 
 def test_one_run_has_its_pd_its_interval_and_what_is_typical(tmp_path: Path) -> None:
     page = page_of(tmp_path, run(tmp_path / "one", 0.064, [0.062, 0.066], (0.77, 0.78)))
-    assert heading(page) == "PD 6.40% (6.20% to 6.60% over requests); typical: 5% to 20%"
+    assert heading(page) == "PD 6.40% (6.20% to 6.60% over requests); typical: 3% to 20%"
     assert page.prose.startswith(f"SmeLU 0.1: {heading(page)}")
 
 
@@ -87,7 +87,7 @@ def test_cards_say_what_a_number_means(tmp_path: Path) -> None:
     said = cards(page_of(tmp_path, run(tmp_path / "one", 0.1, [0.09, 0.11], (0.76, 0.78))))
     # Two predictions whose mean is 10% and whose distance is a tenth of that.
     assert (
-        "Prediction difference (PD) 10.0% 9.00% to 11.0% over requests (95%) typical: 5% to 20% "
+        "Prediction difference (PD) 10.0% 9.00% to 11.0% over requests (95%) typical: 3% to 20% "
         "where one model says 9.50%, another says 10.5%"
     ) in said
     assert "AUC 0.7700 1 is perfect, 0.5 is chance replicas differ by 0.0200" in said
