@@ -16,8 +16,10 @@ chunks are made in parallel, and memory does not grow with the length of the log
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -98,23 +100,36 @@ class SyntheticSource:
         return self._rows(self.train_rows, self.train_rows + self.validation_rows, truth=False)
 
     def _rows(self, start: int, stop: int, truth: bool, with_raw: bool = False) -> tf.data.Dataset:
-        tables = _tables(self._log, self._seed)
         size = REQUESTS_PER_CHUNK * self._log.candidates
+        left_out = {name for name, wanted in (("true_probability", truth), ("raw", with_raw)) if not wanted}
 
         @tf.autograph.experimental.do_not_convert
         def rows(chunk: tf.Tensor) -> dict[str, Any]:
-            raw, label, probability, request = generate(self._log, self._seed, tables, chunk)
-            encoded = {"features": self.encoder(raw), "label": label, "weight": tf.ones_like(label)}
-            encoded["query_id"] = request
-            if truth:
-                encoded["true_probability"] = probability
-            if with_raw:
-                encoded["raw"] = {feature.name: raw[feature.name] for feature in self.schema.features}
+            found = {name: column for name, column in self._chunk(chunk).items() if name not in left_out}
             first, last = tf.maximum(start - chunk * size, 0), tf.minimum(stop - chunk * size, size)
-            return tf.nest.map_structure(lambda column: column[first:last], encoded)
+            return tf.nest.map_structure(lambda column: column[first:last], found)
 
         chunks = tf.data.Dataset.range(start // size, -(-stop // size))
         return untuned(chunks).map(rows, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+    @functools.cached_property
+    def _chunk(self) -> Callable[[tf.Tensor], dict[str, Any]]:
+        """All columns of the chunk with a number; traced once, since a run reads many times."""
+
+        @tf.autograph.experimental.do_not_convert
+        def columns(chunk: tf.Tensor) -> dict[str, Any]:
+            raw, label, probability, request = generate(self._log, self._seed, _tables(self._log, self._seed), chunk)
+            return {
+                "features": self.encoder(raw),
+                "label": label,
+                "weight": tf.ones_like(label),
+                "query_id": request,
+                "true_probability": probability,
+                "raw": {feature.name: raw[feature.name] for feature in self.schema.features},
+            }
+
+        traced: Callable[[tf.Tensor], dict[str, Any]] = tf.function(columns, autograph=False)
+        return traced
 
 
 def _tables(log: config_lib.SyntheticLog, seed: int) -> Table:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import collections
 import csv
+import functools
 import gzip
 import itertools
 import re
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -135,6 +137,9 @@ def header_names(files: Sequence[str], delimiter: str) -> tuple[str, ...]:
     return headers[0]
 
 
+_TRACED: weakref.WeakValueDictionary[tuple[Any, ...], Any] = weakref.WeakValueDictionary()
+
+
 class CsvReader:
     """Reads delimited text, plain or gzip, one row a line; blank lines are no rows.
 
@@ -196,7 +201,7 @@ class CsvReader:
             self._wanted = dict(sorted((column_position(names, name, self.files[0]), name) for name in wanted))
         except InputError as error:
             raise InputError(f"{error}{self._other_delimiter(names, wanted)}") from error
-        self._fields, self._kinds = len(names), self._plain_kinds()
+        self._names, self._fields, self._kinds = tuple(names), len(names), self._plain_kinds()
         self._separators = {f.source_column: f.separator for f in schema.categorical if f.multi_valued}
         patterns = [self._plain_field(position) for position in range(self._fields)]
         cost = sum(cost for cost, _ in patterns)
@@ -215,7 +220,16 @@ class CsvReader:
         """A dataset of chunks (see `raw_rows`) from that line of that file on."""
         rows = max(_CHUNK_FIELDS // self._fields, 1)
         chunks = read_chunks(self._open, self.files, file, line, skip=int(self._header), most_rows=rows)
-        return chunks.map(self._parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return chunks.map(self._traced, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+    @functools.cached_property
+    def _traced(self) -> Any:
+        """`_parse` as a graph, which takes a second to make: one for all passes, and for all readers of such lines."""
+        traced = tf.function(self._parse, autograph=False)
+        if self._side_tables:  # which are in the graph
+            return traced
+        key = (repr(self.schema), self._delimiter, self._names, self._missing, self._plain)
+        return _TRACED.setdefault(key, traced)
 
     def _other_delimiter(self, names: Sequence[str], wanted: Sequence[str]) -> str:
         """A question that names the delimiter with which the header would have a column of the schema."""
@@ -279,6 +293,8 @@ class CsvReader:
         def plain_rows(text: Any) -> dict[str, Any]:
             return self._rows(text, self._kinds, tf.fill(tf.shape(text), GOOD), file, line, plain=True)
 
+        # Made ready when it is first called: a pass over a log without such lines starts sooner.
+        @tf.function(autograph=False, experimental_attributes={"_noinline": True})
         def mixed() -> dict[str, Any]:
             others = field_by_field(tf.boolean_mask(text, ~plain), tf.boolean_mask(line, ~plain))
             return replaced(plain_rows(tf.where(plain, text, self._empty_fields)), ~plain, others)

@@ -200,6 +200,7 @@ class ParquetReader:
         self.identifiers = {f.source_column for f in schema.categorical}
         self.identifiers |= {schema.query_id} if schema.query_id else set()
         self._stored, self._types = self._columns()
+        self._assembled = tf.function(self._assemble, autograph=False)  # a run reads many times, and is traced once
 
     @property
     def copied_types(self) -> dict[str, Any]:
@@ -252,13 +253,13 @@ class ParquetReader:
                 for first, found, problem in self.batches(number, line if number == file else 1):
                     yield found, problem, number, np.arange(first, first + problem.size)
 
-        @tf.autograph.experimental.do_not_convert
-        def chunk(columns: Any, problem: Any, file: Any, line: Any) -> dict[str, Any]:
-            return assemble(self.schema, columns, problem, file, line, missing=self._missing)
-
         numbers = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32), tf.TensorSpec([None], tf.int64)
         dataset = untuned(tf.data.Dataset.from_generator(columns, output_signature=(specs, *numbers)))
-        return dataset.map(chunk, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return dataset.map(self._assembled, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+    @tf.autograph.experimental.do_not_convert
+    def _assemble(self, columns: Any, problem: Any, file: Any, line: Any) -> dict[str, Any]:
+        return assemble(self.schema, columns, problem, file, line, missing=self._missing)
 
     def batches(self, file: int, line: int = 1) -> Iterator[tuple[int, dict[str, Any], np.ndarray]]:
         """Batches of a file from the one that starts at row `line`; none spans two row groups.

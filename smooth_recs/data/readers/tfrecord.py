@@ -56,11 +56,12 @@ class TFRecordReader:
             with extras.needed("parquet"):
                 import pyarrow as pa
             self.copied_types = {name: pa.int64() for name in schema.copied if kinds[name][1] == tf.int64}
+        self._parsed = tf.function(self._parse, autograph=False)  # a run reads many times, and is traced once
 
     def read(self, file: int = 0, line: int = 1) -> Any:
         """A dataset of chunks (see `raw_rows`) from that record of that file on."""
         chunks = read_chunks(tf.data.TFRecordDataset, self.files, file, line)
-        return chunks.map(self._parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return chunks.map(self._parsed, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
     @tf.autograph.experimental.do_not_convert
     def _parse(self, records: Any, file: Any, first: Any) -> dict[str, Any]:

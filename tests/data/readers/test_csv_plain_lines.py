@@ -157,7 +157,9 @@ def test_plain_and_odd_lines_are_read_as_field_by_field(tmp_path, gather, small_
     content = lines(delimiter)
     (tmp_path / "log").write_bytes(b"\n".join(content) + b"\n")
     text = delimiter.decode()
-    reader = CsvReader([str(tmp_path / "log")], SCHEMA, delimiter=text, header=False, column_names=NAMES)
+    reader, by_field = (
+        CsvReader([str(tmp_path / "log")], SCHEMA, delimiter=text, header=False, column_names=NAMES) for _ in range(2)
+    )
     rows = gather(reader.read())
 
     numbers = [place for place, line in enumerate(content, start=1) if line]
@@ -172,8 +174,8 @@ def test_plain_and_odd_lines_are_read_as_field_by_field(tmp_path, gather, small_
     for column, of_rows in zip(found, zip(*(of_python[place][1] for place in good), strict=True), strict=True):
         np.testing.assert_array_equal(column[good], np.array(of_rows, column.dtype))
 
-    reader._plain = None  # every line is looked at field by field, as those of very wide files are
-    slowly = gather(reader.read())
+    by_field._plain = None  # every line is looked at field by field, as those of very wide files are
+    slowly = gather(by_field.read())
     tf.nest.map_structure(lambda one, other: np.testing.assert_array_equal(bits(one), bits(other)), rows, slowly)
 
 
@@ -210,10 +212,10 @@ def test_a_column_in_another_role_stays_a_text(tmp_path, gather):
 def test_a_log_of_numbers_alone_needs_no_look_for_missing_texts(tmp_path, gather, missing):
     schema = Schema((Numeric("price"), Categorical("user", "hash", size=5, dtype="int64")))
     (tmp_path / "log").write_text("price,user,label,note\n1,7,1,NULL\n-1,-1,0, \nNULL,,1,a\n-999.0,5,0,-1\n")
-    reader = CsvReader([str(tmp_path / "log")], schema, missing=missing)
+    reader, by_field = (CsvReader([str(tmp_path / "log")], schema, missing=missing) for _ in range(2))
     assert (reader._odd is None) == (missing == MISSING)
-    rows, reader._plain = gather(reader.read()), None
-    slowly = gather(reader.read())
+    by_field._plain = None
+    rows, slowly = gather(reader.read()), gather(by_field.read())
     tf.nest.map_structure(lambda one, other: np.testing.assert_array_equal(bits(one), bits(other)), rows, slowly)
     if missing == ("-1", "NULL"):
         np.testing.assert_array_equal(rows["raw"]["price"], np.float32([1, np.nan, np.nan, -999]))
