@@ -147,6 +147,12 @@ def required_string(name: str, text: str) -> flags.FlagHolder[str | None]:
     return holder
 
 
+def jobs() -> flags.FlagHolder[int]:
+    """Defines --jobs, of the commands that start trainings."""
+    text = "trainings at a time; small ones leave cores idle, and two side by side take less than one after the other"
+    return flags.DEFINE_integer("jobs", 1, text, lower_bound=1)
+
+
 def run(main: Callable[[], None], *, tensorflow: bool = True) -> None:
     """Parses the flags, calls `main` and ends the process with the status of what happened.
 

@@ -24,6 +24,7 @@ _ACTIVATIONS = flags.DEFINE_string(
     "relu,smelu",
     "with commas: names, name:beta (0.3rms: relative) or dictionaries of a layer; the first is the baseline",
 )
+_JOBS = _command.jobs()
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "list the runs and the time they would take, train nothing")
 
 
@@ -31,7 +32,7 @@ def main() -> None:
     from smooth_recs.experiments import attribution, cells, variants
 
     plan = attribution.Plan(_CONFIG.value, variants.listed(str(_ACTIVATIONS.value)), _PAIRS.value)
-    folder = cells.Folder(str(_WORKDIR.value))
+    folder = cells.Folder(str(_WORKDIR.value), _JOBS.value)
     if _DRY_RUN.value:
         print(folder.outline(plan.cells()))
         return

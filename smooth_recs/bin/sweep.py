@@ -58,6 +58,7 @@ _ALLOW_COLLAPSED = flags.DEFINE_boolean(
     "count runs as measured whose model is constant, or worse than always predicting the click rate "
     "(default: what the file says)",
 )
+_JOBS = _command.jobs()
 _DRY_RUN = flags.DEFINE_boolean(
     "dry_run", False, "list the variants with their cost, the runs and their time, train nothing"
 )
@@ -72,7 +73,7 @@ def main() -> None:
         sweep = dataclasses.replace(sweep, allow_collapsed=bool(_ALLOW_COLLAPSED.value))
     workdir, confirm, halving = str(_WORKDIR.value), int(_CONFIRM.value), bool(_HALVING.value)
     if not _DRY_RUN.value:
-        print(workflow.run(sweep, workdir, confirm=confirm, halving=halving))
+        print(workflow.run(sweep, workdir, confirm=confirm, halving=halving, jobs=_JOBS.value))
         return
     workflow.goal_of(sweep, confirm)
     print(sweep_runs.outline(sweep, workdir))

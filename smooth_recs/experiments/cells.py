@@ -20,6 +20,7 @@ cells are finished; each run that ends prints a line.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -31,7 +32,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import tqdm
 
@@ -82,6 +83,7 @@ class Folder:
 
     Args:
       path: of the folder.
+      jobs: how many trainings `run` has at a time, at least 1.
 
     ```python
     cells = [Cell(f"seed {seed}", dataclasses.replace(config, seed=seed)) for seed in (1, 2, 3)]
@@ -91,8 +93,10 @@ class Folder:
     ```
     """
 
-    def __init__(self, path: str) -> None:
-        self._folder, self._cells = path, os.path.join(path, "cells")
+    def __init__(self, path: str, jobs: int = 1) -> None:
+        if jobs < 1:
+            raise InputError(f"jobs must be at least 1, got {jobs}")
+        self._folder, self._cells, self._jobs = path, os.path.join(path, "cells"), jobs
 
     def workdir(self, cell: Cell) -> str:
         """The folder of a cell's run."""
@@ -122,7 +126,7 @@ class Folder:
         return took if took > 1.0 else None
 
     def seconds_left(self, cells: Sequence[Cell]) -> float | None:
-        """The estimated time for all cells that are not finished, one after the other.
+        """The estimated time for all cells that are not finished, `jobs` at a time.
 
         Each takes the median time of the finished cells of its kind, or, where there is none, of all.
         """
@@ -133,7 +137,8 @@ class Folder:
         every = [seconds for kind in of_kind.values() for seconds in kind]
         if not every:
             return None
-        return sum(statistics.median(of_kind.get(cell.kind, every)) for cell in self.unfinished(cells))
+        left = [statistics.median(of_kind.get(cell.kind, every)) for cell in self.unfinished(cells)]
+        return max(sum(left) / self._jobs, *left, 0.0)
 
     def unfinished(self, cells: Sequence[Cell]) -> list[Cell]:
         """The cells that are still to train, each once, after those that they need."""
@@ -152,9 +157,9 @@ class Folder:
         return "\n".join([*lines, f"{len(unfinished)} of {len(lines)} cells to do: {time}"])
 
     def run(self, cells: Sequence[Cell]) -> None:
-        """Trains what is not finished, one cell after the other, and first what it needs.
+        """Trains what is not finished, as many cells at a time as the folder has jobs, and first what a cell needs.
 
-        Waits for cells that other processes train.
+        Waits for cells that other processes train. Where one fails, those beside it are told to save and end.
 
         Raises:
           InputError: the folder cannot be written, or the train binary refuses a configuration or its data.
@@ -169,51 +174,59 @@ class Folder:
             every, left = len(distinct(cells)), self.seconds_left(cells)
             return every - len(self.unfinished(cells)), every, f"{duration(left)} left" if left else ""
 
-        with CellProgress(state) as progress:
-            while waiting := self.unfinished(cells):
-                ready = [cell for cell in waiting if not self.unfinished(cell.needs)]
-                if not any(self._trained(cell, progress) for cell in ready):
-                    holder = holder_of(self._file(ready[0], "lock"))
-                    progress.tick(f"waiting for process {holder}: {ready[0].label}")
+        with CellProgress(state) as progress, _Trainings() as running:
+            while True:
+                for training in running.ended():
+                    self._check(training, progress)
+                if len(running.labels) < self._jobs:
+                    waiting = [cell for cell in self.unfinished(cells) if cell.key not in running.labels]
+                    ready = [cell for cell in waiting if not self.unfinished(cell.needs)]
+                    for cell in ready:
+                        if len(running.labels) < self._jobs:
+                            self._start(cell, running)
+                    if not running.labels:
+                        if not waiting:
+                            return
+                        if held := [cell for cell in ready if not self.is_finished(cell)]:
+                            holder = holder_of(self._file(held[0], "lock"))
+                            progress.tick(f"waiting for process {holder}: {held[0].label}")
+                        continue
+                progress.tick("; ".join(running.labels.values()))
 
-    def _trained(self, cell: Cell, progress: CellProgress) -> bool:
-        """Trains `cell` to its end; False where another process is at it."""
-        with locked(self._file(cell, "lock"), str(os.getpid())) as lock:
+    def _start(self, cell: Cell, running: _Trainings) -> None:
+        """Starts the training of `cell`, but where another process is at it, or has just ended it."""
+        with contextlib.ExitStack() as held:
+            lock = held.enter_context(locked(self._file(cell, "lock"), str(os.getpid())))
             # At a URL a training does not inherit the lock: that of a killed command is known by its own.
             if lock is None or (not lock.descriptors and manifest.is_owned(self.workdir(cell))):
-                return False
+                return
             # Asked again, under the lock: another process may have ended it just before.
             if not self.is_finished(cell):
-                self._train(cell, lock, progress)
-        return True
+                process = self._process(cell, lock, held)
+                running.add(cell, process, held.pop_all())
+                lock.say(str(process.pid))
 
-    def _train(self, cell: Cell, lock: Lock, progress: CellProgress) -> None:
+    def _process(self, cell: Cell, lock: Lock, held: contextlib.ExitStack) -> subprocess.Popen[bytes]:
         if cell.config.data.path:
             # What a first pass over files finds is named by all that it depends on: one folder serves every cell.
             _files.share_folder(os.path.join(self._folder, "cache"), os.path.join(self.workdir(cell), "cache"))
-        config, log_path = self._file(cell, "json"), self._file(cell, "log")
+        config = self._file(cell, "json")
         _files.write_json(config, self.config(cell))
         command = [sys.executable, *PROGRAM, f"--config={config}", f"--workdir={self.workdir(cell)}"]
-        with _files.appending(log_path) as log:
-            process = subprocess.Popen(
-                command,
-                env=child_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                # The training holds the lock too, where this process is killed and the training goes on.
-                pass_fds=lock.descriptors,
-            )
-            try:
-                lock.say(str(process.pid))
-                while process.poll() is None:
-                    progress.tick(cell.label)
-            except BaseException:
-                # Interrupted: a training that nobody waits for would hold the cell, unseen.
-                process.terminate()
-                process.wait()
-                raise
-        status = process.returncode
+        log = held.enter_context(_files.appending(self._file(cell, "log")))
+        return subprocess.Popen(
+            command,
+            env=child_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            # The training holds the lock too, where this process is killed and the training goes on.
+            pass_fds=lock.descriptors,
+        )
+
+    def _check(self, training: _Training, progress: CellProgress) -> None:
+        """Says what came of a training that has ended, or raises."""
+        cell, status, log_path = training.cell, training.process.returncode, self._file(training.cell, "log")
         if status in (0, _DIVERGED) and self.is_finished(cell):
             progress.say(cell.label, self.metrics(cell))
             return
@@ -230,6 +243,48 @@ class Folder:
 
     def _file(self, cell: Cell, ending: str) -> str:
         return os.path.join(self._cells, f"{cell.key}.{ending}")
+
+
+class _Training(NamedTuple):
+    """A cell that is being trained, and what is held until its process has ended."""
+
+    cell: Cell
+    process: subprocess.Popen[bytes]
+    held: contextlib.ExitStack
+
+
+class _Trainings:
+    """The trainings of one command; where it is interrupted, or one of them fails, the others save and end."""
+
+    def __init__(self) -> None:
+        self._running: list[_Training] = []
+
+    def __enter__(self) -> _Trainings:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # A training that nobody waits for would hold its cell, unseen.
+        for training in self._running:
+            training.process.terminate()
+        for training in self._running:
+            training.process.wait()
+            training.held.close()
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Of the cells that are being trained, by key."""
+        return {training.cell.key: training.cell.label for training in self._running}
+
+    def add(self, cell: Cell, process: subprocess.Popen[bytes], held: contextlib.ExitStack) -> None:
+        self._running.append(_Training(cell, process, held))
+
+    def ended(self) -> list[_Training]:
+        """Takes out those whose process has ended, and lets go of their locks."""
+        found = [training for training in self._running if training.process.poll() is not None]
+        for training in found:
+            self._running.remove(training)
+            training.held.close()
+        return found
 
 
 def distinct(cells: Sequence[Cell]) -> list[Cell]:

@@ -292,6 +292,68 @@ def test_a_failure_says_which_cell_and_why(tmp_path, seed, kind, words):
     assert [folder.is_finished(cell) for cell in grid(1, seed, 2)] == [True, False, False]
 
 
+TOGETHER = """
+import json, os, sys, time
+flags = dict(flag.lstrip("-").split("=", 1) for flag in sys.argv[1:])
+folder, seed = os.path.dirname(flags["workdir"]), json.load(open(flags["config"]))["seed"]
+def note(what):
+    os.makedirs(flags["workdir"], exist_ok=True)
+    open(os.path.join(flags["workdir"], what), "w").close()
+def noted(what):
+    return sum(os.path.exists(os.path.join(folder, name, what)) for name in os.listdir(folder))
+note("began")
+end = time.monotonic() + 60
+while noted("began") < 2 and time.monotonic() < end:
+    time.sleep(0.01)
+print("error: alone", file=sys.stderr) if noted("began") < 2 else None
+"""
+
+
+def test_as_many_trainings_go_on_at_a_time_as_there_are_jobs(tmp_path, program):
+    """Each of the first two waits for the other; the third is started when one of them has ended."""
+    written = """
+with open(os.path.join(flags["workdir"], "most"), "w") as file:
+    file.write(str(noted("began") - noted("metrics.json")))
+with open(os.path.join(flags["workdir"], "metrics.json"), "w") as file:
+    json.dump({"replicas": [{}], "pd": {"relative": 0.1}}, file)
+"""
+    program.write_text(TOGETHER + written)
+    folder = Folder(str(tmp_path / "grid"), jobs=2)
+    folder.run(grid(1, 2, 3, 4))
+    assert all(map(folder.is_finished, grid(1, 2, 3, 4)))
+    most = [int(path.read_text()) for path in (tmp_path / "grid" / "cells").glob("*/most")]
+    assert max(most) == 2
+    assert not list((tmp_path / "grid" / "cells").glob("*.lock"))
+
+
+def test_with_several_jobs_what_a_cell_needs_is_trained_before_it(tmp_path):
+    folder = Folder(str(tmp_path / "grid"), jobs=3)
+    folder.run([*chain(1, 2, 3), *grid(4)])
+    assert list(traces(tmp_path / "grid").values()) == [["start", *all_steps()]] * 4
+
+
+def test_where_one_fails_those_beside_it_are_told_to_end(tmp_path, program):
+    ending = """
+import signal
+if seed == 2:
+    print("error: no such file: x", file=sys.stderr)
+    sys.exit(2)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(note("saved") or 143))
+time.sleep(60)
+"""
+    program.write_text(TOGETHER + ending)
+    folder, cells_of = Folder(str(tmp_path / "grid"), jobs=2), grid(1, 2)
+    with pytest.raises(InputError, match=r"^seed 2: no such file: x$"):
+        folder.run(cells_of)
+    assert os.path.exists(os.path.join(folder.workdir(cells_of[0]), "saved"))
+    assert not list((tmp_path / "grid" / "cells").glob("*.lock"))
+
+
+def test_jobs_are_at_least_one(tmp_path):
+    with pytest.raises(InputError, match=r"^jobs must be at least 1, got 0$"):
+        Folder(str(tmp_path), jobs=0)
+
+
 def test_what_a_failed_cell_said_is_known_at_a_url_too(tmp_path, monkeypatch):
     program = tmp_path / "late.py"
     program.write_text("import sys, time; time.sleep(1); sys.exit(print('error: no such file: x') or 2)")
@@ -364,12 +426,15 @@ def test_at_a_url_a_training_whose_command_was_killed_is_waited_for(monkeypatch)
     monkeypatch.setattr(_locks, "LEFT_SECONDS", 0.6)
     folder, cell, trained = Folder("ram://cells"), Cell("one", Config(seed=1)), []
     _files.makedirs("ram://cells/cells")
-    monkeypatch.setattr(Folder, "_train", lambda _, one, lock, progress: trained.append(one.label))
+    monkeypatch.setattr(Folder, "_process", lambda _, one, *__: trained.append(one.label) or subprocess.Popen(["true"]))
     with manifest.owned(folder.workdir(cell)):  # by the training: its command has gone, and with it the cell's lock
         assert manifest.is_owned(folder.workdir(cell))
-        assert not folder._trained(cell, None)
+        with cells._Trainings() as running:
+            folder._start(cell, running)
+            assert running.labels == {}
         assert trained == []
     assert not manifest.is_owned(folder.workdir(cell))
-    assert folder._trained(cell, None)
-    assert trained == ["one"]
+    with cells._Trainings() as running:
+        folder._start(cell, running)
+        assert list(running.labels.values()) == trained == ["one"]
     _files.remove_folder("ram://cells")

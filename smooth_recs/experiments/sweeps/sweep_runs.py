@@ -62,7 +62,7 @@ def train_all(grid: Grid, folder: Folder) -> None:
     folder.run(grid.cells())
 
 
-def run(sweep: Sweep, workdir: str, train: Train = train_all) -> dict[str, Any]:
+def run(sweep: Sweep, workdir: str, train: Train = train_all, jobs: int = 1) -> dict[str, Any]:
     """Trains what is not finished, and writes `results.json`, `results.csv` and `tensorboard/` into `workdir`.
 
     Several processes, on several machines, may run one sweep in one folder.
@@ -71,6 +71,7 @@ def run(sweep: Sweep, workdir: str, train: Train = train_all) -> dict[str, Any]:
       sweep: what to train.
       workdir: exists or is made.
       train: decides which runs of the grid are worth it.
+      jobs: how many trainings go on at a time.
 
     Returns:
       The content of `results.json`: see `sweep_results.table`.
@@ -84,7 +85,7 @@ def run(sweep: Sweep, workdir: str, train: Train = train_all) -> dict[str, Any]:
     results["variants"][1]["changes"]["pd"]["percent"]  # -0.385
     ```
     """
-    grid, folder = grid_of(sweep), Folder(workdir)
+    grid, folder = grid_of(sweep), Folder(workdir, jobs)
     if any(cell.config.ensemble.equal_cost != "none" for cell in folder.unfinished(grid.cells())):
         # For its errors: an ensemble that cannot be narrowed to the cost of one network is known before all training.
         _costs(grid, workdir)

@@ -23,7 +23,7 @@ _WIDTH = 120
 _MODULES = {"smooth_recs.config": "config", "smooth_recs.schema": "schema"}
 
 
-def run(sweep: Sweep, workdir: str, *, confirm: int = 0, halving: bool = False) -> str:
+def run(sweep: Sweep, workdir: str, *, confirm: int = 0, halving: bool = False, jobs: int = 1) -> str:
     """Trains a sweep, makes its choice where it has a goal, and writes the report; returns what to print.
 
     Leaves `results.json`, `results.csv`, `tensorboard/`, `results.md`, `report.html`, `figure4.png` and `.svg`; with a
@@ -34,6 +34,7 @@ def run(sweep: Sweep, workdir: str, *, confirm: int = 0, halving: bool = False) 
       workdir: receives the runs and the files; pairs that are finished there are not trained again.
       confirm: pairs with fresh seeds of what is chosen and of the baseline; 0 = none.
       halving: whether pairs are spent by successive halving, not on all variants alike.
+      jobs: how many trainings go on at a time.
 
     Raises:
       InputError: the goal or a variant is wrong, or one pair is to confirm.
@@ -45,8 +46,8 @@ def run(sweep: Sweep, workdir: str, *, confirm: int = 0, halving: bool = False) 
     ```
     """
     goal = goal_of(sweep, confirm)
-    sweep = tuning.tuned(sweep, Folder(workdir))
-    results = sweep_runs.run(sweep, workdir, _by_halving(sweep, goal) if halving else sweep_runs.train_all)
+    sweep = tuning.tuned(sweep, Folder(workdir, jobs))
+    results = sweep_runs.run(sweep, workdir, _by_halving(sweep, goal) if halving else sweep_runs.train_all, jobs)
     if goal is None:
         return sweep_report.write(results, workdir)
     try:
@@ -55,7 +56,7 @@ def run(sweep: Sweep, workdir: str, *, confirm: int = 0, halving: bool = False) 
         sweep_report.write(results, workdir)
         raise
     if confirm:
-        found = _confirmed(sweep, workdir, goal, found, confirm)
+        found = _confirmed(sweep, Folder(workdir, jobs), goal, found, confirm)
     found["config_file"] = _write_chosen(sweep, workdir, found)
     _files.write_json(os.path.join(workdir, "choice.json"), found)
     return sweep_report.write(results, workdir, found)
@@ -94,14 +95,14 @@ def _train(grid: Grid, folder: Folder, names: Collection[str], seeds: Sequence[i
     folder.run([grid.cell(variant, seed) for seed in seeds for variant in chosen])
 
 
-def _confirmed(sweep: Sweep, workdir: str, goal: Goal, found: Mapping[str, Any], pairs: int) -> dict[str, Any]:
+def _confirmed(sweep: Sweep, folder: Folder, goal: Goal, found: Mapping[str, Any], pairs: int) -> dict[str, Any]:
     """The choice, measured on pairs of seeds after those of the sweep."""
     names = choice.to_confirm(found, goal, sweep.baseline)
     if not names:
         return dict(found)
     # Seeds that no pair of the sweep had: what a seed draws for the chosen variant was seen when it was chosen.
     seeds = range(sweep.seeds.stop, sweep.seeds.stop + pairs)
-    grid, folder = Grid(sweep.config, sweep.variants, seeds), Folder(workdir)
+    grid = Grid(sweep.config, sweep.variants, seeds)
     _train(grid, folder, names, seeds)
     fresh = sweep_results.table(sweep, grid, folder)
     kept = [variant for variant in fresh["variants"] if variant["name"] in names]
