@@ -36,7 +36,7 @@ from typing import Any
 from absl import app, flags, logging
 
 from smooth_recs import fields
-from smooth_recs.bin import _flags
+from smooth_recs.bin import _configurations, _flags
 from smooth_recs.config import Config
 from smooth_recs.errors import Diverged, GateNotMet, InputError, Interrupted, one_line, shortened
 
@@ -153,15 +153,16 @@ def jobs() -> flags.FlagHolder[int]:
     return flags.DEFINE_integer("jobs", 1, text, lower_bound=1)
 
 
-def run(main: Callable[[], None], *, tensorflow: bool = True) -> None:
+def run(main: Callable[[], None], *, tensorflow: bool = True, trains: bool = False) -> None:
     """Parses the flags, calls `main` and ends the process with the status of what happened.
 
     Args:
       main: the program.
       tensorflow: whether it needs TensorFlow, which then is loaded without its messages.
+      trains: whether it starts trainings, which then are forks of this process.
     """
     _outlast_readers()
-    app.run(functools.partial(_call, main, tensorflow), flags_parser=_parse)
+    app.run(functools.partial(_call, main, tensorflow, trains), flags_parser=_parse)
 
 
 def _parse(argv: Sequence[str]) -> None:
@@ -190,15 +191,37 @@ def parse_flags(argv: Sequence[str]) -> None:
     _flags.validate()
 
 
-def _call(main: Callable[[], None], tensorflow: bool, _: None) -> int:
+def _call(main: Callable[[], None], tensorflow: bool, trains: bool, _: None) -> int:
     std_logging.getLogger("matplotlib").setLevel(std_logging.WARNING)  # --verbosity=1 would show its search for fonts
-    try:
+
+    def program() -> None:
         if tensorflow and flags.FLAGS.verbosity < 1:
             # Standard error is this program's: what TensorFlow logs about a failure, its exception says too.
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
             logging.set_verbosity(logging.WARNING)  # app.run turns on what TensorFlow notes about every export
             _load_tensorflow()
-        main()
+        if not trains:
+            main()
+            return
+        from smooth_recs.experiments import training_processes
+
+        with training_processes.forked(_trained):
+            main()
+
+    return _status_of(program)
+
+
+def _trained(config: str, workdir: str) -> int:
+    """Does in a fork what the train binary does with these flags; returns its status."""
+    from smooth_recs import training
+
+    return _status_of(lambda: training.train_and_evaluate(_configurations.load(config), workdir))
+
+
+def _status_of(program: Callable[[], object]) -> int:
+    """Calls the program, and returns the exit status for what came of it; an error is said in one line."""
+    try:
+        program()
     except InputError as error:
         return _report(error, 2)
     except GateNotMet as error:

@@ -41,4 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    _command.run(main)
+    _command.run(main, trains=True)

@@ -28,7 +28,6 @@ import json
 import os
 import signal
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -38,12 +37,11 @@ import tqdm
 
 from smooth_recs import _files, _paths
 from smooth_recs._locks import Lock, holder_of, locked
-from smooth_recs._processes import child_environment
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
+from smooth_recs.experiments import training_processes
 from smooth_recs.workdir import manifest
 
-PROGRAM = ("-m", "smooth_recs.bin.train")
 REFERENCE = "@"
 # The status with which that program ends where a training diverged: such a cell is finished, and in the results.
 _DIVERGED = 4
@@ -206,23 +204,15 @@ class Folder:
                 running.add(cell, process, held.pop_all())
                 lock.say(str(process.pid))
 
-    def _process(self, cell: Cell, lock: Lock, held: contextlib.ExitStack) -> subprocess.Popen[bytes]:
+    def _process(self, cell: Cell, lock: Lock, held: contextlib.ExitStack) -> training_processes.Process:
         if cell.config.data.path:
             # What a first pass over files finds is named by all that it depends on: one folder serves every cell.
             _files.share_folder(os.path.join(self._folder, "cache"), os.path.join(self.workdir(cell), "cache"))
         config = self._file(cell, "json")
         _files.write_json(config, self.config(cell))
-        command = [sys.executable, *PROGRAM, f"--config={config}", f"--workdir={self.workdir(cell)}"]
         log = held.enter_context(_files.appending(self._file(cell, "log")))
-        return subprocess.Popen(
-            command,
-            env=child_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            # The training holds the lock too, where this process is killed and the training goes on.
-            pass_fds=lock.descriptors,
-        )
+        # The training holds the lock too, where this process is killed and the training goes on.
+        return training_processes.start(config, self.workdir(cell), log, lock.descriptors)
 
     def _check(self, training: _Training, progress: CellProgress) -> None:
         """Says what came of a training that has ended, or raises."""
@@ -234,7 +224,7 @@ class Folder:
         said = next((line for line in reversed(lines) if line.startswith("error: ")), "").removeprefix("error: ")
         if status == 2:
             raise InputError(f"{cell.label}: {said}")
-        if status < 0:
+        if status is not None and status < 0:
             said = f"ended by {signal.Signals(-status).name}"
         raise RuntimeError(f"{cell.label}: {said or f'exit status {status}'} (log: {log_path})")
 
@@ -249,7 +239,7 @@ class _Training(NamedTuple):
     """A cell that is being trained, and what is held until its process has ended."""
 
     cell: Cell
-    process: subprocess.Popen[bytes]
+    process: training_processes.Process
     held: contextlib.ExitStack
 
 
@@ -275,7 +265,7 @@ class _Trainings:
         """Of the cells that are being trained, by key."""
         return {training.cell.key: training.cell.label for training in self._running}
 
-    def add(self, cell: Cell, process: subprocess.Popen[bytes], held: contextlib.ExitStack) -> None:
+    def add(self, cell: Cell, process: training_processes.Process, held: contextlib.ExitStack) -> None:
         self._running.append(_Training(cell, process, held))
 
     def ended(self) -> list[_Training]:

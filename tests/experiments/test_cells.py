@@ -18,7 +18,7 @@ from source_imports import ROOT
 from smooth_recs import _files, _locks
 from smooth_recs.config import Config, Data, Model, Train
 from smooth_recs.errors import InputError
-from smooth_recs.experiments import cells
+from smooth_recs.experiments import cells, training_processes
 from smooth_recs.experiments.cells import Cell, Folder
 from smooth_recs.workdir import manifest
 
@@ -56,8 +56,8 @@ os.rename(trace + "-new", os.path.join(flags["workdir"], "metrics.json"))
 DRIVER = """
 import sys
 from smooth_recs.config import Config, Train
-from smooth_recs.experiments import cells
-cells.PROGRAM = [sys.argv[1]]
+from smooth_recs.experiments import cells, training_processes
+training_processes.PROGRAM = [sys.argv[1]]
 chained = sys.argv[4:] == ["chained"]
 run = []
 for seed in range(int(sys.argv[3])):
@@ -76,7 +76,7 @@ def grid(*seeds):
 def program(tmp_path, monkeypatch):
     path = tmp_path / "train.py"
     path.write_text(TRAIN)
-    monkeypatch.setattr(cells, "PROGRAM", (str(path),))
+    monkeypatch.setattr(training_processes, "PROGRAM", (str(path),))
     monkeypatch.setattr(cells, "_TICK_SECONDS", 0.02)
     return path
 
@@ -357,7 +357,7 @@ def test_jobs_are_at_least_one(tmp_path):
 def test_what_a_failed_cell_said_is_known_at_a_url_too(tmp_path, monkeypatch):
     program = tmp_path / "late.py"
     program.write_text("import sys, time; time.sleep(1); sys.exit(print('error: no such file: x') or 2)")
-    monkeypatch.setattr(cells, "PROGRAM", (str(program),))
+    monkeypatch.setattr(training_processes, "PROGRAM", (str(program),))
     with pytest.raises(InputError, match=r"no such file: x$"):
         Folder(f"file://{tmp_path}/runs").run(grid(1))
 
