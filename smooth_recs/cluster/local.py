@@ -71,6 +71,8 @@ class LocalCluster:
       logs: folder.
       restart: starts a process other than the chief again when it fails.
       grace_seconds: what the others get to end by themselves after the chief has, before they are killed.
+      lost_seconds: what the chief gets to end by itself once a process has failed without which it cannot go on, and
+        which nobody starts again: one of several in step, or a parameter server.
 
     ```python
     import sys
@@ -90,8 +92,10 @@ class LocalCluster:
         logs: str = "logs",
         restart: bool = False,
         grace_seconds: float = 10.0,
+        lost_seconds: float = 60.0,
     ) -> None:
-        self._command, self._logs, self._restart, self._grace = list(command), Path(logs), restart, grace_seconds
+        self._command, self._logs, self._restart = list(command), Path(logs), restart
+        self._grace, self._lost = grace_seconds, lost_seconds
         addresses = cluster(workers, servers)
         self._chief, *self._others = Task(next(iter(addresses)), 0, addresses).members
         self._secret = os.environ.get(SECRET) or secrets.token_hex(16)
@@ -140,8 +144,13 @@ class LocalCluster:
         return open(self._logs / f"{task.kind}-{task.index}.log", mode)
 
     def _wait(self) -> int:
-        """Until the chief ends; says which others have ended, and starts them again where that was asked for."""
+        """Until the chief ends; says which others have ended, and starts them again where that was asked for.
+
+        TensorFlow tells the chief of most deaths. Of a process that died before they met it hears nothing, and would
+        wait for another one in its place.
+        """
         failed: set[Task] = set()
+        lost: tuple[float, Task] | None = None
         while (status := self._running[self._chief].poll()) is None:
             for task in self._others:
                 process = self._running.get(task)
@@ -150,6 +159,12 @@ class LocalCluster:
                     if process.returncode:
                         _say(f"{task} ended with status {_status(process.returncode)}")
                         failed.add(task)
+                        if lost is None and not self._restart and (task.kind == "ps" or self._chief.kind == "worker"):
+                            lost = time.monotonic(), task
+            if lost is not None and time.monotonic() - lost[0] >= self._lost:
+                _say(f"the run cannot go on without {lost[1]}, which nobody starts again: it is ended")
+                self._end_chief()
+                lost = None
             for task in failed if self._restart else ():
                 if time.monotonic() - self._started[task] >= _RESTART_SECONDS:
                     self._start(task, "ab")
@@ -175,6 +190,8 @@ class LocalCluster:
             os.killpg(chief.pid, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 chief.wait(self._grace)
+                return
+            os.killpg(chief.pid, signal.SIGKILL)
 
     def _kill(self) -> None:
         self._signal(signal.SIGKILL)

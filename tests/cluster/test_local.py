@@ -150,6 +150,40 @@ def test_who_fails_stays_away_unless_asked_for(tmp_path, capfd):
     assert not (tmp_path / "second").exists()
 
 
+@pytest.mark.parametrize(("workers", "servers", "lost"), [(2, 0, "worker 1"), (1, 1, "ps 0")])
+def test_a_run_ends_that_cannot_go_on_without_one_that_nobody_starts_again(tmp_path, capfd, workers, servers, lost):
+    """As TensorFlow waits for a process that died before the others met it; the chief may save first."""
+    body = f"""
+if f"{{kind}} {{index}}" == "{lost}":
+    sys.exit(3)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(leave(f"{{kind}}-{{index}}-ended") or 143))
+time.sleep(600)
+"""
+    assert run(tmp_path, body, workers=workers, servers=servers, lost_seconds=0.5) == 143
+    ended = rf"^local cluster: the run cannot go on without {lost} \(.+\), which nobody starts again: it is ended$"
+    assert re.search(ended, capfd.readouterr().err, re.MULTILINE)
+    assert (tmp_path / f"{'chief' if servers else 'worker'}-0-ended").exists()
+
+
+def test_a_chief_that_does_not_end_without_the_others_is_killed(tmp_path):
+    body = """
+if index == 1:
+    sys.exit(3)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+time.sleep(600)
+"""
+    assert run(tmp_path, body, workers=2, lost_seconds=0.5, grace_seconds=0.5) == 137
+
+
+def test_a_run_goes_on_without_a_worker_beside_servers(tmp_path):
+    body = """
+if kind == "worker":
+    sys.exit(3)
+time.sleep(2 if kind == "chief" else 600)
+"""
+    assert run(tmp_path, body, workers=1, servers=1, lost_seconds=0.5) == 0
+
+
 def test_who_is_done_is_not_started_again(tmp_path):
     body = "if index == 1:\n    leave(f'{os.getpid()}-ran')\n    leave('ran')\n"
     body += "else:\n    wait_for('ran')\n    time.sleep(3)"

@@ -9,7 +9,7 @@ import pytest
 
 from smooth_recs.config import Config, Data
 from smooth_recs.errors import InputError
-from smooth_recs.experiments import cells, sweeps
+from smooth_recs.experiments import cells, sweeps, training_processes
 from smooth_recs.experiments.cells import Folder
 from smooth_recs.experiments.sweeps import sweep_runs, tuning, workflow
 
@@ -47,7 +47,7 @@ json.dump(metrics, open(os.path.join(flags["workdir"], "metrics.json"), "w"))
 def train(monkeypatch, tmp_path):
     program = tmp_path / "train.py"
     program.write_text(f"SHARE, PAIRS_SHARE = 0.2, 0.0\n{TRAIN}")
-    monkeypatch.setattr(cells, "PROGRAM", (str(program),))
+    monkeypatch.setattr(training_processes, "PROGRAM", (str(program),))
     monkeypatch.setattr(cells, "_TICK_SECONDS", 0.02)
     return program
 

@@ -15,7 +15,7 @@ from source_imports import ROOT
 from smooth_recs.bin import _configurations
 from smooth_recs.config import Config, Data, Distillation, Model, SyntheticLog, Train
 from smooth_recs.errors import InputError
-from smooth_recs.experiments import cells, sweeps
+from smooth_recs.experiments import cells, sweeps, training_processes
 from smooth_recs.experiments.sweeps import workflow
 from smooth_recs.experiments.variants import grid_of
 from smooth_recs.schema import Categorical, Numeric, Schema
@@ -52,7 +52,7 @@ json.dump(metrics, open(os.path.join(flags["workdir"], "metrics.json"), "w"))
 def train(monkeypatch, tmp_path):
     program = tmp_path / "train.py"
     program.write_text(TRAIN)
-    monkeypatch.setattr(cells, "PROGRAM", (str(program),))
+    monkeypatch.setattr(training_processes, "PROGRAM", (str(program),))
 
 
 def sweep(pairs=3, choose=GOAL, betas=(0.1, 0.2, 0.4, 0.8)):
@@ -144,14 +144,14 @@ def test_halving_spends_its_pairs_near_the_front_and_can_be_started_again(tmp_pa
     assert "every pair helped to choose it. --confirm=5 trains new pairs of both." in said
     killed, stopped = tmp_path / "killed", []
 
-    def train(self, cell, lock, progress):
+    def process(self, *given):
         if len(trained(killed)) in (3, 11, 15) and len(trained(killed)) not in stopped:
             stopped.append(len(trained(killed)))
             raise KeyboardInterrupt
-        original(self, cell, lock, progress)
+        return original(self, *given)
 
-    original = cells.Folder._train
-    monkeypatch.setattr(cells.Folder, "_train", train)
+    original = cells.Folder._process
+    monkeypatch.setattr(cells.Folder, "_process", process)
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
             workflow.run(sweep(3, betas=betas), str(killed), halving=True)
