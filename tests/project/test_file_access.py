@@ -23,6 +23,7 @@ EXCEPTIONS = {
     "smooth_recs.bin._subcommands": {"pathlib": "the binaries of this package"},
     "smooth_recs.cluster.local": {"open": "logs of processes that run on this machine", "pathlib": ""},
     "smooth_recs.experiments.sweeps.sweep_plan": {"pathlib": "Python files of configurations, which runpy takes"},
+    "smooth_recs.experiments.training_processes": {"open": "no input: /dev/null"},
     "smooth_recs.layers.embedding_tables": {"pathlib": "what the kernel says under /sys and /proc"},
     "smooth_recs.training.progress_line": {"shutil": "the size of the terminal"},
     "smooth_recs.serving.loader_process": {"tempfile": "what two processes of this machine hand to each other"},
