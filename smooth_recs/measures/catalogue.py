@@ -355,7 +355,7 @@ MEASURES = (
         function=lambda rows: None if rows.auc_loss is None else 1.0 - rows.auc_loss,
         needs=("label",),
         meaning="Share of the pairs of a positive and a negative example that the model ranks the right way round. AUC "
-        "loss is 1 − AUC; within a request it counts only pairs of the same request.",
+        "loss is 1 − AUC; the per-query AUC loss counts only pairs of the same request.",
         card="1 is perfect, 0.5 is chance",
         held_out="chart",
         # 1 - AUC loss.
@@ -377,13 +377,12 @@ MEASURES = (
     Measure(
         name="per_query_auc_loss",
         family="ranking",
-        label="AUC loss within a request",
+        label="Per-query AUC loss",
         form="decimal",
         function=lambda rows: (
             accuracy.per_query_auc_loss(rows.label, rows.prediction, rows.query_id, rows.weight).value
         ),
         needs=("label", "query_id"),
-        brief="Per-query AUC loss",
         terminal="per query",
         keras="PerQueryAUCLoss",
         source="section 2",

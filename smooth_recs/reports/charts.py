@@ -31,7 +31,7 @@ with extras.needed("report"):
 SERIES = (
     ("#868c96", "#9ba2ad"),
     ("#2566ae", "#6dabef"),
-    ("#c0560e", "#ee9a5e"),
+    ("#b5510d", "#ee9a5e"),
     ("#2c7d4f", "#6ac390"),
     ("#7b4db2", "#b696e8"),
     ("#0c7a88", "#5bc2cf"),
@@ -89,7 +89,13 @@ def colour(position: int, runs: int) -> str:
     return SERIES[colour_index(position, runs)][0]
 
 
-def svg(name: str, description: str, size: tuple[float, float], draw: Callable[[Axes], None]) -> str:
+def svg(
+    name: str,
+    description: str,
+    size: tuple[float, float],
+    draw: Callable[[Axes], None],
+    margins: tuple[float, float, float, float] | None = None,
+) -> str:
     """Draws a chart for the inside of an HTML page, where it takes the width, the colours and the font of its place.
 
     Args:
@@ -97,12 +103,17 @@ def svg(name: str, description: str, size: tuple[float, float], draw: Callable[[
       description: text for readers who do not see the chart.
       size: width and height in inches; only their proportion, and the relative size of the text, remain in a page.
       draw: fills the axes.
+      margins: left, right, bottom and top of the axes in inches, where several charts are to have one scale; None for
+        those that its own labels need.
     """
     buffer = io.StringIO()
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
         # The reader's fonts may have letters that matplotlib's fonts lack.
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=size, layout="none" if margins else "constrained")
+        if margins:
+            (left, right, bottom, top), (width, height) = margins, size
+            figure.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height)
         draw(figure.add_subplot())
         # Without metadata, which has the time: equal runs give equal files.
         no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -136,12 +147,15 @@ def show_value_at(axes: Axes, x: float, y: float, text: str) -> None:
     show_value(spot, text)
 
 
+def shortened(name: str) -> str:
+    """A name as it is written beside a row: in one line, and cut where it is long."""
+    line = "".join(letter if letter.isprintable() else " " for letter in name)
+    return line if len(line) <= _NAME_LENGTH else line[: _NAME_LENGTH - 1] + "…"
+
+
 def row_names(axes: Axes, names: Sequence[str]) -> None:
     """Labels the rows of a horizontal chart, the first on top; long names are cut."""
-    # A line break or a tab in a name would break the row.
-    lines = ["".join(letter if letter.isprintable() else " " for letter in name) for name in names]
-    short = [line if len(line) <= _NAME_LENGTH else line[: _NAME_LENGTH - 1] + "…" for line in lines]
-    axes.set_yticks(range(len(names)), short)
+    axes.set_yticks(range(len(names)), list(map(shortened, names)))
     axes.set_ylim(len(names) - 0.45, -0.55)
     axes.tick_params(length=0)
     axes.spines["left"].set_visible(False)
@@ -194,7 +208,7 @@ def pd_histogram(runs: Sequence[Run]) -> str:
         percent_ticks(axes.yaxis, 5)
         _curve_style(axes)
         axes.set_xlabel("PD of an example")
-        axes.set_ylabel("examples per point of PD")
+        axes.set_ylabel("share of examples per point of PD")
 
     return svg("histogram", "Distribution of PD over the examples", (4.4, 2.6), draw)
 
@@ -283,7 +297,7 @@ def _auc_dots(axes: Axes, runs: Sequence[Run]) -> None:
     span = max(max(every) - min(every), _LEAST_AUC_RANGE)
     axes.set_xlim(min(every) - 0.15 * span, max(every) + 0.75 * span)
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4f}".rstrip("0")))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: decimal(value)))
     axes.set_xlabel("one dot for each replica; higher is better")
 
 

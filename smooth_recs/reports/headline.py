@@ -60,10 +60,15 @@ def _of_one(run: Run) -> str:
     if not is_number(relative):
         ranks = f"AUC {decimal(auc)}; " if auc is not None else ""
         return f"{ranks}one replica, so no prediction difference"
-    low, high = TYPICAL
     interval = run.pd.get("interval")
     over = f" ({percent(interval[0])} to {percent(interval[1])} over requests)" if interval else " (no interval)"
-    return f"PD {percent(relative)}{over}; typical: {low:.0%} to {high:.0%}"
+    return f"Prediction difference {percent(relative)}{over}, {_beside_typical(relative)}"
+
+
+def _beside_typical(relative: float) -> str:
+    low, high = TYPICAL
+    where = "below" if relative < low else "above" if relative > high else "within"
+    return f"{where} the typical {low:.0%} to {high:.0%}"
 
 
 def pd_change(baseline: Run, run: Run) -> str:
@@ -97,6 +102,15 @@ def replica_spread(runs: Sequence[Run], measure: str) -> float | None:
     # The differences between replicas of one run are the only yardstick that one pair of runs has.
     values = [run.values(measure) for run in runs]
     return max(max(each) - min(each) for each in values) if all(len(each) > 1 for each in values) else None
+
+
+def visible(spread: float, at_most: str = "") -> str:
+    """A spread that is not written as 0 where it is only too small for the decimals that are shown.
+
+    >>> visible(0.00003, "up to ")
+    'less than 0.0001'
+    """
+    return f"{at_most}{decimal(spread)}" if not spread or float(decimal(spread)) else f"less than {decimal(0.0001)}"
 
 
 def _auc_change(baseline: Run, run: Run) -> list[str]:
@@ -135,10 +149,9 @@ def cards(runs: Sequence[Run]) -> list[Card]:
 def _cards_of_one(run: Run) -> list[Card]:
     found = []
     raw = run.metrics.get("raw")
-    low, high = TYPICAL
     relative = run.pd.get("relative")
     if is_number(relative):
-        notes = [f"typical: {low:.0%} to {high:.0%}"]
+        notes = [_beside_typical(relative)]
         if interval := run.pd.get("interval"):
             notes.insert(0, f"{percent(interval[0])} to {percent(interval[1])} over requests (95%)")
         if 0 < relative < 1:
@@ -161,7 +174,7 @@ def _cards_of_one(run: Run) -> list[Card]:
             notes = [measure.card, *_raw_note(raw, measure)]
             spread = replica_spread([run], measure.name)
             if spread is not None:
-                notes.insert(1, f"replicas differ by {decimal(spread)}")
+                notes.insert(1, f"replicas differ by {visible(spread)}")
             found.append(Card(measure.label, formats.of(measure)(run.mean(measure.name)), notes))
     return found
 
@@ -190,7 +203,7 @@ def _cards_of_two(baseline: Run, run: Run) -> list[Card]:
             notes = [measure.card]
             spread = replica_spread((baseline, run), measure.name)
             if spread is not None:
-                notes.append(f"replicas of one run differ by up to {decimal(spread)}")
+                notes.append(f"replicas of one run differ by {visible(spread, 'up to ')}")
             found.append(Card(measure.label, " → ".join(map(formats.of(measure), values)), notes))
     return found
 

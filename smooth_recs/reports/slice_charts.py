@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from smooth_recs import extras
-from smooth_recs.reports.charts import INK, STEPS, colour, row_names, show_value, svg
+from smooth_recs.reports.charts import INK, STEPS, colour, row_names, shortened, show_value, svg
 from smooth_recs.reports.formats import percent
 from smooth_recs.reports.slice_tables import Slice, dimensions, times, times_the_mean, without_range
 from smooth_recs.workdir.finished_runs import Run, is_number
@@ -14,6 +14,9 @@ with extras.needed("report"):
     from matplotlib.axes import Axes
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+# In inches; the width of a letter is a little more than the fonts of most pages take.
+_WIDTH, _LETTER = 4.2, 0.09
+_RIGHT, _BOTTOM, _TOP = 0.06, 0.3, 0.05
 MOST = 12  # slices in a chart: the others are in the table of their title
 
 
@@ -38,8 +41,11 @@ def draw(runs: Sequence[Run]) -> list[str]:
     values = [bar[0] for bars in found for of_run in bars for bar in of_run if bar] or [1.0]
     least, most = min(0.9, *values), max(1.1, *values)
     limits = (max(0.0, least - 0.08 * (most - least)), most + 0.08 * (most - least))
+    # One margin for all names: only then is a bar of one chart as long as an equal bar of another.
+    longest = max((len(shortened(without_range(name))) for names in kept for name in names), default=0)
+    left = 0.1 + _LETTER * longest
     return [
-        _bars(f"slices-{place}", dimension.title, kept[place], found[place], limits, runs) if kept[place] else ""
+        _bars(f"slices-{place}", dimension.title, kept[place], found[place], limits, left, runs) if kept[place] else ""
         for place, dimension in enumerate(every)
     ]
 
@@ -62,6 +68,7 @@ def _bars(
     names: Sequence[str],
     bars: Sequence[Sequence[_Bar | None]],
     limits: tuple[float, float],
+    left: float,
     runs: Sequence[Run],
 ) -> str:
     """Horizontal bars from 1, one of each run beside each name, with a line for the interval."""
@@ -86,4 +93,5 @@ def _bars(
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
 
-    return svg(name, f"PD by {title}, as a multiple of the mean", (4.2, height), draw)
+    margins = (left, _RIGHT, _BOTTOM, _TOP)
+    return svg(name, f"PD by {title}, as a multiple of the mean", (_WIDTH, height), draw, margins)

@@ -17,6 +17,7 @@ Slice = Mapping[str, Any]
 HIGHEST = 10  # slices in the table of the highest PD: the others are in the table of their title
 # Titles whose slices have a natural order, as those of frequencies have; the others stand by PD.
 _ORDERED = ("label", "score", "position")
+_COLUMNS = ("PD", "times the mean", "share of examples", "share of the difference")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +78,7 @@ def highest_tables(runs: Sequence[Run]) -> list[Table]:
             for title, name, each in highest(run)
         }
         if rows:
-            columns = ("Slice", "PD", "of the mean", "of the examples", "of the difference")
+            columns = ("Slice", *_COLUMNS)
             tables.append(Table(columns, rows, run.label if len(runs) > 1 else ""))
     return tables
 
@@ -90,7 +91,7 @@ def table(dimension: Dimension, runs: Sequence[Run]) -> Table:
             for name in dimension.names
         }
         return Table((dimension.title, *(f"PD of {run.label}" for run in runs)), rows)
-    columns = (dimension.title, "PD", "of the mean", "of the examples", "of the difference", "95% interval", "Rows")
+    columns = (dimension.title, *_COLUMNS, "95% interval of PD", "Rows")
     accuracies = [*(measure.label for measure in catalogue.leading()), "Mean label"]
     cells = {
         name: [

@@ -83,7 +83,7 @@ def _against(baseline: Run, run: Run) -> str:
     text += "the same to four decimals" if same else f"{decimal(distance)} {'lower' if ours < theirs else 'higher'}"
     spread = headline.replica_spread((baseline, run), "auc_loss")
     if spread is not None:
-        text += f"; replicas of the same run differ by up to {decimal(spread)}"
+        text += f"; replicas of the same run differ by {headline.visible(spread, 'up to ')}"
         text += ", so this is inconclusive" if not same and distance <= spread else ""
     return text + "."
 

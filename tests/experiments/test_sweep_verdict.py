@@ -129,6 +129,22 @@ def test_cards_go_from_the_baseline_to_the_variant_of_the_title():
     assert (pairs.value, pairs.notes[-1]) == ("3", "five or more show more")
 
 
+def test_cards_of_a_choice_are_of_the_fresh_pairs_and_say_how_probable_its_goal_is():
+    """The title rests on them: cards of the pairs that chose would show more, and "inconclusive" of many variants."""
+    fresh = sweep([0.08, 0.09, 0.07], [0.2] * 3)
+    claim = {"measure": "pd", "sign": 1, "bound": None, "than": "relu", "than_label": "ReLU", "probability": 0.971}
+    found = {
+        **choice("better", 0.971),
+        "claims": [claim],
+        "confirmation": {"seeds": [4, 5, 6, 7, 8], "variants": fresh["variants"]},
+    }
+    pd, loss, pairs = sweep_verdict.cards(sweep([0.05, 0.06, 0.04], [0.19] * 3, others=3), found)
+    assert (pd.value, loss.value) == ("10.0% → 8.00%", "0.2000 → 0.2000")
+    assert pd.notes[1:] == ["PD lower than ReLU's: probability 97.1%"]
+    assert len(loss.notes) == 1
+    assert (pairs.value, pairs.notes[0]) == ("5", "fresh ones, which did not choose it")
+
+
 def test_cards_of_one_pair_and_of_a_choice_say_no_more_than_is_known():
     one = sweep([0.07], [0.2], others=1)
     assert sweep_verdict.card_variant(one) == "other"

@@ -7,8 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 from report_pages import METRICS, Page, page_of, relu, workdir
+
+from smooth_recs.reports import headline
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -28,8 +31,15 @@ def run(folder: Path, pd: Any, interval: Any, aucs: tuple[float, ...], **more: A
 
 def test_one_run_has_its_pd_its_interval_and_what_is_typical(tmp_path: Path) -> None:
     page = page_of(tmp_path, run(tmp_path / "one", 0.064, [0.062, 0.066], (0.77, 0.78)))
-    assert heading(page) == "PD 6.40% (6.20% to 6.60% over requests); typical: 3% to 20%"
+    assert heading(page) == "Prediction difference 6.40% (6.20% to 6.60% over requests), within the typical 3% to 20%"
     assert page.prose.startswith(f"SmeLU 0.1: {heading(page)}")
+
+
+@pytest.mark.parametrize(("pd", "where"), [(0.029, "below"), (0.03, "within"), (0.2, "within"), (0.201, "above")])
+def test_one_run_says_on_which_side_of_the_typical_it_is(tmp_path: Path, pd: float, where: str) -> None:
+    page = page_of(tmp_path, run(tmp_path / "one", pd, [pd - 0.001, pd + 0.001], (0.77, 0.78)))
+    assert heading(page).endswith(f", {where} the typical 3% to 20%")
+    assert f"(95%) {where} the typical 3% to 20%" in cards(page)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +97,7 @@ def test_cards_say_what_a_number_means(tmp_path: Path) -> None:
     said = cards(page_of(tmp_path, run(tmp_path / "one", 0.1, [0.09, 0.11], (0.76, 0.78))))
     # Two predictions whose mean is 10% and whose distance is a tenth of that.
     assert (
-        "Prediction difference (PD) 10.0% 9.00% to 11.0% over requests (95%) typical: 3% to 20% "
+        "Prediction difference (PD) 10.0% 9.00% to 11.0% over requests (95%) within the typical 3% to 20% "
         "where one model says 9.50%, another says 10.5%"
     ) in said
     assert "AUC 0.7700 1 is perfect, 0.5 is chance replicas differ by 0.0200" in said
@@ -106,3 +116,20 @@ def test_cards_of_two_runs_show_both(tmp_path: Path) -> None:
     page = page_of(tmp_path, relu(tmp_path), workdir(tmp_path / "smelu"))
     assert "Prediction difference (PD) 14.4% \N{RIGHTWARDS ARROW} 8.53% lower is better" in cards(page)
     assert "replicas of one run differ by up to 0.0019" in cards(page)
+
+
+def test_a_spread_that_four_decimals_do_not_show_is_not_called_none(tmp_path: Path) -> None:
+    said = cards(page_of(tmp_path, run(tmp_path / "one", 0.1, [0.09, 0.11], (0.77, 0.77003))))
+    assert "replicas differ by less than 0.0001" in said
+    assert "replicas differ by 0.0000" in cards(page_of(tmp_path, run(tmp_path / "same", 0.1, None, (0.77, 0.77))))
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, 1), (3, 3), (4, 4), (5, 3), (6, 3), (7, 4), (11, 4)])
+def test_rows_of_cards_are_about_equally_long(tmp_path: Path, count: int, columns: int) -> None:
+    """At most four in a row, and of an odd number the first takes two places: five are 2 + 1 and 3."""
+    template = jinja2.Environment(
+        loader=jinja2.PackageLoader("smooth_recs.reports"), trim_blocks=True, lstrip_blocks=True
+    ).from_string('{% import "page.html.j2" as page %}{{ page.cards(all, pairs=false) }}')
+    page = template.render(all=[headline.Card("AUC", "0.77")] * count)
+    assert f'style="--columns: {columns}"' in page
+    assert ('class="cards wide"' in page) == (count in {5, 7, 11})

@@ -25,6 +25,31 @@ def test_contents_name_every_section_once_and_in_order(tmp_path: Path) -> None:
     assert page.source.index("<nav") < page.source.index("<h2")
 
 
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of WCAG 2.2 between two colours such as #1e2228."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+        red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    brighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    return (brighter + 0.05) / (darker + 0.05)
+
+
+def test_texts_and_charts_can_be_read_in_light_and_dark(tmp_path: Path) -> None:
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    page = page_of(tmp_path, workdir(tmp_path / "smelu"))
+    light, dark = page.source.split("@media (prefers-color-scheme: dark)")[:2]
+    for mode in (light, dark):
+        colours = dict(re.findall(r"--([a-z]+(?:-\d)?): (#[0-9a-f]{6})", mode))
+        # Numbers in charts have the colours of their lines; grey, the baseline's, is never one of text.
+        texts = ["ink", "muted", "accent", *(f"series-{number}" for number in range(1, 6))]
+        faint = {name: contrast(colours[name], colours[on]) for name in texts for on in ("page", "panel")}
+        assert min(faint.values()) >= 4.5, faint
+        assert contrast(colours["series-0"], colours["page"]) >= 3
+
+
 def test_equal_headings_get_different_anchors() -> None:
     text = pages.with_contents('<nav class="contents"></nav>' + "<h2>A &amp; b</h2>" * 2 + "<h2>C</h2><h2>Äö</h2>")
     ids = re.findall(r'id="([^"]*)"', text)

@@ -63,6 +63,7 @@ def write(results: Mapping[str, Any], folder: str, choice: Mapping[str, Any] | N
         "on_cards": paired.label(on_cards) if on_cards else "",
         "variants": len(variants),
         "pairs": len(results["seeds"]),
+        "chosen_by_these": on_cards is not None and choice is not None and choice["chosen"] == on_cards,
         "baseline": paired.label(paired.baseline),
         "loss": BY_NAME[axes[1]].inside,
         "warnings": warned,
@@ -169,11 +170,17 @@ def sentences(results: Mapping[str, Any], front: Front) -> list[str]:
         less = {label: changes[label] for label, sign in signs.items() if sign < 0}
         more = [label for label, sign in signs.items() if sign > 0]
         unknown = len(others) - len(less) - len(more)
-        said = (
-            f"{len(less)} of {len(others)} variants {'is' if len(less) == 1 else 'are'} shown to be more {better} than "
-            f"the baseline, {len(more)} to be less {better}"
-        )
-        said += f"; for {unknown} the pairs are inconclusive." if unknown else "."
+        if unknown == len(others):
+            whether = (
+                f"whether {others[0]['label']} is" if len(others) == 1 else f"whether any of the {unknown} variants is"
+            )
+            said = f"The pairs do not show {whether} more or less {better} than the baseline."
+        else:
+            said = (
+                f"{len(less)} of {len(others)} variants {'is' if len(less) == 1 else 'are'} shown to be more {better} "
+                f"than the baseline, {len(more)} to be less {better}"
+            )
+            said += f"; for {unknown} the pairs are inconclusive." if unknown else "."
         less = {label: each for label, each in less.items() if each.get("percent_interval")}
         if less:
             best = min(less, key=lambda label: float(less[label]["percent"]))

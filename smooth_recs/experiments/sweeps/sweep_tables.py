@@ -69,7 +69,7 @@ def tuned(found: Sequence[Mapping[str, Any]]) -> Table:
         ]
         if each["edges"]:
             names = " and ".join(path.rpartition(".")[2] for path in each["edges"])
-            notes[each["label"]] = f"best at the end of what was tried for {names}"
+            notes[each["label"]] = f"nothing was tried beyond the best {names}"
     measure = "AUC" if found and found[0]["measure"] == "auc" else "log loss"
     columns = ("Activation", *(path.rpartition(".")[2] for path in paths), f"Best {measure}", "Worst", "Tried")
     return Table(columns, rows, notes=notes)

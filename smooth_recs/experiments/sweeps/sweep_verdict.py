@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from smooth_recs.experiments.sweeps.paired import Paired, estimate
-from smooth_recs.experiments.sweeps.sweep_tables import probability, signed_percent
+from smooth_recs.experiments.sweeps.sweep_tables import probability, signed_percent, wanted
 from smooth_recs.measures.catalogue import BY_NAME
 from smooth_recs.reports import formats
 from smooth_recs.reports.headline import Card
@@ -101,8 +101,16 @@ def card_variant(results: Mapping[str, Any], choice: Mapping[str, Any] | None = 
 
 
 def cards(results: Mapping[str, Any], choice: Mapping[str, Any] | None = None) -> list[Card]:
-    """PD and loss, from the baseline to `card_variant`, each with what is shown of the change; and the pairs."""
-    paired, name = Paired(results), card_variant(results, choice)
+    """PD and loss, from the baseline to `card_variant`, each with what is shown of the change; and the pairs.
+
+    Of a choice they say how probable each part of its goal is, and they are of its fresh pairs, where it has any: those
+    that chose it make it look better than it is.
+    """
+    name = card_variant(results, choice)
+    fresh = (choice or {}).get("confirmation")
+    claims = (choice or {}).get("claims", ()) if name and (choice or {}).get("chosen") == name else None
+    results = {**results, **fresh} if fresh else results
+    paired = Paired(results)
     variants = {variant["name"]: variant for variant in results["variants"]}
     found = []
     for axis in paired.axes:
@@ -114,11 +122,15 @@ def cards(results: Mapping[str, Any], choice: Mapping[str, Any] | None = None) -
             ends = change.get("percent_interval")
             over = f" ({signed_percent(ends[0])} to {signed_percent(ends[1])})" if ends else ", one pair"
             notes.append(f"{signed_percent(change.get('percent'))}{over}")
-            if len(paired.seeds) > 1:
+            if claims is not None:
+                of_axis = (claim for claim in claims if claim["measure"] == axis)
+                notes += [f"{wanted(claim)}: probability {probability(claim['probability'])}" for claim in of_axis]
+            elif len(paired.seeds) > 1:
                 notes.append(_SIGNS[shown(paired, axis)[name]])
         found.append(Card(measure.label, " → ".join(values), notes))
     pairs = len(results["seeds"])
-    notes = ["two models each, with a seed of its own"]
+    notes = ["fresh ones, which did not choose it"] if fresh else []
+    notes += ["two models each, with a seed of its own"]
     if pairs < _ENOUGH_PAIRS:
         notes.append("five or more show more")
     return [*found, Card("Pairs of each variant", str(pairs), notes)]
