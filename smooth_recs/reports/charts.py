@@ -110,7 +110,7 @@ def svg(
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
         # The reader's fonts may have letters that matplotlib's fonts lack.
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
-        figure = Figure(figsize=size, layout="none" if margins else "constrained")
+        figure = Figure(figsize=size, layout=None if margins else "constrained")
         if margins:
             (left, right, bottom, top), (width, height) = margins, size
             figure.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height)
