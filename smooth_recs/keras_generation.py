@@ -1,9 +1,9 @@
 """The two generations of Keras: this is the one module that knows that there are two.
 
 `tf.keras` is Keras 3, or `tf_keras` (Keras 2) where `TF_USE_LEGACY_KERAS=1` was set before TensorFlow was imported.
-Activations, layers, constraints, metrics and callbacks run in both; the ranking stack runs in `tf_keras` only, because
-TensorFlow Recommenders does. Keras 3 has other backends too, and then TensorFlow need not be installed: `KERAS_BACKEND`
-chooses, before Keras is imported.
+All of the package runs in both, but for what needs TensorFlow Recommenders or parameter servers, which have no Keras 3
+(`models.generation` is what the ranking stack takes from either). Keras 3 has other backends too, and then TensorFlow
+need not be installed: `KERAS_BACKEND` chooses, before Keras is imported.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import random
 import sys
 from collections.abc import Sequence
 from typing import Any
+
+from smooth_recs.errors import InputError
 
 LEGACY_VARIABLE = "TF_USE_LEGACY_KERAS"
 BACKEND_VARIABLE = "KERAS_BACKEND"
@@ -38,8 +40,25 @@ def started_as_binary() -> bool:
 
 
 def choose_legacy() -> None:
-    """Asks TensorFlow for `tf_keras`, as the ranking stack needs; an explicit choice of the user stays."""
+    """Asks TensorFlow for `tf_keras`, the default of the binaries; an explicit choice of the user stays."""
     os.environ.setdefault(LEGACY_VARIABLE, "1")
+
+
+def choose(generation: int) -> None:
+    """Asks for Keras 2 (`tf_keras`) or 3, on TensorFlow, in this process and in those that it starts.
+
+    Raises:
+      InputError: another backend of Keras 3 is asked for.
+    """
+    asked_for = os.environ.setdefault(BACKEND_VARIABLE, "tensorflow")  # else a file of the user's chooses
+    if generation == 3 and asked_for != "tensorflow":
+        raise InputError(f"--keras=3 is Keras 3 on TensorFlow: unset {BACKEND_VARIABLE}, which is {asked_for}")
+    os.environ[LEGACY_VARIABLE] = str(int(generation == 2))
+
+
+def asks_for_legacy() -> bool:
+    """Whether `tf.keras` is, or will be, `tf_keras`, as the environment says; imports nothing."""
+    return os.environ.get(LEGACY_VARIABLE, "").lower() in ("1", "true")
 
 
 @functools.cache
@@ -51,8 +70,7 @@ def keras() -> Any:
         with the remedy.
     """
     with_tensorflow = importlib.util.find_spec("tensorflow") is not None
-    asks_for_legacy = with_tensorflow and os.environ.get(LEGACY_VARIABLE, "").lower() in ("1", "true")
-    if not asks_for_legacy and _backend_of_keras_3() != "tensorflow":
+    if not (with_tensorflow and asks_for_legacy()) and _backend_of_keras_3() != "tensorflow":
         import keras
 
         return keras
@@ -115,6 +133,32 @@ def require_legacy(what: str) -> None:
         )
 
 
+def require_tensorflow(what: str) -> None:
+    """Raises ImportError, in one line with the remedy, where Keras 3 runs on another backend than TensorFlow."""
+    if backend() != "tensorflow":
+        raise ImportError(
+            f"{what} needs Keras' backend TensorFlow, got {backend()}: set the environment variable "
+            f"{BACKEND_VARIABLE}=tensorflow before Keras is imported"
+        )
+
+
+def steps_done(callback: Any, batch: int) -> int:
+    """How many steps of a `fit`'s epoch are done, as a callback is told at the end of the batch numbered `batch`.
+
+    Keras 3 (3.15) counts as if every execution had the same number of steps; the last of an epoch may have fewer.
+    """
+    params = getattr(callback, "params", None) or {}  # none before a `fit`
+    return int(min(batch + 1, params.get("steps") or batch + 1))
+
+
+def progress_lines(stateful: Sequence[str]) -> Any:
+    """A `ProgbarLogger` by steps; the values named in `stateful` are shown as they are, not as means over steps."""
+    callbacks = keras().callbacks
+    if is_legacy():
+        return callbacks.ProgbarLogger("steps", stateful_metrics=list(stateful))
+    return callbacks.ProgbarLogger()  # shows all values as they are
+
+
 def recommenders(what: str) -> Any:
     """Imports TensorFlow Recommenders, which `what` is made with.
 
@@ -143,6 +187,13 @@ def all_layers(model: Any) -> list[Any]:
     """The model and every layer in it, at any depth, in the order in which they were attached."""
     # Neither tf_keras 2.21 nor Keras 3.15 has a public way into layers of layers.
     return list(model._flatten_layers())
+
+
+def stored(variable: Any) -> Any:
+    """TensorFlow's own variable, which Keras 3 wraps."""
+    import tensorflow as tf
+
+    return variable if is_legacy() or isinstance(variable, tf.Variable) else variable.value
 
 
 def share_randomness(models: Sequence[Any], eagerly: bool = False) -> None:

@@ -8,7 +8,7 @@ import json
 import pytest
 import tensorflow as tf
 
-from smooth_recs import distribution
+from smooth_recs import distribution, keras_generation
 from smooth_recs.cluster import strategies
 from smooth_recs.cluster.task import Task
 from smooth_recs.errors import InputError
@@ -39,6 +39,14 @@ def task(cluster) -> Task | None:
 )
 def test_what_a_name_stands_for(name, cluster, resolved):
     assert distribution.resolve(name, cluster and task(cluster)) == resolved
+
+
+def test_parameter_servers_and_tpus_have_no_keras_3(monkeypatch):
+    monkeypatch.setattr(keras_generation, "is_legacy", lambda: False)
+    for name, cluster in (("parameter_server", SERVERS), ("auto", SERVERS), ("tpu", None)):
+        with pytest.raises(InputError, match=r"^distribution.strategy \w+ cannot train in Keras 3: give --keras=2$"):
+            distribution.resolve(name, cluster and task(cluster))
+    assert distribution.resolve("auto", task(WORKERS)) == "multi_worker_mirrored"
 
 
 @pytest.mark.parametrize(("gpus", "resolved"), [(0, "one_device"), (1, "one_device"), (2, "mirrored")])

@@ -93,6 +93,8 @@ def _is_warm(program: list[str], environment: dict[str, str]) -> bool:
         return False
     if not environment.get(GENERATION) == os.environ[GENERATION] == "1":
         return False
+    if "--keras=3" in program:
+        return False
     if program[1:3] == ["-X", "warm"]:
         return True
     if program[1] == "-m":

@@ -35,10 +35,18 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from smooth_recs import fields
+from smooth_recs import fields, keras_generation
 from smooth_recs.bin import _configurations, _flags
 from smooth_recs.config import Config
 from smooth_recs.errors import Diverged, GateNotMet, InputError, Interrupted, one_line, shortened
+
+_KERAS = flags.DEFINE_enum(
+    "keras",
+    None,
+    ["2", "3"],
+    f"the generation of Keras: 2 is tf_keras, 3 Keras 3 on TensorFlow; else as {keras_generation.LEGACY_VARIABLE} says "
+    "(0 is Keras 3), and without it 2",
+)
 
 
 @contextlib.contextmanager
@@ -109,7 +117,8 @@ Exit status: 0 done; 1 the run failed; 2 wrong flags, configuration or input; 3 
 def help_text(docstring: str, takes_config: bool) -> str:
     """The docstring of a binary, its own flags without absl's, the fields of a configuration, the exit statuses."""
     own = [(f"--{flag.name}", flag.help) for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
-    common = [("--verbosity=1", "adds the traceback where a run fails"), ("--helpfull", "every flag of absl too")]
+    common = [("--keras", str(flags.FLAGS["keras"].help))]
+    common += [("--verbosity=1", "adds the traceback where a run fails"), ("--helpfull", "every flag of absl too")]
     about = inspect.cleandoc(docstring).replace("python -m smooth_recs.bin.", called_as)
     parts = [about, "\n".join(["Flags:", *(_entry(name, text) for name, text in own + common)])]
     if takes_config:
@@ -195,6 +204,8 @@ def _call(main: Callable[[], None], tensorflow: bool, trains: bool, _: None) -> 
     std_logging.getLogger("matplotlib").setLevel(std_logging.WARNING)  # --verbosity=1 would show its search for fonts
 
     def program() -> None:
+        if _KERAS.value:
+            keras_generation.choose(int(_KERAS.value))
         if tensorflow and flags.FLAGS.verbosity < 1:
             # Standard error is this program's: what TensorFlow logs about a failure, its exception says too.
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

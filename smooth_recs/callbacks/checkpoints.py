@@ -21,6 +21,7 @@ from smooth_recs.cluster.preemption import Preemption
 from smooth_recs.errors import InputError
 from smooth_recs.interruption import Interruption
 from smooth_recs.layers.tower import DropoutState
+from smooth_recs.models.trackable import trackable
 
 _UNREADABLE = (tf.errors.OpError, IndexError)  # IndexError is what TensorFlow 2.21 raises for a file that is too short
 # A process of the cluster is gone: the file is not to blame.
@@ -109,7 +110,7 @@ class Checkpoints(keras_generation.keras().callbacks.Callback):  # type: ignore[
         self._begun = self._done
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        before, self._done = self._done, self._begun + batch + 1
+        before, self._done = self._done, self._begun + keras_generation.steps_done(self, batch)
         if self._every is not None:
             due = self._done // self._every > before // self._every
         else:
@@ -251,8 +252,8 @@ def restore_newest(
 
 def _with_average(model: Any) -> dict[str, Any]:
     """The model and the average of its weights, if it keeps one, as parts of a checkpoint."""
-    average = getattr(model, "weight_average", None)
-    return {"model": model} if average is None else {"model": model, "average": average.checkpoint}
+    average, parts = getattr(model, "weight_average", None), {"model": trackable(model)}
+    return parts if average is None else {**parts, "average": average.checkpoint}
 
 
 def _restore(path: str, model: Any, parts: dict[str, Any]) -> None:

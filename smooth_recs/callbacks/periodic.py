@@ -59,9 +59,7 @@ class Periodic(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
         self._epoch_start = self.step
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        # `batch` is the last one of an execution, as if all had the same length; the last of an epoch may be shorter.
-        in_epoch = min(batch + 1, self.params.get("steps") or batch + 1)
-        before, self.step = self.step, max(self.step, self._epoch_start + in_epoch)
+        before, self.step = self.step, max(self.step, self._epoch_start + keras_generation.steps_done(self, batch))
         if self.every != "epoch" and self.step // int(self.every) > before // int(self.every):
             self.report(logs)
 

@@ -35,12 +35,14 @@ class Row:
       make: the strategy of the process `task`, once the processes that it needs are there.
       processes: who takes part. A strategy for one refuses a cluster of several, one for several needs a cluster.
       tf_config: an example of TF_CONFIG, where several processes take part.
+      of_tf_keras: whether Keras 3 (3.15) cannot train with it.
     """
 
     name: str
     make: Callable[[Any], tf.distribute.Strategy]
     processes: Processes = Processes.ONE
     tf_config: str = ""
+    of_tf_keras: bool = False
 
     @property
     def several(self) -> bool:
@@ -69,11 +71,16 @@ def resolve(name: str, task: Task | None) -> str:
     """
     if name not in STRATEGIES:
         raise InputError(f"distribution.strategy must be one of {', '.join(STRATEGIES)}, got {name!r}")
-    if name == "auto":
+    asked = name
+    if asked == "auto":
+        name = "mirrored" if len(tf.config.list_physical_devices("GPU")) > 1 else "one_device"
         if task is not None and task.peers:
-            return "parameter_server" if "ps" in task.cluster else "multi_worker_mirrored"
-        return "mirrored" if len(tf.config.list_physical_devices("GPU")) > 1 else "one_device"
+            name = "parameter_server" if "ps" in task.cluster else "multi_worker_mirrored"
     row = TABLE[name]
+    if row.of_tf_keras and not keras_generation.is_legacy():
+        raise InputError(f"distribution.strategy {name} cannot train in Keras 3: give --keras=2")
+    if asked == "auto":
+        return name
     if row.several and task is None:
         raise InputError(
             f"distribution.strategy {name} needs TF_CONFIG in the environment of each process, e.g. {row.tf_config}"
@@ -125,7 +132,6 @@ def _multi_worker_mirrored(task: Task) -> tf.distribute.Strategy:
 
 
 def _parameter_server(task: Task) -> tf.distribute.Strategy:
-    keras_generation.require_legacy("distribution.strategy parameter_server")  # Keras 3.15 does not support it
     if not task.is_chief:
         raise InputError(
             f"distribution.strategy parameter_server: {task} only serves, see smooth_recs.distribution.serve"
@@ -168,8 +174,9 @@ TABLE: dict[str, Row] = {
             Processes.SERVED,
             '{"cluster": {"chief": ["a:2222"], "worker": ["b:2222", "c:2222"], "ps": ["d:2222"]}, '
             '"task": {"type": "worker", "index": 0}}',
+            of_tf_keras=True,
         ),
-        Row("tpu", _tpu),
+        Row("tpu", _tpu, of_tf_keras=True),
     )
 }
 STRATEGIES = ("auto", *TABLE)  # the choices of `distribution.strategy`

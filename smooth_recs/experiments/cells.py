@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 
 import tqdm
 
-from smooth_recs import _files, _paths
+from smooth_recs import _files, _paths, keras_generation
 from smooth_recs._locks import Lock, holder_of, locked
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
@@ -66,8 +66,9 @@ class Cell:
 
     @functools.cached_property
     def key(self) -> str:
-        """Names the cell in its folder; equal configurations have equal keys."""
-        return _hash(self.config.to_dict())
+        """Names the cell in its folder; equal configurations have equal keys in one generation of Keras."""
+        generation = {} if keras_generation.asks_for_legacy() else {"keras": 3}
+        return _hash({**self.config.to_dict(), **generation})
 
     @functools.cached_property
     def kind(self) -> str:

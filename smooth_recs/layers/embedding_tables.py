@@ -22,7 +22,7 @@ def local(weight: Any) -> Any:
     """Finds the variable that a weight is on this device, without Keras' and the strategy's wrappers."""
     # Keras 3 wraps variables, and so does a strategy with several devices. The wrappers read all of a variable before
     # they gather some rows, and again after they update some (TensorFlow 2.21).
-    stored = weight if keras_generation.is_legacy() else weight.value
+    stored = keras_generation.stored(weight)
     return stored._get() if isinstance(stored, tf.distribute.DistributedValues) else stored
 
 

@@ -21,10 +21,11 @@ class DropoutState(tf.train.Checkpoint):
 
 
 class Dropout(keras_generation.keras().layers.Dropout):  # type: ignore[misc]
-    """Dropout of tf_keras whose random state is in checkpoints, so that a resumed training drops what it would have.
+    """Dropout whose random state is in checkpoints, so that a resumed training drops what it would have.
 
-    tf_keras (2.21) keeps that of its own in the operation, or, as a generator, out of checkpoints. The state is no
-    weight of the layer: files of weights and exports stay as they are.
+    tf_keras (2.21) keeps that of its own in the operation, or, as a generator, out of checkpoints; of Keras 3 (3.15)
+    several devices cannot update that of its own. The state is no weight of the layer: files of weights and exports
+    stay as they are.
 
     Args:
       rate, seed: those of Keras' own; without a seed, chance draws one.
@@ -34,6 +35,10 @@ class Dropout(keras_generation.keras().layers.Dropout):  # type: ignore[misc]
     ```
     """
 
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(0.0, seed=seed, **kwargs)  # of any other rate Keras 3 makes a generator of its own
+        self.rate = rate
+
     def build(self, input_shape: Any) -> None:
         super().build(input_shape)
         with tf.init_scope():
@@ -41,7 +46,7 @@ class Dropout(keras_generation.keras().layers.Dropout):  # type: ignore[misc]
             self._state = DropoutState(int(seed))
 
     def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
-        if training is None:
+        if training is None and keras_generation.is_legacy():  # Keras 3 hands it on from the model's call
             training = keras_generation.keras().backend.learning_phase()
 
         def dropped() -> tf.Tensor:
@@ -155,7 +160,7 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         if self.dropout:
             # Each layer drops units of its own; towers with equal seeds drop the same ones.
             seed = None if self.dropout_seed is None else self.dropout_seed + position
-            kind = Dropout if keras_generation.is_legacy() else layers.Dropout  # Keras 3 saves its own's state
+            kind = Dropout if keras_generation.backend() == "tensorflow" else layers.Dropout
             parts.append(kind(self.dropout, seed=seed, dtype=dtype))
         return parts
 

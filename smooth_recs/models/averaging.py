@@ -19,6 +19,7 @@ import tensorflow as tf
 from smooth_recs import keras_generation
 from smooth_recs.errors import InputError
 from smooth_recs.layers import StackedEmbedding, embedding_tables
+from smooth_recs.models.trackable import trackable
 
 # A row that is brought up to date before it changes costs as much as so many rows of a pass
 # (benchmarks/weight_averages.py).
@@ -116,7 +117,7 @@ class WeightAverage:
         # This is a plain class around a Checkpoint: Keras (tf_keras 2.21, 3.15) takes a model or a variable in an
         # attribute for a part of the model that has it, and would train and export it.
         state = {f"table_{k}": tf.train.Checkpoint(**table.state) for k, table in enumerate(self.tables)}
-        self.checkpoint = tf.train.Checkpoint(model=averaged, steps=self.steps, **state)
+        self.checkpoint = tf.train.Checkpoint(model=trackable(averaged), steps=self.steps, **state)
         self._compiled: Any = tf.function(self._run, autograph=False)
         self.reset()
 

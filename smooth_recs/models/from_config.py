@@ -8,23 +8,20 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import activations, keras_generation
+from smooth_recs import activations
 from smooth_recs import config as config_lib
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.errors import InputError
 from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower
 from smooth_recs.layers.embedding import Columns
-from smooth_recs.layers.tpu_embedding import TPUStackedEmbedding
 from smooth_recs.losses import Ramp
-from smooth_recs.models import interactions
+from smooth_recs.models import generation, interactions
 from smooth_recs.models.cost import narrowed
 from smooth_recs.models.ensemble import EnsembleModel
 from smooth_recs.models.interactions import Linear
 from smooth_recs.models.ranking import RankingModel
 
 POLICIES = {"float32": None, "bfloat16": "mixed_bfloat16"}  # None is Keras' global policy
-
-tfrs = keras_generation.recommenders("a ranking model")
 
 
 def resolved(config: config_lib.Config) -> config_lib.Config:
@@ -118,6 +115,8 @@ def _networks(
 
     def table(dim: int) -> Any:
         if tpu is not None:
+            from smooth_recs.layers import TPUStackedEmbedding  # needs TensorFlow Recommenders
+
             return TPUStackedEmbedding(features, dim, optimizer=tpu, name="embeddings")
         return StackedEmbedding(
             features, dim, admission=model.admission, embeddings_regularizer=penalty, name="embeddings"
@@ -210,62 +209,21 @@ def _activation(model: config_lib.Model, width: dict[str, float]) -> Any:
         raise InputError(f"model.activation or model.beta: {error}") from error
 
 
-_legacy = tf.keras.optimizers.legacy
-
-
-class RowAdam(tf.keras.optimizers.legacy.Adam):
-    """Adam (Kingma & Ba 2015) whose sparse updates read and write the rows of the batch alone.
-
-    For each row i of the batch, whose gradient g_i is summed over the row's occurrences, at step t from 1:
-
-        m_i = b1 m_i + (1 - b1) g_i,   v_i = b2 v_i + (1 - b2) g_i^2
-        w_i = w_i - rate sqrt(1 - b2^t) / (1 - b1^t) m_i / (sqrt(v_i) + epsilon)
-
-    The moments of other rows keep their values, and those rows do not move; Keras' own Adam decays all moments and
-    moves all rows in each step, a pass over the table. A row that is in every batch moves as there. A gradient that is
-    dense, such as one with a penalty on the whole table, updates every row, as Keras' own.
-
-    Args: those of `tf.keras.optimizers.legacy.Adam`, but for `amsgrad`.
-
-    ```python
-    table = tf.Variable(tf.ones([3, 2]))
-    gradient = tf.IndexedSlices(tf.ones([1, 2]), tf.constant([1]), tf.constant([3, 2]))
-    RowAdam(0.1).apply_gradients([(gradient, table)])  # rows 0 and 2 are as they were; row 1 is 0.9
-    ```
-    """
-
-    def _resource_apply_sparse(self, grad: Any, var: Any, indices: Any, apply_state: Any = None) -> Any:
-        """Updates rows `indices` [n], which are all different, by their gradients [n, dim]."""
-        device, dtype = var.device, var.dtype.base_dtype
-        state = (apply_state or {}).get((device, dtype)) or self._fallback_apply_state(device, dtype)
-        m, v = self.get_slot(var, "m"), self.get_slot(var, "v")
-        first = state["beta_1_t"] * tf.gather(m, indices) + state["one_minus_beta_1_t"] * grad
-        second = state["beta_2_t"] * tf.gather(v, indices) + state["one_minus_beta_2_t"] * tf.square(grad)
-        step = state["lr"] * first / (tf.sqrt(second) + state["epsilon"])
-        return tf.group(
-            m.scatter_update(tf.IndexedSlices(first, indices)),
-            v.scatter_update(tf.IndexedSlices(second, indices)),
-            var.scatter_sub(tf.IndexedSlices(step, indices)),
-        )
-
-
 DENSE_OPTIMIZERS: dict[str, Callable[[Any, config_lib.Train, dict[str, Any]], Any]] = {
-    "adagrad": lambda rate, train, clipping: _legacy.Adagrad(
+    "adagrad": lambda rate, train, clipping: generation.Adagrad(
         rate, initial_accumulator_value=train.initial_accumulator, **clipping
     ),
-    "adam": lambda rate, train, clipping: _legacy.Adam(rate, **clipping),
-    "sgd": lambda rate, train, clipping: _legacy.SGD(rate, **clipping),
+    "adam": lambda rate, train, clipping: generation.Adam(rate, **clipping),
+    "sgd": lambda rate, train, clipping: generation.SGD(rate, **clipping),
 }
 SPARSE_OPTIMIZERS: dict[str, Callable[[Any, config_lib.Train, dict[str, float]], Any]] = {
     **DENSE_OPTIMIZERS,
-    "adam": lambda rate, train, clipping: RowAdam(rate, **clipping),
+    "adam": lambda rate, train, clipping: generation.RowAdam(rate, **clipping),
 }
 
 
 def optimizer(model: RankingModel | EnsembleModel, train: config_lib.Train, total_steps: int) -> Any:
     """Makes the configured optimizers: one for the embeddings (sparse updates) and one for everything else."""
-    # Keras' legacy optimizers (tf_keras 2.21): their sparse Adagrad is one fused op, where the new ones pass over the
-    # whole table in each step, and the TPU embedding takes no others.
     clipping: dict[str, Any] = {}
     if train.clip_norm and isinstance(model, EnsembleModel):
         clipping = {"gradient_transformers": [_clipped(model, train.clip_norm)]}
@@ -275,10 +233,10 @@ def optimizer(model: RankingModel | EnsembleModel, train: config_lib.Train, tota
     pairs = [(DENSE_OPTIMIZERS[train.dense_optimizer](dense_rate, train, clipping), lambda: model.dense_variables)]
     if model.embedding_layers:
         shared = [getattr(layer, "shared", layer) for layer in model.embedding_layers]
-        on_tpu = [layer.optimizer for layer in shared if isinstance(layer, TPUStackedEmbedding)]
+        on_tpu = [layer.optimizer for layer in shared if hasattr(layer, "optimizer")]  # the table updates itself
         sparse = on_tpu[0] if on_tpu else _sparse_optimizer(train, total_steps)
         pairs.append((sparse, lambda: model.embedding_variables))
-    return tfrs.experimental.optimizers.CompositeOptimizer(pairs)
+    return generation.CompositeOptimizer(pairs)
 
 
 def _clipped(model: EnsembleModel, norm: float) -> Callable[[list[Any]], list[Any]]:
@@ -288,10 +246,10 @@ def _clipped(model: EnsembleModel, norm: float) -> Callable[[list[Any]], list[An
         owners: dict[Any, tuple[int, ...]] = {}
         for k, component in enumerate(model.components):
             for variable in component.dense_variables:
-                owners[variable.ref()] = (*owners.get(variable.ref(), ()), k)
+                owners[id(variable)] = (*owners.get(id(variable), ()), k)
         groups: dict[tuple[int, ...], list[int]] = {}
         for position, (_, variable) in enumerate(pairs):
-            groups.setdefault(owners.get(variable.ref(), ()), []).append(position)
+            groups.setdefault(owners.get(id(variable), ()), []).append(position)
         clipped = list(pairs)
         for positions in groups.values():
             gradients, _ = tf.clip_by_global_norm([pairs[position][0] for position in positions], norm)

@@ -12,10 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import keras_generation
 from smooth_recs.layers import EmbeddedFeature, StackedEmbedding
-
-tfrs = keras_generation.recommenders("an interaction")
 
 
 def concatenated(embedded: tf.Tensor | None, dense: tf.Tensor | None) -> tf.Tensor:
@@ -33,6 +30,17 @@ class Concatenation(tf.keras.layers.Layer):
         return concatenated(embedded, dense)
 
 
+def dot_products(vectors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Dot products of all pairs of n vectors, [batch, dim] each: [batch, n (n - 1) / 2].
+
+    They come in the order of `tfrs.layers.feature_interaction.DotInteraction`: (1, 0), (2, 0), (2, 1), ...
+    """
+    stacked = tf.stack(vectors, axis=1)
+    products = tf.reshape(tf.matmul(stacked, stacked, transpose_b=True), [-1, len(vectors) ** 2])
+    pairs = [i * len(vectors) + j for i in range(len(vectors)) for j in range(i)]
+    return tf.gather(products, tf.constant(pairs, tf.int32), axis=1)
+
+
 class Dot(tf.keras.layers.Layer):
     """Dot products of all pairs of vectors, beside the dense vector (DLRM, Naumov et al. 2019).
 
@@ -41,7 +49,6 @@ class Dot(tf.keras.layers.Layer):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._dot = tfrs.layers.feature_interaction.DotInteraction()
         self._projection: Any = None
 
     def build(self, input_shape: Any) -> None:
@@ -51,9 +58,21 @@ class Dot(tf.keras.layers.Layer):
     def call(self, embedded: tf.Tensor, dense: tf.Tensor | None = None) -> tf.Tensor:
         vectors = tf.unstack(embedded, axis=1)
         if dense is None:
-            return tf.concat([concatenated(embedded, None), self._dot(vectors)], axis=1)
+            return tf.concat([concatenated(embedded, None), dot_products(vectors)], axis=1)
         vector = self._projection(dense)
-        return tf.concat([vector, self._dot([*vectors, vector])], axis=1)
+        return tf.concat([vector, dot_products([*vectors, vector])], axis=1)
+
+
+class CrossLayer(tf.keras.layers.Layer):
+    """x_0 * (W x + b) + x, as `tfrs.layers.feature_interaction.Cross` computes it."""
+
+    def build(self, input_shape: Any) -> None:
+        self._dense = tf.keras.layers.Dense(input_shape[-1], kernel_initializer="truncated_normal")
+        self._dense.build(input_shape)
+        super().build(input_shape)
+
+    def call(self, first: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
+        return first * self._dense(inputs) + inputs
 
 
 class Cross(tf.keras.layers.Layer):
@@ -65,7 +84,7 @@ class Cross(tf.keras.layers.Layer):
 
     def __init__(self, depth: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._crosses = [tfrs.layers.feature_interaction.Cross() for _ in range(depth)]
+        self._crosses = [CrossLayer() for _ in range(depth)]
 
     def call(self, embedded: tf.Tensor | None, dense: tf.Tensor | None = None) -> tf.Tensor:
         first = concatenated(embedded, dense)
@@ -127,12 +146,13 @@ class Linear(tf.keras.layers.Layer):
         self._numeric = tuple(numeric)
         table = StackedEmbedding(features, outputs, "zeros", embeddings_regularizer=regularizer, name="weights")
         self.table = table if features else None
-        self._slopes = tf.keras.layers.Dense(outputs, use_bias=False, kernel_initializer="zeros", name="slopes")
+        slopes = tf.keras.layers.Dense(outputs, use_bias=False, kernel_initializer="zeros", name="slopes")
+        self._slopes = slopes if self._numeric else None
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         terms = []
         if self.table is not None:
             terms.append(tf.reduce_sum(self.table(inputs, training=training), axis=1))
-        if self._numeric:
+        if self._slopes is not None:
             terms.append(self._slopes(tf.concat([inputs[name] for name in self._numeric], axis=1)))
         return tf.add_n(terms)

@@ -11,13 +11,12 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import keras_generation, losses
-
-tfrs = keras_generation.recommenders("a ranking model")
+from smooth_recs.models import generation
 
 Features = Mapping[str, tf.Tensor]
 
 
-class Ranker(tfrs.models.Model):  # type: ignore[name-defined]
+class Ranker(generation.Model):
     """A model that predicts sigmoid(`logits`) and minimises `compute_loss`, both of which a subclass defines.
 
     Args:
@@ -74,12 +73,7 @@ class Ranker(tfrs.models.Model):  # type: ignore[name-defined]
 
     def make_slots(self) -> None:
         """Makes the optimizer's variables (slots); the model must have its own variables."""
-        # Legacy optimizers (tf_keras 2.21) otherwise make them in the first training step, which TensorFlow then has to
-        # trace again. No public method makes them, and TFRS' composite (0.7.7) has no public list of its optimizers.
-        whole = [(self.optimizer, lambda: self.trainable_variables)]
-        for optimizer, variables in getattr(self.optimizer, "_optimizers_and_vars", whole):
-            if hasattr(optimizer, "_create_all_weights"):
-                optimizer._create_all_weights(variables())
+        generation.make_slots(self.optimizer, self.trainable_variables)
 
     def train_step(self, inputs: Any) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
@@ -137,14 +131,14 @@ class Ranker(tfrs.models.Model):  # type: ignore[name-defined]
     @property
     def embedding_variables(self) -> list[tf.Variable]:
         """The variables with sparse gradients: the embeddings, and the table of a `models.interactions.Linear` part."""
-        found = {v.ref(): v for layer in self.embedding_layers for v in layer.trainable_variables}
+        found = {id(v): v for layer in self.embedding_layers for v in layer.trainable_variables}
         return list(found.values())
 
     @property
     def dense_variables(self) -> list[tf.Variable]:
         """All other trainable variables."""
-        sparse = {variable.ref() for variable in self.embedding_variables}
-        return [variable for variable in self.trainable_variables if variable.ref() not in sparse]
+        sparse = {id(variable) for variable in self.embedding_variables}
+        return [variable for variable in self.trainable_variables if id(variable) not in sparse]
 
 
 def batch_mean(per_example: tf.Tensor) -> tf.Tensor:
@@ -174,8 +168,8 @@ class RankingModel(Ranker):
         Caruana 1997), whose labels are [batch, tasks]. `losses.multi_task` with these weights is minimised. The first
         task is the main one: the model predicts its probability and reports its loss; `task_probabilities` has all.
         None, the default: the outputs are one prediction of several values.
-      task: maps (labels, logits, sample_weight) to a loss per example [batch]; default: a `tfrs.tasks.Ranking` with
-        the logistic loss.
+      task: maps (labels, logits, sample_weight) to a loss per example [batch]; default: the logistic loss, in tf_keras
+        a `tfrs.tasks.Ranking`.
       distillation: maps (the labels' loss per example [batch], logits [batch, outputs], features, steps made) to what
         is minimised per example [batch], before it is weighted, such as `losses.Distillation`; None minimises the
         labels' loss. The labels' loss is reported either way.
@@ -186,8 +180,8 @@ class RankingModel(Ranker):
     Inputs: {name: tensor}, encoded (`data.encoding.Encoder`). Output: probabilities, float32 [batch], or [batch,
     outputs] for several outputs that are no tasks.
 
-    Train it with a `tfrs.experimental.optimizers.CompositeOptimizer`, one optimizer for `embedding_variables` and one
-    for `dense_variables`, or with any single optimizer:
+    Train it with a `models.generation.CompositeOptimizer` (in tf_keras that of TFRS), one optimizer for
+    `embedding_variables` and one for `dense_variables`, or with any single optimizer:
 
     ```python
     model = sr.models.RankingModel(
@@ -228,9 +222,7 @@ class RankingModel(Ranker):
         self.linear = linear
         # float32 under mixed precision too: bfloat16 has 3 digits, too few to tell predictions apart.
         self.output_layer = keras.layers.Dense(outputs, name="logits", dtype="float32")
-        self.task = task or tfrs.tasks.Ranking(
-            loss=keras.losses.BinaryCrossentropy(from_logits=True, reduction=keras.losses.Reduction.NONE)
-        )
+        self.task = task or generation.logistic_task()
         self.distillation = distillation
 
     def logits(self, features: Features, training: bool = False, embedded: tf.Tensor | None = None) -> tf.Tensor:

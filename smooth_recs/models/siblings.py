@@ -19,6 +19,7 @@ from smooth_recs.data import sibling_orders
 from smooth_recs.data.shuffling import SiblingBatches
 from smooth_recs.errors import InputError
 from smooth_recs.models.averaging import WeightAverage, share_admission
+from smooth_recs.models.execution import Executions
 from smooth_recs.models.progressive import ProgressiveMetrics, new_rows
 from smooth_recs.models.sibling_optimizer import SiblingOptimizer, copied
 
@@ -68,6 +69,8 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
     ```
     """
 
+    train_function: Any
+
     def __init__(
         self,
         build_fn: Callable[[], Any],
@@ -89,6 +92,8 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
         self.weight_average: WeightAverage | None = None
         self._build_fn = build_fn
         self._example: Callable[[], Any] = lambda: None
+        self._executions: Executions | None = None
+        self._steps_per_epoch: int | None = None
         self.progressive: ProgressiveMetrics | None = None
         self._replicas_built = False
         if all(replica.built and replica.variables for replica in self.replicas):
@@ -150,7 +155,7 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
                     kwargs.setdefault(name, value.numpy().item() if isinstance(value, tf.Variable) else value)
         if not keras_generation.is_legacy():  # it would scale the losses of an optimizer that trains nothing
             kwargs.setdefault("auto_scale_loss", False)
-        self._compiling = True
+        self._compiling, self._executions = True, None
         super().compile(**kwargs)
         self._compiling = False
         self.progressive = ProgressiveMetrics(len(self.replicas)) if progressive else None
@@ -185,7 +190,26 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
             given["callbacks"] = [averages, *tf.nest.flatten(given.get("callbacks") or [])]
         if self.run_eagerly:
             keras_generation.share_randomness(self.replicas, eagerly=True)
+        self._steps_per_epoch = given.get("steps_per_epoch")
+        if isinstance(given["x"], tf.data.Dataset):
+            given["shuffle"] = False  # of datasets it says nothing, but Keras 3 warns
         return super().fit(**given)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Makes what `fit` calls for each execution of training steps."""
+        if keras_generation.is_legacy():
+            return super().make_train_function(force)
+        if self._executions is None or force:
+            super().make_train_function(force=True)
+            self._executions = Executions(self, self.train_function)
+        self._executions.steps, self._executions.done = self._steps_per_epoch or 0, 0
+        self.train_function = self._executions if self._steps_per_epoch else self._executions.otherwise
+        return self.train_function
+
+    def _maybe_symbolic_build(self, *args: Any, **kwargs: Any) -> None:
+        """Does nothing where the replicas have their variables: Keras 3 would look for these on one device only."""
+        if not self._replicas_built:
+            super()._maybe_symbolic_build(*args, **kwargs)
 
     def evaluate(self, x: Any = None, *args: Any, return_dict: bool = False, **kwargs: Any) -> Any:
         """Does what `tf.keras.Model.evaluate` does: means over the replicas."""

@@ -17,6 +17,7 @@ from smooth_recs.callbacks.periodic import Periodic
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.errors import InputError
 from smooth_recs.models.ranking import Features, Ranker
+from smooth_recs.models.trackable import predicting_variables
 from smooth_recs.schema import Categorical, Numeric, Schema
 from smooth_recs.serving import folding
 from smooth_recs.serving.saved_signatures import CLASSIFY, EXAMPLES, LOGITS, OF_EXAMPLES, RAW, REGRESS
@@ -36,9 +37,6 @@ class ServingModule(tf.Module):
         super().__init__(name="smooth_recs_export")
         self.encoder = encoder
         served = folding.folded(model)
-        # Without the metrics': nobody serves them, and to save them several processes would have to sum them up.
-        metrics = {variable.ref() for metric in served.metrics for variable in metric.variables}
-
         several = isinstance(served, Ranker) and bool(served.task_weights)
 
         def probability(features: Features) -> tf.Tensor:
@@ -53,7 +51,8 @@ class ServingModule(tf.Module):
         with activations.frozen(model):
             self.functions = signature_functions(encoder, probability, logit if has_logit else None, tasks)
         # tf.saved_model.save finds variables through attributes, and the model itself, of Keras, is none (TF 2.21).
-        self.model_variables = [variable for variable in served.variables if variable.ref() not in metrics]
+        # Without the metrics': nobody serves them, and to save them several processes would have to sum them up.
+        self.model_variables = predicting_variables(served)
 
 
 def save(model: Any, encoder: Encoder, base: str, complete: Callable[[str], None] = lambda _: None) -> str:

@@ -4,10 +4,6 @@
 `batches` what is trained on, `loop` how; `monitoring` watches, `evaluation` and `results` measure what came out.
 """
 
-from smooth_recs import keras_generation
-
-keras_generation.require_legacy("training (TensorFlow Recommenders)")
-
-from smooth_recs.training.training_run import plan, summary, train_and_evaluate  # noqa: E402  needs the check above
+from smooth_recs.training.training_run import plan, summary, train_and_evaluate
 
 __all__ = ["plan", "summary", "train_and_evaluate"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import _files
+from smooth_recs import _files, keras_generation
 from smooth_recs.callbacks import KeepBest, LearnedActivations, PredictionDifference, ProgressiveValidation
 from smooth_recs.config import Config
 from smooth_recs.data.sources import Source
@@ -97,7 +97,7 @@ def callbacks(
     watching: list[Any] = [
         LearnedActivations(log_dir),
         tf.keras.callbacks.TensorBoard(log_dir, write_graph=False),
-        tf.keras.callbacks.ProgbarLogger("steps", stateful_metrics=[*SHOWN, *of_tasks]),
+        keras_generation.progress_lines([*SHOWN, *of_tasks]),
     ]
     if config.train.progressive:
         validation = ProgressiveValidation(every, log_dir)
@@ -164,9 +164,9 @@ class Speed(tf.keras.callbacks.Callback):
         now = time.monotonic()
         if self._first is None:
             self._compiling += now - self._began
-            self._first_steps += batch + 1
-            self._began, self._first = now, batch
-        self._last = batch
+            self._first_steps += keras_generation.steps_done(self, batch)
+            self._began, self._first = now, keras_generation.steps_done(self, batch)
+        self._last = keras_generation.steps_done(self, batch)
 
     def on_train_end(self, logs: Any = None) -> None:
         if self._first is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from smooth_recs import keras_generation
 from smooth_recs._status import STATUS, Status, is_terminal
 
 _WIDEST, _SECONDS = 80, 0.5  # columns; between two drawings
@@ -50,7 +51,7 @@ class ProgressLine(tf.keras.callbacks.Callback):
         self._begun = self._done
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._done = self._begun + batch + 1
+        self._done = self._begun + keras_generation.steps_done(self, batch)
         now = self._now()
         if self._first is None:
             self._first = now, self._done

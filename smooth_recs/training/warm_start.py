@@ -22,7 +22,9 @@ from smooth_recs.config import Config
 from smooth_recs.data.encoding import Encoder, Encoding
 from smooth_recs.errors import InputError
 from smooth_recs.layers import StackedEmbedding
+from smooth_recs.models import generation
 from smooth_recs.models.siblings import SiblingModel
+from smooth_recs.models.trackable import trackable
 from smooth_recs.schema import Categorical
 from smooth_recs.workdir import checkpoint_reader
 from smooth_recs.workdir.checkpoint_reader import CheckpointReader
@@ -228,7 +230,8 @@ def initialise(siblings: SiblingModel, path: str, encoder: Encoder) -> WarmStart
 def _variables(replica: Any, stored: CheckpointReader, node: int) -> Iterator[tuple[str, Any, int | None]]:
     """Name, variable, and the node at the same place in the checkpoint; without metrics, optimizers and copies."""
     seen = {id(thing): thing for thing in (replica.optimizer, *replica.metrics, *replica.copies)}
-    waiting: collections.deque[tuple[str, Any, int | None]] = collections.deque([("", replica, node)])
+    waiting: collections.deque[tuple[str, Any, int | None]] = collections.deque()
+    waiting.append(("", trackable(replica, without=list(seen.values())), node))
     while waiting:
         place, thing, there = waiting.popleft()
         nodes = {} if there is None else stored.children(there)
@@ -251,11 +254,12 @@ class _Taking:
         for layer in keras_generation.all_layers(replica):
             if isinstance(layer, StackedEmbedding):
                 admitted = [] if layer.admitted is None else [layer.admitted.counts, layer.admitted.last_seen]
-                self._by_row |= {id(variable) for variable in (layer.embeddings, *admitted)}
-                self._by_feature |= set() if layer.admitted is None else {id(layer.admitted.lookups)}
+                self._by_row |= {id(keras_generation.stored(variable)) for variable in (layer.embeddings, *admitted)}
+                lookups = [] if layer.admitted is None else [layer.admitted.lookups]
+                self._by_feature |= {id(keras_generation.stored(variable)) for variable in lookups}
         dense, *sparse = replica.optimizer.optimizers
-        self._optimizers = {variable.ref(): dense for variable in replica.dense_variables}
-        self._optimizers |= {variable.ref(): one for one in sparse for variable in replica.embedding_variables}
+        pairs = [(dense, replica.dense_variables), *((one, replica.embedding_variables) for one in sparse)]
+        self._optimizers = {id(keras_generation.stored(v)): one for one, variables in pairs for v in variables}
 
     def take(self, name: str, variable: Any, node: int | None) -> None:
         pairs = self._pairs(variable)
@@ -297,8 +301,8 @@ class _Taking:
     def _take_accumulators(self, variable: Any, value: Any, pairs: Pairs | None) -> bool:
         """Takes over Adagrad's sums of squares; each shard of a table on parameter servers has its own."""
         shards = getattr(variable, "variables", [variable])
-        optimizer = self._optimizers.get(shards[0].ref())
-        if value is None or not isinstance(optimizer, tf.keras.optimizers.legacy.Adagrad):
+        optimizer = self._optimizers.get(id(shards[0]))
+        if value is None or not isinstance(optimizer, generation.Adagrad):
             return False
         initial = optimizer.get_config()["initial_accumulator_value"]
         if pairs is not None:

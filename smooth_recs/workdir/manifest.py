@@ -19,7 +19,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from smooth_recs import _files, _locks
+from smooth_recs import _files, _locks, keras_generation
 from smooth_recs.config import Config
 from smooth_recs.errors import InputError
 from smooth_recs.version import __version__
@@ -190,6 +190,7 @@ def claim(config: Config, workdir: str, found: str, data: Mapping[str, Any], ear
         )
     manifest = {
         "versions": versions(),
+        "keras": 2 if keras_generation.asks_for_legacy() else 3,
         "seeds": {"seed": config.seed, "data.seed": config.data.seed},
         "data": {"fingerprint": found, **data},
         "machine": {"system": platform.platform(), "cores": os.cpu_count()},

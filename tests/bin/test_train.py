@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -267,3 +268,22 @@ def test_a_text_among_numbers_is_refused_or_counted_and_a_missing_label_is_named
     assert "\nwarning           5.0% of the rows are malformed and left out\n" in done.stdout
     log.write_text("price\n" + "1\n" * 100)
     assert refused(*flags) == f"data.path: the column 'label' is not in {log}, which has price"
+
+
+def test_keras_3_trains_exports_and_is_in_the_manifest(tmp_path):
+    small = Config(data=Data(source="synthetic", examples=600, eval_examples=200, shuffle_window=256))
+    small.model.hidden_units, small.train.batch_size, small.evaluation.estimate = (4,), 100, False
+    (tmp_path / "run.json").write_text(json.dumps(small.to_dict()))
+    done = train("--keras=3", f"--config={tmp_path / 'run.json'}", f"--workdir={tmp_path / 'work'}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads((tmp_path / "work" / "manifest.json").read_text())["keras"] == 3
+    metrics = json.loads((tmp_path / "work" / "metrics.json").read_text())
+    assert [len(metrics["replicas"]), metrics["diverged"]] == [2, []]
+    for export in metrics["exports"]:
+        assert (tmp_path / "work" / export / "saved_model.pb").exists()
+
+
+def test_keras_3_on_another_backend_is_refused(config, workdir, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    said = refused("--keras=3", config(), workdir)
+    assert said == "--keras=3 is Keras 3 on TensorFlow: unset KERAS_BACKEND, which is jax"

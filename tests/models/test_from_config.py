@@ -10,9 +10,10 @@ import tensorflow as tf
 
 from smooth_recs import config
 from smooth_recs.data.encoding import Encoder
-from smooth_recs.models import from_config
+from smooth_recs.models import from_config, generation
 from smooth_recs.schema import Categorical, Schema
 
+pytestmark = pytest.mark.both_generations
 ENCODER = Encoder(Schema((Categorical("user", "identity", 4, "int64"),)))
 RATE, B1, B2, EPSILON = 0.1, 0.9, 0.999, 1e-7
 
@@ -25,7 +26,7 @@ def gradient(ids: list[int], values: list[float]) -> tf.IndexedSlices:
 def test_adam_by_rows_is_its_formula_and_leaves_the_other_rows_alone() -> None:
     """Row 1 is in steps 1 and 3, row 2, twice in the batch, in step 2, row 0 in none."""
     table = tf.Variable(tf.ones([3, 2]))
-    optimizer = from_config.RowAdam(RATE)
+    optimizer = generation.RowAdam(RATE)
     steps = [([1], [0.5]), ([2, 2], [0.25, 0.5]), ([1], [-2.0])]
     expected, m, v = np.ones(3), np.zeros(3), np.zeros(3)
     for t, (ids, values) in enumerate(steps, start=1):
@@ -38,9 +39,10 @@ def test_adam_by_rows_is_its_formula_and_leaves_the_other_rows_alone() -> None:
     np.testing.assert_allclose(optimizer.get_slot(table, "m").numpy()[:, 0], m, rtol=1e-6)
 
 
+@pytest.mark.one_generation  # Keras 3 has no legacy optimizers
 def test_adam_by_rows_is_keras_own_where_every_row_is_in_every_batch() -> None:
     tables = [tf.Variable(tf.ones([3, 2])) for _ in range(2)]
-    optimizers = [from_config.RowAdam(RATE), tf.keras.optimizers.legacy.Adam(RATE)]
+    optimizers = [generation.RowAdam(RATE), tf.keras.optimizers.legacy.Adam(RATE)]
     for values in ([0.5, -1.0, 2.0], [0.1, 0.0, -3.0], [1.0, 1.0, 1.0]):
         for table, optimizer in zip(tables, optimizers, strict=True):
             optimizer.apply_gradients([(gradient([0, 1, 2], values), table)])

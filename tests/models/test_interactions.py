@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from smooth_recs import keras_generation
 from smooth_recs.models import interactions
 
+pytestmark = pytest.mark.both_generations
 EMBEDDED = np.array([[[1.0, 2.0], [3.0, -1.0], [0.5, 4.0]], [[0.0, 1.0], [2.0, 2.0], [-1.0, 3.0]]], np.float32)
 DENSE = np.array([[7.0], [-2.0]], np.float32)
 
@@ -51,6 +53,19 @@ def test_crosses_by_hand() -> None:
     layer.set_weights([kernel, np.array([0.0, 1.0, 0.0]), np.zeros((3, 3)), np.full(3, 0.5)])
     first = np.array([1 * (1 + 0) + 1, 2 * (14 + 1) + 2, 7 * (2 + 0) + 7])
     np.testing.assert_allclose(layer(embedded, dense), [first + 0.5 * np.array([1, 2, 7])], rtol=1e-6)
+
+
+@pytest.mark.one_generation  # TensorFlow Recommenders needs tf_keras
+def test_dot_products_and_crosses_are_those_of_tensorflow_recommenders_to_the_bit() -> None:
+    tfrs = keras_generation.recommenders("the test")
+    embedded = np.random.default_rng(1).normal(size=(50, 7, 6)).astype(np.float32)
+    theirs = tfrs.layers.feature_interaction.DotInteraction()(tf.unstack(embedded, axis=1))
+    np.testing.assert_array_equal(interactions.dot_products(tf.unstack(embedded, axis=1)), theirs)
+    inputs = embedded.reshape(50, 42)
+    tf.keras.utils.set_random_seed(1)
+    ours = interactions.CrossLayer()(inputs, 2 * inputs)
+    tf.keras.utils.set_random_seed(1)
+    np.testing.assert_array_equal(ours, tfrs.layers.feature_interaction.Cross()(inputs, 2 * inputs))
 
 
 def test_crosses_of_embeddings_or_numbers_alone() -> None:

@@ -86,8 +86,8 @@ def test_importing_adds_little_to_tensorflow(generation):
 
 
 @pytest.mark.slow
-def test_the_ranking_stack_under_keras_3_names_the_remedy():
-    done = python("-c", "import smooth_recs as sr; sr.models.RankingModel", keras_3=True)
+def test_the_table_of_a_tpu_under_keras_3_names_the_remedy():
+    done = python("-c", "import smooth_recs as sr; sr.models.RankingModel; sr.layers.TPUStackedEmbedding", keras_3=True)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith("ImportError: ")

@@ -8,10 +8,8 @@ import importlib
 import pytest
 
 import smooth_recs as sr
-from smooth_recs import keras_generation
 
 pytestmark = pytest.mark.both_generations
-LEGACY = ("models.", "training.")  # they need TensorFlow Recommenders
 NAMES = [
     *(f"activations.{name}" for name in ("smelu", "gsmelu", "rescu", "softplus", "swish", "gelu", "mish", "tanhexp")),
     *(
@@ -31,7 +29,7 @@ NAMES = [
     "testing.assert_reproducible",
     *("training.train_and_evaluate", "training.plan"),
 ]
-PATHS = [  # those that need Keras 2 are left out under Keras 3
+PATHS = [
     "smooth_recs.config:Config",
     "smooth_recs.data.schema:Schema",
     "smooth_recs.data.schema:Categorical",
@@ -47,16 +45,12 @@ PATHS = [  # those that need Keras 2 are left out under Keras 3
 ]
 
 
-def here(name: str) -> bool:
-    return keras_generation.is_legacy() or not name.startswith(LEGACY)
-
-
-@pytest.mark.parametrize("name", list(filter(here, NAMES)))
+@pytest.mark.parametrize("name", NAMES)
 def test_every_name_is_an_attribute_of_the_package(name: str) -> None:
     assert callable(functools.reduce(getattr, name.split("."), sr))
 
 
-@pytest.mark.parametrize("path", [p for p in PATHS if here(p.removeprefix("smooth_recs.").replace(":", "."))])
+@pytest.mark.parametrize("path", PATHS)
 def test_every_import_path_of_users_files_stays(path: str) -> None:
     module, _, name = path.partition(":")
     assert callable(getattr(importlib.import_module(module), name))

@@ -39,9 +39,9 @@ def of_run(workdir: str, label: str, rows: int) -> Network:
     chunks, known = _held_out(run.source, rows, "features")
     siblings = []
     for number, replica in enumerate(run.siblings.replicas):
-        tables = {variable.ref() for variable in replica.embedding_variables}
-        variables = [variable for variable in replica.variables if variable.dtype.is_floating]
-        is_table = [variable.ref() in tables for variable in variables]
+        tables = {id(variable) for variable in replica.embedding_variables}
+        variables = [variable for variable in replica.variables if tf.as_dtype(variable.dtype).is_floating]
+        is_table = [id(variable) in tables for variable in variables]
         siblings.append(Sibling(f"replica {number}", replica, variables, is_table, _predict_all(replica, chunks)))
     return Network(label, siblings, known)
 
@@ -71,7 +71,7 @@ def of_exports(a: str, b: str, config: Config, rows: int, cache: str) -> Network
     siblings = []
     for flag, model in models.items():
         fed = [exports.as_inputs(flag, model.inputs, chunk) for chunk in chunks]
-        variables = [variable for variable in model.variables if variable.dtype.is_floating]
+        variables = [variable for variable in model.variables if tf.as_dtype(variable.dtype).is_floating]
         # An export tells no more of its variables than their names (TensorFlow 2.21).
         is_table = ["embedding" in variable.name for variable in variables]
         siblings.append(Sibling(flag, model, variables, is_table, functools.partial(_joined, model.predict, fed)))
