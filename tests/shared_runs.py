@@ -33,7 +33,7 @@ def small_demo(seed: int = 1) -> Config:
     """The demo with few rows and units."""
     run = sweeps.config_of(ROOT / "configs" / "demo_falling.py")
     run.seed, run.data.examples, run.data.eval_examples = seed, 20_000, 8_000
-    run.model.hidden_units, run.evaluation.estimate = (16, 8), False
+    run.model.hidden_units, run.evaluation.estimate, run.evaluation.slices = (16, 8), False, ()
     return run
 
 
@@ -75,6 +75,6 @@ def _train_on_csv(folder: Path) -> None:
         data=Data(source="csv", path=str(folder / "log.csv"), schema=CSV_SCHEMA),
         model=Model(hidden_units=(8, 4), embedding_dim=4),
         train=Train(batch_size=50, steps_per_execution=10, dense_learning_rate=0.1, evaluations=0),
-        evaluation=Evaluation(estimate=False),
+        evaluation=Evaluation(slices=(), estimate=False),
     )
     training.train_and_evaluate(settings, str(folder / "run"))

@@ -24,7 +24,7 @@ def get_config():
             batch_size=16, steps_per_execution=7, checkpoint_seconds=0.2, evaluation_examples=40, deterministic=True,
             progressive=True, average=70, export_steps=60, keep_exports=0,
         ),
-        evaluation=Evaluation(estimate=False),
+        evaluation=Evaluation(slices=("label",), estimate=False),
     )
 """
 

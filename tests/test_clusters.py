@@ -19,6 +19,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 SETTINGS = (
     *("--config.data.examples=12000", "--config.data.eval_examples=4000", "--config.data.shuffle_window=3000"),
     *("--config.train.evaluation_examples=2000", "--config.train.evaluations=3", "--config.evaluation.estimate=false"),
+    "--config.evaluation.slices=label",
     *("--config.train.steps_per_execution=8", "--config.train.average=40"),
 )
 

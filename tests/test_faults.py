@@ -16,7 +16,7 @@ from train_runs import PATIENCE, Run
 ROWS = 1600  # of each of two files, the last fifth held out
 EPOCHS = 12
 CONFIG = """
-from smooth_recs.config import Config, Data, Model, Train
+from smooth_recs.config import Config, Data, Evaluation, Model, Train
 from smooth_recs.schema import Categorical, Numeric, Schema
 
 SCHEMA = Schema((Categorical("shop", "hash", size=500), Numeric("price", "identity")))
@@ -29,6 +29,7 @@ def get_config():
             batch_size=16, epochs={epochs}, steps_per_execution=5, checkpoint_seconds=0.2, evaluation_examples=500,
             deterministic=True,
         ),
+        evaluation=Evaluation(slices=(), estimate=False),
     )
 """
 

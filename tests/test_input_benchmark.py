@@ -21,7 +21,8 @@ def test_the_formats_hold_the_same_rows(tmp_path: Path) -> None:
     for name, file in benchmark.written(str(tmp_path), 50, list(benchmark.WRITERS)).items():
         source = "criteo" if name.startswith("csv") else name
         reader = presets.origin(config.Data(source=source, path=file, schema=benchmark.SCHEMA)).training
-        assert (survey.survey(reader, 0.0).good, survey.survey(reader, 0.0).malformed) == (50, 0)
+        found = survey.survey(reader, 0.0)
+        assert (found.good, found.malformed) == (50, 0)
         (chunk,) = reader.read().as_numpy_iterator()
         rows[name] = {key: repr(values.tolist()) for key, values in {**chunk["raw"], "label": chunk["label"]}.items()}
     for name in rows:

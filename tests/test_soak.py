@@ -15,7 +15,7 @@ from train_runs import PATIENCE, ROOT, Run
 
 from smooth_recs import prediction_difference
 
-KILLS = kills.count(3)
+KILLS = kills.count(2)
 BATCH, EPOCHS = 16, 2
 ROWS = 2000 + 1200 * KILLS  # whole batches; that there is something left to train after each
 STEPS = EPOCHS * ROWS // BATCH
@@ -25,7 +25,7 @@ SETTINGS = (
     *("train.evaluations=8", "train.evaluation_examples=2000", "train.patience=50", "train.average=70"),
     *(f"data.examples={ROWS}", "data.eval_examples=4000", "data.shuffle_window=1000"),
     *("data.synthetic.users=500", "data.synthetic.items=200", "model.hidden_units=32,16", "evaluation.estimate=false"),
-    "model.dropout=0.1",
+    *("evaluation.slices=label", "model.dropout=0.1"),
 )
 
 _AT_ONCE = 0.001  # seconds between two looks: a checkpoint is written in a few milliseconds

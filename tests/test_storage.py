@@ -59,7 +59,7 @@ def config(path: str) -> Config:
             batch_size=BATCH, epochs=2, steps_per_execution=5, dense_learning_rate=0.1, evaluations=4,
             evaluation_examples=200, checkpoint_seconds=3600.0, deterministic=True, average=10,
         ),
-        evaluation=Evaluation(estimate=False),
+        evaluation=Evaluation(slices=("label",), estimate=False),
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import atexit
 import contextlib
 import fcntl
 import gc
+import importlib
 import json
 import os
 import runpy
@@ -33,6 +34,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 GENERATION = "TF_USE_LEGACY_KERAS"  # counts when TensorFlow is imported; hardly a process is started under Keras 3
+# What most programs import later than at their start.
+LATE = ("smooth_recs.reports.run_report", "tensorboard.summary.v2", "scipy.optimize", "scipy.special")
 COLD = ("smooth_recs.serving.loader_process",)  # has no Python TensorFlow, which is the point of it
 _MOST_BYTES = 1 << 20
 _FREE = 500  # descriptors from here on belong to nobody
@@ -144,10 +147,9 @@ def _wait(address: str, owner: socket.socket) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests
     import tensorflow as tf
 
-    from smooth_recs import training
-
     assert tf.keras
-    assert training
+    for module in ("smooth_recs.training", *LATE):
+        importlib.import_module(module)
     gc.collect()
     gc.set_threshold(50_000, 10, 10)
     gc.freeze()  # what is there stays, and is not looked through again in every fork

@@ -21,6 +21,8 @@ SMALL = [
     "--config.data.examples=4000",
     "--config.data.eval_examples=500",
     "--config.model.hidden_units=8",
+    "--config.evaluation.estimate=false",
+    "--config.evaluation.slices=label",
     "--config.train.checkpoint_seconds=0",
     "--config.train.steps_per_execution=1",
 ]

@@ -1,9 +1,8 @@
-"""bin/churn from real processes: one command ends with an export within the budget, or says what it reached."""
+"""bin/churn from real processes: one command ends with an export within the budget, or in a line before it trains."""
 
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,12 +41,3 @@ def test_the_command(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -
     assert [point["weight"] for point in found["points"]] == [0, 1]
     assert is_export(found["export"])
     assert done.stdout.splitlines()[-1] == f"export   {found['export']}"
-    done = churn(*whole, "--max_pd_live=1e-9")
-    assert done.returncode == 3
-    assert re.fullmatch(
-        r"error: gate not met: --max_pd_live=1e-09: no weight of distillation keeps it; the best reached is 0\.\d+ "
-        rf"with weight \S+, see {tmp_path}/next/report\.html\n",
-        done.stderr,
-    )
-    found = json.loads((tmp_path / "next" / "churn.json").read_text())
-    assert [point["weight"] for point in found["points"]] == [0, 0.5, 1]

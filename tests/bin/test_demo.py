@@ -21,7 +21,10 @@ PERCENT = r"(\d+\.\d+)%"
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # seconds, of a machine with much else to do
 def test_the_demo_leaves_two_runs_and_a_page_over_both(tmp_path: Path) -> None:
-    small = ("--config.data.examples=3000", "--config.data.eval_examples=2000", "--config.evaluation.estimate=false")
+    small = (
+        *("--config.data.examples=3000", "--config.data.eval_examples=2000"),
+        *("--config.evaluation.estimate=false", "--config.evaluation.slices=label"),
+    )
     command = [sys.executable, "-m", "smooth_recs", "demo", *small]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

@@ -20,7 +20,7 @@ SETTINGS = (
     *("data.eval_examples=1000", "data.shuffle_window=4000", "train.batch_size=32"),
     *("train.evaluations=1", "train.evaluation_examples=1000", "train.checkpoint_seconds=0.5"),
     *("data.synthetic.users=500", "data.synthetic.items=200", "model.hidden_units=16,8", "evaluation.estimate=false"),
-    "train.average=200",
+    *("evaluation.slices=label", "train.average=200"),
 )
 # The demo, in a process that saves and waits after so many steps, until it may end: no run ends before it is killed.
 CONFIG = """

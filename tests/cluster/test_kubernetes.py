@@ -166,7 +166,8 @@ def test_the_commands_of_a_manifest_train_on_loopback(tmp_path, name, kinds):
     assert {task.kind for task in found.values()} == kinds
     ports = dict(zip(found, free_ports(len(found)), strict=True))
     small = ("data.examples=2000", "data.eval_examples=500", "data.shuffle_window=1000", "model.hidden_units=8")
-    settings = [f"--config.{setting}" for setting in (*small, "evaluation.estimate=false", "train.evaluations=1")]
+    measured = ("evaluation.estimate=false", "evaluation.slices=label", "train.evaluations=1")
+    settings = [f"--config.{setting}" for setting in (*small, *measured)]
     processes = {}
     for job, container in containers(name):
         given = {entry["name"]: entry.get("value") for entry in container["env"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -26,6 +27,15 @@ from smooth_recs.training import results
 def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The workdir of a finished run of two siblings on a small CSV file."""
     return str(shared_runs.of_csv(tmp_path_factory))
+
+
+LOADED = functools.cache(results.load)
+
+
+@pytest.fixture(autouse=True)
+def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No release changes the run that it exports, which takes seconds to load."""
+    monkeypatch.setattr(results, "load", LOADED)
 
 
 def sibling(run: str) -> str:

@@ -173,7 +173,7 @@ def test_training_and_publishing_leave_cards_and_warm_ups(tmp_path: Path) -> Non
         data=config.Data(examples=3_000, eval_examples=1_000, shuffle_window=1_000),
         model=config.Model(hidden_units=(8, 4), embedding_dim=4),
         train=config.Train(batch_size=50, steps_per_execution=10, dense_learning_rate=0.1, evaluations=0),
-        evaluation=config.Evaluation(estimate=False),
+        evaluation=config.Evaluation(slices=("label",), estimate=False),
     )
     metrics = training.train_and_evaluate(settings, folder)
     first, second = (str(tmp_path / "run" / path) for path in metrics["exports"])

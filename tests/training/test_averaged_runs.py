@@ -31,7 +31,7 @@ def run(average: int | str = 10, **changes) -> Config:
         data=Data(examples=2_000, eval_examples=1_000, shuffle_window=500, synthetic=SyntheticLog(users=100, items=50)),
         model=Model(hidden_units=(8, 4), embedding_dim=4),
         train=Train(average=average, batch_size=50, dense_learning_rate=0.1, evaluations=2, evaluation_examples=1_000),
-        evaluation=Evaluation(estimate=False),
+        evaluation=Evaluation(slices=(), estimate=False),
     )
     return dataclasses.replace(settings, **changes)
 
@@ -162,14 +162,14 @@ def test_a_warm_start_begins_with_the_raw_weights(averaged, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("ensemble", "model"),
+    ("ensemble", "model", "row_cost"),
     [
-        (Ensemble(components=2, codistillation=0.1, stale_steps=3), {}),
-        (Ensemble(components=2, deployed="first", tables="separate"), {"linear": True}),
-        (Ensemble(), {"admission": 2, "precision": "bfloat16", "normalization": "batch"}),
+        (Ensemble(components=2, codistillation=0.1, stale_steps=3), {}, 0),
+        (Ensemble(components=2, deployed="first", tables="separate"), {"linear": True}, 0),
+        (Ensemble(), {"admission": 2, "precision": "bfloat16", "normalization": "batch"}, 0),
+        (Ensemble(components=2, codistillation=0.1, stale_steps=3), {}, 1_000),
     ],
 )
-@pytest.mark.parametrize("row_cost", [0, 1_000])
 def test_other_models(tmp_path, monkeypatch, ensemble, model, row_cost):
     """With progressive validation and patience, tables by row and in passes."""
     monkeypatch.setattr(averaging, "ROW_COST", row_cost)

@@ -24,6 +24,7 @@ from smooth_recs.experiments import sweeps
 ROOT = pathlib.Path(__file__).parents[2]
 DATA = pathlib.Path(os.environ.get("SMOOTH_RECS_DATA", ROOT.parent / "shared" / "data"))
 SMALL = ("--config.data.examples=6000", "--config.data.eval_examples=2000", "--config.data.shuffle_window=2500")
+ON_PREDICTIONS_ALONE = ("--config.evaluation.estimate=false", "--config.evaluation.slices=label")
 
 pytestmark = pytest.mark.slow
 
@@ -103,15 +104,15 @@ def test_a_finished_run_is_not_repeated_and_another_is_refused(demo):
 
 
 def test_nothing_differs_means_a_pd_of_exactly_0(tmp_path):
-    metrics = train(
-        "demo", tmp_path / "run", *SMALL, "--config.siblings.differ=nothing", "--config.train.deterministic"
-    )
+    settings = (*SMALL, *ON_PREDICTIONS_ALONE, "--config.siblings.differ=nothing", "--config.train.deterministic")
+    metrics = train("demo", tmp_path / "run", *settings)
     assert metrics["pd"]["relative"] == 0.0
     assert metrics["replicas"][0] == metrics["replicas"][1]
 
 
 def test_a_training_that_diverges_says_so_and_is_finished(tmp_path):
-    too_fast = (*SMALL, "--config.train.dense_learning_rate=3e38", "--config.train.dense_optimizer=sgd")
+    rate = ("--config.train.dense_learning_rate=3e38", "--config.train.dense_optimizer=sgd")
+    too_fast = (*SMALL, *ON_PREDICTIONS_ALONE, *rate)
     for _ in range(2):
         done = subprocess.run(command("demo", tmp_path / "run", *too_fast), capture_output=True, text=True, check=False)
         assert done.returncode == 4, done.stderr[-2000:]
@@ -139,7 +140,7 @@ def test_a_training_that_collapses_is_named_everywhere(tmp_path, capsys):
 def test_patience_stops_and_the_rows_that_chose_do_not_judge(tmp_path):
     settings = ("--config.data.examples=4000", "--config.data.eval_examples=3000", "--config.data.shuffle_window=2500")
     metrics = train(
-        *("demo", tmp_path / "run", *settings),
+        *("demo", tmp_path / "run", *settings, *ON_PREDICTIONS_ALONE),
         *("--config.train.epochs=40", "--config.train.evaluations=40", "--config.train.patience=3"),
         *("--config.train.evaluation_examples=2000", "--config.train.max_pd=0.5"),
     )
