@@ -96,7 +96,7 @@ def _stub(patch: pytest.MonkeyPatch, path: str) -> Any:
     holder = getattr(importlib.import_module(outer), inner) if inner[0].isupper() else importlib.import_module(owner)
     stub = mock.create_autospec(getattr(holder, name), return_value=0)
     if path == "experiments.sweeps.workflow.run":  # a goal is read before anything is trained
-        stub.side_effect = lambda sweep, _, *, confirm, halving: holder.goal_of(sweep, confirm)
+        stub.side_effect = lambda sweep, _, *, confirm, **_more: holder.goal_of(sweep, confirm)
     patch.setattr(holder, name, stub)
     return stub
 
