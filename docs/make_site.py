@@ -43,7 +43,7 @@ def mathml(text: str) -> str:
     def formula(match: re.Match[str]) -> str:
         source, tag = TAG.sub("", match[1].strip()), TAG.search(match[1])
         shown = latex2mathml.converter.convert(source, display="block").replace("\n", " ")
-        return f"\n<div>{shown}{f'<p>({tag[1]})</p>' if tag else ''}</div>\n"
+        return f'\n<div class="formula">{shown}{f"<p>({tag[1]})</p>" if tag else ""}</div>\n'
 
     return DISPLAYED.sub(formula, FENCED.sub(formula, text))
 
@@ -63,11 +63,15 @@ def lay_out(folder: pathlib.Path) -> None:
                 shutil.copyfile(linked, copy)
         (folder / page).parent.mkdir(parents=True, exist_ok=True)
         (folder / page).write_text(mathml(text), "utf-8")
+    shutil.copyfile(ROOT / "docs" / "site.css", folder / "docs" / "site.css")
 
 
 def add_reference(folder: pathlib.Path) -> None:
     """Writes the whole API reference into `folder`/reference, and links it from the page that lists its names."""
     runpy.run_path(str(ROOT / "docs" / "make_api.py"))["write_html"](folder / "reference")
+    front = folder / "reference" / "index.html"
+    back = '<p><a href="../docs/api.html">To the documentation</a></p>'
+    front.write_text(front.read_text("utf-8").replace("</h1>", f"</h1>\n{back}", 1), "utf-8")
     page = folder / "docs" / "api.md"
     text = page.read_text("utf-8").replace("# API\n", "# API\n\n[The whole reference](../reference/index.html)\n", 1)
     page.write_text(text, "utf-8")
