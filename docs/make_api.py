@@ -154,11 +154,6 @@ def write_html(folder: pathlib.Path) -> None:
         module.__all__ = list(names)  # what pdoc shows, if it finds it: some are loaded on first use
         vars(module).update({name: getattr(module, name) for name in names})
         of_name[module.__name__] = pdoc.doc.Module(module)
-    for documented in of_name.values():
-        for member in documented.flattened_own_members:
-            # pdoc would take the docstring of Keras' method instead, which is about Keras.
-            if isinstance(member, pdoc.doc.Function) and not member.obj.__doc__:
-                member.docstring = ""  # type: ignore[misc]
     templates = pathlib.Path(__file__).resolve().parent / "reference"
     how: dict[str, Any] = {"docformat": "google", "show_source": True, "footer_text": "smooth_recs", "search": True}
     pdoc.render.configure(**how, template_directory=templates)
