@@ -5,6 +5,7 @@ The embeddings are inputs, as on a TPU, where they come from units of their own.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import re
 from collections.abc import Callable
@@ -91,3 +92,25 @@ def test_the_check_sees_what_xla_cannot_compile() -> None:
 
     with pytest.raises((tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, ValueError)):
         step(tf.constant(["a"]))
+
+
+def test_smelu_is_one_pass_forward_and_one_backward_as_relu_is() -> None:
+    """Compiled, an activation of a layer and its gradient are one kernel each, together with what stands beside it."""
+
+    def passes(activation: str, beta: float | None) -> int:
+        config = configuration("demo")
+        config.model = dataclasses.replace(
+            config.model, activation=activation, beta=beta, normalization="none", clip=0.0
+        )
+        model, *batch = inputs(config)
+        compiled = tf.function(dense_step(model), jit_compile=True, autograph=False)
+        program = compiled.experimental_get_compiler_ir(*batch)(stage="optimized_hlo")
+        entry = program[program.index("ENTRY") :]
+        hidden = "|".join(map(str, config.model.hidden_units))
+        return len(re.findall(rf"= f32\[{BATCH},(?:{hidden})\]\S* fusion\(", entry))
+
+    layers = len(configuration("demo").model.hidden_units)
+    relu, smelu = passes("relu", None), passes("smelu", 0.2)
+    # XLA joins ReLU of the last layer with the product that follows, of a single column, which it computes itself.
+    assert relu in (2 * layers - 1, 2 * layers)
+    assert smelu == 2 * layers
