@@ -89,7 +89,7 @@ def test_the_whole_workflow_says_what_was_tried(tmp_path):
     assert [each["fields"] for each in results["tuned"]] == [{DENSE: 0.02}, {DENSE: 0.08}]
     assert results["variants"][3]["fields"] == {DENSE: 0.08, "model.activation": "smelu", "model.beta": 0.4}
     page = (tmp_path / "report.html").read_text("utf-8")
-    assert "Own best values" in page
+    assert "Values tuned for each activation" in page
     # Nothing is trained again: 4 single models, and 4 variants with 2 seeds.
     before = sorted(path.stat().st_mtime_ns for path in (tmp_path / "cells").glob("*/metrics.json"))
     assert len(before) == 12
