@@ -82,7 +82,10 @@ class Folder:
 
     Args:
       path: of the folder.
-      jobs: how many trainings `run` has at a time, at least 1.
+      jobs: how many trainings `run` has at a time.
+
+    Raises:
+      InputError: jobs is below 1.
 
     ```python
     cells = [Cell(f"seed {seed}", dataclasses.replace(config, seed=seed)) for seed in (1, 2, 3)]

@@ -99,7 +99,7 @@ def test_what_is_likely_to_be_wrong_stands_on_top(tmp_path: Path) -> None:
     one = workdir(tmp_path / "one", metrics={**METRICS, "warnings": ["PD is exactly 0"]}, manifest=manifest)
     page = page_of(tmp_path, one)
     first = page.source.index("Price is the same in every row.")
-    assert first < page.source.index("PD is exactly 0.") < page.source.index('class="cards"')
+    assert first < page.source.index("PD is exactly 0.") < page.source.index('class="cards')
     both = page_of(tmp_path, workdir(tmp_path / "relu", activation="relu", beta=None), one)
     assert "Price is the same in every row (SmeLU 0.1)." in both.prose
     assert "PD is exactly 0 (SmeLU 0.1)." in both.prose
