@@ -5,9 +5,9 @@
         --flags=--config.data.path=DIR,--config.data.examples=1000000
 
 Each run is a process of the train binary, in a workdir of its own; a run that has finished is not repeated, so a
-benchmark that was killed goes on. Generations take turns, the first of a seed by turns too. Initial values differ
-between generations, so that their runs are as different as two seeds: means over seeds are what is compared. Processor
-time is that of the whole process, imports, measuring and exports included; steps a second are those of training.
+benchmark that was killed goes on. Generations take turns, the first of a seed by turns too. Both begin with the same
+initial values, so that their PDs and losses agree to six digits or so. Processor time is that of the whole process,
+imports, measuring and exports included; steps a second are those of training.
 """
 
 from __future__ import annotations
