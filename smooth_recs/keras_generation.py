@@ -61,6 +61,11 @@ def asks_for_legacy() -> bool:
     return os.environ.get(LEGACY_VARIABLE, "").lower() in ("1", "true")
 
 
+def trains_in_legacy() -> bool:
+    """Whether a training that this process starts is in `tf_keras`, as the binaries are where nothing is chosen."""
+    return LEGACY_VARIABLE not in os.environ or asks_for_legacy()
+
+
 @functools.cache
 def keras() -> Any:
     """The Keras of this process: what `tf.keras` stands for, or Keras 3 by itself where its backend is another one.

@@ -43,7 +43,7 @@ from smooth_recs.experiments import training_processes
 from smooth_recs.workdir import manifest
 
 REFERENCE = "@"
-# The status with which that program ends where a training diverged: such a cell is finished, and in the results.
+# The status with which a training ends that diverged: such a cell is finished, and in the results.
 _DIVERGED = 4
 
 
@@ -67,7 +67,7 @@ class Cell:
     @functools.cached_property
     def key(self) -> str:
         """Names the cell in its folder; equal configurations have equal keys in one generation of Keras."""
-        generation = {} if keras_generation.asks_for_legacy() else {"keras": 3}
+        generation = {} if keras_generation.trains_in_legacy() else {"keras": 3}
         return _hash({**self.config.to_dict(), **generation})
 
     @functools.cached_property
@@ -266,7 +266,7 @@ class _Trainings:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Of the cells that are being trained, by key."""
+        """Labels of the cells that are being trained, by key."""
         return {training.cell.key: training.cell.label for training in self._running}
 
     def add(self, cell: Cell, process: training_processes.Process, held: contextlib.ExitStack) -> None:

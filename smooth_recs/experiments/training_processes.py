@@ -112,7 +112,7 @@ _waiting: list[socket.socket] = []  # leads to the process that waits, where the
 
 
 class _Fork:
-    """A training that was forked; it says its end itself through a socket, as the process that waits hears of it."""
+    """A training that was forked; the process that waits says through a socket how it ended."""
 
     def __init__(self, waiting: socket.socket, config: str, workdir: str, descriptors: Sequence[int]) -> None:
         self.returncode: int | None = None

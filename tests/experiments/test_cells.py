@@ -138,6 +138,20 @@ def test_equal_configurations_have_one_key_and_any_field_changes_it():
     assert len({plain.key, *(Cell("c", config).key for config in others)}) == 6
 
 
+def test_the_key_follows_the_generation_in_which_a_cell_is_trained(monkeypatch):
+    """Where the environment does not choose, the train binary takes tf_keras, whatever this process has."""
+
+    def key(value):
+        if value is None:
+            monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)
+        else:
+            monkeypatch.setenv("TF_USE_LEGACY_KERAS", value)
+        return Cell("one", Config(seed=1)).key
+
+    assert key(None) == key("1") == key("True")
+    assert key("0") != key("1")
+
+
 def test_the_key_is_the_same_in_another_process(tmp_path, start):
     start(1).wait(timeout=60)
     assert list(traces(tmp_path / "grid")) == [Cell("seed 0", Config(seed=0)).key]
