@@ -19,6 +19,7 @@ from smooth_recs.callbacks.periodic import Periodic
 from smooth_recs.data.files import untuned
 from smooth_recs.errors import InputError
 from smooth_recs.measures import catalogue
+from smooth_recs.measures.measure import ACCURACY, Rows
 from smooth_recs.measures.slices import value_name
 from smooth_recs.statistics import arrays
 
@@ -326,9 +327,9 @@ class PredictionDifference(Periodic):
         """PD of predictions [n, R] and, with a label [n], means over the models of their accuracies."""
         values = {} if self._alone else {"pd": prediction_difference.mean_over_pairs(predictions, weight)}
         if label is not None:
-            models = [catalogue.Rows(label, column, weight) for column in predictions.T]
+            models = [Rows(label, column, weight) for column in predictions.T]
             for measure in catalogue.held_out():
-                if measure.family in catalogue.ACCURACY:
+                if measure.family in ACCURACY:
                     found = [measure.of(rows) for rows in models]
                     values[measure.name] = float(np.mean([NAN if value is None else value for value in found]))
         return values

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from smooth_recs.errors import InputError
 from smooth_recs.measures import catalogue
-from smooth_recs.measures.catalogue import Measure
+from smooth_recs.measures.measure import Measure
 
 _WORDS = {"label": "labels", "query_id": "query ids"}
 

@@ -13,6 +13,7 @@ from smooth_recs import prediction_difference
 from smooth_recs.config import Evaluation
 from smooth_recs.errors import InputError
 from smooth_recs.measures import accuracy, catalogue, predictive_churn, recommendations, slices
+from smooth_recs.measures.measure import ACCURACY, Rows
 from smooth_recs.statistics import arrays
 from smooth_recs.statistics.arrays import Array
 
@@ -169,7 +170,7 @@ def of_diverged(columns: Columns, diverged: Collection[int]) -> dict[str, Any]:
       diverged: the numbers of the replicas that predict NaN; the result has them as `diverged`.
     """
     prediction = np.asarray(columns["prediction"], np.float64)
-    nothing = dict.fromkeys(measure.name for measure in catalogue.MEASURES if measure.family in catalogue.ACCURACY)
+    nothing = dict.fromkeys(measure.name for measure in catalogue.MEASURES if measure.family in ACCURACY)
     finite = {k: each for k, each in enumerate(prediction.T) if k not in diverged}
     return {
         "diverged": list(diverged),
@@ -234,7 +235,7 @@ def _collapsed(columns: Columns, predictions: Mapping[int, Array]) -> list[dict[
 def _accuracy(columns: Columns, prediction: Array) -> dict[str, float | None]:
     """Accuracies of one model's predictions for the rows."""
     label, weight, query = (columns.get(name) for name in ("label", "weight", "query_id"))
-    return catalogue.accuracies(catalogue.Rows(label, prediction, weight, query))
+    return catalogue.accuracies(Rows(label, prediction, weight, query))
 
 
 def slice_names(

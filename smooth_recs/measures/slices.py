@@ -15,6 +15,7 @@ import numpy.typing as npt
 from smooth_recs import prediction_difference
 from smooth_recs.errors import InputError
 from smooth_recs.measures import catalogue
+from smooth_recs.measures.measure import Rows
 from smooth_recs.prediction_difference import terms
 from smooth_recs.statistics import arrays
 from smooth_recs.statistics.arrays import Array, Integers
@@ -164,7 +165,7 @@ def measure(
         within, of_slice = weight[rows], weighted_difference[rows].sum()
         requests = None if query is None else query[rows]
         labels = None if label is None else label[rows]
-        models = [catalogue.Rows(labels, prediction, within) for prediction in matrix[rows, int(against_first) :].T]
+        models = [Rows(labels, prediction, within) for prediction in matrix[rows, int(against_first) :].T]
         accuracies: dict[str, float | None] = {}
         for accuracy in catalogue.leading():
             values = [value for model in models if (value := accuracy.of(model)) is not None]

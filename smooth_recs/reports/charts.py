@@ -14,7 +14,7 @@ from html import escape
 from typing import Any
 
 from smooth_recs import extras
-from smooth_recs.measures.catalogue import Measure
+from smooth_recs.measures.measure import Measure
 from smooth_recs.reports import formats
 from smooth_recs.reports.formats import decimal, percent
 from smooth_recs.workdir.finished_runs import Run, is_number

@@ -8,6 +8,7 @@ from typing import Any
 
 from smooth_recs import _paths
 from smooth_recs.measures import catalogue, gates
+from smooth_recs.measures.measure import ACCURACY
 from smooth_recs.reports import charts, formats, links, page, slice_charts, tables, verdict
 from smooth_recs.reports.formats import (
     Format,
@@ -181,7 +182,7 @@ def _accuracy(comparison: Comparison) -> Table:
     a, b = (replica or {} for replica in comparison["replicas"])
     increases = comparison.get("increase") or {}
     rows = {}
-    for measure in catalogue.of(*catalogue.ACCURACY):
+    for measure in catalogue.of(*ACCURACY):
         values = a.get(measure.name), b.get(measure.name)
         change = values[1] - values[0] if is_number(values[0]) and is_number(values[1]) else None
         of_change = (increases.get(measure.name) or {}).get("interval")

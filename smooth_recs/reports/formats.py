@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from smooth_recs.measures.catalogue import Form, Measure
+from smooth_recs.measures.measure import Form, Measure
 from smooth_recs.workdir.finished_runs import flatten, is_number
 
 Format = Callable[[Any], str]

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from smooth_recs.measures import catalogue
+from smooth_recs.measures.measure import ACCURACY, Measure
 from smooth_recs.reports import formats
 from smooth_recs.reports.formats import count, decimal, percent, signed_decimal
 from smooth_recs.workdir.finished_runs import Run, is_number
@@ -169,7 +170,7 @@ def _cards_of_one(run: Run) -> list[Card]:
         found.append(
             Card("Swap rate", percent(lists["swap_rate"]), [f"requests with a different top {lists.get('k')}"])
         )
-    for measure in catalogue.of(*catalogue.ACCURACY):
+    for measure in catalogue.of(*ACCURACY):
         if measure.card:
             notes = [measure.card, *_raw_note(raw, measure)]
             spread = replica_spread([run], measure.name)
@@ -179,7 +180,7 @@ def _cards_of_one(run: Run) -> list[Card]:
     return found
 
 
-def _raw_note(raw: object, measure: catalogue.Measure) -> list[str]:
+def _raw_note(raw: object, measure: Measure) -> list[str]:
     """A measure of the weights as they were trained, where the run is about their averages (`train.average`)."""
     value = measure.read(raw) if isinstance(raw, dict) else None
     return [f"of the averaged weights; raw weights: {formats.of(measure)(value)}"] if is_number(value) else []
@@ -197,7 +198,7 @@ def _cards_of_two(baseline: Run, run: Run) -> list[Card]:
     if all(map(is_number, rates)):
         note = f"requests with a different top {lists[1].get('k')}; lower is better"
         found.append(Card("Swap rate", " → ".join(map(percent, rates)), [note]))
-    for measure in catalogue.of(*catalogue.ACCURACY):
+    for measure in catalogue.of(*ACCURACY):
         values = [each.mean(measure.name) for each in (baseline, run)]
         if measure.card and all(map(is_number, values)):
             notes = [measure.card]

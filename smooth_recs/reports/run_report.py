@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from smooth_recs import _files
 from smooth_recs.measures import catalogue
-from smooth_recs.measures.catalogue import Measure
+from smooth_recs.measures.measure import PROGRESSIVE, Measure
 from smooth_recs.reports import charts, headline, links, page, slice_charts, tables, verdict
 from smooth_recs.workdir import finished_runs
 from smooth_recs.workdir.finished_runs import Run
@@ -40,7 +40,7 @@ def write(workdirs: Sequence[str], output: str) -> None:
         "auc_dots": charts.auc_dots(runs) if several else "",
         "histogram": charts.pd_histogram(runs) if tables.histogram(runs) else "",
         "held_out_curves": _curves(runs, catalogue.held_out()),
-        "progressive_curves": _curves(runs, catalogue.progressive(), catalogue.PROGRESSIVE),
+        "progressive_curves": _curves(runs, catalogue.progressive(), PROGRESSIVE),
         "verdict": headline.title(runs),
         "certainty": headline.certainty(runs),
         "lowest": headline.lowest(runs) if several else runs[0],

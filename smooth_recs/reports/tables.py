@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from smooth_recs.measures import catalogue
-from smooth_recs.measures.catalogue import ACCURACY, PD, PROGRESSIVE
+from smooth_recs.measures.catalogue import PD
+from smooth_recs.measures.measure import ACCURACY, PROGRESSIVE, Family, Measure
 from smooth_recs.reports import formats
 from smooth_recs.reports.formats import (
     Format,
@@ -98,7 +99,7 @@ def overview(runs: Sequence[Run]) -> Table:
 def tasks(runs: Sequence[Run]) -> Table:
     """PD and accuracy of each label after the first, as `overview` has those of the first; no rows without any."""
 
-    def change(measure: catalogue.Measure) -> Callable[[float, float], str]:
+    def change(measure: Measure) -> Callable[[float, float], str]:
         return _relative if measure.family == PD.family else _absolute
 
     rows = {}
@@ -158,7 +159,7 @@ def recommendations(runs: Sequence[Run]) -> Table:
     return dataclasses.replace(table, rows=measured({**length, **table.rows, **counts}), notes=notes)
 
 
-def _family_table(family: catalogue.Family, sections: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> Table:
+def _family_table(family: Family, sections: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> Table:
     """The measures of a family, each followed by its interval where it has one, with notes that explain them."""
     rows, notes = {}, {}
     for measure in catalogue.of(family):

@@ -14,6 +14,7 @@ import numpy as np
 from smooth_recs import _files, keras_generation
 from smooth_recs.activations import registry
 from smooth_recs.measures import catalogue
+from smooth_recs.measures.measure import ACCURACY
 from smooth_recs.reports import formats, slice_tables
 from smooth_recs.serving import saved_signatures
 from smooth_recs.serving.checks import Passed
@@ -75,7 +76,7 @@ def build(
 
 def accuracy_table(metrics: Mapping[str, Any]) -> str:
     """The measures of accuracy that tell different things, as a table of one row."""
-    measures = [each for each in catalogue.MEASURES if each.family in catalogue.ACCURACY and each.swept]
+    measures = [each for each in catalogue.MEASURES if each.family in ACCURACY and each.swept]
     values = [formats.of(each)(metrics.get(each.name)) for each in measures]
     lines = [[each.inside for each in measures], ["---:"] * len(measures), values]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -13,12 +13,13 @@ from smooth_recs.config import Config
 from smooth_recs.data.sources import Source
 from smooth_recs.errors import InputError
 from smooth_recs.measures import catalogue
+from smooth_recs.measures.measure import PROGRESSIVE
 from smooth_recs.models.siblings import SiblingModel
 from smooth_recs.training.batches import Batches, example
 
 EVALUATION_BATCH = 2_000
 STREAM_ROWS = 50  # trained on for each that is measured: it takes 1% longer
-PREFIX = catalogue.PROGRESSIVE
+PREFIX = PROGRESSIVE
 RAW = "raw_"  # before the names of what is measured of the weights where their averages are measured
 NAN = float("nan")
 SHOWN = [

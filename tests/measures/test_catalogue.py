@@ -7,7 +7,8 @@ import doctest
 import numpy as np
 
 from smooth_recs.measures import catalogue
-from smooth_recs.measures.catalogue import BY_NAME, PD, Rows
+from smooth_recs.measures.catalogue import BY_NAME, PD
+from smooth_recs.measures.measure import Rows
 
 METRICS = {
     "replicas": [{"auc": 0.75, "log_loss": 0.5}, {"auc": 0.25, "log_loss": None}],

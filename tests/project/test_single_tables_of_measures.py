@@ -19,7 +19,8 @@ from smooth_recs.config import Config, Evaluation, Train
 from smooth_recs.experiments.sweeps import Variant, choice, sweep_plan, sweep_report, sweep_results
 from smooth_recs.experiments.variants import Grid
 from smooth_recs.measures import catalogue, gates, held_out, increases
-from smooth_recs.measures.catalogue import ACCURACY, BY_NAME, MEASURES, Measure
+from smooth_recs.measures.catalogue import BY_NAME, MEASURES
+from smooth_recs.measures.measure import ACCURACY, PROGRESSIVE, Family, Measure, Rows
 from smooth_recs.models.progressive import ProgressiveMetrics
 from smooth_recs.prediction_difference import terms
 from smooth_recs.reports import comparison_report, formats, tables
@@ -33,6 +34,7 @@ EXCEPTIONS = {
     "smooth_recs.prediction_difference.terms.by_name": "functions, which are streamed together; each has its row",
     "smooth_recs.measures.recommendations._statistics": "computes them together, from lists that are made once",
     "smooth_recs.models.progressive.result": "metrics with names of their own in checkpoints",
+    "smooth_recs.measures.measure.": "sections of metrics.json, two of which are called as a measure",
     "smooth_recs.config.": "choices of train.best, below the measures; each has its row",
 }
 NAMES = {
@@ -43,7 +45,7 @@ NAMES = {
 def named(literal: ast.expr) -> Iterator[str]:
     """The measures that a literal names, inner tuples, lists and dictionaries included."""
     if isinstance(literal, ast.Constant) and isinstance(literal.value, str):
-        name = literal.value.removeprefix(catalogue.PROGRESSIVE)
+        name = literal.value.removeprefix(PROGRESSIVE)
         if name in NAMES:
             yield NAMES[name]
     elif isinstance(literal, ast.Tuple | ast.List | ast.Set):
@@ -96,7 +98,7 @@ def test_a_row_is_said_once_and_can_be_written() -> None:
     assert len(BY_NAME) == len(MEASURES)
     for texts in ([measure.name for measure in MEASURES], [measure.label for measure in MEASURES]):
         assert len(set(texts)) == len(texts)
-    assert {measure.family for measure in MEASURES} == set(get_args(catalogue.Family))
+    assert {measure.family for measure in MEASURES} == set(get_args(Family))
     assert all(formats.of(measure)(0.25) != formats.MISSING for measure in MEASURES)
     assert all(len(measure.terminal or measure.inside) <= 11 for measure in MEASURES if measure.name in increases.TERMS)
     assert all(measure.function is None for measure in MEASURES if measure.family not in ACCURACY)
@@ -116,11 +118,11 @@ def test_metrics_of_keras_are_called_as_their_rows() -> None:
     streamed = {measure.keras: measure.name for measure in MEASURES if measure.keras}
     assert set(streamed) == set(metrics.__all__)
     assert {each: getattr(metrics, each)().name for each in streamed} == streamed
-    watched = {catalogue.PROGRESSIVE + measure.name for measure in catalogue.progressive()}
+    watched = {PROGRESSIVE + measure.name for measure in catalogue.progressive()}
     assert set(ProgressiveMetrics(2).result()) == watched
 
 
-def squared_distance(rows: catalogue.Rows) -> float:
+def squared_distance(rows: Rows) -> float:
     return float(np.average((rows.prediction - rows.label) ** 2, weights=rows.weight))
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from smooth_recs.experiments.sweeps.paired import Front
 from smooth_recs.experiments.sweeps.sweep_charts import Plane, Point
 from smooth_recs.measures import catalogue
-from smooth_recs.measures.catalogue import ACCURACY, BY_NAME, Measure
+from smooth_recs.measures.catalogue import BY_NAME
+from smooth_recs.measures.measure import ACCURACY, Measure
 from smooth_recs.reports import formats, links
 from smooth_recs.reports.formats import MINUS, Table, TableCell, measured, number, percent, setting, signed
 from smooth_recs.workdir.finished_runs import is_number
