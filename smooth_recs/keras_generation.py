@@ -191,7 +191,16 @@ def serializable(thing: Any) -> Any:
 def all_layers(model: Any) -> list[Any]:
     """The model and every layer in it, at any depth, in the order in which they were attached."""
     # Neither tf_keras 2.21 nor Keras 3.15 has a public way into layers of layers.
-    return list(model._flatten_layers())
+    if is_legacy():
+        return list(model._flatten_layers())
+    found: dict[int, Any] = {}
+    waiting = [model]
+    while waiting:  # Keras' own walk (3.15) goes through the layers of a layer from the last to the first
+        layer = waiting.pop()
+        if id(layer) not in found:
+            found[id(layer)] = layer
+            waiting += reversed(layer._layers)
+    return list(found.values())
 
 
 def stored(variable: Any) -> Any:

@@ -94,9 +94,9 @@ class Warm(subprocess.Popen):  # type: ignore[type-arg]
 def _is_warm(program: list[str], environment: dict[str, str]) -> bool:
     if len(program) < 2 or program[0] != sys.executable:
         return False
-    if not environment.get(GENERATION) == os.environ[GENERATION] == "1":
+    if environment.get(GENERATION) != os.environ[GENERATION]:
         return False
-    if "--keras=3" in program:
+    if f"--keras={3 if os.environ[GENERATION] == '1' else 2}" in program:
         return False
     if program[1:3] == ["-X", "warm"]:
         return True

@@ -44,16 +44,18 @@ class Contender:
       name: family and function, such as `ours:recipe`.
       work: what it trains on.
       python: the interpreter that runs it.
+      keras: the generation of Keras, 2 (`tf_keras`) or 3.
 
     Raises:
       AbsentError: its library cannot be imported.
       RuntimeError: it ended.
     """
 
-    def __init__(self, name: str, work: Work, python: str = sys.executable) -> None:
+    def __init__(self, name: str, work: Work, python: str = sys.executable, keras: str = "2") -> None:
         self.name, self.work = name, work
         paths = [str(BENCHMARKS), str(BENCHMARKS.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-        settings = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_USE_LEGACY_KERAS": "1", "PYTHONPATH": os.pathsep.join(paths)}
+        settings = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": os.pathsep.join(paths)}
+        settings["TF_USE_LEGACY_KERAS"] = str(int(keras == "2"))
         self._process = subprocess.Popen(
             [python, "-m", "throughput_contenders", name, work.to_json()],
             env={**os.environ, **settings},
@@ -86,7 +88,10 @@ class Contender:
 
 
 def take_turns(
-    contenders: Mapping[str, tuple[str, Work]], rounds: int, pythons: Mapping[str, str] | None = None
+    contenders: Mapping[str, tuple[str, Work]],
+    rounds: int,
+    pythons: Mapping[str, str] | None = None,
+    generations: Mapping[str, str] | None = None,
 ) -> dict[str, list[Took]]:
     """The turns of every contender, a round after the other; one that cannot start is left out, by name.
 
@@ -94,11 +99,13 @@ def take_turns(
       contenders: by any label: family and function, and what it trains on.
       rounds: how many turns each has.
       pythons: the interpreter of a family, where it is not this one.
+      generations: the generation of Keras of a label, where it is not 2.
     """
     ready = {}
     for label, (name, work) in contenders.items():
         try:
-            ready[label] = Contender(name, work, (pythons or {}).get(name.split(":")[0], sys.executable))
+            python = (pythons or {}).get(name.split(":")[0], sys.executable)
+            ready[label] = Contender(name, work, python, (generations or {}).get(label, "2"))
             tell(f"{label} is ready")
         except (AbsentError, RuntimeError) as reason:
             tell(f"{label} is left out: {reason}")

@@ -7,6 +7,7 @@ keep, and the slots of an optimizer by number. Here they do, by the names that t
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -95,5 +96,20 @@ class _View:
             for name, each in vars(part).items():
                 if name not in _BOOKKEEPING and not name.startswith("_self_"):  # the latter are TensorFlow's
                     yield name.lstrip("_") if isinstance(each, keras.Variable) else name, each
+            if isinstance(part, keras.layers.Layer):
+                yield from self._unassigned(part)
             if isinstance(part, keras.Model):  # of functional and sequential models no attributes lead to the layers
                 yield "layers", [layer for layer in part.layers if id(layer) not in self._nodes]
+
+    def _unassigned(self, layer: Any) -> Iterator[tuple[str, Any]]:
+        """The variables of a layer that no attribute of it leads to, by their own names, as tf_keras has them."""
+        values = [value for name, value in vars(layer).items() if name not in _BOOKKEEPING]
+        assigned = {id(each) for value in values for each in (value if isinstance(value, list | tuple) else [value])}
+        assigned |= {id(each) for value in values if isinstance(value, dict) for each in value.values()}
+        taken = set(vars(layer))
+        for variable in (*layer._trainable_variables, *layer._non_trainable_variables):
+            if id(variable) not in assigned:
+                names = (f"{variable.name}_{k}" if k else variable.name for k in itertools.count())
+                name = next(name for name in names if name not in taken)
+                taken.add(name)
+                yield name, variable

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from smooth_recs import keras_generation
 from smooth_recs.errors import InputError
 from smooth_recs.layers import EmbeddedFeature, StackedEmbedding
 from smooth_recs.models import averaging
 from smooth_recs.models.averaging import WeightAverage
+
+pytestmark = pytest.mark.both_generations
 
 
 class Weights(tf.keras.Model):
@@ -200,7 +203,9 @@ def test_rows_against_a_dense_reference(tmp_path, half_life):
         ids = random.integers(0, 20, size=12)  # with duplicates; never the last ten rows
         found = trained({"user": tf.constant(ids)}, training=True)
         np.testing.assert_array_equal(found[:, 0], weights.numpy()[ids])  # what trains is not touched
-        weights.scatter_add(tf.IndexedSlices(random.normal(size=(12, 3)).astype(np.float32), ids))
+        keras_generation.stored(weights).scatter_add(
+            tf.IndexedSlices(random.normal(size=(12, 3)).astype(np.float32), ids)
+        )
         decay = 0.5 ** (1 / half_life)
         dense, total = decay * dense + weights.numpy().astype(np.float64), decay * total + 1
         if step % 40 == 0:
@@ -231,7 +236,7 @@ def test_rows_that_are_settled_go_on_as_if_they_were_not(monkeypatch):
         trained, averaged, average = by_row(layer, 10)
         for step in range(30):
             trained({"user": tf.constant([step % 5, 7])}, training=True)
-            layer.embeddings.scatter_add(tf.IndexedSlices(tf.ones([2, 2]), [step % 5, 7]))
+            keras_generation.stored(layer.embeddings).scatter_add(tf.IndexedSlices(tf.ones([2, 2]), [step % 5, 7]))
             if settles and step == 12:
                 expected = averaged({"user": tf.range(30)}).numpy()
                 with average.settled():

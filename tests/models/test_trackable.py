@@ -63,3 +63,28 @@ def test_parts_are_left_out_in_keras_3() -> None:
     seen = tf.train.TrackableView.children(trackable(model, without=[model.seen, model.optimizer]))
     assert ("seen" in seen) == keras_generation.is_legacy()
     assert {"first", "hidden", "module"} <= set(seen)
+
+
+class Unassigned(tf.keras.Model):
+    """Weights that no attribute holds, and one in a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("first", "second"):
+            self.add_weight(name=name, shape=(2,), initializer="zeros")
+        self.listed = [self.add_weight(name="third", shape=(2,), initializer="zeros")]
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return inputs
+
+
+def test_weights_that_no_attribute_holds_are_saved_too(tmp_path: Path) -> None:
+    model, again = Unassigned(), Unassigned()
+    model.set_weights([np.full(2, value) for value in (1.0, 2.0, 3.0)])
+    path = tf.train.Checkpoint(model=trackable(model)).write(str(tmp_path / "all"))
+    assert {f"model/{name}{VALUE}" for name in ("first", "second")} <= set(
+        tf.train.load_checkpoint(path).get_variable_to_shape_map()
+    )
+    tf.train.Checkpoint(model=trackable(again)).read(path).assert_existing_objects_matched()
+    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)

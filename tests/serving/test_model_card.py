@@ -22,6 +22,7 @@ from smooth_recs.serving import assets, model_card
 from smooth_recs.serving.checks import Passed
 from smooth_recs.workdir.manifest import Finished
 
+pytestmark = pytest.mark.both_generations
 ACCURACY = {"log_loss": 0.3, "auc": 0.8, "per_query_auc_loss": None, "calibration": 1.0}
 SLICE = {"interval": [0.1, 0.3], "weight_share": 0.5, "pd_share": 0.75}
 SLICES = {
