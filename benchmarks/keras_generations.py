@@ -75,10 +75,10 @@ def speeds(work: str, rounds: int) -> str:
     """Rows a processor second of each model in both generations, and Keras 3's relative to `tf_keras`'."""
     labels = {f"{model} in {generation}": (model, generation) for model in MODELS for generation in GENERATIONS}
     contenders = {label: (f"ours:{model}", WORKS[work]) for label, (model, _) in labels.items()}
-    turns = take_turns(contenders, rounds, generations={label: g for label, (_, g) in labels.items()})
+    found = take_turns(contenders, rounds, generations={label: g for label, (_, g) in labels.items()})
     lines = [f"| `{work}` | `tf_keras` | Keras 3 | by processor time | by the clock |", "| --- |" + " --- |" * 4]
     for model in MODELS:
-        two, three = (turns[f"{model} in {generation}"] for generation in GENERATIONS)
+        two, three = (found[f"{model} in {generation}"].turns for generation in GENERATIONS)
         medians = [f"{statistics.median(each.done / each.processor for each in of):,.0f}" for of in (two, three)]
         clocks = [quartiles(two, three, clock) for clock in ("processor", "wall")]
         lines.append(f"| {model} | " + " | ".join([*medians, *clocks]) + " |")

@@ -2,10 +2,11 @@
 
     python benchmarks/throughput.py --rounds=5 --output=throughput.json
 
-Every contender has a process of its own; they take turns, and medians over the rounds are compared, since the clock of
-a shared machine jumps. Processor time stands beside. Ratios are taken within a round; half of them lie in the range
-that stands behind. A contender whose library is not installed is left out, by name: PyTorch may be that of another
-interpreter (`--torch_python`).
+Every contender has a process of its own and reads the same batches from one file. They take turns, and medians over the
+rounds are compared, since the clock of a shared machine jumps. Processor time stands beside. Ratios are taken within a
+round; half of them lie in the range that stands behind. "Start" is the time from the start of the process to the end of
+the first execution of steps. A contender whose library is not installed is left out, by name: what is on PyTorch, and
+keras-rs, may be of other interpreters (`--torch_python`, `--keras_rs_python`).
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import statistics
 import sys
 
-from throughput_contenders.process import Took, take_turns, tell
+from throughput_contenders.process import Measured, Took, take_turns, tell
 from throughput_contenders.work import WORKS, Work
 
 RECIPE = "ours:recipe"
@@ -30,9 +32,15 @@ CONTENDERS = {
     "keras_models:many_steps_a_call": "tf.keras: ReLU, as many steps a call as ours",
     "tfrs_ranking:as_it_comes": "tfrs.experimental.models.Ranking: ReLU, its own metrics",
     "tfrs_ranking:without_metrics": "tfrs.experimental.models.Ranking: ReLU, no metrics",
+    "keras_rs_models:on_tensorflow": "keras-rs on TensorFlow: ReLU, by XLA as `compile` chooses",
+    "keras_rs_models:on_tensorflow_graph": "keras-rs on TensorFlow: ReLU, `jit_compile=False`",
+    "keras_rs_models:on_jax": "keras-rs on JAX: ReLU",
     "torch_models:plain": "PyTorch: ReLU",
+    "torchrec_models:fused": "TorchRec: ReLU, fused tables",
+    "fuxictr_models:dnn": "FuxiCTR's DNN: ReLU",
     "torch_models:deepctr": "DeepCTR-Torch: ReLU",
 }
+ON_TORCH = ("torch_models", "torchrec_models", "fuxictr_models")
 FROM_FILES = {"files:from_files": "ours, from files", "files:from_memory": "ours, the same rows from memory"}
 CLOCKS = ("wall", "processor")
 ARITHMETIC = {"arithmetic:peak": "products of large matrices", "arithmetic:tower": "the dense tower alone"}
@@ -69,23 +77,25 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="a turn; default: about two seconds on two cores")
     parser.add_argument("--batch_size", type=int, help="default: that of the work")
     parser.add_argument("--rows", type=int, help="of every table; default: those of the work")
-    parser.add_argument("--torch_python", default=sys.executable, help="the interpreter that has PyTorch")
+    parser.add_argument("--torch_python", default=sys.executable, help="the interpreter that has PyTorch and its peers")
+    parser.add_argument("--keras_rs_python", default=sys.executable, help="the one that has keras-rs")
     parser.add_argument("--output", help="a JSON file for what was measured")
     arguments = parser.parse_args()
-    found = {name: measured(name, arguments) for name in arguments.works}
-    for name, turns in found.items():
-        print(f"\n{name}\n" + table(turns))
+    found = {name: measure(name, arguments) for name in arguments.works}
+    for name, contenders in found.items():
+        print(f"\n{name}\n" + table(contenders))
     print()
     for goal in GOALS:
-        turns = found.get(goal.work, {})
-        if goal.contender in turns and goal.base in turns:
-            print(goal_line(goal, turns))
+        contenders = found.get(goal.work, {})
+        if goal.contender in contenders and goal.base in contenders:
+            print(goal_line(goal, contenders))
     if arguments.output:
         plain = {
-            work: {name: [vars(took) for took in turns] for name, turns in of.items()} for work, of in found.items()
+            work: {name: dataclasses.asdict(each) for name, each in measured.items()}
+            for work, measured in found.items()
         }
         with open(arguments.output, "w", encoding="utf-8") as file:
-            json.dump({"arguments": vars(arguments), "turns": plain}, file, indent=1)
+            json.dump({"arguments": vars(arguments), "measured": plain}, file, indent=1)
 
 
 def sized(work: Work, arguments: argparse.Namespace) -> Work:
@@ -98,11 +108,12 @@ def sized(work: Work, arguments: argparse.Namespace) -> Work:
     )
 
 
-def measured(name: str, arguments: argparse.Namespace) -> dict[str, list[Took]]:
-    tell(f"{name}:")
+def measure(name: str, arguments: argparse.Namespace) -> dict[str, Measured]:
+    tell(f"{name}, load {os.getloadavg()[0]:.1f}:")
     work = sized(WORKS[name], arguments)
     chosen = {contender: (contender, work) for contender in arguments.contenders or contenders_of(name)}
-    return take_turns(chosen, arguments.rounds, {"torch_models": arguments.torch_python})
+    pythons = dict.fromkeys(ON_TORCH, arguments.torch_python) | {"keras_rs_models": arguments.keras_rs_python}
+    return take_turns(chosen, arguments.rounds, pythons)
 
 
 def contenders_of(work: str) -> list[str]:
@@ -110,14 +121,19 @@ def contenders_of(work: str) -> list[str]:
     return [*CONTENDERS, *more]
 
 
-def table(turns: dict[str, list[Took]]) -> str:
-    lines = ["| model | examples a second | of processor time | peak memory |", "| --- | --- | --- | --- |"]
+def table(found: dict[str, Measured]) -> str:
+    lines = [
+        "| model | examples a second | of processor time | peak memory | start, s | of processor time |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
     for name, label in (CONTENDERS | FROM_FILES | ARITHMETIC).items():
-        if name in turns:
-            wall, processor = (statistics.median(speeds(turns[name], clock)) for clock in CLOCKS)
+        if name in found:
+            turns, start = found[name].turns, found[name].start
+            wall, processor = (statistics.median(speeds(turns, clock)) for clock in CLOCKS)
             unit, size = (" GFLOP/s", 1e9) if name in ARITHMETIC else ("", 1)
-            memory = turns[name][-1].peak_memory / 2**30
-            lines.append(f"| {label} | {wall / size:,.0f}{unit} | {processor / size:,.0f}{unit} | {memory:.2f} GiB |")
+            cells = [f"{wall / size:,.0f}{unit}", f"{processor / size:,.0f}{unit}"]
+            cells += [f"{turns[-1].peak_memory / 2**30:.2f} GiB", f"{start[0]:.1f}", f"{start[1]:.1f}"]
+            lines.append(f"| {' | '.join([label, *cells])} |")
     return "\n".join(lines)
 
 
@@ -125,11 +141,11 @@ def speeds(turns: list[Took], clock: str) -> list[float]:
     return [took.done / getattr(took, clock) for took in turns]
 
 
-def goal_line(goal: Goal, turns: dict[str, list[Took]]) -> str:
+def goal_line(goal: Goal, found: dict[str, Measured]) -> str:
     """How many times as fast, by both clocks, each with the range in which half of the rounds lie."""
     parts = []
     for clock in CLOCKS:
-        both = zip(speeds(turns[goal.contender], clock), speeds(turns[goal.base], clock), strict=True)
+        both = zip(*(speeds(found[name].turns, clock) for name in (goal.contender, goal.base)), strict=True)
         ratios = [one / other for one, other in both]
         low, _, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
         parts.append(f"{statistics.median(ratios):.2f} ({low:.2f} to {high:.2f})")

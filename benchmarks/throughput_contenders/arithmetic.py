@@ -12,8 +12,7 @@ import tensorflow as tf
 
 from smooth_recs.layers import Tower
 from throughput_contenders import ours
-from throughput_contenders.fitting import Turn
-from throughput_contenders.work import Work
+from throughput_contenders.work import Turn, Work
 
 SIZE = 2048
 

@@ -20,8 +20,7 @@ from smooth_recs.models import from_config
 from smooth_recs.schema import Categorical, Schema
 from smooth_recs.training.batches import example
 from throughput_contenders import ours
-from throughput_contenders.fitting import Turn
-from throughput_contenders.work import Work, rows
+from throughput_contenders.work import Turn, Work, rows
 
 PASSES = 3  # a pass over the files is as long as so many turns of other contenders
 WINDOW_BATCHES = 8  # that are shuffled together
@@ -64,19 +63,21 @@ def _source(work: Work) -> Source:
     """Rows as those of `work`, a pass of several seconds, in files of Criteo's format."""
     folder = Path(tempfile.mkdtemp(prefix="throughput-"))
     atexit.register(shutil.rmtree, folder)
-    train, held_out = folder / "train.txt", folder / "held_out.txt"
-    write(train, dataclasses.replace(work, batches=PASSES * work.steps))
+    held_out = folder / "held_out.txt"
+    for part in range(work.parts):
+        steps = [PASSES * work.steps * k // work.parts for k in (part, part + 1)]
+        write(folder / f"train_{part:03}.txt", dataclasses.replace(work, batches=steps[1] - steps[0]))
     write(held_out, dataclasses.replace(work, batches=1))
     hashed = [
         Categorical(f.name, "hash", size=n) for f, n in zip(public_logs.CRITEO.categorical, work.rows, strict=True)
     ]
     schema = Schema((*public_logs.CRITEO.numeric, *hashed))
-    data = config.Data(source="criteo", path=str(train), eval_path=str(held_out), schema=schema)
+    data = config.Data(source="criteo", path=str(folder / "train_*.txt"), eval_path=str(held_out), schema=schema)
     return open_source(data, str(folder))
 
 
 def write(path: Path, work: Work) -> None:
-    """Counts for the numbers, and eight hexadecimal digits for each category, as Criteo has them."""
+    """Made-up counts for the numbers, and eight hexadecimal digits for each category, as Criteo has them."""
     found = rows(work)
     numbers = np.rint(np.exp(found.numeric.reshape(-1, work.numeric) + 2)).astype(np.int64)
     ids = found.ids.reshape(len(work.rows), -1).T * 2_654_435_761 % 2**32

@@ -8,9 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs.data.files import untuned
-from throughput_contenders.work import Rows, Work, rows
-
-Turn = Callable[[int], int]  # trains for so many steps; returns of how many examples
+from throughput_contenders.work import Rows, Turn, Work, rows
 
 
 def dataset(work: Work, features: Callable[[Rows], Any], seed: int = 1) -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 import tensorflow as tf
 
 from throughput_contenders import work as works
-from throughput_contenders.fitting import Turn, by_name, dataset, fitted
-from throughput_contenders.work import Work
+from throughput_contenders.fitting import by_name, dataset, fitted
+from throughput_contenders.work import Turn, Work
 
 
 def one_step_a_call(work: Work) -> Turn:

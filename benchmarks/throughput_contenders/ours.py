@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import tensorflow as tf
@@ -12,8 +13,8 @@ from smooth_recs.data.shuffling import SiblingBatches
 from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower
 from smooth_recs.models import RankingModel, SiblingModel, from_config, interactions
 from throughput_contenders import work as works
-from throughput_contenders.fitting import Turn, by_name, dataset, fitted
-from throughput_contenders.work import Work
+from throughput_contenders.fitting import by_name, dataset, fitted
+from throughput_contenders.work import Turn, Work
 
 EVALUATED = 25  # a pair's PD is measured on one held-out row for so many that were trained on, as in configs/demo.py
 RECIPE: dict[str, Any] = {"activation": "smelu", "normalization": "weight", "clip": 6.0}
@@ -43,20 +44,29 @@ def recipe_bfloat16(work: Work) -> Turn:
 
 def pair(work: Work) -> Turn:
     """Two siblings on the same rows in two orders, and their PD at the end of a turn."""
-    siblings = SiblingModel(lambda: compiled(work, **RECIPE), replicas=2, differ="order")
-    siblings.compile(steps_per_execution=work.per_execution)
-    one, other = (dataset(work, by_name(work), seed) for seed in (1, 2))
-    batches = tf.data.Dataset.zip((one, other)).map(lambda *pair: SiblingBatches(pair)).prefetch(2)
+    return siblings(dataclasses.replace(work, siblings=2))
+
+
+def siblings(work: Work) -> Turn:
+    """As many as the work says; a single one is a plain model, which has no PD."""
+    if work.siblings == 1:
+        return recipe(work)
+    model = SiblingModel(lambda: compiled(work, **RECIPE), replicas=work.siblings, differ="order")
+    model.compile(steps_per_execution=work.per_execution)
+    orders = tuple(dataset(work, by_name(work), seed) for seed in range(1, work.siblings + 1))
+    batches = tf.data.Dataset.zip(orders).map(lambda *each: SiblingBatches(each)).prefetch(2)
     measured = -(-work.steps * work.batch_size // EVALUATED)
-    held_out = dataset(work, by_name(work), 3).unbatch().take(measured).batch(1024)
-    return fitted(work, siblings, batches, [PredictionDifference(held_out.cache())])
+    held_out = dataset(work, by_name(work), work.siblings + 1).unbatch().take(measured).batch(1024)
+    return fitted(work, model, batches, [PredictionDifference(held_out.cache())])
 
 
-def two_devices(work: Work) -> Turn:
-    """The same batch, shared by two logical devices of this machine."""
+def devices(work: Work) -> Turn:
+    """The same batch, shared by logical devices of this machine."""
+    if work.parts == 1:
+        return recipe(work)
     cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * work.parts)
+    with tf.distribute.MirroredStrategy([f"CPU:{k}" for k in range(work.parts)]).scope():
         model = compiled(work, **RECIPE)
     return fitted(work, model, dataset(work, by_name(work)))
 

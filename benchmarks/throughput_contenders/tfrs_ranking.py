@@ -8,8 +8,8 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from throughput_contenders import work as works
-from throughput_contenders.fitting import Turn, dataset, fitted
-from throughput_contenders.work import Rows, Work
+from throughput_contenders.fitting import dataset, fitted
+from throughput_contenders.work import Rows, Turn, Work
 
 
 def as_it_comes(work: Work) -> Turn:

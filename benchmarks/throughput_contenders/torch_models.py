@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
 from throughput_contenders import work as works
-from throughput_contenders.work import Work, rows
-
-Turn = Callable[[int], int]
+from throughput_contenders.work import Turn, Work, rows
 
 
 class Network(torch.nn.Module):  # type: ignore[misc]

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+Turn = Callable[[int], int]  # trains for so many steps; returns of how many examples
 
 SEED = 1
 DENSE_RATE, EMBEDDING_RATE, INITIAL_ACCUMULATOR = 0.004, 0.05, 0.001
@@ -25,6 +31,9 @@ class Work:
       batches: how many different ones lie in memory; they are repeated.
       steps: a turn.
       per_execution: steps a call, of those contenders that can make several.
+      siblings: models that `ours:siblings` trains side by side.
+      parts: how many devices, workers or files there are, where a contender has several.
+      folder: where the batches lie as a file, which all processes read; "" = each makes them up.
     """
 
     rows: tuple[int, ...]
@@ -35,6 +44,9 @@ class Work:
     batches: int
     steps: int
     per_execution: int
+    siblings: int = 1
+    parts: int = 1
+    folder: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -71,6 +83,20 @@ class Rows:
 
 
 def rows(work: Work, seed: int = SEED) -> Rows:
+    """The batches, from the file if the work has a folder; whoever needs it first writes it."""
+    if not work.folder:
+        return made_up(work, seed)
+    sizes = repr((work.rows, work.numeric, work.batches, work.batch_size))
+    path = Path(work.folder) / f"{seed}-{zlib.crc32(sizes.encode()):08x}.npz"
+    if not path.exists():
+        written = path.with_suffix(f".{os.getpid()}.npz")
+        np.savez(written, **vars(made_up(work, seed)))
+        written.replace(path)
+    with np.load(path) as arrays:
+        return Rows(**arrays)
+
+
+def made_up(work: Work, seed: int) -> Rows:
     """Ids by Zipf's law (exponent 1), the frequent ones scattered over the table as hashing scatters them."""
     random, shape = np.random.default_rng(seed), (work.batches, work.batch_size)
     ids = [np.exp(random.uniform(size=shape) * np.log(size)).astype(np.int64) * 7919 % size for size in work.rows]
