@@ -10,7 +10,7 @@ benchmark that was killed goes on. Generations take turns, the first of a seed b
 initial values, so that their PDs and losses agree to six digits or so. Processor time is that of the whole process,
 imports, measuring and exports included; rows a second are those of training.
 
-With `--works` two processes of each model, one a generation, take turns on batches in memory (those of `throughput.py`):
+With `--works` two processes of each model, one a generation, take turns on batches in memory (as in `throughput.py`):
 medians over the rounds, and the ratio of the speeds within a round with the range that half of the rounds lie in.
 """
 
