@@ -169,6 +169,9 @@ class Model:
       task_weights: of several labels, the weight of each one's loss in what is minimised; none = 1 each.
       precision: `float32`, or `bfloat16` for products of matrices and activations in the stacks; weights, their norms,
         embeddings and logits are in float32 all the same.
+      compile_dense: whether XLA compiles the row norms, activations and clips of training steps; the last bits of the
+        weights differ. `auto` = on processors, where layers and batches are so large that it is faster; `always`;
+        `never`.
     """
 
     activation: Annotated[str | dict[str, Any], "a name or a dictionary", fields.not_empty] = "smelu"
@@ -188,6 +191,7 @@ class Model:
     linear: bool = False
     task_weights: Annotated[tuple[float, ...], above(0)] = ()
     precision: Literal["float32", "bfloat16"] = "float32"
+    compile_dense: Literal["auto", "always", "never"] = "auto"
 
 
 @dataclasses.dataclass

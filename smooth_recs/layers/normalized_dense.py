@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from smooth_recs import activations, constraints, keras_generation
+from smooth_recs.layers import compiled
 
 
 @tf.autograph.experimental.do_not_convert
@@ -150,13 +152,25 @@ class NormalizedDense(keras_generation.keras().layers.Layer):  # type: ignore[mi
 
     def normalized_kernel(self) -> tf.Tensor:
         """The normalised kernel [inputs, units]; in deployment it is fixed, and the layer is a plain dense one."""
-        return constraints.normalized_rows(tf.convert_to_tensor(self.kernel), norm_value=self.norm_value, p=self.p)
+        normalized = functools.partial(constraints.normalized_rows, norm_value=self.norm_value, p=self.p)
+        return compiled.apply(normalized, tf.convert_to_tensor(self.kernel))
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         # The kernel is normalised in float32 and then cast: under mixed precision the sums of squares need its digits.
         outputs = tf.matmul(inputs, tf.cast(self.normalized_kernel(), inputs.dtype))
         if self.bias is not None:
             outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))
+        return compiled.apply(self._activated, outputs) if self._compiles() else self._activated(outputs)
+
+    def _compiles(self) -> bool:
+        """Whether what follows the product is a function of it alone, and not one operation with it as it is."""
+        if isinstance(self.activation, activations.Activation):
+            return not (self.activation.moving or self.activation.weights)
+        if self.activation is keras_generation.keras().activations.relu:
+            return self.clip is not None  # without: TensorFlow's own product has ReLU in it
+        return self.activation in activations.registry.STRINGS.values()
+
+    def _activated(self, outputs: tf.Tensor) -> tf.Tensor:
         outputs = self.activation(outputs)
         return outputs if self.clip is None else clip(outputs, limit=self.clip)
 

@@ -12,7 +12,7 @@ from smooth_recs import activations
 from smooth_recs import config as config_lib
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.errors import InputError
-from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower
+from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower, compiled
 from smooth_recs.layers.embedding import Columns
 from smooth_recs.losses import Ramp
 from smooth_recs.models import generation, interactions
@@ -66,6 +66,15 @@ def model(
         if config.model.admission:
             raise InputError(f"model.admission must be 0 with distribution.strategy tpu, got {config.model.admission}")
         tpu = _sparse_optimizer(config.train, total_steps)
+    made = _ranker(config, encoder, total_steps, distillation, tpu)
+    made.compile_dense, _ = compiles_dense(config)
+    return made
+
+
+def _ranker(
+    config: config_lib.Config, encoder: Encoder, total_steps: int, distillation: Any, tpu: Any
+) -> RankingModel | EnsembleModel:
+    """Makes the network, or the ensemble, of a configuration that is narrowed."""
     if config.ensemble.components == 1:
         return ranking_model(config.model, encoder, distillation, tpu)
     ensemble = config.ensemble
@@ -81,6 +90,30 @@ def model(
         stale=stale,
         stale_steps=ensemble.stale_steps,
     )
+
+
+def compiles_dense(config: config_lib.Config) -> tuple[bool, str]:
+    """Whether XLA compiles the passes of training steps under the strategy of this scope, by `model.compile_dense`.
+
+    It follows from the configuration, the devices and what is installed alone, so that a resumed run has it as before.
+
+    Returns:
+      The answer, and why it is no where the configuration asks for it or a compiler is missing; else an empty text.
+    """
+    wanted, units = config.model.compile_dense, (*config.model.bottom_units, *config.model.hidden_units)
+    strategy = tf.distribute.get_strategy()
+    batch_size = config.train.batch_size // strategy.num_replicas_in_sync
+    if wanted == "never" or (wanted == "auto" and not compiled.pays(batch_size, units)):
+        return False, ""
+    if config.model.normalization != "weight":
+        reason = f"model.normalization is {config.model.normalization}, not weight"
+    elif isinstance(strategy, tf.distribute.TPUStrategy | tf.distribute.ParameterServerStrategy):
+        reason = f"the strategy is a {type(strategy).__name__}"
+    elif reason := compiled.missing():
+        return False, reason
+    else:
+        return wanted == "always" or not tf.config.list_physical_devices("GPU"), ""
+    return False, reason if wanted == "always" else ""
 
 
 def averaged(config: config_lib.Config, encoder: Encoder) -> RankingModel | EnsembleModel:

@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import keras_generation, losses
+from smooth_recs.layers import compiled
 from smooth_recs.models import generation
 
 Features = Mapping[str, tf.Tensor]
@@ -26,6 +27,8 @@ class Ranker(generation.Model):
     Attributes:
       loss_mean: the metric that is reported as `loss`: the mean over all rows, by weight, of the prediction's loss, on
         the scale of `log_loss`. (TFRS 0.7.7 reports the last batch's, with what is added to it.)
+      compile_dense: whether XLA compiles row norms, activations and clips of training steps (`layers.compiled`); False
+        at first. Set it before the first step.
     """
 
     def __init__(self, outputs: int = 1, task_weights: Sequence[float] = ()) -> None:
@@ -33,6 +36,7 @@ class Ranker(generation.Model):
         self.outputs = outputs
         self.task_weights = tuple(task_weights)
         self.loss_mean = keras_generation.keras().metrics.Mean(name="loss")
+        self.compile_dense = False
         self._anchor: Any = None
         self._anchor_weight = 0.0
 
@@ -76,7 +80,7 @@ class Ranker(generation.Model):
         generation.make_slots(self.optimizer, self.trainable_variables)
 
     def train_step(self, inputs: Any) -> dict[str, tf.Tensor]:
-        with tf.GradientTape() as tape:
+        with tf.GradientTape() as tape, compiled.passes(self.compile_dense):
             loss = self.compute_loss(inputs, training=True)
             penalties = list(self.losses)
             if self._anchor is not None:

@@ -199,6 +199,9 @@ def build(batches: Batches) -> SiblingModel:
         model.train_step = _traced_once(model.train_step)
         return model
 
+    _, why_not = from_config.compiles_dense(config)
+    if why_not and batches.role.is_chief:
+        STATUS.say(f"model.compile_dense: nothing is compiled, since {why_not}")
     siblings = SiblingModel(build_fn, config.siblings.replicas, config.siblings.differ)
     siblings.compile(progressive=config.train.progressive, steps_per_execution=batches.steps_per_execution)
     siblings.build_replicas(example(batches.source.train().element_spec))
