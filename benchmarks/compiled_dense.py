@@ -34,7 +34,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--output", help="a CSV file for what was measured")
     arguments = parser.parse_args()
-    print("| hidden layers | batch | outputs a layer | processor time, compiled / not | `auto` |\n" + "| --- " * 5 + "|")
+    print(
+        "| hidden layers | batch | outputs a layer | processor time, compiled / not | `auto` |\n" + "| --- " * 5 + "|"
+    )
     rows = []
     for units in TOWERS:
         for batch in BATCHES:

@@ -11,6 +11,7 @@ from smooth_recs import config
 from smooth_recs.callbacks import PredictionDifference
 from smooth_recs.data.shuffling import SiblingBatches
 from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower
+from smooth_recs.layers import compiled as by_xla
 from smooth_recs.models import RankingModel, SiblingModel, from_config, interactions
 from throughput_contenders import work as works
 from throughput_contenders.fitting import by_name, dataset, fitted
@@ -35,6 +36,13 @@ def smelu(work: Work) -> Turn:
 
 def recipe(work: Work) -> Turn:
     return _fitted(work, **RECIPE)
+
+
+def recipe_not_compiled(work: Work) -> Turn:
+    """As `model.compile_dense="never"` has it."""
+    model = compiled(work, **RECIPE)
+    model.compile_dense = False
+    return fitted(work, model, dataset(work, by_name(work)))
 
 
 def recipe_bfloat16(work: Work) -> Turn:
@@ -83,6 +91,7 @@ def ranking(work: Work, **tower: Any) -> RankingModel:
 
 def compiled(work: Work, **tower: Any) -> RankingModel:
     model = ranking(work, **tower)
+    model.compile_dense = by_xla.pays(work.batch_size, work.units)
     model.compile(optimizer=from_config.optimizer(model, TRAIN, total_steps=1), steps_per_execution=work.per_execution)
     features, _ = next(iter(dataset(work, by_name(work))))
     model(features)

@@ -10,10 +10,9 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-import tensorflow as tf
-
-Function = Callable[[tf.Tensor], tf.Tensor]
+Function = Callable[[Any], Any]
 
 # The outputs of a hidden layer in a step, on average, from which on fewer passes gain more than the calls of what is
 # compiled cost (benchmarks/compiled_dense.py).
@@ -39,7 +38,7 @@ def passes(wanted: bool = True) -> Iterator[None]:
         _this_thread.wanted = before
 
 
-def apply(function: Function, x: tf.Tensor) -> tf.Tensor:
+def apply(function: Function, x: Any) -> Any:
     """Computes `function(x)`; inside of `passes` XLA compiles its value, and its gradient, as one function each.
 
     The results differ from those that are not compiled in last bits, since sums are added in another order.
@@ -48,18 +47,21 @@ def apply(function: Function, x: tf.Tensor) -> tf.Tensor:
       function: of one tensor, without variables, random numbers or other state.
       x: float32 to be compiled; of other types XLA rounds elsewhere than TensorFlow.
     """
-    # Outside of a graph each call would compile anew.
-    if not getattr(_this_thread, "wanted", False) or tf.executing_eagerly() or x.dtype != tf.float32:
+    if not getattr(_this_thread, "wanted", False):
+        return function(x)
+    import tensorflow as tf  # here, since layers on other backends come by
+
+    if tf.executing_eagerly() or x.dtype != tf.float32:  # outside of a graph each call would compile anew
         return function(x)
 
-    def gradient(x: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
+    def gradient(x: Any, upstream: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = function(x)
         return tape.gradient(y, x, output_gradients=upstream)
 
     @tf.custom_gradient
-    def applied(x: tf.Tensor) -> tuple[tf.Tensor, Function]:
+    def applied(x: Any) -> tuple[Any, Function]:
         # The backward function computes the value again: its operations cost nothing where they need no pass of their
         # own, and nothing but `x` has to be kept.
         return _compiled(function)(x), lambda upstream: _compiled(gradient)(x, upstream)
@@ -79,6 +81,8 @@ def pays(batch_size: int, units: Sequence[int]) -> bool:
 @functools.cache
 def missing() -> str:
     """Why XLA cannot compile in this process, in one line; empty where it can."""
+    import tensorflow as tf
+
     try:
         with tf.init_scope():
             _compiled(lambda x: x + 1.0)(tf.constant(0.0))
@@ -87,6 +91,8 @@ def missing() -> str:
     return ""
 
 
-def _compiled(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
-    made: Callable[..., tf.Tensor] = tf.function(function, jit_compile=True, autograph=False)
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    import tensorflow as tf
+
+    made: Callable[..., Any] = tf.function(function, jit_compile=True, autograph=False)
     return made
