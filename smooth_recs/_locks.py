@@ -70,6 +70,21 @@ def waited_for(path: str) -> Iterator[None]:
         time.sleep(_POLL_SECONDS)
 
 
+@contextlib.contextmanager
+def made_once(path: str) -> Iterator[bool]:
+    """Whether the file is to be made within the block: it is not there, and no other process is making it.
+
+    Of processes that ask at the same time one makes the file, and the others wait until it has done so. At a URL, where
+    asking for a lock takes longer than most files, each makes it.
+    """
+    if _files.exists(path):
+        yield False
+        return
+    _files.makedirs(_paths.parent(path))
+    with contextlib.nullcontext() if _paths.is_url(path) else waited_for(f"{path}.lock"):
+        yield not _files.exists(path)
+
+
 def holder_of(path: str) -> str:
     """What the file says of who holds the lock; empty where it does not tell."""
     try:

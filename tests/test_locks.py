@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 import time
 from collections.abc import Iterator
+from concurrent import futures
 from pathlib import Path
 
 import pytest
@@ -100,3 +102,35 @@ def test_a_lock_on_a_file_that_its_owner_has_just_removed_is_none(
         assert len(opened) == 2
         assert os.path.samestat(os.fstat(lock.descriptors[0]), path.stat())
         assert path.read_text() == "this\n"
+
+
+def test_of_those_who_ask_at_the_same_time_one_makes_a_file_and_the_others_find_it(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "made"
+    asking = threading.Barrier(4)
+    makers: list[int] = []
+
+    def ask() -> None:
+        asking.wait()
+        with _locks.made_once(str(path)) as new:
+            if new:
+                makers.append(threading.get_ident())
+                time.sleep(0.3)
+                path.write_text("made")
+        assert path.read_text() == "made"
+
+    with futures.ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(ask) for _ in range(4)]:
+            done.result()
+    assert len(makers) == 1
+    assert [file.name for file in path.parent.iterdir()] == ["made"]
+
+
+def test_where_the_maker_fails_the_next_one_makes_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "made"
+    with pytest.raises(ZeroDivisionError), _locks.made_once(str(path)) as new:
+        assert 1 / (not new)
+    with _locks.made_once(str(path)) as new:
+        assert new
+        path.write_text("made")
+    with _locks.made_once(str(path)) as new:
+        assert not new

@@ -1,7 +1,8 @@
 """Examples in files: surveyed, split and encoded once, then streamed in the order of the files or held in time order.
 
-`open_files` goes from the configuration to a `Source`. What takes a pass over the files (survey, statistics) is cached
-under their fingerprint, so that a second run on the same files starts at once.
+`open_files` goes from the configuration to a `Source`. What takes a pass over the files (survey, statistics, the rows
+that are held in memory) is cached under their fingerprint, so that a second run on the same files starts at once. Of
+runs that share a cache and start together one makes the pass, and the others wait for it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from smooth_recs import _files, config
+from smooth_recs._locks import made_once
 from smooth_recs.data import feature_statistics, files, splits
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.feature_statistics import Statistics
@@ -87,7 +89,7 @@ def open_files(data: config.Data, origin: Origin, cache_dir: str) -> Source:
     Args:
       data: how they are split.
       origin: the files.
-      cache_dir: keeps survey and statistics.
+      cache_dir: keeps survey, statistics and rows.
 
     Raises:
       InputError: the files are not what the schema says, or too small to split.
@@ -111,9 +113,8 @@ def open_files(data: config.Data, origin: Origin, cache_dir: str) -> Source:
     name = f"survey-train{'-times' if timed else ''}.npz"
     first_pass: FirstPass | None = None
     # Where all rows are held in memory anyway, one pass is enough for all that is found out and for these.
-    if timed and not schema.copied and not _files.exists(cached + name):
-        first_pass = FirstPass(reader, data.max_malformed, times=True)
-        first_pass.survey.save(cached + name)
+    if timed and not schema.copied:
+        first_pass = FirstPass.kept(f"{cached}rows.npz", cached + name, reader, data.max_malformed)
         found = first_pass.survey
     else:
         found = kept_survey(cached + name, reader, data.max_malformed, timed)
@@ -168,14 +169,15 @@ def open_files(data: config.Data, origin: Origin, cache_dir: str) -> Source:
     if data.validation_fraction:
         rows = (*rows, data.validation_fraction)
     path = f"{cached}statistics-{hashlib.sha256(repr(rows).encode()).hexdigest()[:16]}.json"
-    if first_pass and not _files.exists(path):
+
+    def of_training_rows() -> Statistics:
+        if first_pass is None:
+            return training_statistics(schema, part_of(reader, found, training))
         trained = np.zeros(found.good, bool)
         trained[orders[0]] = True
-        statistics = first_pass.statistics(trained)
-        if feature_statistics.needed(schema):
-            _files.write_text(path, statistics.to_json())
-    else:
-        statistics = training_statistics(schema, part_of(reader, found, training), path)
+        return first_pass.statistics(trained)
+
+    statistics = kept_statistics(path, of_training_rows) if feature_statistics.needed(schema) else Statistics()
     encoder = Encoder(schema, statistics)
     surveys = [survey for _, survey in surveyed]
     outside = outside_shares(schema, surveys, encoder.statistics.outside)
@@ -210,21 +212,32 @@ def read_as(data: config.Data, schema: Schema) -> tuple[object, ...]:
     return (*meaning, columns) if any(columns) else meaning
 
 
-def training_statistics(schema: Schema, raw_rows: Any, path: str = "") -> Statistics:
+def kept_statistics(path: str, of_training_rows: Callable[[], Statistics]) -> Statistics:
+    """The statistics that are kept at `path`, or new ones, which are then kept there.
+
+    Raises:
+      InputError: the file does not hold statistics.
+    """
+    with made_once(path) as new:
+        if new:
+            statistics = of_training_rows()
+            _files.write_text(path, statistics.to_json())
+            return statistics
+    try:
+        return Statistics.from_json(_files.read_text(path))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} does not hold statistics: delete it, and they are taken again") from error
+
+
+def training_statistics(schema: Schema, raw_rows: Any) -> Statistics:
     """The statistics of the training rows, which are read only where the schema needs any.
 
     Args:
       schema: the features.
       raw_rows: a dataset of chunks of raw rows: the training rows, and no others.
-      path: where the statistics are kept, or taken from where they are there already; empty = nowhere.
     """
     if not feature_statistics.needed(schema):
         return Statistics()
-    if path and _files.exists(path):
-        try:
-            return Statistics.from_json(_files.read_text(path))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{path} does not hold statistics: delete it, and they are taken again") from error
 
     def raw_features() -> Iterator[dict[str, Any]]:
         @tf.autograph.experimental.do_not_convert
@@ -236,10 +249,7 @@ def training_statistics(schema: Schema, raw_rows: Any, path: str = "") -> Statis
                 yield chunk["raw"]
                 bar.update(chunk["line"].size)
 
-    statistics = feature_statistics.collect(schema, raw_features())
-    if path:
-        _files.write_text(path, statistics.to_json())
-    return statistics
+    return feature_statistics.collect(schema, raw_features())
 
 
 def part_of(reader: Reader, survey: Survey, part: Part, position: int = 0) -> Any:
@@ -376,8 +386,7 @@ class SortedSource(_FileSource):
         if rows is None:
             everything = Part(survey.good, 0, survey.good)
             rows = _load(encoded(part_of(reader, survey, everything), encoder))
-        self._training = tf.nest.map_structure(lambda values: values[training], rows)
-        self._held_out = tf.nest.map_structure(lambda values: values[held_out], rows)
+        self._training, self._held_out = _part(rows, training), _part(rows, held_out)
         self._reader, self._survey = reader, survey
         self._training_numbers, self._held_out_numbers = training, held_out
 
@@ -396,8 +405,7 @@ class SortedSource(_FileSource):
         part = splits.listed(numbers, self._survey.good)
         rows = _load(encoded(part_of(self._reader, self._survey, part), self.encoder, raw=True))
         place = np.searchsorted(np.sort(numbers), numbers)
-        in_order: Rows = tf.nest.map_structure(lambda values: values[place], rows)
-        return in_order
+        return _part(rows, place)
 
 
 def _load(chunks: Any) -> Rows:
@@ -411,8 +419,22 @@ def _load(chunks: Any) -> Rows:
     return rows
 
 
+def _part(rows: Rows, numbers: np.ndarray) -> Rows:
+    """The rows with these numbers, as tensors in the memory of this machine."""
+    with tf.device("CPU:0"):
+        part: Rows = tf.nest.map_structure(lambda values: tf.convert_to_tensor(values[numbers]), rows)
+        return part
+
+
 def _chunks(rows: Rows, first: int, stop: int) -> Any:
     """A dataset of chunks of rows that are in memory."""
-    tensors = tf.nest.map_structure(tf.convert_to_tensor, rows)
-    starts = untuned(tf.data.Dataset.range(first, stop, CHUNK_ROWS))
-    return starts.map(lambda start: tf.nest.map_structure(lambda tensor: tensor[start : start + CHUNK_ROWS], tensors))
+
+    @tf.autograph.experimental.do_not_convert
+    def chunk(start: Any) -> Rows:
+        size = tf.minimum(tf.constant(CHUNK_ROWS, tf.int64), stop - start)
+        bounds = {1: ([start], [size]), 2: ([start, 0], [size, -1])}
+        bounds = {rank: tuple(map(tf.stack, both)) for rank, both in bounds.items()}
+        # One operation a column: each takes time to make.
+        return tf.nest.map_structure(lambda tensor: tf.slice(tensor, *bounds[tensor.shape.rank]), rows)
+
+    return untuned(tf.data.Dataset.range(first, stop, CHUNK_ROWS)).map(chunk)

@@ -24,7 +24,16 @@ import tensorflow as tf
 
 from smooth_recs.config import MISSING
 from smooth_recs.data.files import compression, untuned
-from smooth_recs.data.values import are_plain, float_text, is_subnormal, to_float, to_int64, to_string, to_time
+from smooth_recs.data.values import (
+    are_plain,
+    float_text,
+    is_subnormal,
+    plain_texts,
+    to_float,
+    to_int64,
+    to_string,
+    to_time,
+)
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Numeric, Schema
 
@@ -44,7 +53,7 @@ def assemble(
     line: Any,
     *,
     missing: Sequence[str] = MISSING,
-    plain: bool | None = None,
+    plain: Any = None,
     texts: Any = None,
 ) -> dict[str, Any]:
     """A chunk of rows from the columns of a file.
@@ -58,19 +67,14 @@ def assemble(
       file: the number of the file.
       line: int64 [n].
       missing: texts that mean that there is no value.
-      plain: whether every text is known to stand for itself: none is in `missing` or an integer with a point. None:
-        it is looked at here.
+      plain: whether every text stands for itself: none is in `missing` or an integer with a point; true, false, or a
+        tensor that says it when the rows are read. None: it is looked at here.
       texts: string [n], the text of each row that the reader itself could not read; None: there is none.
     """
 
-    def read(missing: Sequence[str] | None) -> dict[str, Any]:
-        return _read(schema, columns, problem, file, line, missing)
-
-    if plain is None and any(values.dtype == tf.string for values, _ in columns.values()):
-        all_plain = are_plain([columns[name][0] for name in schema.columns], missing)
-        chunk = tf.cond(all_plain, lambda: read(None), lambda: read(missing))
-    else:
-        chunk = read(missing if plain is False else None)
+    if plain is None:
+        plain = are_plain([columns[name][0] for name in schema.columns], missing)
+    chunk = _read(schema, columns, problem, file, line, _in_plain_texts(schema, columns, missing, plain))
 
     def shown() -> Any:
         found = tf.fill(tf.shape(problem), "") if texts is None else texts
@@ -104,8 +108,38 @@ def _may_be_wrong(schema: Schema, column: str, dtype: tf.DType) -> bool:
     return bool(dtype.is_floating) and (column == schema.query_id or not kinds <= {"float32"})
 
 
+def _in_plain_texts(
+    schema: Schema, columns: Mapping[str, Column], missing: Sequence[str], plain: Any
+) -> dict[tuple[str, bool], Column]:
+    """The columns by their names and whether they are read as texts; see `values.plain_texts`.
+
+    One that is read as a number keeps the text `-0.0`, which is another number than `0`.
+    """
+    read_as_texts = {(f.source_column, getattr(f, "dtype", "") == "string") for f in schema.features}
+    read_as_texts |= {(name, False) for name in (*schema.labels, schema.weight, schema.timestamp) if name}
+    read_as_texts |= {(schema.query_id, True)} if schema.query_id else set()
+    found = {(name, whole): columns[name] for name, whole in sorted(read_as_texts)}
+    for whole in (False, True):
+        texts = {key: values for key, (values, _) in found.items() if key[1] == whole and values.dtype == tf.string}
+        if plain is True or not texts:
+            continue
+        given = list(texts.values())
+
+        def in_plain_texts(given: Sequence[Any] = given, whole: bool = whole) -> list[Any]:
+            return plain_texts(given, missing, whole=whole)
+
+        made = in_plain_texts() if plain is False else tf.cond(plain, lambda given=given: given, in_plain_texts)
+        found |= {key: (text, found[key][1]) for key, text in zip(texts, made, strict=True)}
+    return found
+
+
 def _read(
-    schema: Schema, columns: Mapping[str, Column], problem: Any, file: Any, line: Any, missing: Sequence[str] | None
+    schema: Schema,
+    columns: Mapping[str, Column],
+    problem: Any,
+    file: Any,
+    line: Any,
+    read_as: Mapping[tuple[str, bool], Column],
 ) -> dict[str, Any]:
     """The entries of a chunk that conversion gives (see `assemble` and `values`)."""
     raw: dict[str, Any] = {}
@@ -113,7 +147,7 @@ def _read(
     for feature in schema.features:
         convert = to_float if isinstance(feature, Numeric) else to_string if feature.dtype == "string" else to_int64
         column = feature.source_column
-        raw[feature.name], wrong = convert(*columns[column], missing=missing)
+        raw[feature.name], wrong = convert(*read_as[column, convert is to_string], missing=None)
         if wrong is not None:
             bad.append((column, tf.reduce_any(wrong, axis=1) if wrong.shape.rank == 2 else wrong))
     chunk: dict[str, Any] = {"raw": raw}
@@ -127,7 +161,7 @@ def _read(
 
     labels = []
     for name, threshold in zip(schema.labels, schema.label_thresholds, strict=True):
-        numbers, _ = to_float(*columns[name], missing=missing)
+        numbers, _ = to_float(*read_as[name, False], missing=None)
         if threshold is None:
             label, wrong = numbers, ~(tf.equal(numbers, 0.0) | tf.equal(numbers, 1.0))
         else:
@@ -139,11 +173,11 @@ def _read(
         chunk["labels"] = tf.stack(labels, axis=1)
     chunk["weight"] = tf.ones_like(line, tf.float32)
     if schema.weight:
-        weight, _ = to_float(*columns[schema.weight], missing=missing)
+        weight, _ = to_float(*read_as[schema.weight, False], missing=None)
         wrong = ~(tf.math.is_finite(weight) & (weight >= 0.0))
         chunk["weight"] = checked(weight, schema.weight, wrong)
     if schema.query_id:
-        text, wrong = to_string(*columns[schema.query_id], missing=missing)
+        text, wrong = to_string(*read_as[schema.query_id, True], missing=None)
         if wrong is not None and schema.needs_label:
             bad.append((schema.query_id, wrong))
         # A fingerprint, because an id may be a text, and TensorFlow has texts on the CPU alone. A row whose request is
@@ -152,7 +186,7 @@ def _read(
         place = tf.cast(file, tf.int64) * _LINES_OF_A_FILE + line
         chunk["query_id"] = tf.where(tf.equal(text, ""), -1 - place, fingerprint)
     if schema.timestamp:
-        chunk["timestamp"], _ = to_time(*columns[schema.timestamp], missing=missing)
+        chunk["timestamp"], _ = to_time(*read_as[schema.timestamp, False], missing=None)
         bad.append((schema.timestamp, ~tf.math.is_finite(chunk["timestamp"])))
 
     if schema.copied:
@@ -249,8 +283,17 @@ class Distinct(NamedTuple):
     @classmethod
     def of(cls, column: Any) -> Distinct:
         """The distinct values of a tensor of texts or integers, of any shape."""
+        if column.shape.rank == 1:
+            return cls(*tf.unique_with_counts(column))
         values, place, count = tf.unique_with_counts(tf.reshape(column, [-1]))
         return cls(values, tf.reshape(place, tf.shape(column)), count)
+
+    def of_rows(self, mask: Any) -> Distinct:
+        """The rows of the column for which the mask is true, in NumPy."""
+        place = self.place[mask]
+        count = np.bincount(place.ravel(), minlength=self.count.size).astype(np.int32)
+        left = count > 0
+        return Distinct(self.values[left], (np.cumsum(left, dtype=np.int32) - 1)[place], count[left])
 
     def column(self) -> Any:
         """The column, in NumPy."""

@@ -15,9 +15,10 @@ import numpy as np
 import tensorflow as tf
 
 from smooth_recs import _files
+from smooth_recs._locks import made_once
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.files import check_complete, progress
-from smooth_recs.data.raw_rows import GOOD, Distinct, Reader, chunks, describe, distinct_features, select
+from smooth_recs.data.raw_rows import GOOD, Distinct, Reader, chunks, describe, distinct_features
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Categorical, Numeric, Schema
 
@@ -75,7 +76,7 @@ class Survey:
     def save(self, path: str) -> None:
         """Writes the survey, whole or not at all."""
         with _files.whole_file(path) as beside:
-            np.savez_compressed(beside, **dataclasses.asdict(self))
+            np.savez(beside, **dataclasses.asdict(self))  # not compressed: a run waits for it
 
     @classmethod
     def load(cls, path: str) -> Survey:
@@ -122,12 +123,13 @@ def survey(
 
 def kept_survey(path: str, reader: Reader, max_malformed: float, times: bool = False) -> Survey:
     """The survey that is kept at `path`, or a new one, which is then kept there."""
-    if _files.exists(path):
-        found = Survey.load(path)
-        found.check(max_malformed)
-        return found
-    found = survey(reader, max_malformed, times=times)
-    found.save(path)
+    with made_once(path) as new:
+        if new:
+            found = survey(reader, max_malformed, times=times)
+            found.save(path)
+            return found
+    found = Survey.load(path)
+    found.check(max_malformed)
     return found
 
 
@@ -325,21 +327,35 @@ class _Counts:
 
 def _checked_chunks(reader: Reader) -> Iterator[dict[str, Any]]:
     """All chunks of the files, once these are known to be whole, with a progress line that counts rows."""
-    with futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        # Before the first row: reading would end without an error. The first file that is not whole is named.
-        for _ in pool.map(check_complete, reader.files):
-            pass
 
     @tf.autograph.experimental.do_not_convert
-    def of_good_rows(chunk: dict[str, Any]) -> dict[str, Any]:
-        good = select(
-            {k: v for k, v in chunk.items() if k not in ("problem", "line", "copied")}, tf.equal(chunk["problem"], GOOD)
-        )
-        features = distinct_features(reader.schema, good.pop("raw"))
-        return {key: chunk[key] for key in ("problem", "value", "file", "line")} | {"good": good, "features": features}
+    def with_distinct_values(chunk: dict[str, Any]) -> dict[str, Any]:
+        kept = {key: values for key, values in chunk.items() if key not in ("raw", "copied")}
+        return kept | {"features": distinct_features(reader.schema, chunk["raw"])}
 
+    with futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        whole = pool.map(check_complete, reader.files)  # while the graph is made
+        surveyed = reader.read().map(with_distinct_values, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        # Before the first row: reading would end without an error. The first file that is not whole is named.
+        for _ in whole:
+            pass
     with progress("surveying", " rows") as bar:
-        surveyed = reader.read().map(of_good_rows, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         for chunk in chunks(surveyed):
-            yield chunk
+            yield _apart(chunk)
             bar.update(chunk["line"].size)
+
+
+_OF_ALL_ROWS = ("problem", "value", "file", "line")
+
+
+def _apart(chunk: Mapping[str, Any]) -> dict[str, Any]:
+    """A chunk with the columns of its good rows apart, in NumPy: in a graph each column would take operations."""
+    good = chunk["problem"] == GOOD
+    features = chunk["features"]
+    columns = {key: values for key, values in chunk.items() if key not in (*_OF_ALL_ROWS, "features")}
+    if not good.all():
+        features = {
+            name: each.of_rows(good) if isinstance(each, Distinct) else each[good] for name, each in features.items()
+        }
+        columns = {key: values[good] for key, values in columns.items()}
+    return {key: chunk[key] for key in _OF_ALL_ROWS} | {"good": columns, "features": features}

@@ -93,11 +93,8 @@ def to_string(values: Any, present: Any, missing: Sequence[str] | None = MISSING
     Tools without integers with gaps, as pandas, write 7 as "7.0" where another row has none.
     """
     if values.dtype == tf.string:
-        if missing is not None:  # an empty text for a missing one, an integer for one with `.0`, in one operation
-            # of each text once: a column has far fewer different ones than rows, and the pattern costs more
-            once, place = tf.unique(tf.reshape(values, [-1]))
-            once = tf.strings.regex_replace(once, rf"^(?:{_missing(missing)}|-?(0)\.0|(-?[1-9]\d*)\.0)$", r"\1\2")
-            values = tf.reshape(tf.gather(once, place), tf.shape(values))
+        if missing is not None:
+            (values,) = plain_texts([values], missing, whole=True)
         return _where(present, values, ""), None
     if not values.dtype.is_floating:
         return _where(present, tf.strings.as_string(values), ""), None
@@ -188,6 +185,23 @@ def are_plain(columns: Iterable[Any], missing: Sequence[str]) -> Any:
     named = "".join(f"{re.escape(each)}|" for each in missing)
     odd = rf"\s+|\s*(?:{named}-?(?:0|[1-9]\d*)\.0)\s*"
     return ~tf.strings.regex_full_match(joined, rf"(?:\C*{_BETWEEN_ITEMS})?(?:{odd})(?:{_BETWEEN_ITEMS}\C*)?")
+
+
+def plain_texts(columns: Sequence[Any], missing: Sequence[str], *, whole: bool) -> list[Any]:
+    """Columns whose texts are plain: a missing one is empty and, where `whole` is true, an integer has no `.0`.
+
+    Columns have far fewer different texts than rows, so the pattern, which costs most, looks at each text once; and all
+    columns go through the same few operations, because making a graph takes time for each of its operations.
+    """
+    flat = [column if column.shape.rank == 1 else tf.reshape(column, [-1]) for column in columns]
+    once, place = tf.unique(tf.concat(flat, 0))
+    integer = r"|-?(0)\.0|(-?[1-9]\d*)\.0" if whole else ""
+    once = tf.strings.regex_replace(once, rf"^(?:{_missing(missing)}{integer})$", r"\1\2" if whole else "")
+    texts = tf.split(tf.gather(once, place), [tf.size(column) for column in flat])
+    return [
+        text if column.shape.rank == 1 else tf.reshape(text, tf.shape(column))
+        for text, column in zip(texts, columns, strict=True)
+    ]
 
 
 def _and(present: Any, mask: Any) -> Any:

@@ -32,7 +32,7 @@ import numpy as np
 from smooth_recs._processes import child_environment
 
 PROGRAM = ("-m", "smooth_recs.bin.train")
-_PRELOADED = ("smooth_recs.training", "smooth_recs.reports.run_report")
+_PRELOADED = ("smooth_recs.training", "smooth_recs.reports.run_report", "scipy.optimize")  # the last for measuring
 _MOST_BYTES, _MOST_DESCRIPTORS = 1 << 16, 16
 
 Train = Callable[[str, str], int]

@@ -18,7 +18,7 @@ from smooth_recs.activations.probe import recorded
 from smooth_recs.activations.registry import transition_region
 from smooth_recs.errors import InputError
 from smooth_recs.statistics.arrays import Array
-from smooth_recs.statistics.bootstrap import row_keys, spearman
+from smooth_recs.statistics.bootstrap import centred_ranks, correlation_of_ranks, row_keys, spearman
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,11 +211,12 @@ def fit(inputs: str, examples: Examples, rows: Index) -> Estimator:
     training, checking = rows[~checked], rows[checked]
     moments = {part: _moments(inputs, knots, examples, index) for part, index in enumerate((training, checking))}
     scores = np.zeros([len(PENALTIES), len(TARGETS)])
+    measured = centred_ranks(examples.pd[checking])
     for penalty, score in zip(PENALTIES, scores, strict=True):
         linear = moments[0].solve(penalty)
         blocks = [linear(_design(inputs, knots, examples, part)) for part in _blocks(checking)]
         for target, estimate in enumerate(np.concatenate(blocks).T):
-            score[target] = (spearman(estimate, examples.pd[checking], replicates=1) or {"value": 0.0})["value"]
+            score[target] = correlation_of_ranks(centred_ranks(estimate), measured)
     target = int(np.argmax(scores.max(axis=0)))
     good = scores[:, target] >= scores[:, target].max() - 1 / np.sqrt(len(checking))
     penalty = max(np.array(PENALTIES)[good])

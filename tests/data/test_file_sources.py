@@ -14,12 +14,12 @@ import pytest
 import tensorflow as tf
 
 from smooth_recs import config
-from smooth_recs.data import feature_statistics
-from smooth_recs.data import survey as survey_lib
+from smooth_recs.data import first_pass
 from smooth_recs.data.presets import open_source
+from smooth_recs.data.readers.csv import CsvReader
 from smooth_recs.data.readers.parquet import parquet_to_tfrecord
 from smooth_recs.errors import InputError
-from smooth_recs.schema import Categorical, Numeric, Schema
+from smooth_recs.schema import Categorical, Numeric, PredictionSchema, Schema
 
 ROWS = 120
 SCHEMA = Schema(
@@ -187,16 +187,20 @@ def test_training_rows_come_with_their_raw_features_where_asked_for(one, gather,
 
 @pytest.mark.parametrize("kind", ["time", "time limited", "user_time", "time validation_fraction", "tfrecord time"])
 def test_one_pass_finds_what_three_find(kind, folder, tmp_path, gather):
-    first = (open_one(folder, tmp_path / "cache", **KINDS[kind]) for _ in range(2))
-    one_pass, kept = first  # the second has the files that the first leaves
-    (statistics,) = (tmp_path / "cache").glob("*statistics*")
-    statistics.unlink()
-    three_passes = open_one(folder, tmp_path / "cache", **KINDS[kind])
-    for other in (kept, three_passes):
+    one_pass = open_one(folder, tmp_path / "cache", **KINDS[kind])
+    kept = open_one(folder, tmp_path / "cache", **KINDS[kind])  # has the files that the first leaves
+    for file in (tmp_path / "cache").glob("*statistics*"):
+        file.unlink()
+    recounted = open_one(folder, tmp_path / "cache", **KINDS[kind])
+    # A source that copies columns surveys the files, collects statistics and loads the rows one after the other.
+    copying = PredictionSchema(**vars(SCHEMA), copied=("word",), needs_label=True)
+    three_passes = open_one(folder, tmp_path / "cache", **KINDS[kind], schema=copying)
+    for other in (kept, recounted, three_passes):
         assert other.encoder.statistics == one_pass.encoder.statistics
-        assert (other.fingerprint, other.summary) == (one_pass.fingerprint, one_pass.summary)
+        assert other.summary == one_pass.summary
         for rows in ("train", "holdout", *["validation"] * (one_pass.validation_rows > 0)):
             expected, found = (gather(getattr(source, rows)()) for source in (one_pass, other))
+            found.pop("copied", None)
             tf.nest.map_structure(np.testing.assert_array_equal, found, expected)
             tf.nest.map_structure(
                 lambda a, b: a.dtype == b.dtype or pytest.fail(f"{a.dtype}, {b.dtype}"), found, expected
@@ -252,21 +256,40 @@ def test_the_summary_is_plain_and_names_the_malformed_rows(opened, folder):
     assert opened(eval_path="eval").summary["malformed"] == 16
 
 
-def test_a_second_run_takes_survey_and_statistics_from_the_cache(opened, gather, monkeypatch, tmp_path):
+def test_a_second_run_takes_all_that_it_needs_from_the_cache(opened, gather, monkeypatch, tmp_path):
     settings = {"split": "user_time"}
     first = opened(**settings)
     kept = sorted(os.listdir(tmp_path / "cache"))
-    assert [name.removeprefix(first.fingerprint)[:12] for name in kept] == ["-3-statistic", "-3-survey-tr"]
+    names = [name.removeprefix(first.fingerprint)[:12] for name in kept]
+    assert names == ["-3-rows.npz", "-3-statistic", "-3-survey-tr"]
 
     def refuse(*arguments, **more):
         raise AssertionError("the files were read again")
 
-    monkeypatch.setattr(survey_lib, "survey", refuse)
-    monkeypatch.setattr(feature_statistics, "collect", refuse)
+    monkeypatch.setattr(CsvReader, "read", refuse)
     second = opened(**settings)
     assert second.summary == first.summary
     assert second.encoder.statistics == first.encoder.statistics
     tf.nest.map_structure(np.testing.assert_array_equal, gather(second.train(50)), gather(first.train(50)))
+    # Rows of which others are trained on are the same rows.
+    assert opened(split="user_time", train_fraction=0.5).train_rows < first.train_rows
+    with pytest.raises(AssertionError, match="read again"):
+        opened(split="tail")
+
+
+def test_rows_that_take_too_much_room_are_read_again(opened, gather, monkeypatch, tmp_path):
+    monkeypatch.setattr(first_pass, "MOST_BYTES", 100)
+    first, second = (opened(split="time") for _ in range(2))
+    assert not list((tmp_path / "cache").glob("*rows*"))
+    tf.nest.map_structure(np.testing.assert_array_equal, gather(second.train()), gather(first.train()))
+
+
+def test_a_file_of_rows_that_is_cut_short_is_one_line(opened, tmp_path):
+    opened(split="time")
+    (rows,) = (tmp_path / "cache").glob("*rows*")
+    rows.write_bytes(rows.read_bytes()[:-200])
+    with pytest.raises(InputError, match=r"rows\.npz does not hold the rows of the data: delete it"):
+        opened(split="time")
 
 
 def test_a_cached_survey_is_held_to_the_limit_of_the_run(opened):

@@ -34,7 +34,7 @@ from smooth_recs.data.raw_rows import (
     replaced,
     without_places,
 )
-from smooth_recs.data.values import split_values
+from smooth_recs.data.values import are_plain, split_values
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Schema
 
@@ -274,8 +274,9 @@ class CsvReader:
 
         tf.io.decode_csv reads numbers fast, but fails the whole batch on one that does not parse (TensorFlow 2.21). So
         one pattern finds the lines whose numbers and texts are plain, and another one those with a missing value that
-        is not empty. decode_csv reads the numbers of plain lines as numbers. The other lines, and all lines of very
-        wide files, are decoded as texts, which `values` checks field by field.
+        is not empty. Where not all are plain, a third one finds those whose numbers are. decode_csv reads the numbers
+        of such lines as numbers. The other lines, and all lines of very wide files, are decoded as texts, which
+        `values` checks field by field.
         """
         text, line = _without_blanks(records, first)
 
@@ -290,26 +291,22 @@ class CsvReader:
         if self._odd is not None:
             plain &= ~tf.strings.regex_full_match(text, self._odd)
 
-        def plain_rows(text: Any) -> dict[str, Any]:
-            return self._rows(text, self._kinds, tf.fill(tf.shape(text), GOOD), file, line, plain=True)
+        whole = tf.reduce_all(plain)
+        easy = plain
+        if self._tidy is not None:
+            easy = tf.cond(whole, lambda: plain, lambda: tf.strings.regex_full_match(text, self._tidy))
+        all_easy = tf.reduce_all(easy)
+        read = tf.cond(all_easy, lambda: text, lambda: tf.where(easy, text, self._empty_fields))
+        good = tf.fill(tf.shape(text), GOOD)
+        rows = self._rows(read, self._kinds, good, file, line, plain=True if self._tidy is None else whole)
 
         # Made ready when it is first called: a pass over a log without such lines starts sooner.
         @tf.function(autograph=False, experimental_attributes={"_noinline": True})
-        def mixed() -> dict[str, Any]:
-            others = field_by_field(tf.boolean_mask(text, ~plain), tf.boolean_mask(line, ~plain))
-            return replaced(plain_rows(tf.where(plain, text, self._empty_fields)), ~plain, others)
+        def with_others() -> dict[str, Any]:
+            others = field_by_field(tf.boolean_mask(text, ~easy), tf.boolean_mask(line, ~easy))
+            return replaced(rows, ~easy, others)
 
-        def with_odd_texts() -> dict[str, Any]:
-            """Some lines are not plain: very often all of them, by texts that are written as `12.0` or `NA`."""
-            if self._tidy is None:
-                return mixed()
-            tidy = tf.strings.regex_full_match(text, self._tidy)
-            good = tf.fill(tf.shape(text), GOOD)
-            return tf.cond(
-                tf.reduce_all(tidy), lambda: self._rows(text, self._kinds, good, file, line, plain=False), mixed
-            )
-
-        return tf.cond(tf.reduce_all(plain), lambda: plain_rows(text), with_odd_texts)
+        return tf.cond(all_easy, lambda: rows, with_others)
 
     def _rows(
         self,
@@ -320,7 +317,7 @@ class CsvReader:
         line: Any,
         wrong: Any = None,
         *,
-        plain: bool = False,
+        plain: Any = False,
     ) -> dict[str, Any]:
         """A chunk from lines with the right number of fields; a column is text where `kinds` does not say otherwise."""
         decoded = tf.io.decode_csv(
@@ -338,6 +335,9 @@ class CsvReader:
                 name = feature.source_column
                 cells[name] = split_values(cells[name], feature.separator, feature.max_values)
         columns = {name: (cells[name], None) for name in self.schema.columns}
+        if self._side_tables and plain is not False:  # the texts of the tables are not in the lines
+            joined = [cells[name] for table in self._side_tables for name in table.names if name in columns]
+            plain = tf.cond(tf.cast(plain, tf.bool), lambda: are_plain(joined, self._missing), lambda: False)
         return assemble(
             self.schema,
             columns,
@@ -345,7 +345,7 @@ class CsvReader:
             file,
             line,
             missing=self._missing,
-            plain=None if plain and self._side_tables else plain,
+            plain=plain,
             texts=wrong,
         )
 
