@@ -381,7 +381,7 @@ class Reader(Protocol):
         """
 
 
-def chunks(dataset: Any) -> Iterator[dict[str, Any]]:
+def chunks(dataset: Any) -> Iterator[Any]:
     """The chunks of a dataset as dictionaries of NumPy arrays.
 
     Raises:
@@ -391,6 +391,29 @@ def chunks(dataset: Any) -> Iterator[dict[str, Any]]:
         yield from dataset.as_numpy_iterator()
     except tf.errors.DataLossError as error:
         raise InputError(f"data.path: a file is damaged: {without_places(error)}") from error
+
+
+def all_chunks(reader: Reader, then: Callable[[dict[str, Any]], Any]) -> Iterator[Any]:
+    """All chunks of a reader in NumPy, once `then` has made something of each in a graph.
+
+    Where a reader has `read_easy`, that goes first: its graph takes a fraction of the time to make, and reads most logs
+    to their ends. From the first chunk on that it cannot read, `read` does.
+    """
+    easy, start = getattr(reader, "read_easy", lambda: None)(), (0, 1)
+    if easy is not None:
+        both = easy.map(
+            tf.autograph.experimental.do_not_convert(lambda chunk, *rest: (then(chunk), *rest)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+        for found, right, file, line in chunks(both):
+            if not right:
+                start = int(file), int(line)
+                break
+            yield found
+        else:
+            return
+    yield from chunks(reader.read(*start).map(then, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
 
 
 def without_places(error: tf.errors.OpError) -> str:

@@ -18,7 +18,7 @@ from smooth_recs import _files
 from smooth_recs._locks import made_once
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.files import check_complete, progress
-from smooth_recs.data.raw_rows import GOOD, Distinct, Reader, chunks, describe, distinct_features
+from smooth_recs.data.raw_rows import GOOD, Distinct, Reader, all_chunks, describe, distinct_features
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Categorical, Numeric, Schema
 
@@ -333,16 +333,23 @@ def _checked_chunks(reader: Reader) -> Iterator[dict[str, Any]]:
         kept = {key: values for key, values in chunk.items() if key not in ("raw", "copied")}
         return kept | {"features": distinct_features(reader.schema, chunk["raw"])}
 
-    with futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        whole = pool.map(check_complete, reader.files)  # while the graph is made
-        surveyed = reader.read().map(with_distinct_values, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        # Before the first row: reading would end without an error. The first file that is not whole is named.
-        for _ in whole:
-            pass
-    with progress("surveying", " rows") as bar:
-        for chunk in chunks(surveyed):
-            yield _apart(chunk)
-            bar.update(chunk["line"].size)
+    with futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool, progress("surveying", " rows") as bar:
+        checks = pool.map(check_complete, reader.files)  # while the graph is made
+
+        def all_are_whole() -> None:
+            """Raises InputError for the first file that is not."""
+            for _ in checks:
+                pass
+
+        try:
+            for chunk in all_chunks(reader, with_distinct_values):
+                all_are_whole()  # before the first row: reading would end without an error
+                yield _apart(chunk)
+                bar.update(chunk["line"].size)
+        except InputError:
+            all_are_whole()
+            raise
+        all_are_whole()
 
 
 _OF_ALL_ROWS = ("problem", "value", "file", "line")

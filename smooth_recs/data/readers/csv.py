@@ -218,9 +218,28 @@ class CsvReader:
 
     def read(self, file: int = 0, line: int = 1) -> Any:
         """A dataset of chunks (see `raw_rows`) from that line of that file on."""
+        return self._records(file, line).map(self._traced, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+    def read_easy(self) -> Any:
+        """A dataset of (a chunk, whether it is right, number of its file, its first line): see `raw_rows.all_chunks`.
+
+        None where no line is easy.
+        """
+        if self._plain is None:
+            return None
+
+        @tf.autograph.experimental.do_not_convert
+        def easy_rows(records: Any, file: Any, first: Any) -> tuple[Any, ...]:
+            text, line = _without_blanks(records, first)
+            rows, easy = self._easy_rows(text, file, line)
+            return rows, tf.reduce_all(easy), file, first
+
+        return self._records(0, 1).map(easy_rows, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+    def _records(self, file: int, line: int) -> Any:
+        """A dataset of (lines of text, number of their file, number of the first line)."""
         rows = max(_CHUNK_FIELDS // self._fields, 1)
-        chunks = read_chunks(self._open, self.files, file, line, skip=int(self._header), most_rows=rows)
-        return chunks.map(self._traced, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return read_chunks(self._open, self.files, file, line, skip=int(self._header), most_rows=rows)
 
     @functools.cached_property
     def _traced(self) -> Any:
@@ -287,18 +306,7 @@ class CsvReader:
 
         if self._plain is None:
             return field_by_field(text, line)
-        plain = tf.strings.regex_full_match(text, self._plain)
-        if self._odd is not None:
-            plain &= ~tf.strings.regex_full_match(text, self._odd)
-
-        whole = tf.reduce_all(plain)
-        easy = plain
-        if self._tidy is not None:
-            easy = tf.cond(whole, lambda: plain, lambda: tf.strings.regex_full_match(text, self._tidy))
-        all_easy = tf.reduce_all(easy)
-        read = tf.cond(all_easy, lambda: text, lambda: tf.where(easy, text, self._empty_fields))
-        good = tf.fill(tf.shape(text), GOOD)
-        rows = self._rows(read, self._kinds, good, file, line, plain=True if self._tidy is None else whole)
+        rows, easy = self._easy_rows(text, file, line)
 
         # Made ready when it is first called: a pass over a log without such lines starts sooner.
         @tf.function(autograph=False, experimental_attributes={"_noinline": True})
@@ -306,7 +314,19 @@ class CsvReader:
             others = field_by_field(tf.boolean_mask(text, ~easy), tf.boolean_mask(line, ~easy))
             return replaced(rows, ~easy, others)
 
-        return tf.cond(all_easy, lambda: rows, with_others)
+        return tf.cond(tf.reduce_all(easy), lambda: rows, with_others)
+
+    def _easy_rows(self, text: Any, file: Any, line: Any) -> tuple[dict[str, Any], Any]:
+        """A chunk from lines of text, and which lines are decoded as they are; the others count as empty ones."""
+        plain = tf.strings.regex_full_match(text, self._plain)
+        if self._odd is not None:
+            plain &= ~tf.strings.regex_full_match(text, self._odd)
+        all_plain, easy = tf.reduce_all(plain), plain
+        if self._tidy is not None:
+            easy = tf.cond(all_plain, lambda: plain, lambda: tf.strings.regex_full_match(text, self._tidy))
+        read = tf.cond(tf.reduce_all(easy), lambda: text, lambda: tf.where(easy, text, self._empty_fields))
+        good, in_plain_texts = tf.fill(tf.shape(text), GOOD), True if self._tidy is None else all_plain
+        return self._rows(read, self._kinds, good, file, line, plain=in_plain_texts), easy
 
     def _rows(
         self,
