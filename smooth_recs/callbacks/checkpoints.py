@@ -258,6 +258,9 @@ def _with_average(model: Any) -> dict[str, Any]:
 
 def _restore(path: str, model: Any, parts: dict[str, Any]) -> None:
     """Restores a checkpoint; AssertionError where it lacks something other than the average."""
+    for each in () if keras_generation.is_legacy() else getattr(model, "replicas", [model]):
+        if getattr(each, "optimizer", None) is not None and not each.optimizer.built:
+            each.optimizer.build(each.trainable_variables)  # Keras 3 restores the slots that are there
     saved = _with_average(model)
     try:
         _matched(tf.train.Checkpoint(**saved, **parts), path)

@@ -232,7 +232,8 @@ class Columns(keras_generation.keras().layers.Layer):  # type: ignore[misc]
             parts = [tf.convert_to_tensor(self.shared.tables[feature.name]) for feature in features]
             table = tf.concat(parts, axis=0)
         layer = StackedEmbedding(features, self.dim, "zeros", name=self.shared.name)
+        # Before `build`, after which a layer of Keras 3 takes no other layers.
+        layer.admission, layer.admitted = getattr(self.shared, "admission", 0), getattr(self.shared, "admitted", None)
         layer.build(None)
         layer.embeddings.assign(self.part(table))
-        layer.admission, layer.admitted = getattr(self.shared, "admission", 0), getattr(self.shared, "admitted", None)
         return layer

@@ -25,6 +25,12 @@ Pairs = list[tuple[Any, Any]]
 class Model(_keras.Model):  # type: ignore[name-defined]
     """A model whose first call makes its variables."""
 
+    @property
+    def metrics(self) -> list[Any]:
+        """The metrics, but for the mean of the loss that Keras keeps for `compute_loss` of its own."""
+        # With it (3.15) there would be two that are called `loss`, and `evaluate` would return both.
+        return [metric for metric in super().metrics if metric is not getattr(self, "_loss_tracker", None)]
+
     def build(self, input_shape: Any = None) -> None:
         """Does nothing: Keras' own (3.15) warns of layers without variables, such as those that an export replaces."""
         self.built = True
@@ -70,6 +76,9 @@ class RowOptimizer(_keras.optimizers.Optimizer):  # type: ignore[name-defined]
         self._transformers = tuple(gradient_transformers)
         # In checkpoints only, where those of tf_keras look for them.
         self._hyper = {name: tf.Variable(value, trainable=False) for name, value in self.hyperparameters.items()}
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "global_clipnorm": self._norm}
 
     def initial_value(self, slot: str) -> float:
         """The value that a slot begins with."""

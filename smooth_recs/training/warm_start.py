@@ -229,7 +229,9 @@ def initialise(siblings: SiblingModel, path: str, encoder: Encoder) -> WarmStart
 
 def _variables(replica: Any, stored: CheckpointReader, node: int) -> Iterator[tuple[str, Any, int | None]]:
     """Name, variable, and the node at the same place in the checkpoint; without metrics, optimizers and copies."""
-    seen = {id(thing): thing for thing in (replica.optimizer, *replica.metrics, *replica.copies)}
+    layers = keras_generation.all_layers(replica)  # whose metrics those of a model of Keras 3 (3.15) are not
+    metrics = [metric for layer in layers for metric in getattr(layer, "metrics", ())]
+    seen = {id(thing): thing for thing in (replica.optimizer, *metrics, *replica.copies)}
     waiting: collections.deque[tuple[str, Any, int | None]] = collections.deque()
     waiting.append(("", trackable(replica, without=list(seen.values())), node))
     while waiting:

@@ -11,6 +11,9 @@ import tensorflow as tf
 
 from smooth_recs.callbacks.checkpoints import Checkpoints
 from smooth_recs.errors import InputError
+from smooth_recs.models import generation
+
+pytestmark = pytest.mark.both_generations
 
 X = np.random.default_rng(1).normal(size=(64, 3)).astype(np.float32)
 Y = (X[:, :1] > 0).astype(np.float32)
@@ -18,7 +21,7 @@ Y = (X[:, :1] > 0).astype(np.float32)
 
 def model(units: int = 4) -> tf.keras.Model:
     made = tf.keras.Sequential([tf.keras.layers.Dense(units), tf.keras.layers.Dense(1)])
-    made.compile(tf.keras.optimizers.legacy.Adagrad(0.1), "mse")
+    made.compile(generation.Adagrad(0.1), "mse")
     made(X)
     return made
 

@@ -15,7 +15,12 @@ from smooth_recs.callbacks import PredictionDifference, ProgressiveValidation
 from smooth_recs.callbacks.checkpoints import Checkpoints
 from smooth_recs.data.shuffling import shuffled
 from smooth_recs.measures import accuracy
-from smooth_recs.models import SiblingModel
+from smooth_recs.models import SiblingModel, generation
+
+pytestmark = [
+    pytest.mark.both_generations,
+    pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning"),  # of Keras 3
+]
 
 ROWS, WINDOW, BATCH = 150, 40, 16
 STEPS = -(-ROWS // BATCH)
@@ -36,7 +41,7 @@ def stream(seeds: Sequence[int], start: int = 0, ahead: bool = True) -> tf.data.
 def build() -> Any:
     hidden = tf.keras.layers.Dense(4, activation="smelu")
     model = tf.keras.Sequential([tf.keras.Input([3]), hidden, tf.keras.layers.Dense(1, activation="sigmoid")])
-    model.compile(optimizer=tf.keras.optimizers.legacy.SGD(0.3), loss="binary_crossentropy")
+    model.compile(optimizer=generation.SGD(0.3), loss="binary_crossentropy")
     return model
 
 
