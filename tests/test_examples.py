@@ -75,6 +75,29 @@ def test_a_keras_model_and_its_siblings(tmp_path: Path, legacy: bool) -> None:
         assert (tmp_path / f"{name}.keras").is_file()
 
 
+def test_the_tuner_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "keras_tuner.py").write_text("raise ImportError")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = [sys.executable, str(FOLDER / "tune_beta.py")]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "This example needs KerasTuner: pip install 'keras-tuner[bayesian]'"
+
+
+@slow
+@patient
+def test_a_tuner_keeps_a_bound(tmp_path: Path) -> None:
+    """What is chosen has the lowest loss of the trials that are not refused; refused are those above the bound."""
+    pytest.importorskip("keras_tuner", reason="no dependency of the package")
+    said = run(tmp_path, "tune_beta", "--rows=2000", "--trials=4", "--max_pd=0.2").stdout
+    trials = re.findall(rf"^ +(\d+\.\d+) +{PERCENT} +(\d+\.\d+)  (refused|)$", said, re.MULTILINE)
+    assert len(trials) == 4
+    assert all((float(pd) > 20) == bool(refused) for _, pd, _, refused in trials)
+    kept = [(float(loss), beta, pd) for beta, pd, loss, refused in trials if not refused]
+    loss, beta, pd = min(kept)
+    assert said.splitlines()[-1] == f"chosen: beta {beta}, PD {pd}%, log loss {loss:.4f}"
+
+
 @slow
 @patient
 def test_two_models_are_compared(tmp_path: Path) -> None:

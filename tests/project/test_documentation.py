@@ -26,6 +26,7 @@ IN_BOTH_GENERATIONS = ("README.md", "docs/keras.md", "docs/beta.md")
 
 # Blocks that are no code, by how they begin.
 PROSE = {
+    "--- a/keras/src/activations": "a patch; test_keras_proposal.py applies it",
     "equal cost  3 components": "what a run prints",
     "loss = (1 - w) label loss": "a formula",
     "VERSION/saved_model.pb": "a listing of a folder",

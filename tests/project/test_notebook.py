@@ -34,7 +34,8 @@ def cells() -> list[dict[str, Any]]:
 
 
 def sources() -> list[str]:
-    return ["".join(cell["source"]) for cell in cells() if cell["cell_type"] == "code"]
+    """Of the cells but the first, which is a command of Jupyter."""
+    return ["".join(cell["source"]) for cell in cells() if cell["cell_type"] == "code"][1:]
 
 
 def outputs() -> list[dict[str, Any]]:
@@ -47,6 +48,14 @@ def test_what_is_stored_is_one_whole_pass() -> None:
     assert "error" not in {output["output_type"] for output in outputs()}
     assert sum("image/png" in output.get("data", {}) for output in outputs()) >= 3
     assert PATH.stat().st_size < 400_000
+
+
+def test_the_first_cell_installs_what_the_others_need() -> None:
+    """In Colab, where nothing of this package is there."""
+    first = next(cell for cell in cells() if cell["cell_type"] == "code")
+    assert "".join(first["source"]) == '%pip install -q "smooth-recs[tensorflow,report]"'
+    assert not first["outputs"]
+    assert not any(source.startswith(("%", "!")) for source in sources())
 
 
 def test_what_is_stored_names_no_machine() -> None:
