@@ -7,8 +7,8 @@ import setuptools
 
 ROOT = pathlib.Path(__file__).parent
 
-# What training, measuring and exporting need. The lowest and the highest versions are tested (docs/releasing.md). An
-# upper bound is the next major version. `tf_keras` follows TensorFlow release by release, and asks for it itself.
+# What activations, layers and measures need beside a backend of Keras. The lowest and the highest versions are tested
+# (docs/releasing.md). An upper bound is the next major version.
 REQUIREMENTS = [
     "absl-py>=2.1,<3",
     "jinja2>=3.1,<4",
@@ -18,12 +18,21 @@ REQUIREMENTS = [
     "numpy>=2.0,<3",
     "pyyaml>=6,<7",
     "scipy>=1.13,<2",
-    "tensorboard>=2.21,<3",  # tf.summary, and with it Keras' TensorBoard callback, does not write without it
-    "tensorflow>=2.21,<3",
-    "tensorflow-recommenders>=0.7.7,<1",
-    "tf-keras>=2.21,<3",
     "tqdm>=4.66,<5",
 ]
+
+# The backends of Keras, one of which is needed. Training from configurations, exporting and serving need TensorFlow's.
+# `tf_keras` follows TensorFlow release by release, and asks for it itself.
+BACKENDS = {
+    "tensorflow": [
+        "tensorboard>=2.21,<3",  # tf.summary, and with it Keras' TensorBoard callback, does not write without it
+        "tensorflow>=2.21,<3",
+        "tensorflow-recommenders>=0.7.7,<1",
+        "tf-keras>=2.21,<3",
+    ],
+    "jax": ["jax>=0.10,<1"],
+    "torch": ["torch>=2.14,<3"],
+}
 
 # `smooth_recs/extras.py` says what is missing without them.
 EXTRAS = {
@@ -82,8 +91,9 @@ setuptools.setup(
     python_requires=">=3.11,<3.14",
     install_requires=REQUIREMENTS,
     extras_require={
+        **BACKENDS,
         **EXTRAS,
-        "all": [line for lines in EXTRAS.values() for line in lines],
+        "all": [line for lines in (BACKENDS["tensorflow"], *EXTRAS.values()) for line in lines],
         "test": TEST_REQUIREMENTS,
         "docs": DOCS_REQUIREMENTS,
     },

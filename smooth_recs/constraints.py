@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-import tensorflow as tf
-
 from smooth_recs import keras_generation
+from smooth_recs.backends import ops
 
 
-@tf.autograph.experimental.do_not_convert
-def normalized_rows(kernel: tf.Tensor, *, norm_value: float = 1.0, p: float = 2.0) -> tf.Tensor:
+@ops.not_converted
+def normalized_rows(kernel: Any, *, norm_value: float = 1.0, p: float = 2.0) -> Any:
     """Scales every row of the paper's W to L_p norm v: w_j <- v w_j / ||w_j||_p (section 2).
 
     A Keras kernel is [inputs, units], so a row of W, the weights into one unit, is a column of `kernel`, and norms are
@@ -32,51 +30,25 @@ def normalized_rows(kernel: tf.Tensor, *, norm_value: float = 1.0, p: float = 2.
     tf.norm(normalized_rows(tf.random.normal([8, 3]), norm_value=2.0), axis=0)  # [2, 2, 2]
     ```
     """
-    if kernel.dtype.size < 4:  # sums over a row need more digits and range than half precision has
-        return tf.cast(normalized_rows(tf.cast(kernel, tf.float32), norm_value=norm_value, p=p), kernel.dtype)
-    if p == 2 and kernel.shape.rank == 2:
-        return _euclidean_rows(kernel, norm_value)
+    if ops.is_half(kernel):  # sums over a row need more digits and range than half precision has
+        return ops.cast(normalized_rows(ops.cast(kernel, "float32"), norm_value=norm_value, p=p), kernel.dtype)
+    if p == 2 and len(kernel.shape) == 2:
+        return ops.euclidean_rows(kernel, norm_value)
     # The scale of a row has no effect on the result. Division by the largest magnitude first keeps all powers in range,
     # and this divisor needs no gradient of its own.
-    largest = tf.stop_gradient(tf.reduce_max(tf.abs(kernel), axis=0, keepdims=True))
+    largest = ops.stop_gradient(ops.reduce_max(ops.absolute(kernel), axis=0, keepdims=True))
     scaled = kernel / _one_where(largest == 0, largest)
     if math.isinf(p):
-        norm = tf.reduce_max(tf.abs(scaled), axis=0, keepdims=True)
+        norm = ops.reduce_max(ops.absolute(scaled), axis=0, keepdims=True)
     else:
-        powers = tf.reduce_sum(tf.pow(tf.abs(scaled), p), axis=0, keepdims=True)
-        norm = tf.pow(_one_where(largest == 0, powers), 1.0 / p)
+        powers = ops.reduce_sum(ops.power(ops.absolute(scaled), p), axis=0, keepdims=True)
+        norm = ops.power(_one_where(largest == 0, powers), 1.0 / p)
     return scaled * (norm_value / _one_where(largest == 0, norm))
 
 
-def _euclidean_rows(kernel: tf.Tensor, norm_value: float) -> tf.Tensor:
-    """The rows for p = 2, in a quarter of the operations.
-
-    The gradient of w_j <- f w_j is f (G - u <u, G>) for the upstream gradient G, with f = v / ||w_j|| and
-    u = w_j / ||w_j||. Where value and gradient are one graph, what they share is computed once, and higher derivatives
-    follow from its operations.
-    """
-
-    def factor_of(kernel: tf.Tensor) -> tf.Tensor:
-        # BiasAddGrad is the one sum over axis 0 that is fast on a processor (TensorFlow 2.21).
-        squares = tf.raw_ops.BiasAddGrad(out_backprop=kernel * kernel)
-        return norm_value / tf.sqrt(_one_where(squares < np.finfo(squares.dtype.as_numpy_dtype).tiny, squares))
-
-    @tf.custom_gradient
-    def rows_of(kernel: tf.Tensor) -> Any:
-        def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            factor = factor_of(kernel)
-            rows = kernel * factor
-            along = tf.raw_ops.BiasAddGrad(out_backprop=rows * upstream) * (1 / norm_value**2)
-            return (upstream - rows * along) * factor
-
-        return kernel * factor_of(kernel), gradient
-
-    return rows_of(kernel)
-
-
-def _one_where(condition: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor:
+def _one_where(condition: Any, tensor: Any) -> Any:
     """Replaces a divisor by 1 where it must not divide, before the division: its gradient has to be finite too."""
-    return tf.where(condition, tf.ones_like(tensor), tensor)
+    return ops.where(condition, ops.ones_like(tensor), tensor)
 
 
 def validate_norm(norm_value: float, p: float, name: str = "norm_value") -> None:
@@ -112,8 +84,8 @@ class RowNorm(keras_generation.keras().constraints.Constraint):  # type: ignore[
         self.value = float(value)
         self.p = float(p)
 
-    def __call__(self, w: tf.Tensor) -> tf.Tensor:
-        return normalized_rows(tf.convert_to_tensor(w), norm_value=self.value, p=self.p)
+    def __call__(self, w: Any) -> Any:
+        return normalized_rows(ops.convert(w), norm_value=self.value, p=self.p)
 
     def get_config(self) -> dict[str, Any]:
         return {"value": self.value, "p": self.p}

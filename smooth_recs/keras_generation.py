@@ -141,9 +141,11 @@ def require_legacy(what: str) -> None:
 def require_tensorflow(what: str) -> None:
     """Raises ImportError, in one line with the remedy, where Keras 3 runs on another backend than TensorFlow."""
     if backend() != "tensorflow":
+        missing = importlib.util.find_spec("tensorflow") is None
         raise ImportError(
-            f"{what} needs Keras' backend TensorFlow, got {backend()}: set the environment variable "
-            f"{BACKEND_VARIABLE}=tensorflow before Keras is imported"
+            f"{what} needs Keras' backend TensorFlow, got {backend()}: "
+            + (f"pip install {PACKAGE.replace('_', '-')}[tensorflow], and " if missing else "")
+            + f"set the environment variable {BACKEND_VARIABLE}=tensorflow before Keras is imported"
         )
 
 
@@ -221,7 +223,7 @@ def share_randomness(models: Sequence[Any], eagerly: bool = False) -> None:
         states = [[v for v in model.variables if v.name == "seed_generator_state"] for model in models]
         for other in states[1:]:
             for state, first in zip(other, states[0], strict=True):
-                state.assign(first)
+                state.assign(keras().ops.convert_to_numpy(first))  # jax deletes an array that two variables share
         return
     # In tf_keras (2.21) the random operations of a layer without a seed get one from their place in the graph.
     for layers in zip(*map(all_layers, models), strict=True):

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
-from smooth_recs.activations._gradients import Partials, differentiable, floating, increasing, is_tensor, number
+from smooth_recs.activations._arguments import anywhere, floating, increasing, number
+from smooth_recs.backends import is_tensor, ops
+from smooth_recs.backends._formula import Partials
 from smooth_recs.errors import InputError
 
 # SmeLU's width where none is given: in the function, the layer and the string. docs/beta.md says how it was measured.
@@ -24,6 +26,8 @@ DEFAULT_BETA = 0.1
 
 # How far apart two pieces of `join` may be where they meet, relative to the larger of the two, or to 1.
 JOINT_TOLERANCE = 1e-6
+
+_LEAST = float(np.finfo(np.float32).tiny)
 
 Function = Callable[[Any], Any]
 Piece = tuple[Function, tuple[float, float]]
@@ -50,7 +54,7 @@ def smelu(x: Any, *, beta: Any = DEFAULT_BETA) -> Any:
       InputError: `beta` is negative, not finite, or above a quarter of the largest number of the type of `x`.
     """
     x = floating(x)
-    number("beta", beta, at_least=0, at_most=float(x.dtype.max) / 4)
+    number("beta", beta, at_least=0, at_most=ops.largest(x) / 4)
 
     def value(x: Any, beta: Any) -> Any:
         # Eq. 7:  y = u (u / 4 beta) for x < beta, else x;  u = clip(x + beta, 0, 2 beta).
@@ -58,7 +62,7 @@ def smelu(x: Any, *, beta: Any = DEFAULT_BETA) -> Any:
         # y = beta from there on, so the maximum of the two is the right piece everywhere, without a comparison.
         # u (u / 4 beta) does not overflow where u^2 would.
         u = _clip(x + beta, beta * 2)
-        return tf.maximum(x, u * (u / _not_zero(beta * 4)))
+        return ops.maximum(x, u * (u / _not_zero(beta * 4)))
 
     def partials(x: Any, beta: Any) -> Partials:
         # dy/dx = s = clip((x + beta) / 2 beta, 0, 1),  dy/dbeta = s (1 - s): defined at beta = 0, unlike u / 2 beta.
@@ -71,12 +75,9 @@ def smelu(x: Any, *, beta: Any = DEFAULT_BETA) -> Any:
         return [lambda: u / (beta * 2)]
 
     # The processor takes a number below the least normal one for 0: 0 / 0 would be NaN.
-    if is_tensor(beta) or np.any(np.less(beta, float(np.finfo(np.float32).tiny))):
-        return differentiable(value, partials, x, {"beta": beta})
-    # float16 is exact enough here as it is; in bfloat16 XLA (TensorFlow 2.21) rounds after every operation, which costs
-    # more than the two casts to float32 and back.
-    widen = x.dtype == tf.bfloat16
-    return differentiable(value, fixed_partials, x, {"beta": beta}, widen)
+    if is_tensor(beta) or anywhere(operator.lt, beta, _LEAST):
+        return ops.differentiable(value, partials, x, {"beta": beta})
+    return ops.differentiable(value, fixed_partials, x, {"beta": beta}, exact_in_half=True)
 
 
 def gsmelu(x: Any, *, alpha: Any = 1.0, beta: Any = 1.0, g_minus: Any = 0.0, g_plus: Any = 1.0, t: Any = 0.0) -> Any:
@@ -109,7 +110,10 @@ def gsmelu(x: Any, *, alpha: Any = 1.0, beta: Any = 1.0, g_minus: Any = 0.0, g_p
     #         y = g_plus x + t + (alpha + beta) g_minus / 2 + (alpha - beta) g_plus / 2  for x >= beta
     # It is computed as t plus the integral of the slope from -alpha on. Eq. 10's a, b and c are numbers divided by
     # alpha + beta, so their terms cancel where the transition is narrow.
-    knots = {"alpha": -alpha if is_tensor(alpha) else np.negative(alpha), "beta": beta}
+    knots = {
+        "alpha": -alpha if is_tensor(alpha) or isinstance(alpha, (int, float)) else np.negative(alpha),
+        "beta": beta,
+    }
     return integral(x, knots, {"g_minus": g_minus, "g_plus": g_plus}, t)
 
 
@@ -164,7 +168,7 @@ def check_rescu(knots: Sequence[Any], slopes: Sequence[Any], t: Any) -> None:
     number("t", t)
 
 
-@tf.autograph.experimental.do_not_convert  # AutoGraph would rewrite the functions inside, to no effect
+@ops.not_converted
 def integral(x: Any, knots: Mapping[str, Any], slopes: Mapping[str, Any], t: Any) -> Any:
     """Computes t plus the integral, from the first knot to x, of the piecewise-linear slope through (knots, slopes).
 
@@ -185,13 +189,13 @@ def integral(x: Any, knots: Mapping[str, Any], slopes: Mapping[str, Any], t: Any
     def value(x: Any, *hyperparameters: Any) -> Any:
         knots, slopes, t = hyperparameters[:n], hyperparameters[n:-1], hyperparameters[-1]
         bases = _bases(x, knots, _segments(x, knots))
-        products = list(map(tf.math.multiply_no_nan, bases, slopes))  # so a tail of slope 0 stays 0 at infinity
+        products = list(map(ops.multiply_no_nan, bases, slopes))  # so a tail of slope 0 stays 0 at infinity
         return sum(products[1:], products[0]) + t
 
     def partials(x: Any, *hyperparameters: Any) -> Partials:
         knots, slopes = hyperparameters[:n], hyperparameters[n:-1]
         segments = _segments(x, knots)
-        shares = [tf.ones([], x.dtype), *(s.share for s in segments), tf.zeros([], x.dtype)]
+        shares = [ops.constant(1, x), *(s.share for s in segments), ops.constant(0, x)]
 
         def of_x() -> Any:
             pairs = zip(itertools.pairwise(shares), slopes, strict=True)
@@ -201,9 +205,9 @@ def integral(x: Any, knots: Mapping[str, Any], slopes: Mapping[str, Any], t: Any
         def of_knot(i: int) -> Any:
             # A knot that moves right shifts its hat: dy/dknot_i is minus the integral of the slope's change there,
             # (slopes[i] - slopes[i-1]) share_(i-1)^2 / 2 left of it, and alike on its right.
-            total = (slopes[i - 1] - slopes[i]) * 0.5 * tf.square(shares[i]) if i > 0 else -slopes[0]
+            total = (slopes[i - 1] - slopes[i]) * 0.5 * ops.square(shares[i]) if i > 0 else -slopes[0]
             if i + 1 < n:
-                total += (slopes[i] - slopes[i + 1]) * (shares[i + 1] * (1 - shares[i + 1] * 0.5))
+                total = total + (slopes[i] - slopes[i + 1]) * (shares[i + 1] * (1 - shares[i + 1] * 0.5))
             return total
 
         def of_slope(i: int) -> Any:
@@ -213,10 +217,10 @@ def integral(x: Any, knots: Mapping[str, Any], slopes: Mapping[str, Any], t: Any
             of_x,
             *(lambda i=i: of_knot(i) for i in range(n)),
             *(lambda i=i: of_slope(i) for i in range(n)),
-            lambda: tf.ones([], x.dtype),
+            lambda: ops.constant(1, x),
         ]
 
-    return differentiable(value, partials, x, {**knots, **slopes, "t": t})
+    return ops.differentiable(value, partials, x, {**knots, **slopes, "t": t})
 
 
 class _Segment(NamedTuple):
@@ -236,27 +240,27 @@ def _bases(x: Any, knots: Sequence[Any], segments: Sequence[_Segment]) -> list[A
     # that rises from 0 to 1 has w s^2 / 2. The first basis has the left tail, the last one the right tail.
     rises = [s.share * s.share * (s.width * 0.5) for s in segments]
     falls = [s.share * (1 - s.share * 0.5) * s.width for s in segments]
-    before = tf.minimum(x - knots[0], tf.zeros([], x.dtype))
-    after = tf.maximum(x - knots[-1], tf.zeros([], x.dtype))
+    before = ops.minimum(x - knots[0], ops.constant(0, x))
+    after = ops.maximum(x - knots[-1], ops.constant(0, x))
     return [a + b for a, b in zip([before, *rises], [*falls, after], strict=True)]
 
 
 def _clip(x: Any, high: Any) -> Any:
     """Holds x in [0, high]."""
     # tf.raw_ops.ClipByValue is one operation, but does not broadcast, and TensorFlow Lite (2.21) does not have it.
-    return tf.minimum(tf.nn.relu(x), high)
+    return ops.minimum(ops.relu(x), high)
 
 
 def _not_zero(width: Any) -> Any:
     """Replaces a width of 0 by a tiny number, so that 0 / width is 0 and anything above 0 over it is far above 1."""
     # 4 / largest is the smallest normal number of every type: its reciprocal is finite, and no device flushes it to 0.
-    return tf.maximum(width, tf.constant(4 / float(width.dtype.max), width.dtype))
+    return ops.maximum(width, ops.constant(4 / ops.largest(width), width))
 
 
 def _share(length: Any, width: Any) -> Any:
     """Holds `length / width` in [0, 1]."""
     # relu, whose derivative at 0 is 0, and not maximum, which passes a half: of two neighbours one counts at a knot.
-    return tf.minimum(tf.nn.relu(length * tf.math.reciprocal(_not_zero(width))), tf.ones([], length.dtype))
+    return ops.minimum(ops.relu(length * ops.reciprocal(_not_zero(width))), ops.constant(1, length))
 
 
 def join(pieces: Sequence[Piece]) -> Function:
@@ -269,12 +273,13 @@ def join(pieces: Sequence[Piece]) -> Function:
     ```
 
     Args:
-      pieces: (function, (low, high)) from left to right: functions of a float tensor, made of TensorFlow operations,
-        over intervals that touch and together cover all numbers. At a joint the left piece counts.
+      pieces: (function, (low, high)) from left to right: functions of a float tensor, made of operations of the backend
+        (TensorFlow, jax or PyTorch), over intervals that touch and together cover all numbers. At a joint the left
+        piece counts.
 
     Returns:
       A function of a float tensor. Each piece is only ever evaluated inside its own interval. Make it once, outside of
-      any `tf.function`: that is when the joints are checked.
+      anything that is compiled: that is when the joints are checked.
 
     Raises:
       InputError: an interval is empty, there is a gap or an overlap, or the values or the gradients of two neighbours
@@ -291,15 +296,8 @@ def join(pieces: Sequence[Piece]) -> Function:
         if left != right:
             raise InputError(f"the pieces' intervals must touch and cover all numbers, got {left:g} before {right:g}")
 
-    def value_and_gradient(function: Function, point: float) -> tuple[float, float]:
-        x = tf.constant(point, tf.float64)
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = function(x)
-        return float(y), float(tape.gradient(y, x, unconnected_gradients=tf.UnconnectedGradients.ZERO))
-
     for (function, (_, joint)), (neighbour, _) in itertools.pairwise(pieces):
-        sides = value_and_gradient(function, joint), value_and_gradient(neighbour, joint)
+        sides = ops.value_and_slope(function, joint), ops.value_and_slope(neighbour, joint)
         for what, a, b in zip(("values", "gradients"), *sides, strict=True):
             if not abs(a - b) <= JOINT_TOLERANCE * max(abs(a), abs(b), 1):  # a NaN is apart too
                 apart = f"{a:g} and {b:g}, apart by {abs(a - b):g}"
@@ -309,11 +307,11 @@ def join(pieces: Sequence[Piece]) -> Function:
         x = floating(x)
         y = None
         for function, (low, high) in reversed(pieces):
-            # A piece sees x held in its interval: where tf.where leaves it out its gradient must still be finite, since
+            # A piece sees x held in its interval: where `where` leaves it out its gradient must still be finite, since
             # 0 times infinity is NaN.
-            inside = x if high == math.inf else tf.minimum(x, tf.constant(high, x.dtype))
-            inside = inside if low == -math.inf else tf.maximum(inside, tf.constant(low, x.dtype))
-            y = function(inside) if y is None else tf.where(x <= high, function(inside), y)
-        return y * tf.where(tf.math.is_nan(x), x, tf.ones_like(x))  # a constant piece would lose NaN
+            inside = x if high == math.inf else ops.minimum(x, ops.constant(high, x))
+            inside = inside if low == -math.inf else ops.maximum(inside, ops.constant(low, x))
+            y = function(inside) if y is None else ops.where(x <= high, function(inside), y)
+        return y * ops.where(ops.is_nan(x), x, ops.ones_like(x))  # a constant piece would lose NaN
 
     return activation

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import tensorflow as tf
 
 from smooth_recs import keras_generation
 from smooth_recs.activations import functions, others
-from smooth_recs.activations._gradients import floating_type, number
+from smooth_recs.activations._arguments import floating_type, number
 from smooth_recs.activations.running_scale import RunningScale
+from smooth_recs.backends import is_tensor, ops
 from smooth_recs.errors import InputError
 
 Names = str | Iterable[str]
@@ -121,13 +121,13 @@ class Activation(keras_generation.keras().layers.Layer):  # type: ignore[misc]
             name=name,
             shape=self._weight_shape,
             initializer=keras_generation.keras().initializers.Constant(values),
-            constraint=lambda weight: tf.clip_by_value(tf.convert_to_tensor(weight), low, high),
+            constraint=lambda weight: ops.clip(ops.convert(weight), low, high),
         )
         setattr(self, f"{name}_weight", weight)
 
     def weight(self, name: str) -> Any:
         """The weight `name`, as a tensor."""
-        return tf.convert_to_tensor(getattr(self, f"{name}_weight"))
+        return ops.convert(getattr(self, f"{name}_weight"))
 
     def hyperparameters(self) -> dict[str, Any]:
         """The hyperparameters by name: arrays, and tensors in place of those that are learned or relative."""
@@ -139,8 +139,9 @@ class Activation(keras_generation.keras().layers.Layer):  # type: ignore[misc]
     def relative_widths(self, scale: Any) -> dict[str, Any]:
         """The hyperparameters that `relative_beta` sets, by name, at this scale of the inputs."""
         # For a power of -1 (Softplus, Swish, GELU: beta is the inverse of a width) the scale must not be 0.
-        width = np.float32(self.relative_beta) * tf.maximum(scale, _SMALLEST_SCALE) ** self.power
-        return dict.fromkeys(self.widths, tf.stop_gradient(width))
+        width = ops.maximum(scale, _SMALLEST_SCALE) ** self.power
+        width = ops.constant(np.float32(self.relative_beta), width) * width
+        return dict.fromkeys(self.widths, ops.stop_gradient(width))
 
     @property
     def moving(self) -> tuple[str, ...]:
@@ -149,7 +150,7 @@ class Activation(keras_generation.keras().layers.Layer):  # type: ignore[misc]
 
     def current(self) -> dict[str, Any]:
         """The hyperparameters by name as NumPy arrays, as they are now."""
-        return {name: np.asarray(value) for name, value in self.hyperparameters().items()}
+        return {name: _to_numpy(value) for name, value in self.hyperparameters().items()}
 
     def freeze(self) -> None:
         """Makes the hyperparameters of now constants, without weights, in whatever is traced from now on."""
@@ -274,9 +275,12 @@ class GSmeLU(Activation):
         now = super().hyperparameters()
         if "g_plus" in self.learn:
             now["g_minus"] = self.weight("g_minus") if "g_minus" in self.learn else now["g_minus"]
-            now["g_plus"] = self.weight("g_gap") + now["g_minus"]
+            gap = self.weight("g_gap")
+            low = now["g_minus"]
+            now["g_plus"] = gap + (low if is_tensor(low) else ops.constant(low, gap))
         elif "g_minus" in self.learn:
-            now["g_minus"] = now["g_plus"] - self.weight("g_gap")
+            gap = self.weight("g_gap")
+            now["g_minus"] = ops.constant(now["g_plus"], gap) - gap
         return now
 
 
@@ -425,6 +429,13 @@ class GELU(Sharpness):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "form": self.form}
+
+
+def _to_numpy(value: Any) -> Any:
+    """A hyperparameter as a NumPy array; a list of them has one a knot."""
+    if isinstance(value, list):
+        return np.asarray([_to_numpy(each) for each in value])
+    return ops.to_numpy(value) if is_tensor(value) else np.asarray(value)
 
 
 def find(model: Any) -> list[Activation]:

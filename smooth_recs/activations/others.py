@@ -7,14 +7,16 @@ breaks its bound.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from smooth_recs.activations._gradients import Partials, differentiable, floating, is_tensor, number
+from smooth_recs.activations._arguments import anywhere, floating, number
 from smooth_recs.activations.functions import integral
+from smooth_recs.backends import is_tensor, ops
+from smooth_recs.backends._formula import Partials
 from smooth_recs.errors import InputError
 
 GELU_AS_SWISH = (8 / np.pi) ** 0.5  # GELU(x) is close to x * sigmoid(GELU_AS_SWISH * x) (section 4)
@@ -32,22 +34,24 @@ def softplus(x: Any, *, beta: Any = 1.0) -> Any:
     """
     x = floating(x)
     number("beta", beta, above=0)
-    if not is_tensor(beta) and np.all(np.equal(beta, 1)):
-        return tf.nn.softplus(x)
+    if ops.HAS_KERNELS and not is_tensor(beta) and np.all(np.equal(beta, 1)):
+        return ops.softplus(x)
 
     def value(x: Any, beta: Any) -> Any:
         # Eq. 3 as  y = max(x, 0) + log(1 + exp(-beta |x|)) / beta,  which does not overflow.
-        return tf.nn.relu(x) + tf.math.log1p(tf.exp(-tf.abs(x) * beta)) / beta
+        return ops.relu(x) + ops.log1p(ops.exp(-ops.absolute(x) * beta)) / beta
 
     def partials(x: Any, beta: Any) -> Partials:
-        size = tf.minimum(tf.abs(x), x.dtype.max)  # so that the products below are 0, not NaN, at infinity
+        size = ops.minimum(
+            ops.absolute(x), ops.constant(ops.largest(x), x)
+        )  # so that the products below are 0, not NaN, at infinity
 
         def of_beta() -> Any:
-            return -(size * tf.sigmoid(-size * beta) + tf.math.log1p(tf.exp(-size * beta)) / beta) / beta
+            return -(size * ops.sigmoid(-size * beta) + ops.log1p(ops.exp(-size * beta)) / beta) / beta
 
-        return [lambda: tf.sigmoid(x * beta), of_beta]
+        return [lambda: ops.sigmoid(x * beta), of_beta]
 
-    return differentiable(value, partials, x, {"beta": beta})
+    return ops.differentiable(value, partials, x, {"beta": beta})
 
 
 def swish(x: Any, *, beta: Any = 1.0) -> Any:
@@ -63,9 +67,9 @@ def swish(x: Any, *, beta: Any = 1.0) -> Any:
     number("beta", beta, at_least=0)
 
     def density(z: Any) -> Any:
-        return tf.sigmoid(z) * tf.sigmoid(-z)  # sigmoid (1 - sigmoid) cancels where sigmoid is near 1
+        return ops.sigmoid(z) * ops.sigmoid(-z)  # sigmoid (1 - sigmoid) cancels where sigmoid is near 1
 
-    return _gated(x, beta, tf.sigmoid, density)  # eq. 4
+    return _gated(x, beta, ops.sigmoid, density)  # eq. 4
 
 
 def gelu(x: Any, *, beta: Any = 1.0, form: str = "erf") -> Any:
@@ -86,23 +90,25 @@ def gelu(x: Any, *, beta: Any = 1.0, form: str = "erf") -> Any:
     x = floating(x)
     number("beta", beta, at_least=0)
     if form == "sigmoid":
-        scaled = tf.cast(beta, x.dtype) if is_tensor(beta) else np.asarray(beta)
-        return swish(x, beta=scaled * GELU_AS_SWISH)
+        factor = ops.cast(beta, x.dtype) if is_tensor(beta) else beta if isinstance(beta, float) else np.asarray(beta)
+        return swish(x, beta=factor * GELU_AS_SWISH)
 
     def cdf(z: Any) -> Any:
-        return 0.5 * tf.math.erfc(-z * 0.5**0.5)  # (1 + erf) / 2 cancels where erf is near -1
+        return 0.5 * ops.erfc(-z * 0.5**0.5)  # (1 + erf) / 2 cancels where erf is near -1
 
     def density(z: Any) -> Any:
-        return tf.exp(-0.5 * tf.square(z)) * 0.3989422804014327  # 1 / sqrt(2 pi)
+        return ops.exp(-0.5 * ops.square(z)) * 0.3989422804014327  # 1 / sqrt(2 pi)
 
     def value(x: Any, beta: Any) -> Any:
         # Eq. 5 as  y = GELU(z) / beta,  GELU(z) = z / 2 erfc(-z / sqrt(2)),  z = beta x.  TensorFlow Lite (2.21) has no
         # erfc, but a GELU, which it knows by these very operations. Below -40 GELU is 0 in every type.
-        z = tf.maximum(x * beta, tf.constant(-40, x.dtype))
-        y = (z * 0.5) * tf.math.erfc(-z * 0.5**0.5)
-        return y / beta if above_0 else tf.where(beta == 0, x * 0.5, y / tf.where(beta == 0, tf.ones_like(beta), beta))
+        z = ops.maximum(x * beta, ops.constant(-40, x))
+        y = (z * 0.5) * ops.erfc(-z * 0.5**0.5)
+        return (
+            y / beta if above_0 else ops.where(beta == 0, x * 0.5, y / ops.where(beta == 0, ops.ones_like(beta), beta))
+        )
 
-    above_0 = not is_tensor(beta) and not np.any(np.equal(beta, 0))
+    above_0 = not is_tensor(beta) and not anywhere(operator.eq, beta, 0)
     return _gated(x, beta, cdf, density, value)
 
 
@@ -118,7 +124,7 @@ def relu(x: Any) -> Any:
     >>> relu([-1.0, 2.0]).numpy().tolist()
     [0.0, 2.0]
     """
-    return tf.nn.relu(floating(x))
+    return ops.relu(floating(x))
 
 
 def leaky_relu(x: Any, *, alpha: Any = 0.2) -> Any:
@@ -129,8 +135,10 @@ def leaky_relu(x: Any, *, alpha: Any = 0.2) -> Any:
     """
     x = floating(x)
     number("alpha", alpha, at_least=0)
-    if isinstance(alpha, int | float) and alpha > 0:  # for alpha = 0 it gives NaN at -infinity (TensorFlow 2.21)
-        return tf.nn.leaky_relu(x, alpha)
+    if (
+        ops.HAS_KERNELS and isinstance(alpha, int | float) and alpha > 0
+    ):  # for alpha = 0 it gives NaN at -infinity (TensorFlow 2.21)
+        return ops.leaky_relu(x, alpha)
     # The slope jumps from alpha to 1 at 0: two knots in the same place.
     return integral(x, {"left": 0.0, "right": 0.0}, {"alpha": alpha, "one": 1.0}, 0.0)
 
@@ -143,19 +151,19 @@ def elu(x: Any, *, alpha: Any = 1.0) -> Any:
     """
     x = floating(x)
     number("alpha", alpha, at_least=0)
-    if not is_tensor(alpha) and np.all(np.equal(alpha, 1)):
-        return tf.nn.elu(x)
-    return differentiable(_elu, _elu_partials, x, {"alpha": alpha})
+    if ops.HAS_KERNELS and not is_tensor(alpha) and np.all(np.equal(alpha, 1)):
+        return ops.elu(x)
+    return ops.differentiable(_elu, _elu_partials, x, {"alpha": alpha})
 
 
 def _elu(x: Any, alpha: Any) -> Any:
     # expm1 is exact near 0; it sees no positive x, of which it would be infinite, and its gradient with it.
-    return tf.where(x > 0, x, tf.math.expm1(_negative(x)) * alpha)
+    return ops.where(x > 0, x, ops.expm1(_negative(x)) * alpha)
 
 
 def _elu_partials(x: Any, alpha: Any) -> Partials:
     low = _negative(x)
-    return [lambda: tf.where(x > 0, tf.ones_like(x), tf.exp(low) * alpha), lambda: tf.math.expm1(low)]
+    return [lambda: ops.where(x > 0, ops.ones_like(x), ops.exp(low) * alpha), lambda: ops.expm1(low)]
 
 
 def selu(x: Any) -> Any:
@@ -173,7 +181,7 @@ def selu(x: Any) -> Any:
 
     # tf.nn.selu (TensorFlow 2.21) takes its gradient from its output, which in half precision may have rounded to the
     # other side of 0.
-    return differentiable(value, partials, floating(x), {})
+    return ops.differentiable(value, partials, floating(x), {})
 
 
 def celu(x: Any, *, alpha: Any = 1.0) -> Any:
@@ -186,18 +194,20 @@ def celu(x: Any, *, alpha: Any = 1.0) -> Any:
     number("alpha", alpha, above=0)
 
     def value(x: Any, alpha: Any) -> Any:
-        return tf.where(x > 0, x, tf.math.expm1(_negative(x) / alpha) * alpha)
+        return ops.where(x > 0, x, ops.expm1(_negative(x) / alpha) * alpha)
 
     def partials(x: Any, alpha: Any) -> Partials:
-        z = tf.maximum(_negative(x) / alpha, x.dtype.min)  # so that z exp(z) is 0, not NaN, at -infinity
-        return [lambda: tf.exp(z), lambda: tf.math.expm1(z) - z * tf.exp(z)]
+        z = ops.maximum(
+            _negative(x) / alpha, ops.constant(ops.lowest(x), x)
+        )  # so that z exp(z) is 0, not NaN, at -infinity
+        return [lambda: ops.exp(z), lambda: ops.expm1(z) - z * ops.exp(z)]
 
-    return differentiable(value, partials, x, {"alpha": alpha})
+    return ops.differentiable(value, partials, x, {"alpha": alpha})
 
 
 def _negative(x: Any) -> Any:
     """The negative part of x: min(x, 0)."""
-    return tf.minimum(x, tf.zeros([], x.dtype))
+    return ops.minimum(x, ops.constant(0, x))
 
 
 def mish(x: Any) -> Any:
@@ -208,10 +218,10 @@ def mish(x: Any) -> Any:
     """
 
     def gate(z: Any) -> Any:
-        return tf.tanh(tf.nn.softplus(z))
+        return ops.tanh(ops.softplus(z))
 
     def density(z: Any) -> Any:
-        return (1 - tf.square(gate(z))) * tf.sigmoid(z)
+        return (1 - ops.square(gate(z))) * ops.sigmoid(z)
 
     return _gated(floating(x), 1.0, gate, density)
 
@@ -224,11 +234,11 @@ def tanhexp(x: Any) -> Any:
     """
 
     def gate(z: Any) -> Any:
-        return tf.tanh(tf.exp(z))
+        return ops.tanh(ops.exp(z))
 
     def density(z: Any) -> Any:
-        exp = tf.exp(tf.minimum(z, tf.constant(5.0, z.dtype)))  # beyond 5 the gate is 1 in every type
-        return (1 - tf.square(tf.tanh(exp))) * exp
+        exp = ops.exp(ops.minimum(z, ops.constant(5.0, z)))  # beyond 5 the gate is 1 in every type
+        return (1 - ops.square(ops.tanh(exp))) * exp
 
     return _gated(floating(x), 1.0, gate, density)
 
@@ -247,16 +257,16 @@ def _gated(
 
     def product(x: Any, beta: Any) -> Any:
         # -infinity times a gate of 0 is 0; tf.nn.silu and tf.nn.gelu (TensorFlow 2.21) give NaN there.
-        return tf.math.multiply_no_nan(x, gate(x * beta))
+        return ops.multiply_no_nan(x, gate(x * beta))
 
     def partials(x: Any, beta: Any) -> Partials:
         finite = _finite(x)
         z = _finite(finite * beta)
         return [lambda: gate(z) + z * density(z), lambda: finite * (finite * density(z))]
 
-    return differentiable(value or product, partials, x, {"beta": beta})
+    return ops.differentiable(value or product, partials, x, {"beta": beta})
 
 
 def _finite(x: Any) -> Any:
     """Replaces infinity by the largest number, which times 0 is 0 and not NaN."""
-    return tf.clip_by_value(x, x.dtype.min, x.dtype.max)
+    return ops.clip(x, ops.lowest(x), ops.largest(x))

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from smooth_recs import keras_generation
 from smooth_recs.activations.layers import find
 from smooth_recs.activations.registry import transition_region
+from smooth_recs.backends import ops
 
 NEARLY_ALL = 0.99  # of a layer's inputs: then the transition region is too narrow, or perhaps too wide
 STRAIGHT = 0.98  # the linear share from which a layer is linear; ReLU has 0.73 over inputs spread normally around 0
@@ -125,8 +125,8 @@ def recorded(model: Any, note: Note) -> Iterator[None]:
     def noting(layer: Any, activation: Callable[..., Any], owner: Any) -> Callable[..., Any]:
         def noted(x: Any, **hyperparameters: Any) -> Any:
             y = activation(x, **hyperparameters)
-            if not tf.is_symbolic_tensor(tf.convert_to_tensor(x)):
-                note(layer, owner, np.asarray(tf.cast(x, tf.float32)), np.asarray(tf.cast(y, tf.float32)))
+            if not ops.is_symbolic(x):
+                note(layer, owner, ops.to_numpy(x), ops.to_numpy(y))
             return y
 
         return noted

@@ -20,7 +20,7 @@ from typing import Any
 
 from smooth_recs import keras_generation
 from smooth_recs.activations import functions, layers, others
-from smooth_recs.activations._gradients import number
+from smooth_recs.activations._arguments import number
 from smooth_recs.errors import InputError
 
 Function = Callable[..., Any]
@@ -324,11 +324,6 @@ def width_schedule(first: float, last: float, layers: int, kind: str = "geometri
 
 def register() -> None:
     """Makes Keras know the functions: all of them in saved models, and those that are not its own as strings."""
-    if keras_generation.backend() != "tensorflow":
-        raise ImportError(
-            "smooth_recs must have Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow, got "
-            + keras_generation.backend()
-        )
     for function in FUNCTIONS.values():
         keras_generation.serializable(function)
     if keras_generation.is_legacy():

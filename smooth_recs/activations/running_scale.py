@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
-
 from smooth_recs import keras_generation
+from smooth_recs.backends import ops
 
 WINDOW = 100  # steps after which an old batch counts less and less: by then each new one has a weight of 1/100
 
@@ -47,29 +46,26 @@ class RunningScale(keras_generation.keras().layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         if training and self.trainable:
-            return tf.sqrt(self._track(tf.stop_gradient(inputs)))
+            return ops.sqrt(self._track(ops.stop_gradient(inputs)))
         return self.root()
 
     def root(self) -> Any:
         """r as it is now."""
-        return tf.sqrt(tf.convert_to_tensor(self.mean_square)) if self.built else tf.ones(())
+        return ops.sqrt(ops.convert(self.mean_square)) if self.built else ops.one()
 
     def _track(self, x: Any) -> Any:
         """Adds a batch, and returns the mean square with it."""
-        axes = list(range(x.shape.rank - 1)) if self.per == "unit" else None
-        total = tf.reduce_sum(tf.square(x), axes)
-        count = tf.cast(tf.size(x), tf.float32) / tf.cast(tf.size(total), tf.float32)
-        context = tf.distribute.get_replica_context()
-        if context is not None and tf.distribute.get_strategy().num_replicas_in_sync > 1:
-            total, count = context.all_reduce(tf.distribute.ReduceOp.SUM, [total, count])
+        axes = tuple(range(len(x.shape) - 1)) if self.per == "unit" else None
+        total = ops.reduce_sum(ops.square(x), axes)
+        total, count = ops.sum_over_devices([total, ops.count(x) / ops.count(total)])
         batch = total / count
-        counts = tf.math.is_finite(batch)  # not so without rows: 0 / 0
-        before = tf.convert_to_tensor(self.mean_square)
-        steps = tf.convert_to_tensor(self.steps) + tf.cast(tf.reduce_any(counts), tf.float32)
-        steps = tf.minimum(steps, WINDOW)
+        counts = ops.is_finite(batch)  # not so without rows: 0 / 0
+        before = ops.convert(self.mean_square)
+        steps = ops.convert(self.steps) + ops.cast(ops.reduce_any(counts), "float32")
+        steps = ops.minimum(steps, WINDOW)
         # Not `before + (batch - before) / steps`: in the first step a batch far below 1 would be rounded away.
-        share = tf.math.divide_no_nan(1.0, steps)
-        now = tf.where(counts, (1 - share) * before + share * tf.where(counts, batch, before), before)
+        share = ops.divide_no_nan(1.0, steps)
+        now = ops.where(counts, (1 - share) * before + share * ops.where(counts, batch, before), before)
         self.mean_square.assign(now)
         self.steps.assign(steps)
         return now

@@ -20,6 +20,7 @@ import contextlib
 import functools
 import gc
 import importlib
+import importlib.util
 import inspect
 import io
 import logging as std_logging
@@ -204,6 +205,10 @@ def _call(main: Callable[[], None], tensorflow: bool, trains: bool, _: None) -> 
     std_logging.getLogger("matplotlib").setLevel(std_logging.WARNING)  # --verbosity=1 would show its search for fonts
 
     def program() -> None:
+        if tensorflow and importlib.util.find_spec("tensorflow") is None:
+            raise InputError(
+                "this command needs TensorFlow, which is not installed: pip install smooth-recs[tensorflow]"
+            )
         if _KERAS.value:
             keras_generation.choose(int(_KERAS.value))
         if tensorflow and flags.FLAGS.verbosity < 1:

@@ -1,7 +1,9 @@
-"""Keras callbacks, for both generations of Keras."""
+"""Keras callbacks, for both generations of Keras. What needs TensorFlow says so where Keras runs on another backend."""
 
-from smooth_recs.callbacks.average_weights import AverageWeights
-from smooth_recs.callbacks.keep_best import KeepBest
+import importlib
+from typing import Any
+
+from smooth_recs import keras_generation
 from smooth_recs.callbacks.periodic import LearnedActivations, ProgressiveValidation
 from smooth_recs.callbacks.prediction_difference import PredictionDifference
 from smooth_recs.callbacks.transition_regions import TransitionRegions
@@ -14,3 +16,17 @@ __all__ = [
     "ProgressiveValidation",
     "TransitionRegions",
 ]
+
+_OF_TENSORFLOW = {"AverageWeights": "average_weights", "KeepBest": "keep_best"}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads what needs TensorFlow on first use."""
+    if name in _OF_TENSORFLOW:
+        keras_generation.require_tensorflow(f"sr.callbacks.{name}")
+        return getattr(importlib.import_module(f"{__name__}.{_OF_TENSORFLOW[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

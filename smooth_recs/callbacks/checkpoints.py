@@ -20,7 +20,7 @@ from smooth_recs.callbacks.keep_best import KeepBest
 from smooth_recs.cluster.preemption import Preemption
 from smooth_recs.errors import InputError
 from smooth_recs.interruption import Interruption
-from smooth_recs.layers.tower import DropoutState
+from smooth_recs.layers.dropout import DropoutState
 from smooth_recs.models.trackable import trackable
 
 _UNREADABLE = (tf.errors.OpError, IndexError)  # IndexError is what TensorFlow 2.21 raises for a file that is too short

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import tensorflow as tf
+import numpy as np
 
 from smooth_recs import activations, keras_generation
+from smooth_recs.backends import ops
+from smooth_recs.errors import InputError
 
-_STATISTICS = {"minimum": tf.reduce_min, "mean": tf.reduce_mean, "maximum": tf.reduce_max}
+_STATISTICS: dict[str, Callable[[Any], Any]] = {"minimum": np.min, "mean": np.mean, "maximum": np.max}
 
 
 class Periodic(keras_generation.keras().callbacks.Callback):  # type: ignore[misc]
@@ -53,7 +56,7 @@ class Periodic(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
         iterations = getattr(getattr(trained, "optimizer", None), "iterations", None)
         self.step = max(self.step, 0 if iterations is None else int(iterations.numpy()))
         if self.log_dir is not None:
-            self._writer = tf.summary.create_file_writer(str(self.log_dir))
+            self._writer = _summary().create_file_writer(str(self.log_dir))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch_start = self.step
@@ -78,7 +81,7 @@ class Periodic(keras_generation.keras().callbacks.Callback):  # type: ignore[mis
             return
         with self._writer.as_default(step=self.step):
             for name, value in values.items():
-                tf.summary.scalar(name, value)
+                _summary().scalar(name, value)
         self._writer.flush()
 
 
@@ -177,13 +180,22 @@ class ProgressiveValidation(Periodic):
         metrics.reset()
 
 
+def _summary() -> Any:
+    """TensorFlow's writers of event files, which the other backends of Keras do without."""
+    if importlib.util.find_spec("tensorflow") is None:
+        raise InputError("log_dir needs TensorFlow, which is not installed: pip install smooth-recs[tensorflow]")
+    import tensorflow as tf
+
+    return tf.summary
+
+
 def _scalars(name: str, value: Any) -> None:
     """Writes a number, the statistics of one number a unit, or a list of these, one a knot."""
     if isinstance(value, list):
         for i, item in enumerate(value):
             _scalars(f"{name}_{i}", item)
-    elif value.shape.rank == 0:
-        tf.summary.scalar(name, value)
+    elif len(value.shape) == 0:
+        _summary().scalar(name, ops.to_numpy(value))
     else:
         for statistic, of in _STATISTICS.items():
-            tf.summary.scalar(f"{name}/{statistic}", of(value))
+            _summary().scalar(f"{name}/{statistic}", of(ops.to_numpy(value)))

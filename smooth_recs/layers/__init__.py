@@ -5,9 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from smooth_recs import keras_generation
 from smooth_recs.activations import registry
-from smooth_recs.layers.admission import embedding_report
-from smooth_recs.layers.embedding import EmbeddedFeature, StackedEmbedding
 from smooth_recs.layers.normalized_dense import Clip, NormalizedDense, clip
 from smooth_recs.layers.tower import Tower
 
@@ -23,13 +22,22 @@ __all__ = [
     *registry.LAYERS,
 ]
 
+# What needs TensorFlow, and the modules that have it; one of them needs TensorFlow Recommenders too.
+_OF_TENSORFLOW = {
+    "EmbeddedFeature": "embedding",
+    "StackedEmbedding": "embedding",
+    "TPUStackedEmbedding": "tpu_embedding",
+    "embedding_report": "admission",
+}
+
 
 def __getattr__(name: str) -> Any:
-    """Finds the layers of activations, and loads the one layer that needs TensorFlow Recommenders on first use."""
+    """Finds the layers of activations, and loads what needs TensorFlow on first use."""
     if name in registry.LAYERS:
         return registry.LAYERS[name]
-    if name == "TPUStackedEmbedding":
-        return importlib.import_module("smooth_recs.layers.tpu_embedding").TPUStackedEmbedding
+    if name in _OF_TENSORFLOW:
+        keras_generation.require_tensorflow(f"sr.layers.{name}")
+        return getattr(importlib.import_module(f"{__name__}.{_OF_TENSORFLOW[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

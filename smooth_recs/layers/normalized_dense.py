@@ -5,37 +5,20 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import numpy as np
-import tensorflow as tf
-
 from smooth_recs import activations, constraints, keras_generation
+from smooth_recs.backends import ops
 from smooth_recs.layers import compiled
 
 
-@tf.autograph.experimental.do_not_convert
-def clip(x: tf.Tensor, *, limit: float) -> tf.Tensor:
+@ops.not_converted
+def clip(x: Any, *, limit: float) -> Any:
     """Clips x: min(max(x, -limit), limit). The gradient is 1 where |x| <= limit and 0 elsewhere.
-
-    The values and gradients are those of `tf.clip_by_value`, in fewer passes over `x`.
 
     Args:
       x: any shape, any float dtype. NaN stays NaN.
       limit: above 0.
     """
-    bound = x.dtype.as_numpy_dtype(limit)
-    beyond = np.nextafter(bound, x.dtype.as_numpy_dtype(np.inf))  # the first number that is clipped
-
-    @tf.custom_gradient
-    def clipped(x: tf.Tensor) -> Any:
-        def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            # ReLU's own gradient passes `upstream` where beyond - |x| > 0: one fused op, where a comparison, a cast and
-            # a product would be three passes over x.
-            return tf.raw_ops.ReluGrad(gradients=upstream, features=tf.constant(beyond, x.dtype) - tf.abs(x))
-
-        # Not tf.raw_ops.ClipByValue, one operation, which TensorFlow Lite (2.21) does not have.
-        return tf.maximum(tf.minimum(x, bound), -bound), gradient
-
-    return clipped(x)
+    return ops.clip_to(x, limit)
 
 
 def validate_limit(limit: float, name: str = "limit") -> None:
@@ -67,7 +50,7 @@ class Clip(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         super().__init__(**kwargs)
         self.limit = float(limit)
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: Any) -> Any:
         return clip(inputs, limit=self.limit)
 
     def get_config(self) -> dict[str, Any]:
@@ -150,16 +133,16 @@ class NormalizedDense(keras_generation.keras().layers.Layer):  # type: ignore[mi
             self.bias = self.add_weight(name="bias", shape=(self.units,), initializer=self.bias_initializer)
         self.built = True
 
-    def normalized_kernel(self) -> tf.Tensor:
+    def normalized_kernel(self) -> Any:
         """The normalised kernel [inputs, units]; in deployment it is fixed, and the layer is a plain dense one."""
         normalized = functools.partial(constraints.normalized_rows, norm_value=self.norm_value, p=self.p)
-        return compiled.apply(normalized, tf.convert_to_tensor(self.kernel))
+        return compiled.apply(normalized, ops.convert(self.kernel))
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: Any) -> Any:
         # The kernel is normalised in float32 and then cast: under mixed precision the sums of squares need its digits.
-        outputs = tf.matmul(inputs, tf.cast(self.normalized_kernel(), inputs.dtype))
+        outputs = ops.matmul(inputs, ops.cast(self.normalized_kernel(), inputs.dtype))
         if self.bias is not None:
-            outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))
+            outputs = ops.bias_add(outputs, ops.convert(self.bias))
         return compiled.apply(self._activated, outputs) if self._compiles() else self._activated(outputs)
 
     def _compiles(self) -> bool:
@@ -170,7 +153,7 @@ class NormalizedDense(keras_generation.keras().layers.Layer):  # type: ignore[mi
             return self.clip is not None  # without: TensorFlow's own product has ReLU in it
         return self.activation in activations.registry.STRINGS.values()
 
-    def _activated(self, outputs: tf.Tensor) -> tf.Tensor:
+    def _activated(self, outputs: Any) -> Any:
         outputs = self.activation(outputs)
         return outputs if self.clip is None else clip(outputs, limit=self.clip)
 

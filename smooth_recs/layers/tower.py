@@ -5,61 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
-
 from smooth_recs import activations, fields, keras_generation
+from smooth_recs.backends import ops
 from smooth_recs.config import Normalization
 from smooth_recs.layers.normalized_dense import Clip, NormalizedDense, validate_limit
-
-
-class DropoutState(tf.train.Checkpoint):
-    """The random state of a `Dropout`: [seed, number of draws so far], int64."""
-
-    def __init__(self, seed: int) -> None:
-        aggregation = tf.VariableAggregation.ONLY_FIRST_REPLICA  # every device counts alike
-        super().__init__(value=tf.Variable([seed, 0], dtype=tf.int64, trainable=False, aggregation=aggregation))
-
-
-class Dropout(keras_generation.keras().layers.Dropout):  # type: ignore[misc]
-    """Dropout whose random state is in checkpoints, so that a resumed training drops what it would have.
-
-    tf_keras (2.21) keeps that of its own in the operation, or, as a generator, out of checkpoints; of Keras 3 (3.15)
-    several devices cannot update that of its own. The state is no weight of the layer: files of weights and exports
-    stay as they are.
-
-    Args:
-      rate, seed: those of Keras' own; without a seed, chance draws one.
-
-    ```python
-    Dropout(0.5, seed=1)(tf.ones([2, 4]), training=True)
-    ```
-    """
-
-    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(0.0, seed=seed, **kwargs)  # of any other rate Keras 3 makes a generator of its own
-        self.rate = rate
-
-    def build(self, input_shape: Any) -> None:
-        super().build(input_shape)
-        with tf.init_scope():
-            seed = tf.random.uniform([], 0, 2**31 - 1, tf.int32) if self.seed is None else self.seed
-            self._state = DropoutState(int(seed))
-
-    def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
-        if training is None and keras_generation.is_legacy():  # Keras 3 hands it on from the model's call
-            training = keras_generation.keras().backend.learning_phase()
-
-        def dropped() -> tf.Tensor:
-            replica = tf.distribute.get_replica_context()
-            device = 0 if replica is None else replica.replica_id_in_sync_group  # each drops other units
-            state = tf.cast(self._state.value, tf.int64)
-            self._state.value.assign_add([0, 1])
-            seed = state + tf.stack([tf.cast(device, tf.int64) * 2**32, tf.constant(0, tf.int64)])
-            return tf.nn.experimental.stateless_dropout(inputs, self.rate, seed)
-
-        if tf.is_tensor(training):
-            return tf.cond(tf.cast(training, tf.bool), dropped, lambda: tf.identity(inputs))
-        return dropped() if training else tf.identity(inputs)
 
 
 @keras_generation.serializable
@@ -160,15 +109,14 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         if self.dropout:
             # Each layer drops units of its own; towers with equal seeds drop the same ones.
             seed = None if self.dropout_seed is None else self.dropout_seed + position
-            kind = Dropout if keras_generation.backend() == "tensorflow" else layers.Dropout
-            parts.append(kind(self.dropout, seed=seed, dtype=dtype))
+            parts.append(_dropout_layer()(self.dropout, seed=seed, dtype=dtype))
         return parts
 
     def build(self, input_shape: Any) -> None:
         shape = tuple(input_shape)
         for part in self.hidden:
             if not part.built:
-                with tf.name_scope(part.name):  # tf_keras (2.21) writes HDF5 files by names, which must differ
+                with ops.name_scope(part.name):  # tf_keras (2.21) writes HDF5 files by names, which must differ
                     part.build(shape)
             shape = part.compute_output_shape(shape)
             inner = getattr(part, "activation", None)
@@ -177,7 +125,7 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
                 inner.build(shape)
         self.built = True
 
-    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         keras = keras_generation.keras()
         takes_training = (keras.layers.BatchNormalization, keras.layers.Dropout)  # the others refuse the argument
         outputs = inputs
@@ -207,3 +155,12 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
 
     def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
         return (*input_shape[:-1], self.hidden_units[-1] if self.hidden_units else input_shape[-1])
+
+
+def _dropout_layer() -> Any:
+    """Ours, whose random state is in checkpoints of TensorFlow; Keras' own on other backends, which have none."""
+    if keras_generation.backend() != "tensorflow":
+        return keras_generation.keras().layers.Dropout
+    from smooth_recs.layers.dropout import Dropout
+
+    return Dropout

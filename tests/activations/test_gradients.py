@@ -13,7 +13,7 @@ import tensorflow as tf
 from activation_cases import CASES, GSMELU, MODES, Case, points, second_derivative, value_and_gradients
 
 from smooth_recs import activations as act
-from smooth_recs.activations import _gradients as gradients_module
+from smooth_recs.backends import _tensorflow as gradients_module
 
 STEP = 1e-5
 

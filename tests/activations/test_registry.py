@@ -229,15 +229,6 @@ def test_a_keras_without_its_private_table_is_no_error(monkeypatch: pytest.Monke
     assert act.get("smelu") is functions.smelu
 
 
-@pytest.mark.skipif(keras_generation.is_legacy(), reason="Keras 2 has TensorFlow only")
-def test_another_backend_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keras_generation, "backend", lambda: "jax")
-    with pytest.raises(ImportError) as raised:
-        act.register()
-    message = "smooth_recs must have Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow, got jax"
-    assert str(raised.value) == message
-
-
 def test_a_width_in_a_text_makes_a_layer_each_time() -> None:
     assert act.get("smelu:0.25").beta == 0.25
     assert act.get("swish:3rms").relative_beta == 3.0

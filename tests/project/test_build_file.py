@@ -20,8 +20,8 @@ DISTRIBUTIONS = {
     "tensorflow_serving": "tensorflow_serving_api",
     "yaml": "pyyaml",
 }
-# Contenders of a benchmark, and the tuner of an example, where they are installed.
-OPTIONAL = {"deepctr_torch", "fuxictr", "keras_rs", "keras_tuner", "torch", "torchrec"}
+# Backends, contenders of a benchmark, and the tuner of an example, where they are installed.
+OPTIONAL = {"deepctr_torch", "fuxictr", "jax", "keras_rs", "keras_tuner", "torch", "torchrec"}
 STARLARK = (ast.Expr, ast.Assign)
 
 

@@ -25,9 +25,9 @@ LAYERS = (
         "version",
     ),
     ("measures", "prediction_difference", "statistics", "testing"),
-    ("activations", "constraints", "layers", "losses", "metrics"),
+    ("activations", "backends", "constraints", "layers", "losses", "metrics"),
     ("cluster", "data"),
-    ("callbacks", "models"),
+    ("callbacks", "models", "sibling_fits"),
     ("artifacts", "log_profile", "reports", "workdir"),
     ("serving", "training"),
     ("comparison", "release"),
@@ -102,7 +102,7 @@ def test_no_tensorflow_where_none_is_needed():
 
 
 def test_tensorflow_is_seen_where_it_is_loaded():
-    assert "tensorflow" in loaded_with("smooth_recs.layers")
+    assert "tensorflow" in loaded_with("smooth_recs.layers.embedding")
 
 
 def test_tensorflow_recommenders_is_asked_for_in_one_place():

@@ -18,7 +18,7 @@ from source_imports import ROOT, imports, modules
 from test_build_file import DISTRIBUTIONS
 from test_layers_of_imports import loaded_with
 
-from smooth_recs import extras
+from smooth_recs import extras, keras_generation
 from smooth_recs.errors import InputError
 
 OF_EXTRAS = {each.module: name for name, each in extras.EXTRAS.items()}
@@ -49,7 +49,8 @@ def test_the_core_loads_no_package_of_an_extra(core: set[str]) -> None:
 
 
 def test_all_else_that_the_core_loads_is_required(setup: dict[str, Any], core: set[str]) -> None:
-    required = {canonicalize_name(Requirement(line).name) for line in setup["install_requires"]}
+    lines = setup["install_requires"] + setup["extras_require"]["tensorflow"]
+    required = {canonicalize_name(Requirement(line).name) for line in lines}
     others = {name for name in core if not name.startswith("smooth_recs")} - set(sys.stdlib_module_names)
     assert {canonicalize_name(DISTRIBUTIONS.get(name, name)) for name in others} - {"protobuf"} <= required
 
@@ -106,18 +107,29 @@ def test_a_run_says_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_extras_are_those_of_setup_py(setup: dict[str, Any]) -> None:
     declared = setup["extras_require"]
-    assert set(declared) == {*extras.EXTRAS, "all", "test", "docs"}
+    assert set(declared) == {*extras.EXTRAS, *keras_generation.BACKENDS, "all", "test", "docs"}
     for name, each in extras.EXTRAS.items():
         (line,) = declared[name]
         assert canonicalize_name(Requirement(line).name) == canonicalize_name(
             DISTRIBUTIONS.get(each.module, each.module)
         )
-    assert declared["all"] == [line for name in extras.EXTRAS for line in declared[name]]
+    assert declared["all"] == [line for name in ("tensorflow", *extras.EXTRAS) for line in declared[name]]
+
+
+def test_without_tensorflow_only_tensorflow_is_missing(setup: dict[str, Any]) -> None:
+    """What the other backends do without is an extra, and what they need is not."""
+    required = {canonicalize_name(Requirement(line).name) for line in setup["install_requires"]}
+    assert not {"tensorflow", "tf-keras", "tensorboard", "tensorflow-recommenders", "jax", "torch"} & required
+    others = set().union(*map(loaded_with, ("smooth_recs.layers", "smooth_recs.testing", "smooth_recs.sibling_fits")))
+    others -= {name for name in others if name.startswith("smooth_recs")} | set(sys.stdlib_module_names)
+    assert "numpy" in others
+    assert {canonicalize_name(DISTRIBUTIONS.get(name, name)) for name in others} <= required
 
 
 def test_bounds_are_open_to_minor_versions(setup: dict[str, Any]) -> None:
     """Whoever installs next year gets what is new then, up to the next major version."""
     lines = setup["install_requires"] + setup["extras_require"]["all"]
+    lines += setup["extras_require"]["jax"] + setup["extras_require"]["torch"]
     for requirement in map(Requirement, lines):
         (least,) = (Version(each.version) for each in requirement.specifier if each.operator == ">=")
         most = [Version(each.version) for each in requirement.specifier if each.operator == "<"]
