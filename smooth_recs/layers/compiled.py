@@ -16,7 +16,7 @@ Function = Callable[[Any], Any]
 
 # The outputs of a hidden layer in a step, on average, from which on fewer passes gain more than the calls of what is
 # compiled cost (benchmarks/compiled_dense.py).
-LEAST_OUTPUTS = 400_000
+LEAST_OUTPUTS = 100_000
 
 _this_thread = threading.local()  # each device of a strategy is traced in a thread of its own
 
