@@ -38,6 +38,7 @@ PHASES = ("interpreter, imports", "first pass over files", "building", "tracing"
 FIRST_STEP = """
 import json, os, sys, time
 
+sys.argv[0] = "smooth-recs"  # else the package imports TensorFlow itself, without what a command does to save time
 marks = []
 
 
@@ -67,7 +68,7 @@ def first_step(train):
     marked(SiblingModel, "fit", "building", None)
     marked(SiblingModel, "train_step", None, "tracing")
 
-    def ends(*_):
+    def ends(*_, **__):
         mark("first step")
         print(json.dumps(marks), flush=True)
         os._exit(0)
