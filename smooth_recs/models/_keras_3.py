@@ -188,7 +188,7 @@ class Adagrad(RowOptimizer):
             lr=rate,
             epsilon=tf.cast(EPSILON, rate.dtype),
             grad=gradient,
-            indices=rows,
+            indices=embedding_tables.fetched(rows, slots[0]),
         )
 
     def get_config(self) -> dict[str, Any]:

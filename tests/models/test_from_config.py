@@ -49,6 +49,19 @@ def test_adam_by_rows_is_keras_own_where_every_row_is_in_every_batch() -> None:
     np.testing.assert_allclose(tables[0].numpy(), tables[1].numpy(), rtol=1e-6)
 
 
+@pytest.mark.one_generation  # Keras 3 has no legacy optimizers
+def test_adagrad_is_keras_own_to_the_bit() -> None:
+    """Fetching the rows first changes when they are read, and nothing else."""
+    tables = [tf.Variable(tf.ones([3, 2])) for _ in range(2)]
+    optimizers = [generation.Adagrad(RATE), tf.keras.optimizers.legacy.Adagrad(RATE)]
+    for table, optimizer in zip(tables, optimizers, strict=True):
+        for ids, values in (([1, 0], [0.3, -1.7]), ([2, 2], [0.1, 0.7]), ([1, 2], [-2.3, 0.01])):
+            optimizer.apply_gradients([(gradient(ids, values), table)])
+    np.testing.assert_array_equal(tables[0].numpy(), tables[1].numpy())
+    slots = [one.get_slot(table, "accumulator").numpy() for one, table in zip(optimizers, tables, strict=True)]
+    np.testing.assert_array_equal(*slots)
+
+
 def trained_once(train: config.Train, **settings: Any) -> tuple[np.ndarray, np.ndarray]:
     """The table before and after a step on a batch of the user 1."""
     tf.keras.utils.set_random_seed(1)
