@@ -15,7 +15,8 @@ import pytest
 import tensorflow as tf
 from source_imports import ROOT
 
-from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower
+from smooth_recs.activations import smelu
+from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower, clip
 
 pytestmark = pytest.mark.both_generations
 
@@ -62,6 +63,27 @@ def test_smelu_adds_no_kernel_to_relu_and_little_else(program_cost: Any, recipe:
     values = BATCH * sum(UNITS)
     assert 0 < other.flops - one.flops <= 12 * values, "a dozen operations for each value, forward and backward"
     assert other.bytes <= 1.01 * one.bytes
+
+
+def test_smelu_and_its_clip_are_one_kernel_and_so_is_their_gradient(program_cost: Any) -> None:
+    """What `layers.compiled` compiles of a training step: one pass over the outputs of a layer, and one back."""
+    x, upstream = tf.ones([BATCH, 64]), tf.ones([BATCH, 64])
+
+    @tf.function(jit_compile=True, autograph=False)
+    def value(x: Any) -> Any:
+        return clip(smelu(x, beta=0.1), limit=6.0)
+
+    @tf.function(jit_compile=True, autograph=False)
+    def gradient(x: Any, upstream: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = clip(smelu(x, beta=0.1), limit=6.0)
+        return tape.gradient(y, x, upstream)
+
+    for function, inputs in ((value, [x]), (gradient, [x, upstream])):
+        found = program_cost.cost(program_cost.optimized(function, *inputs))
+        assert (found.kernels, found.fusions) == (1, 1)
+        assert found.bytes == 4 * BATCH * 64 * (len(inputs) + 1), "inputs are read once, outputs written once"
 
 
 def test_the_count_sees_what_an_activation_adds(program_cost: Any) -> None:

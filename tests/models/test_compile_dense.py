@@ -151,6 +151,27 @@ def test_a_gpu_is_left_alone_unless_it_is_asked_for(monkeypatch: pytest.MonkeyPa
     assert [from_config.compiles_dense(config) for config in forms] == [(False, ""), (True, "")]
 
 
+class Served(tf.distribute.ParameterServerStrategy):  # type: ignore[misc]
+    """A strategy of parameter servers without any."""
+
+    num_replicas_in_sync = 1
+
+    def __init__(self) -> None:
+        pass
+
+
+def test_parameter_servers_are_left_alone_and_it_is_said_where_it_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tf.distribute, "get_strategy", Served)
+    large = config_lib.Train(batch_size=LEAST)
+    forms = [dataclasses.replace(configured(compile_dense=form), train=large) for form in ("auto", "always")]
+    assert [from_config.compiles_dense(config) for config in forms] == [
+        (False, ""),
+        (False, "the strategy is a Served"),
+    ]
+
+
 MIRRORED = """
 import sys
 
