@@ -60,6 +60,7 @@ def main() -> None:
         rows += [row(curve, value, each.turns) for value, each in found.items()]
         if len(found) > 1:
             lines.append(growth_line(curve, found))
+            tell(lines[-1])
         with open(f"{arguments.output}.csv", "w", newline="", encoding="utf-8") as file:
             write(rows, file)
     write(rows, sys.stdout)
