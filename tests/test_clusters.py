@@ -76,6 +76,7 @@ def alone(tmp_path_factory):
     return json.loads((shared_runs.once(tmp_path_factory, "alone", make) / "run" / "metrics.json").read_text())
 
 
+@pytest.mark.both_generations
 def test_two_workers_in_step_are_one_process(tmp_path, alone):
     exports = ["--config.train.export_steps=40", "--config.train.keep_exports=0"]
     metrics = trained(tmp_path / "run", "--workers=2", strategy="multi_worker_mirrored", settings=exports)
@@ -90,6 +91,7 @@ def test_two_workers_in_step_are_one_process(tmp_path, alone):
         assert (tmp_path / f"run/export/replica_1/{version}/saved_model.pb").exists()
 
 
+@pytest.mark.both_generations
 def test_two_devices_are_one(tmp_path, alone):
     """The last batch of the epoch is smaller, and in even parts too."""
     metrics = trained(tmp_path / "run", strategy="mirrored")

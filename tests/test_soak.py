@@ -30,7 +30,7 @@ SETTINGS = (
 
 _AT_ONCE = 0.001  # seconds between two looks: a checkpoint is written in a few milliseconds
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * PATIENCE + 60 * KILLS)]
+pytestmark = [pytest.mark.both_generations, pytest.mark.slow, pytest.mark.timeout(3 * PATIENCE + 60 * KILLS)]
 
 
 class Moments:

@@ -16,6 +16,12 @@ from smooth_recs.data.shuffling import shuffled
 from smooth_recs.models import SiblingModel, from_config
 from smooth_recs.schema import Categorical, Numeric, Schema
 
+pytestmark = [
+    pytest.mark.both_generations,
+    # Keras 3 says that a file of weights alone has none of the optimizers.
+    pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer:UserWarning"),
+]
+
 ROWS, BATCH = 240, 16
 SCHEMA = Schema((Categorical("user", "identity", 30, "int64"), Numeric("price", "identity", "zero")))
 TRAIN = config.Train(dense_learning_rate=0.2, embedding_learning_rate=0.5, initial_accumulator=0.1)
