@@ -180,6 +180,7 @@ def draw(rows: Sequence[Mapping[str, Any]], path: str) -> None:
             axis.set_xscale("log")
             axis.set_xticks(values, [f"{value:,}" if value < 1e4 else short(value) for value in values])
             axis.minorticks_off()
+            axis.tick_params(axis="x", labelsize=7)
             axis.grid(axis="y", color=charts.LINE)
     axes[0][0].set_ylabel("examples a second\nof processor time")
     axes[0][0].yaxis.set_major_formatter(EngFormatter(sep=""))
