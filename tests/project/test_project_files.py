@@ -133,7 +133,8 @@ def test_ci_takes_a_browser_where_it_can(there: bool, user: int, status: int, sa
         (tmp_path / name).chmod(0o755)
     for name in ("bash", "dirname", "timeout"):
         (tmp_path / name).symlink_to(shutil.which(name))
-    environment = {"PATH": str(tmp_path), "SMOOTH_RECS_OLDER_PYTHON": "python"}  # which is not to be installed here
+    environment = {f"SMOOTH_RECS_{name}_PYTHON": "python" for name in ("OLDER", "JAX")}  # not to be installed here
+    environment["PATH"] = str(tmp_path)
     done = subprocess.run([ROOT / ".ci" / "run"], capture_output=True, text=True, env=environment)
     first, last = done.stdout.splitlines()
     assert (done.returncode, done.stderr, last) == (0, "", "make test")
