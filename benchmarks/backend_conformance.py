@@ -66,6 +66,7 @@ def main() -> None:
             print(f"{backend} is left out: --{backend}_python names no interpreter that has it", file=sys.stderr)
             continue
         environment = os.environ | {"KERAS_BACKEND": backend, "TF_USE_LEGACY_KERAS": "0", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        environment["OMP_NUM_THREADS"] = "1"  # PyTorch's threads wait for each other in a loop, which counts as work
         command = [python, __file__, *sys.argv[1:], f"--measure={backend}"]
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
         found[backend] = json.loads(done.stdout.splitlines()[-1])
