@@ -126,3 +126,24 @@ def test_a_callback_between_steps_is_refused() -> None:
     measured = sr.callbacks.PredictionDifference((X, Y), every=3)
     with pytest.raises(ValueError, match="every must be 'epoch' where siblings take turns, got 3"):
         train(callbacks=[measured])
+
+
+@pytest.mark.skipif(keras_generation.backend() != "tensorflow", reason="SiblingModel needs TensorFlow")
+def test_the_history_is_that_of_a_sibling_model() -> None:
+    """Names and numbers, where both see the same batches from the same weights."""
+    seeds = iter((1, 2))
+
+    def seeded() -> Any:
+        keras_generation.keras().utils.set_random_seed(next(seeds))
+        model = build()
+        model(X[:1])
+        return model
+
+    model = sr.models.SiblingModel(seeded, differ="init")
+    model.compile()
+    measured = sr.callbacks.PredictionDifference((X, Y))
+    wanted = model.fit(X, Y, batch_size=50, epochs=2, shuffle=False, verbose=0, callbacks=[measured]).history
+    found = train(differ="init", shuffle=False).history
+    assert set(found) == set(wanted)
+    for name, values in wanted.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-5, err_msg=name)
