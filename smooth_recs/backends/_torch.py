@@ -60,10 +60,16 @@ def bias_add(x: Any, bias: Any) -> Any:
 
 
 def minimum(x: Any, y: Any) -> Any:
-    return torch.where(x > y, y, x)  # torch.minimum passes half of the gradient to each at a tie, torch.clamp none
+    # torch.minimum passes half of the gradient to each at a tie, torch.clamp none. Where no gradient is recorded, as in
+    # the first pass forward and backward of an activation, one operation will do.
+    if isinstance(y, torch.Tensor) and not torch.is_grad_enabled():
+        return torch.minimum(x, y)
+    return torch.where(x > y, y, x)
 
 
 def maximum(x: Any, y: Any) -> Any:
+    if isinstance(y, torch.Tensor) and not torch.is_grad_enabled():
+        return torch.maximum(x, y)
     return torch.where(x < y, y, x)
 
 
