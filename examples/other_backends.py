@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--save", default="model.keras", help="where the trained model is saved")
     arguments = parser.parse_args()
 
+    keras.utils.set_random_seed(1)
     random = np.random.default_rng(1)
     x = random.normal(size=(4_000, 8)).astype("float32")
     y = (random.random(4_000) < 1 / (1 + np.exp(1.0 - 2.0 * x[:, 0] + x[:, 1]))).astype("float32")

@@ -28,6 +28,7 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     return None
 
 
+@pytest.hookimpl(optionalhook=True)  # the environments of other backends have no xdist
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: a fifth of the time, tests wait for clocks and for processes."""
     return (os.cpu_count() or 1) + 1
