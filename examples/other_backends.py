@@ -24,7 +24,8 @@ def build() -> keras.Model:
             keras.layers.Dense(1, activation="sigmoid"),
         ]
     )
-    model.compile(optimizer=keras.optimizers.Adam(0.005), loss="binary_crossentropy")
+    falling = keras.optimizers.schedules.CosineDecay(0.005, decay_steps=141)  # three epochs of 47 batches
+    model.compile(optimizer=keras.optimizers.Adam(falling), loss="binary_crossentropy")
     return model
 
 
