@@ -36,17 +36,6 @@ def lookup(table: Any, ids: tf.Tensor) -> tf.Tensor:
     return tf.gather(stored, ids) if shards is None else tf.nn.embedding_lookup(shards, ids)
 
 
-def fetched(rows: tf.Tensor, slot: Any) -> tf.Tensor:
-    """The numbers `rows` [n], unchanged, once these rows of a variable are in the processor's cache.
-
-    TensorFlow's sparse Adagrad (2.21) updates one row after the other, and in a large table waits for memory at each;
-    a gather reads many rows at a time. What it reads is of no use, but the numbers have to depend on it: the optimizer
-    of graphs would leave out a gather that nothing needs.
-    """
-    found = tf.reduce_any(tf.gather(slot, rows)[:1] < 0.0)
-    return rows + tf.minimum(tf.cast(found, rows.dtype), 0)
-
-
 def in_place(initializer: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
     """Makes an initializer of the same values that takes the memory of its result only; Keras' own take three times it.
 

@@ -1,7 +1,7 @@
 """The ranking stack's base in Keras 3, on its TensorFlow backend: the same numbers as in tf_keras, to the bit.
 
 Keras' own optimizers (3.15) pass over the whole table in each step, and square the gradients of a row that a batch has
-twice apart. These sum them first and update the rows of the batch alone, with TensorFlow's fused operations.
+twice apart. These sum them first and update the rows of the batch alone.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from smooth_recs import keras_generation
 from smooth_recs.layers import embedding_tables
+from smooth_recs.models import row_updates
 
 keras_generation.require_tensorflow("a ranking model")
 _keras = keras_generation.keras()
@@ -182,14 +183,7 @@ class Adagrad(RowOptimizer):
     def update_rows(
         self, variable: Any, slots: Sequence[Any], rate: tf.Tensor, gradient: tf.Tensor, rows: tf.Tensor
     ) -> None:
-        tf.raw_ops.ResourceSparseApplyAdagradV2(
-            var=variable.handle,
-            accum=slots[0].handle,
-            lr=rate,
-            epsilon=tf.cast(EPSILON, rate.dtype),
-            grad=gradient,
-            indices=embedding_tables.fetched(rows, slots[0]),
-        )
+        row_updates.adagrad(variable, slots[0], rows, gradient, rate, tf.cast(EPSILON, rate.dtype))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "initial_accumulator_value": self.initial_accumulator_value}
@@ -243,7 +237,7 @@ class RowAdam(RowOptimizer):
         step = rate * first / (tf.sqrt(second) + tf.cast(EPSILON, rate.dtype))
         m.scatter_update(tf.IndexedSlices(first, rows))
         v.scatter_update(tf.IndexedSlices(second, rows))
-        variable.scatter_sub(tf.IndexedSlices(step, rows))
+        row_updates.descend(variable, rows, step)
 
 
 Adam = RowAdam
@@ -258,7 +252,7 @@ class SGD(RowOptimizer):
     def update_rows(
         self, variable: Any, slots: Sequence[Any], rate: tf.Tensor, gradient: tf.Tensor, rows: tf.Tensor
     ) -> None:
-        variable.scatter_sub(tf.IndexedSlices(rate * gradient, rows))
+        row_updates.descend(variable, rows, rate * gradient)
 
 
 class CompositeOptimizer(_keras.optimizers.Optimizer):  # type: ignore[name-defined]

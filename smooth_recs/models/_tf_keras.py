@@ -11,10 +11,12 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import keras_generation
-from smooth_recs.layers import embedding_tables
+from smooth_recs.models import row_updates
 
 tfrs = keras_generation.recommenders("a ranking model")
 _legacy = tf.keras.optimizers.legacy
+
+PARAMETER_SERVER = "ps"  # the job of TensorFlow's clusters on which several workers update the same variables
 
 Model = tfrs.models.Model
 Adam = _legacy.Adam
@@ -23,12 +25,16 @@ CompositeOptimizer = tfrs.experimental.optimizers.CompositeOptimizer
 
 
 class Adagrad(_legacy.Adagrad):  # type: ignore[name-defined]
-    """Keras' own Adagrad, whose sparse updates wait less for memory."""
+    """Keras' own Adagrad, whose sparse updates take less time: the same numbers, to the bit."""
 
     def _resource_apply_sparse(self, grad: Any, var: Any, indices: Any, apply_state: Any = None) -> Any:
         """Updates rows `indices` [n], which are all different, by their gradients [n, dim]."""
-        fetched = embedding_tables.fetched(indices, self.get_slot(var, "accumulator"))
-        return super()._resource_apply_sparse(grad, var, fetched, apply_state)
+        if tf.DeviceSpec.from_string(var.device).job == PARAMETER_SERVER:
+            return super()._resource_apply_sparse(grad, var, indices, apply_state)
+        device, dtype = var.device, var.dtype.base_dtype
+        state = (apply_state or {}).get((device, dtype)) or self._fallback_apply_state(device, dtype)
+        sums = self.get_slot(var, "accumulator")
+        return row_updates.adagrad(var, sums, indices, grad, state["lr_t"], state["epsilon"])
 
 
 def logistic_task() -> Any:
@@ -79,5 +85,5 @@ class RowAdam(_legacy.Adam):  # type: ignore[name-defined]
         return tf.group(
             m.scatter_update(tf.IndexedSlices(first, indices)),
             v.scatter_update(tf.IndexedSlices(second, indices)),
-            var.scatter_sub(tf.IndexedSlices(step, indices)),
+            row_updates.descend(var, indices, step),
         )

@@ -67,18 +67,3 @@ def test_a_table_is_made_without_a_second_copy() -> None:
     finished = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, timeout=120, check=False)
     assert finished.returncode == 0, finished.stderr[-2000:]
     assert 0.9 < float(finished.stdout) < 1.3
-
-
-@pytest.mark.parametrize("rows", [[], [3], [4, 0, 2]])
-@pytest.mark.parametrize("value", [0.1, -1.0, float("nan"), float("-inf")])
-def test_numbers_of_rows_that_were_fetched_are_the_same(rows: list[int], value: float) -> None:
-    slot = tf.Variable(tf.fill([5, 2], value))
-    found = tf.function(embedding_tables.fetched)(tf.constant(rows, tf.int64), slot)
-    assert found.dtype == tf.int64
-    assert found.numpy().tolist() == rows
-
-
-def test_the_rows_are_read_though_the_numbers_do_not_change() -> None:
-    slot = tf.Variable(tf.ones([5, 2]))
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        tf.function(embedding_tables.fetched)(tf.constant([5]), slot)

@@ -1,0 +1,38 @@
+"""What an optimizer does to the rows of a table that a batch has: they are gathered, computed and written back.
+
+TensorFlow's fused sparse operations (2.21) take one row after the other, in expressions of as many numbers as a row
+has, and wait for memory at each: on a processor several times as long as these (benchmarks/row_updates.py). The numbers
+are theirs, to the bit.
+
+Rows are all different, and nobody else may write them meanwhile: on parameter servers, where several workers do, the
+fused operations lose no update.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+
+def descend(table: Any, rows: tf.Tensor, step: tf.Tensor) -> tf.Operation:
+    """Takes `step` [n, ...] from the rows [n] of a variable [rows, ...]."""
+    return table.scatter_update(tf.IndexedSlices(tf.gather(table, rows) - step, rows))
+
+
+def adagrad(
+    table: Any, sums: Any, rows: tf.Tensor, gradient: tf.Tensor, rate: tf.Tensor, epsilon: tf.Tensor
+) -> tf.Operation:
+    """Adagrad (Duchi et al. 2011) of the rows [n] of a variable: a = a + g^2, w = w - rate g / (sqrt(a) + epsilon).
+
+    Args:
+      table: w, a variable [rows, ...].
+      sums: a, a variable of the same shape.
+      rows: whole numbers [n], all different.
+      gradient: g [n, ...], summed over the occurrences of a row.
+      rate: the learning rate, a scalar.
+      epsilon: a scalar.
+    """
+    added = tf.gather(sums, rows) + tf.square(gradient)
+    step = rate * gradient / (tf.sqrt(added) + epsilon)
+    return tf.group(sums.scatter_update(tf.IndexedSlices(added, rows)), descend(table, rows, step))
