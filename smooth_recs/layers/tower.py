@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,8 +32,8 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
       dropout_seed: towers with equal seeds drop the same units in the same steps; None leaves it to chance.
 
     Raises:
-      ValueError: an unknown normalization or activation, another number of activations than of layers, norm_value or
-        clip not above 0, dropout outside [0, 1), l2 below 0.
+      ValueError: hidden_units that are no whole numbers, an unknown normalization or activation, another number of
+        activations than of layers, norm_value or clip not above 0, dropout outside [0, 1), l2 below 0.
 
     Shapes: [batch, inputs] to [batch, hidden_units[-1]]; with no hidden units, the identity.
 
@@ -55,6 +56,9 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         fields.check("normalization", normalization, Normalization)
+        widths: list[Any] = list(hidden_units) if hasattr(hidden_units, "__iter__") else [None]
+        if not all(isinstance(each, numbers.Real) and float(each) >= 1 and float(each).is_integer() for each in widths):
+            raise ValueError(f"hidden_units must be whole numbers of at least 1, one a layer, got {hidden_units!r}")
         if isinstance(activation, (list, tuple)) and len(activation) != len(hidden_units):
             raise ValueError(
                 f"activation must be one specification or one a layer, got {len(activation)} for "
@@ -67,7 +71,7 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         if clip is not None:
             validate_limit(clip, name="clip")
         super().__init__(**kwargs)
-        self.hidden_units = tuple(int(units) for units in hidden_units)
+        self.hidden_units = tuple(map(int, widths))
         self.activation = activation
         self.normalization = normalization
         self.norm_value = float(norm_value)

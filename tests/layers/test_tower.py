@@ -156,6 +156,16 @@ def test_bad_settings_are_named(settings: dict[str, Any], message: str) -> None:
         Tower([3], **settings)
 
 
+@pytest.mark.parametrize("widths", [8, 8.0, "8", ["8"], [8.5], [8, 0], [float("inf")], [None]])
+def test_widths_are_whole_numbers_in_a_sequence(widths: Any) -> None:
+    with pytest.raises(
+        ValueError, match="hidden_units must be whole numbers of at least 1, one a layer, got "
+    ) as raised:
+        Tower(widths)
+    assert str(raised.value).endswith(repr(widths))
+    assert Tower(np.array([8, 4])).hidden_units == Tower((8.0, 4)).hidden_units == (8, 4)
+
+
 @pytest.mark.parametrize("kind", NORMALIZATIONS)
 def test_nothing_is_random_or_penalised_by_default(kind: str) -> None:
     tower = built(Tower([5, 4], activation="smelu", normalization=kind), inputs=3)
