@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy import special
 
 from smooth_recs import keras_generation
 from smooth_recs.backends import is_tensor
-from smooth_recs.callbacks.joint_prediction import BATCH_SIZE, Predictions, SliceFunctions
+from smooth_recs.callbacks.joint_prediction import BATCH_SIZE, JointPredictor, Predictions
 from smooth_recs.errors import InputError
 
 
@@ -66,39 +66,10 @@ def has_label(dataset: Batches) -> bool:
     return False
 
 
-class JointPredictor:
-    """Runs R models over batches, one after the other.
-
-    Args:
-      models: Keras models that map x to probabilities, [batch] or [batch, 1].
-      dataset: batches of x, (x, y) or (x, y, sample_weight).
-      from_logits: the models predict log-odds instead.
-      slices: functions of x by name, [batch] or [batch, 1] each.
-      tasks: further tasks, of models that are on TensorFlow alone.
-    """
-
-    def __init__(
-        self,
-        models: Sequence[Any],
-        dataset: Batches,
-        from_logits: bool = False,
-        slices: SliceFunctions | None = None,
-        tasks: Sequence[str] = (),
-    ) -> None:
-        if tasks:
-            keras_generation.require_tensorflow("a model of several tasks")
-        self.models = list(models)
-        self.dataset = dataset
-        self._from_logits = from_logits
-        self._slices = slices or {}
+class Predictor(JointPredictor):
+    """Runs the models one after the other. They have one task: those of several are on TensorFlow alone."""
 
     def run(self) -> Predictions:
-        """Predicts all of the data, in one pass.
-
-        Raises:
-          InputError: the data has no batch.
-          ValueError: a model or a slice does not have one value a row.
-        """
         predictions, labels, weights = [], [], []
         columns: dict[str, list[Any]] = {name: [] for name in self._slices}
         for model in self.models:  # between steps of a `fit` on jax the weights are in its loop (Keras 3.15)

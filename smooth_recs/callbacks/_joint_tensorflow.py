@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from smooth_recs import keras_generation
-from smooth_recs.callbacks.joint_prediction import BATCH_SIZE, Predictions, SliceFunctions
+from smooth_recs.callbacks.joint_prediction import BATCH_SIZE, JointPredictor, Predictions
 from smooth_recs.data.files import untuned
 from smooth_recs.errors import InputError
 
@@ -36,31 +35,10 @@ def as_dataset(data: Any) -> tf.data.Dataset:
     return data
 
 
-class JointPredictor:
-    """Runs R models over a data set, batch by batch, all of them in one compiled function that is traced once.
+class Predictor(JointPredictor):
+    """Runs the models batch by batch, all of them in one compiled function that is traced once."""
 
-    Args:
-      models: Keras models that map x to probabilities, [batch] or [batch, 1].
-      dataset: batches of x, (x, y) or (x, y, sample_weight).
-      from_logits: the models predict log-odds instead.
-      slices: functions of x by name, [batch] or [batch, 1] each.
-      tasks: names of further tasks; see `PredictionDifference`.
-    """
-
-    def __init__(
-        self,
-        models: Sequence[Any],
-        dataset: tf.data.Dataset,
-        from_logits: bool = False,
-        slices: SliceFunctions | None = None,
-        tasks: Sequence[str] = (),
-    ) -> None:
-        self.models = list(models)
-        self.dataset = dataset
-        self._tasks = tuple(tasks)
-        self._from_logits = from_logits
-        self._slices = slices or {}
-        self._traced: Any = None
+    _traced: Any = None
 
     def _predict(self, x: Any) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """What the models predict, [batch, R], or for several tasks [batch, T, R], and the slices' values."""
@@ -88,12 +66,6 @@ class JointPredictor:
         return tf.stack(probabilities, axis=-1), columns
 
     def run(self) -> Predictions:
-        """Predicts all of the data, in one pass.
-
-        Raises:
-          InputError: the data has no batch.
-          ValueError: a model or a slice does not have one value a row.
-        """
         unpack = keras_generation.keras().utils.unpack_x_y_sample_weight
         if self._traced is None:
             signature = [unpack(self.dataset.element_spec)[0]]

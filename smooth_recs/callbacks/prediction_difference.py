@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smooth_recs import keras_generation, prediction_difference
-from smooth_recs.callbacks.joint_prediction import Predictions, SliceFunctions
+from smooth_recs.callbacks.joint_prediction import JointPredictor, Predictions, SliceFunctions
 from smooth_recs.callbacks.periodic import Periodic
 from smooth_recs.errors import InputError
 from smooth_recs.measures import catalogue
@@ -23,9 +23,9 @@ from smooth_recs.measures.slices import value_name
 from smooth_recs.statistics import arrays
 
 if keras_generation.backend() == "tensorflow":
-    from smooth_recs.callbacks._joint_tensorflow import JointPredictor, as_dataset, has_label
+    from smooth_recs.callbacks._joint_tensorflow import Predictor, as_dataset, has_label
 else:
-    from smooth_recs.callbacks._joint_keras import JointPredictor, as_dataset, has_label  # type: ignore[assignment]
+    from smooth_recs.callbacks._joint_keras import Predictor, as_dataset, has_label  # type: ignore[assignment]
 
 NAN = float("nan")
 MOST_SLICES = 10  # values of a name that are measured
@@ -97,6 +97,8 @@ class PredictionDifference(Periodic):
         tasks: Sequence[str] = (),
     ) -> None:
         super().__init__(every, log_dir)
+        if tasks:
+            keras_generation.require_tensorflow("a model of several tasks")
         if models is not None and not models:
             raise ValueError("models must name at least one model, got none")
         self.data = as_dataset(data)
@@ -136,7 +138,7 @@ class PredictionDifference(Periodic):
             models = [self.model, *self.models] if len(self.models) == 1 else list(self.models)
         # Kept over several fits of the same models, since tracing costs more than a measurement.
         if self._predictor is None or [id(m) for m in self._predictor.models] != [id(m) for m in models]:
-            self._predictor = JointPredictor(models, self.data, self.from_logits, self._slices, self.tasks)
+            self._predictor = Predictor(models, self.data, self.from_logits, self._slices, self.tasks)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if not isinstance(logs, dict):
