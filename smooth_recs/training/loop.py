@@ -28,7 +28,7 @@ from smooth_recs.serving import assets
 from smooth_recs.serving.saved_model import PeriodicExports
 from smooth_recs.training import monitoring
 from smooth_recs.training.batches import Batches, check_average, comes_with_new_rows, example
-from smooth_recs.training.progress_line import ProgressLine
+from smooth_recs.training.progress_line import EpochLines, ProgressLine
 from smooth_recs.training.role import Role
 from smooth_recs.training.teachers import FIELD
 from smooth_recs.workdir import checkpoint_reader
@@ -169,7 +169,7 @@ def _fit(batches: Batches, siblings: SiblingModel, interruption: Interruption) -
             initial_epoch=segment.epoch,
             epochs=segment.epoch + 1,
             steps_per_epoch=segment.stop - segment.start,
-            callbacks=[*others, *measuring, *exports, checkpoints],
+            callbacks=[*others, *measuring, *exports, checkpoints, EpochLines(config.train.epochs)],
             verbose=0 if is_terminal(sys.stdout) else 2,
         )
     if best:

@@ -1,4 +1,7 @@
-"""The line on a terminal that a training overwrites: steps, a bar, the time that is left of the whole run, values."""
+"""The line on a terminal that a training overwrites: steps, a bar, the time that is left of the whole run, values.
+
+Where there is no terminal it is a line for each epoch.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,21 @@ from smooth_recs._status import STATUS, Status, is_terminal
 _WIDEST, _SECONDS = 80, 0.5  # columns; between two drawings
 _BAR = 10  # characters at most
 _CLEARED = "\r\x1b[K"
+
+
+class EpochLines(tf.keras.callbacks.ProgbarLogger):
+    """Keras' own lines where there is no terminal: of an epoch among those of the run, which has a `fit` for each.
+
+    Args:
+      epochs: of the run.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__(*(["steps"] if keras_generation.is_legacy() else []))  # Keras 3 knows nothing else
+        self._of_run = epochs
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        super().set_params({**params, "epochs": self._of_run})
 
 
 class ProgressLine(tf.keras.callbacks.Callback):

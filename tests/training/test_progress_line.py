@@ -11,16 +11,35 @@ import threading
 from typing import Any
 
 import pytest
+import tensorflow as tf
 from shared_runs import small_demo
 
 from smooth_recs import training
 from smooth_recs._status import Status
-from smooth_recs.training.progress_line import ProgressLine, duration
+from smooth_recs.training.progress_line import EpochLines, ProgressLine, duration
 
 
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+@pytest.mark.both_generations
+def test_epochs_are_numbered_among_those_of_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    model = tf.keras.Sequential([tf.keras.layers.Dense(1)])
+    model.compile(optimizer="sgd", loss="mse")
+    for epoch in range(2):  # a `fit` each, as in `loop`
+        model.fit(
+            tf.ones([4, 1]),
+            tf.ones([4, 1]),
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            callbacks=[EpochLines(5)],
+            verbose=2,
+        )
+    said = capsys.readouterr().out
+    assert re.findall(r"Epoch \d/\d", said) == ["Epoch 1/5", "Epoch 2/5"]
+    assert len(re.findall(r"1/1 - .*loss: ", said)) == 2  # Keras has no line of its own beside
 
 
 def test_the_time_left_is_that_of_the_whole_run() -> None:
