@@ -19,6 +19,8 @@ from smooth_recs.backends import is_tensor, ops
 from smooth_recs.backends._formula import Partials
 from smooth_recs.errors import InputError
 
+Gate = tuple[Any, Callable[[], Any]]  # a gate's value, and what computes its derivative
+
 GELU_AS_SWISH = (8 / np.pi) ** 0.5  # GELU(x) is close to x * sigmoid(GELU_AS_SWISH * x) (section 4)
 SELU_SCALE, SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
 
@@ -217,13 +219,14 @@ def mish(x: Any) -> Any:
     [-0.3034  0.8651]
     """
 
-    def gate(z: Any) -> Any:
-        return ops.tanh(ops.softplus(z))
+    def gate(z: Any) -> Gate:
+        # With n = exp(z) the gate is w / (w + 2) for w = n (n + 2), and its derivative 4 n (1 + n) / (w + 2)^2: sums
+        # and products of what is above 0, which lose no digits, where 1 - tanh^2 does.
+        n = ops.exp(z)
+        w = n * (n + 2)
+        return w / (w + 2), lambda: (n / (w + 2)) * ((n * 4 + 4) / (w + 2))
 
-    def density(z: Any) -> Any:
-        return (1 - ops.square(gate(z))) * ops.sigmoid(z)
-
-    return _gated(floating(x), 1.0, gate, density)
+    return _fixed_gate(floating(x), gate, one_from=40)  # where n^2 still is a number of float32
 
 
 def tanhexp(x: Any) -> Any:
@@ -233,14 +236,16 @@ def tanhexp(x: Any) -> Any:
     [-0.3521  0.9913]
     """
 
-    def gate(z: Any) -> Any:
-        return ops.tanh(ops.exp(z))
+    def gate(z: Any) -> Gate:
+        def density() -> Any:
+            # 1 / cosh(n)^2 = q (2 / (1 + q))^2 for q = exp(-2 n), which loses no digits, where 1 - tanh^2 does.
+            q = ops.exp(n * -2)
+            return (n * q) * ops.square(2 / (q + 1))
 
-    def density(z: Any) -> Any:
-        exp = ops.exp(ops.minimum(z, ops.constant(5.0, z)))  # beyond 5 the gate is 1 in every type
-        return (1 - ops.square(ops.tanh(exp))) * exp
+        n = ops.exp(z)
+        return ops.tanh(n), density
 
-    return _gated(floating(x), 1.0, gate, density)
+    return _fixed_gate(floating(x), gate, one_from=5)
 
 
 def _gated(
@@ -265,6 +270,25 @@ def _gated(
         return [lambda: gate(z) + z * density(z), lambda: finite * (finite * density(z))]
 
     return ops.differentiable(value or product, partials, x, {"beta": beta})
+
+
+def _fixed_gate(x: Any, gate: Callable[[Any], Gate], one_from: float) -> Any:
+    """Multiplies x by a gate without hyperparameters, which is 1 from `one_from` on, in every type."""
+
+    def held(x: Any) -> Any:
+        # Below -1e4 gate and derivative are 0 in every type, which times infinity would be NaN; so would be the largest
+        # number, once TensorFlow's optimizer of graphs (2.21) has multiplied it by a constant factor of the derivative.
+        return ops.clip(x, -1e4, one_from)
+
+    def value(x: Any) -> Any:
+        return ops.multiply_no_nan(x, gate(held(x))[0])
+
+    def partials(x: Any) -> Partials:
+        z = held(x)
+        share, density = gate(z)
+        return [lambda: share + z * density()]
+
+    return ops.differentiable(value, partials, x, {})
 
 
 def _finite(x: Any) -> Any:

@@ -147,11 +147,15 @@ class NormalizedDense(keras_generation.keras().layers.Layer):  # type: ignore[mi
 
     def _compiles(self) -> bool:
         """Whether what follows the product is a function of it alone, and not one operation with it as it is."""
+        row = activations.registry.row_of(self.activation)
+        if row is None:
+            return False  # who knows what it holds
         if isinstance(self.activation, activations.Activation):
-            return not (self.activation.moving or self.activation.weights)
-        if self.activation is keras_generation.keras().activations.relu:
-            return self.clip is not None  # without: TensorFlow's own product has ReLU in it
-        return self.activation in activations.registry.STRINGS.values()
+            changes = self.activation.moving or self.activation.weights
+            own = type(self.activation) is not row.layer or self.activation.activity_regularizer is not None
+            return not (changes or own)
+        # TensorFlow's own product has ReLU in it.
+        return row.served is not activations.registry.Served.RELU or self.clip is not None
 
     def _activated(self, outputs: Any) -> Any:
         outputs = self.activation(outputs)

@@ -1,4 +1,4 @@
-"""A run that follows a folder, as processes: files come while it trains, it is killed, and ends as if nothing had been.
+"""A run that follows a folder: files come while it trains, it is killed, and ends as if nothing had been.
 
 `SMOOTH_RECS_SEED` repeats the moments of an earlier test.
 """
@@ -135,6 +135,43 @@ def refused(config, workdir):
         training.train_and_evaluate(config, str(workdir))
     assert "\n" not in str(error.value)
     return str(error.value)
+
+
+@pytest.mark.both_generations
+def test_a_day_begins_with_the_day_before_and_may_be_interrupted(tmp_path):
+    """Day 2 takes over the weights of day 1 and is compared with it; interrupted, it ends with the bits of its twin."""
+
+    def day(number, live=""):
+        folder = tmp_path / f"day_{number}"
+        (folder / "log").mkdir(parents=True)
+        for seed in (10 * number, 10 * number + 1):
+            write_file(folder / "log" / f"{seed}.csv", seed)
+        config = sweeps.config_of(write_config(folder, folder / "log"))
+        config.data.follow_seconds, config.train.export_steps, config.train.deterministic = 1.0, 0, False
+        config.train.warm_start = config.evaluation.live = live
+        return folder, config
+
+    folder, first = day(1)
+    begun = training.train_and_evaluate(first, str(folder / "run"))
+    folder, second = day(2, live=str(folder / "run"))
+    twin = training.train_and_evaluate(second, str(folder / "twin"))
+    interrupted(second, folder / "run")
+    resumed = training.train_and_evaluate(second, str(folder / "run"))
+    assert resumed["examples"] == begun["examples"] == 2 * ROWS
+    for name in ("pd", "pd_live", "replicas", "history"):
+        assert resumed[name] == twin[name], name
+    runs = [Run(folder, folder / name) for name in ("twin", "run")]
+    assert runs[0].reached == runs[1].reached > 0
+    one, other = map(variables, runs)
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        np.testing.assert_array_equal(value, other[name], err_msg=name)
+    took = json.loads((folder / "run/warm_start.json").read_text())
+    assert "top_stack/hidden/0/kernel" in took["taken"]
+    assert took["rows"] == {"embeddings/embeddings": 42}  # 40 shops, in another order on each day
+    assert not took["left"]
+    # It has learnt from two days.
+    assert twin["replicas"][0]["log_loss"] < begun["replicas"][0]["log_loss"]
 
 
 def test_what_changes_or_goes_is_a_line_and_others_data_are_refused(tmp_path):

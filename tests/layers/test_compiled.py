@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from smooth_recs import activations
 from smooth_recs.layers import NormalizedDense, SmeLU, clip, compiled
 
 pytestmark = pytest.mark.both_generations
@@ -71,6 +72,11 @@ def test_nothing_is_compiled_outside_of_passes_nor_in_other_threads() -> None:
     np.testing.assert_allclose(eager, [[2 * np.tanh(2)]], rtol=1e-6)
 
 
+class Halved(SmeLU):  # type: ignore[misc]
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return super().call(inputs, training) / 2
+
+
 ROW = tf.TensorSpec([None, 3])
 NORM, ALL = 2, 4  # functions: the row norm and its gradient, and those of the activation with its clip
 
@@ -85,6 +91,13 @@ NORM, ALL = 2, 4  # functions: the row norm and its gradient, and those of the a
         (lambda x: x * SCALE, 1.0, NORM),  # of who knows what
         ("relu", 1.0, ALL),
         ("relu", None, NORM),  # TensorFlow's product has ReLU in it
+        (activations.relu, None, NORM),
+        (activations.relu, 1.0, ALL),
+        ("swish", None, ALL),  # Keras' own
+        ("gelu", 1.0, ALL),
+        (activations.mish, None, ALL),
+        (SmeLU(beta=0.3, activity_regularizer="l2"), 1.0, NORM),  # adds a loss, of a tensor that would stay inside
+        (Halved(beta=0.3), 1.0, NORM),  # may hold anything
         (None, None, NORM),
     ],
 )
