@@ -16,8 +16,6 @@ from smooth_recs.models import row_updates
 tfrs = keras_generation.recommenders("a ranking model")
 _legacy = tf.keras.optimizers.legacy
 
-PARAMETER_SERVER = "ps"  # the job of TensorFlow's clusters on which several workers update the same variables
-
 Model = tfrs.models.Model
 Adam = _legacy.Adam
 SGD = _legacy.SGD
@@ -29,8 +27,6 @@ class Adagrad(_legacy.Adagrad):  # type: ignore[name-defined]
 
     def _resource_apply_sparse(self, grad: Any, var: Any, indices: Any, apply_state: Any = None) -> Any:
         """Updates rows `indices` [n], which are all different, by their gradients [n, dim]."""
-        if tf.DeviceSpec.from_string(var.device).job == PARAMETER_SERVER:
-            return super()._resource_apply_sparse(grad, var, indices, apply_state)
         device, dtype = var.device, var.dtype.base_dtype
         state = (apply_state or {}).get((device, dtype)) or self._fallback_apply_state(device, dtype)
         sums = self.get_slot(var, "accumulator")

@@ -4,8 +4,9 @@ TensorFlow's fused sparse operations (2.21) take one row after the other, in exp
 has, and wait for memory at each: on a processor several times as long as these (benchmarks/row_updates.py). The numbers
 are theirs, to the bit.
 
-Rows are all different, and nobody else may write them meanwhile: on parameter servers, where several workers do, the
-fused operations lose no update.
+Rows are all different, and nobody else may write them meanwhile. On parameter servers, where several workers do, the
+fused operation loses no update. On a GPU it has no row to wait for, while to write rows under op determinism TensorFlow
+copies the whole table to the host and back.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ def adagrad(
       rate: the learning rate, a scalar.
       epsilon: a scalar.
     """
+    place = tf.DeviceSpec.from_string(table.device)
+    if place.job == "ps" or place.device_type not in (None, "CPU"):
+        return tf.raw_ops.ResourceSparseApplyAdagradV2(
+            var=table.handle, accum=sums.handle, lr=rate, epsilon=epsilon, grad=gradient, indices=rows
+        )
     added = tf.gather(sums, rows) + tf.square(gradient)
     step = rate * gradient / (tf.sqrt(added) + epsilon)
     return tf.group(sums.scatter_update(tf.IndexedSlices(added, rows)), descend(table, rows, step))

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smooth_recs import config, keras_generation
+from smooth_recs import config
 from smooth_recs.models import from_config, row_updates
 
 pytestmark = pytest.mark.both_generations
 
 RATE, EPSILON = 0.05, 1e-7
-LEGACY = keras_generation.is_legacy()
 
 
 @tf.function
@@ -84,24 +83,41 @@ def test_descent() -> None:
     assert table.numpy().tolist() == [[0.5, 2], [3, 4], [4, 5]]
 
 
-def update_graph(device: str) -> list[str]:
-    """The operations of a sparse step of the embeddings' Adagrad on variables of a device."""
-    optimizer = from_config.SPARSE_OPTIMIZERS["adagrad"](0.1, config.Train(), {})
+@pytest.mark.parametrize(
+    ("device", "fused"),
+    [
+        ("/job:ps/replica:0/task:1", True),
+        ("/job:ps/replica:0/task:1/device:CPU:0", True),
+        ("/job:worker/task:0/device:CPU:0", False),
+        ("/device:CPU:0", False),
+        ("", False),
+        ("/device:GPU:0", True),
+    ],
+)
+def test_one_operation_where_others_write_or_where_rows_do_not_wait(device: str, fused: bool) -> None:
+    """Two workers that gather, compute and write the same row would lose the update of one."""
     with tf.Graph().as_default() as graph:
         with tf.device(device):
-            table: Any = tf.Variable(tf.ones([10, 2]))
-        optimizer.apply_gradients(
-            [(tf.IndexedSlices(tf.ones([2, 2]), tf.constant([1, 1]), tf.constant([10, 2])), table)]
-        )
-    return [operation.type for operation in graph.get_operations()]
-
-
-@pytest.mark.skipif(not LEGACY, reason="parameter servers need tf_keras")
-@pytest.mark.parametrize(
-    ("device", "fused"), [("/job:ps/replica:0/task:1", True), ("/job:worker/task:0", False), ("/device:CPU:0", False)]
-)
-def test_servers_update_rows_by_one_operation(device: str, fused: bool) -> None:
-    """Two workers that gather, compute and write the same row would lose the update of one."""
-    kinds = update_graph(device)
+            table, sums = tf.Variable(tf.ones([10, 2])), tf.Variable(tf.ones([10, 2]))
+        row_updates.adagrad(table, sums, tf.constant([1]), tf.ones([1, 2]), tf.constant(RATE), tf.constant(EPSILON))
+    kinds = [operation.type for operation in graph.get_operations()]
     assert kinds.count("ResourceSparseApplyAdagradV2") == fused
     assert kinds.count("ResourceScatterUpdate") == 2 * (not fused)
+
+
+def test_the_embeddings_optimizer_updates_so() -> None:
+    """A row that a batch has twice, by the sum of both gradients: 9 + 4^2 = 25, and 1 - 0.5 * 4 / 5 = 0.6."""
+    train = config.Train(initial_accumulator=9.0)
+    optimizer = from_config.SPARSE_OPTIMIZERS["adagrad"](0.5, train, {})
+    table = tf.Variable(tf.ones([3, 1]))
+
+    @tf.function
+    def step() -> None:
+        gradient = tf.IndexedSlices(tf.constant([[1.0], [3.0]]), tf.constant([1, 1]), tf.constant([3, 1]))
+        optimizer.apply_gradients([(gradient, table)])
+
+    step()
+    np.testing.assert_allclose(table.numpy().ravel(), [1, 0.6, 1], rtol=1e-6)
+    kinds = [operation.type for operation in step.get_concrete_function().graph.get_operations()]
+    assert kinds.count("ResourceScatterUpdate") == 2
+    assert "ResourceSparseApplyAdagradV2" not in kinds
