@@ -1,5 +1,7 @@
 """Processes of Python that begin with TensorFlow imported: each is a fork of one that waits, and saves 5 to 8 seconds.
 
+One waits for each generation of Keras that is asked for, on behalf of all workers of a test run.
+
 `subprocess.Popen` becomes `Warm` for the tests (conftest.py) and for all that a warm process starts itself, such as
 the cells of a sweep. It takes over `python -m smooth_recs...`, the files of this repository, and `python -X warm -c`;
 anything else, above all `python -X importtime`, `python -B FILE` and a plain `python -c`, is started as ever.
@@ -33,12 +35,16 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-GENERATION = "TF_USE_LEGACY_KERAS"  # counts when TensorFlow is imported; hardly a process is started under Keras 3
+GENERATION = "TF_USE_LEGACY_KERAS"  # counts when TensorFlow is imported
+BACKEND = "KERAS_BACKEND"
+LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"  # TensorFlow looks once
+FOLDER = "SMOOTH_RECS_WARM_PROCESSES"  # where those that wait are asked, of this test run
 # What most programs import later than at their start.
 LATE = ("smooth_recs.reports.run_report", "tensorboard.summary.v2", "scipy.optimize", "scipy.special")
 COLD = ("smooth_recs.serving.loader_process",)  # has no Python TensorFlow, which is the point of it
 _MOST_BYTES = 1 << 20
 _FREE = 500  # descriptors from here on belong to nobody
+_ENOUGH = b"enough"
 
 
 class Warm(subprocess.Popen):  # type: ignore[type-arg]
@@ -51,7 +57,8 @@ class Warm(subprocess.Popen):  # type: ignore[type-arg]
         new_group = rest[16]
         environment = {os.fsdecode(k): os.fsdecode(v) for k, v in (os.environ if env is None else env).items()}
         program = [] if isinstance(args, str) else [os.fspath(argument) for argument in args]
-        if preexec or not _is_warm(program, environment):
+        generation = "" if preexec else _generation(program, environment)
+        if not generation:
             super()._execute_child(args, executable, preexec, close, pass_fds, *rest)  # type: ignore[misc]
             return
         given, _, _, output, _, error = pipes
@@ -65,7 +72,7 @@ class Warm(subprocess.Popen):  # type: ignore[type-arg]
         }
         self._end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            self._end.connect(_address())
+            self._end.connect(_address(generation))
             socket.send_fds(self._end, [json.dumps(request).encode()], [*standard, *pass_fds])
             self.pid = int(self._end.recv(64))
         finally:
@@ -91,59 +98,83 @@ class Warm(subprocess.Popen):  # type: ignore[type-arg]
         return self.returncode
 
 
-def _is_warm(program: list[str], environment: dict[str, str]) -> bool:
+def _generation(program: list[str], environment: dict[str, str]) -> str:
+    """The value of `GENERATION` with which TensorFlow is to be there already; empty where the process imports it."""
     if len(program) < 2 or program[0] != sys.executable:
-        return False
-    if environment.get(GENERATION) != os.environ[GENERATION]:
-        return False
-    if f"--keras={3 if os.environ[GENERATION] == '1' else 2}" in program:
-        return False
-    if program[1:3] == ["-X", "warm"]:
-        return True
+        return ""
+    if environment.get(BACKEND, "tensorflow") != "tensorflow":
+        return ""
     if program[1] == "-m":
-        return program[2].startswith("smooth_recs.") and program[2] not in COLD
-    return program[1].endswith(".py") and ROOT in Path(program[1]).resolve().parents
+        warm = program[2].partition(".")[0] == "smooth_recs" and program[2] not in COLD
+    else:
+        warm = program[1:3] == ["-X", "warm"] or (
+            program[1].endswith(".py") and ROOT in Path(program[1]).resolve().parents
+        )
+    asked = {"--keras=2": "1", "--keras=3": "0"}
+    chosen = [asked[argument] for argument in program if argument in asked]
+    generation = chosen[-1] if chosen else environment.get(GENERATION, "")
+    return generation if warm and generation in asked.values() else ""
 
 
-_known: list[str] = []  # the address, in the process that has asked for it and in its forks
+def _address(generation: str) -> str:
+    """Where the process that waits can be asked; it is started by the first that needs it."""
+    address = os.path.join(_home["folder"], generation)
+    if not os.path.exists(address):
+        with open(f"{address}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.path.exists(address):
+                _start(address, generation)
+    return address
 
 
-def _address() -> str:
-    """Where the process that waits can be asked; it is started by the first that needs it, and ends with that one."""
-    if not _known:
-        folder = tempfile.TemporaryDirectory(prefix="warm")
-        address = os.path.join(folder.name, "socket")
-        ours, theirs = socket.socketpair()
-        found = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+def _start(address: str, generation: str) -> None:
+    ours, theirs = socket.socketpair()
+    environment = _home["environment"]
+    found = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")])
+    with ours, theirs:
         waits = _POPEN(
-            [sys.executable, __file__, address, str(theirs.fileno())],
-            env=os.environ | {"PYTHONPATH": found, "TF_CPP_MIN_LOG_LEVEL": "3"},  # TensorFlow looks once
+            [sys.executable, __file__, address, _home["owner"], str(theirs.fileno())],
+            env=environment | {"PYTHONPATH": found, GENERATION: generation, LOG_LEVEL: "3"},
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             cwd=ROOT,
         )
+        waits.returncode = 0  # nobody waits for it: it ends with the test run
         theirs.close()
         assert ours.recv(1), "it has not come to wait"
 
-        def end() -> None:
-            ours.close()
-            waits.wait()
-            folder.cleanup()
 
-        atexit.register(end)
-        _known.append(address)
-    return _known[0]
-
-
+_home: dict[str, Any] = {}  # of the test run, in its processes and in forks of those that wait
 _POPEN = subprocess.Popen
 
 
 def install() -> None:
+    """In the first process of a test run makes its folder, which the workers find in their environment."""
     subprocess.Popen = Warm  # type: ignore[misc]
+    if _home:
+        return
+    if FOLDER not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="warm")
+        os.environ[FOLDER] = f"{os.getpid()}:{folder.name}"
+        atexit.register(_end, folder, os.getpid())
+    owner, _, name = os.environ[FOLDER].partition(":")
+    _home.update(owner=owner, folder=name, environment=dict(os.environ))
 
 
-def _wait(address: str, owner: socket.socket) -> None:
-    """Answers requests until the process that `owner` leads to has ended; in a fork, becomes what was asked for."""
+def _end(folder: tempfile.TemporaryDirectory[str], owner: int) -> None:
+    """Ends those that wait, and all that they have started."""
+    if os.getpid() != owner:  # a fork of it
+        return
+    for address in Path(folder.name).glob("[01]"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection, contextlib.suppress(OSError):
+            connection.connect(str(address))
+            connection.send(_ENOUGH)
+            connection.recv(1)  # nothing, once it has ended
+    folder.cleanup()
+
+
+def _wait(address: str, owner: int, starter: socket.socket) -> None:
+    """Answers requests until the process `owner` says or ends; in a fork, becomes what was asked for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests
     import tensorflow as tf
 
@@ -155,18 +186,20 @@ def _wait(address: str, owner: socket.socket) -> None:
     gc.freeze()  # what is there stays, and is not looked through again in every fork
     warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12, of forks where there are threads: OpenBLAS's
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listener.bind(address)
+    listener.bind(f"{address}.new")
     listener.listen(64)
-    owner.send(b"!")
+    os.rename(f"{address}.new", address)
+    starter.send(b"!")
+    starter.close()
+    test_run = os.pidfd_open(owner)
     running: dict[int, tuple[int, socket.socket]] = {}  # by pidfd
     with selectors.DefaultSelector() as selector:
-        for source in (owner, listener):
+        for source in (test_run, listener):
             selector.register(source, selectors.EVENT_READ)
         while True:
             for key, _ in selector.select():
-                if key.fileobj is owner:
-                    for pid, _ in running.values():
-                        os.kill(pid, signal.SIGKILL)
+                if key.fileobj == test_run:
+                    _kill(running)
                     return
                 if key.fileobj is not listener:
                     selector.unregister(key.fd)
@@ -177,15 +210,20 @@ def _wait(address: str, owner: socket.socket) -> None:
                     continue
                 connection, _ = listener.accept()
                 message, received, _, _ = socket.recv_fds(connection, _MOST_BYTES, 64)
+                if message == _ENOUGH:
+                    _kill(running)
+                    return
+                if not message:  # whoever connected has ended
+                    connection.close()
+                    continue
                 request = json.loads(message)
                 pid = os.fork()
                 if not pid:
-                    for fd in running:
+                    for fd in (test_run, *running):
                         os.close(fd)
-                    for each in (owner, listener, connection, *(other for _, other in running.values())):
+                    for each in (listener, connection, *(other for _, other in running.values())):
                         each.close()
                     selector.close()
-                    _known.append(address)
                     _become(received, **request)
                 for fd in received:
                     os.close(fd)
@@ -194,6 +232,11 @@ def _wait(address: str, owner: socket.socket) -> None:
                 fd = os.pidfd_open(pid)
                 running[fd] = pid, connection
                 selector.register(fd, selectors.EVENT_READ)
+
+
+def _kill(running: dict[int, tuple[int, socket.socket]]) -> None:
+    for pid, _ in running.values():
+        os.kill(pid, signal.SIGKILL)
 
 
 def _become(
@@ -243,4 +286,5 @@ def _become(
 if __name__ == "__main__":
     import warm_processes  # by the name under which forks find what is installed
 
-    warm_processes._wait(sys.argv[1], socket.socket(fileno=int(sys.argv[2])))
+    warm_processes.install()
+    warm_processes._wait(sys.argv[1], int(sys.argv[2]), socket.socket(fileno=int(sys.argv[3])))

@@ -36,7 +36,7 @@ def there(tmp_path_factory: pytest.TempPathFactory, here: Path) -> Path:
 
     def train(folder: Path) -> None:
         flags = [f"--keras={OTHER}", f"--config={here}/config.json", f"--workdir={folder}/run"]
-        command = [sys.executable, "-m", "smooth_recs.bin.train", *flags]
+        command = [sys.executable, "-B", "-m", "smooth_recs.bin.train", *flags]  # imports TensorFlow itself
         # As a user has it: the tests' own level shows what TensorFlow (2.21) says of tensors in `tf.data`.
         environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
         done = subprocess.run(command, capture_output=True, text=True, timeout=500, cwd=ROOT, env=environment)

@@ -53,6 +53,7 @@ def train(monkeypatch, tmp_path):
     program = tmp_path / "train.py"
     program.write_text(TRAIN)
     monkeypatch.setattr(training_processes, "PROGRAM", (str(program),))
+    monkeypatch.setattr(cells, "_TICK_SECONDS", 0.02)
 
 
 def sweep(pairs=3, choose=GOAL, betas=(0.1, 0.2, 0.4, 0.8)):

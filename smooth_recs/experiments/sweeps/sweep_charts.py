@@ -12,6 +12,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from smooth_recs import _files, extras
 from smooth_recs.experiments.sweeps import paired as paired_lib
 from smooth_recs.experiments.sweeps.paired import Paired
@@ -312,8 +314,14 @@ def _free_box(label: Label, x: float, y: float, taken: Sequence[Box], size: tupl
         left = x + across * distance - (0 if across > 0 else width if across < 0 else width / 2)
         candidates.append(Box(left, middle - _HEIGHT / 2, left + width, middle + _HEIGHT / 2))
 
+    lefts, bottoms, rights, tops = np.array([(b.left, b.bottom, b.right, b.top) for b in taken]).T
+
     def cost(box: Box) -> float:
         outside = (box.right - box.left) * _HEIGHT - box.overlap(inside)
-        return 3 * outside + sum(box.overlap(other) for other in taken) + _WORTH * box.distance(x, y)
+        # `box.overlap` of every box that is taken: there are thousands.
+        widths = np.minimum(box.right, rights) - np.maximum(box.left, lefts)
+        heights = np.minimum(box.top, tops) - np.maximum(box.bottom, bottoms)
+        common = float((np.maximum(widths, 0.0) * np.maximum(heights, 0.0)).sum())
+        return 3 * outside + common + _WORTH * box.distance(x, y)
 
     return min(candidates, key=cost)
