@@ -40,7 +40,10 @@ BACKEND = "KERAS_BACKEND"
 LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"  # TensorFlow looks once
 FOLDER = "SMOOTH_RECS_WARM_PROCESSES"  # where those that wait are asked, of this test run
 # What most programs import later than at their start.
-LATE = ("smooth_recs.reports.run_report", "tensorboard.summary.v2", "scipy.optimize", "scipy.special")
+LATE = (
+    *("smooth_recs.reports.run_report", "smooth_recs.data.synthetic", "tensorboard.summary.v2", "scipy.optimize"),
+    *("scipy.special", "ml_collections.config_flags", "tensorflow_serving.apis.prediction_log_pb2", "yaml"),
+)
 COLD = ("smooth_recs.serving.loader_process",)  # has no Python TensorFlow, which is the point of it
 _MOST_BYTES = 1 << 20
 _FREE = 500  # descriptors from here on belong to nobody
@@ -181,6 +184,12 @@ def _wait(address: str, owner: int, starter: socket.socket) -> None:
     assert tf.keras
     for module in ("smooth_recs.training", *LATE):
         importlib.import_module(module)
+    from smooth_recs.reports import page
+    from smooth_recs.serving import model_card
+
+    for environment in (page._environment(), model_card._environment()):
+        for template in environment.list_templates(["j2"]):
+            environment.get_template(template)
     gc.collect()
     gc.set_threshold(50_000, 10, 10)
     gc.freeze()  # what is there stays, and is not looked through again in every fork

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -87,6 +88,13 @@ def write(export: str, card: Card) -> None:
 
     card = {**card, "signatures": signatures(export)}
     _files.write_json(os.path.join(export, NAME), card)
+    text = _environment().get_template(f"{READABLE}.j2").render({"tasks": {}, **card})
+    _files.write_text(os.path.join(export, READABLE), text)
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    """What cards are rendered with, which is made once."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("smooth_recs.serving", ""),
         undefined=jinja2.StrictUndefined,
@@ -105,9 +113,7 @@ def write(export: str, card: Card) -> None:
         code=lambda text: markupsafe.Markup(formats.code_in_markdown(text)),
     )
     environment.globals.update(accuracy_table=lambda metrics: markupsafe.Markup(accuracy_table(metrics)))
-    _files.write_text(
-        os.path.join(export, READABLE), environment.get_template(f"{READABLE}.j2").render({"tasks": {}, **card})
-    )
+    return environment
 
 
 def _shown(value: Any) -> Any:
