@@ -25,6 +25,15 @@ def test_contents_name_every_section_once_and_in_order(tmp_path: Path) -> None:
     assert page.source.index("<nav") < page.source.index("<h2")
 
 
+def test_pages_of_one_process_know_nothing_of_each_other(tmp_path: Path) -> None:
+    """Their templates are compiled once, for all pages."""
+    (tmp_path / "first").mkdir()
+    run = workdir(tmp_path / "smelu")
+    before = page_of(tmp_path, run).source
+    page_of(tmp_path / "first", relu(tmp_path), run)
+    assert page_of(tmp_path, run).source == before
+
+
 def contrast(one: str, other: str) -> float:
     """The contrast ratio of WCAG 2.2 between two colours such as #1e2228."""
 
