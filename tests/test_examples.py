@@ -124,7 +124,7 @@ def test_a_csv_file_is_trained_on(tmp_path: Path) -> None:
     said = run(tmp_path, "train_from_csv", "--rows=4000").stdout
     with open(tmp_path / "clicks.csv", newline="") as file:
         assert len(list(csv.DictReader(file))) == 4_000
-    assert "1 malformed rows are left out: clicks.csv:2002 (clicked is neither 0 nor 1, got 'perhaps')" in said
+    assert "1 malformed row is left out: clicks.csv:2002 (clicked is neither 0 nor 1, got 'perhaps')" in said
     found = metrics(tmp_path / "runs/csv")
     assert found["examples"] + found["eval_examples"] == 3_999
     assert 0 < found["pd"]["relative"] < 0.5

@@ -24,6 +24,7 @@ from smooth_recs.data.survey import (
     Survey,
     concatenated,
     kept_survey,
+    left_out,
     outside_shares,
     refuse_above,
     survey_each,
@@ -154,7 +155,7 @@ class FollowedSource:
                 break  # somebody wrote to it while it was read: it was not whole after all
             refuse_above(limit, self._taken.malformed + found.malformed, self._taken.rows + found.rows, found.places)
             if found.malformed:
-                print(f"{found.malformed:,} malformed rows are left out: {'; '.join(found.places)}", flush=True)
+                print(left_out(found.malformed, found.places), flush=True)
             found.save(self._survey_path(digest))
             self._surveys[digest] = found
             present, outside = tuple(found.present.tolist()), tuple(found.outside.tolist())

@@ -173,6 +173,16 @@ def concatenated(surveys: Sequence[Survey]) -> Survey:
     )
 
 
+def left_out(malformed: int, places: Sequence[str]) -> str:
+    """What a person is told of malformed rows, at least one, and of the first places that have some.
+
+    >>> left_out(1, ["clicks.csv:7 (clicked is missing)"])
+    '1 malformed row is left out: clicks.csv:7 (clicked is missing)'
+    """
+    rows = "1 malformed row is" if malformed == 1 else f"{malformed:,} malformed rows are"
+    return f"{rows} left out: {'; '.join(places)}"
+
+
 _MANY_OUTSIDE, _MANY_MALFORMED = 0.2, 0.01
 
 

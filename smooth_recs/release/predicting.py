@@ -17,6 +17,7 @@ from smooth_recs.artifacts import exports, prediction_files
 from smooth_recs.artifacts.exports import EXPORT, PREDICTION_FILES, Artifact, SavedModel
 from smooth_recs.comparison.settings import BATCH_SIZE
 from smooth_recs.config import Config, Data, Evaluation
+from smooth_recs.data import survey
 from smooth_recs.data.files import progress
 from smooth_recs.data.presets import copying, open_rows, open_source, origin
 from smooth_recs.data.raw_rows import chunks
@@ -182,7 +183,7 @@ def _of_files(settings: PredictSettings, path: str) -> _Rows:
     with _named_as("--data", columns.values()):
         found = open_rows(data, path, _cache(settings), list(columns.values()))
     if found.survey.malformed:
-        print(f"{found.survey.malformed:,} malformed rows are left out: {'; '.join(found.survey.places)}")
+        print(survey.left_out(found.survey.malformed, found.survey.places))
     return _Rows(found.schema, found.chunks, found.survey.good, _copied(settings, columns, found.types))
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from smooth_recs import _files, extras, validation
 from smooth_recs._status import STATUS
 from smooth_recs.config import Config
-from smooth_recs.data import encoding, stream
+from smooth_recs.data import encoding, stream, survey
 from smooth_recs.data.presets import open_source
 from smooth_recs.data.sources import Source
 from smooth_recs.data.stream import FollowedSource
@@ -221,8 +221,7 @@ def _record(config: Config, workdir: str, source: Source, teachers: Teachers, be
     if config.ensemble.equal_cost != "none":
         print(cost.equal_cost_line(config, source.encoder))
     if source.summary["malformed"]:
-        places = "; ".join(source.summary["first_malformed"])
-        print(f"{source.summary['malformed']:,} malformed rows are left out: {places}")
+        print(survey.left_out(source.summary["malformed"], source.summary["first_malformed"]))
     for warning in source.summary.get("warnings", ()):
         print(f"warning: {warning}", flush=True)
 

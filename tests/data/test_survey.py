@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from smooth_recs.data.raw_rows import FIRST_COLUMN, describe
 from smooth_recs.data.readers.csv import CsvReader
-from smooth_recs.data.survey import Survey, outside_shares, survey, warnings
+from smooth_recs.data.survey import Survey, left_out, outside_shares, survey, warnings
 from smooth_recs.errors import InputError
 from smooth_recs.schema import Categorical, Numeric, Schema
 
@@ -48,6 +48,12 @@ def test_equal_reasons_are_counted_and_values_are_shown(tmp_path):
         f"{tmp_path}/log.csv:3 (price is neither a number nor an ISO 8601 time, got 'x'; 3 such rows)",
         f"{tmp_path}/log.csv:4 (label is neither 0 nor 1, got '{'z' * 37}...'; 2 such rows)",
     )
+
+
+def test_what_is_left_out_is_said_of_one_row_and_of_several():
+    assert left_out(1, ("a.csv:2 (no label)",)) == "1 malformed row is left out: a.csv:2 (no label)"
+    several = "1,234 malformed rows are left out: a.csv:2 (no label); b.csv:9 (no price)"
+    assert left_out(1234, ("a.csv:2 (no label)", "b.csv:9 (no price)")) == several
 
 
 def test_a_value_is_shown_on_one_line():

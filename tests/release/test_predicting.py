@@ -161,7 +161,7 @@ def test_all_rows_of_other_files(shop: tuple[str, config.Config], tmp_path: Path
         [1 / (1 + np.exp(-(n - i / 1e9))) for n, i in ((3, 5e9), (2, -3), (0, -1))]
     )
     said = capsys.readouterr().out
-    assert re.match(r"1 malformed rows are left out: .*2\.csv:2 \(item is no integer of 64 bits, got 'x'\)", said)
+    assert re.match(r"1 malformed row is left out: .*2\.csv:2 \(item is no integer of 64 bits, got 'x'\)", said)
 
 
 def predicted(shops: list[str], items: list[int]) -> Any:
