@@ -5,12 +5,15 @@ the seed, the replicate and the request's key alone: a request whose rows are sp
 times in all of them, so that shards can be merged.
 
 Keys are hashed to 65,536 groups, and each group is drawn as a whole: ten million rows cost little more than 65,536.
-Requests of one group are independent, so that the expected variance is lower by only one part in 65,536.
+Requests of one group are independent, so that the expected variance is lower by only one part in 65,536. What was
+drawn for a group is kept, a byte a draw: the slices of one set of rows ask for the same draws again and again.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import threading
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,8 @@ Keys = npt.NDArray[np.uint64]
 _GROUP_BITS = 16
 # The number of draws in memory at a time: few enough to stay in the processor's cache.
 _CELLS = 1 << 16
+# The most draws that are kept, a byte each: those of all groups for 1,000 replicates.
+_MOST_KEPT = 1000 << _GROUP_BITS
 # One hash of 64 bits makes this many draws of 16 bits.
 _LANES = 4
 # The quantile function of Poisson(1) at the 65,536 levels of 16 bits; its mean and variance are 1 to 4 digits.
@@ -59,10 +64,10 @@ class PoissonBootstrap:
         group = (_mix(keys) >> np.uint64(64 - _GROUP_BITS)).astype(np.int64)
         groups = np.flatnonzero(np.bincount(group))
         terms = np.stack([np.bincount(group, values)[groups] for values in (numerator, denominator)], axis=1)
-        step = max(1, _CELLS // replicates)
+        draws, step = _group_draws(replicates, self.seed), max(1, _CELLS // replicates)
         for start in range(0, len(groups), step):
             part = slice(start, start + step)
-            self.sums += poisson_draws(groups[part].astype(np.uint64), replicates, self.seed).T @ terms[part]
+            self.sums += draws.of(groups[part]).T @ terms[part]
 
     def merge(self, other: PoissonBootstrap) -> None:
         """Adds the sums of `other`, which has the same seed and number of replicates."""
@@ -122,6 +127,37 @@ def poisson_draws(keys: Keys, replicates: int, seed: int) -> Array:
         counter = np.arange(1, -(-replicates // _LANES) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         bits = _mix(start[:, None] + counter)
     return _POISSON[bits.view(np.uint16)[:, :replicates]]
+
+
+class _GroupDraws:
+    """The draws of `poisson_draws` for groups, of which each is drawn once, as long as there is room.
+
+    Args:
+      replicates, seed: of the draws.
+    """
+
+    def __init__(self, replicates: int, seed: int) -> None:
+        self._replicates, self._seed = replicates, seed
+        self._place = np.full(1 << _GROUP_BITS, -1)  # where the draws of a group are kept; -1: nowhere
+        self._kept = np.empty([min(_MOST_KEPT // replicates, len(self._place)), replicates], np.uint8)
+        self._count, self._lock = 0, threading.Lock()
+
+    def of(self, groups: npt.NDArray[np.int64]) -> Array:
+        """The draws of some groups, each of which is there once, [groups, replicates]."""
+        places = self._place[groups]
+        if places.min(initial=0) >= 0:
+            return self._kept[places].astype(np.float64)
+        draws = poisson_draws(groups.astype(np.uint64), self._replicates, self._seed)
+        with self._lock:
+            new = np.flatnonzero(self._place[groups] < 0)[: len(self._kept) - self._count]
+            places = np.arange(self._count, self._count + len(new))
+            self._kept[places], self._place[groups[new]] = draws[new], places
+            self._count += len(new)
+        return draws
+
+
+# The latest alone: whoever draws with another seed or number of replicates does so for long.
+_group_draws = functools.lru_cache(maxsize=1)(_GroupDraws)
 
 
 def _mix(bits: Keys) -> Keys:

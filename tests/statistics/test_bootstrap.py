@@ -107,6 +107,42 @@ def test_memory_is_bounded_and_chunks_do_not_show(monkeypatch: pytest.MonkeyPatc
     np.testing.assert_allclose(chunked.sums, whole.sums, rtol=1e-12)
 
 
+@pytest.mark.parametrize("room", [1000 << 16, 200 * 60, 0], ids=["all", "a part", "none"])
+def test_draws_that_are_kept_change_no_bit(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    monkeypatch.setattr(bootstrap, "_MOST_KEPT", room)
+    monkeypatch.setattr(bootstrap, "_CELLS", 200 * 9)  # nine groups at a time
+    bootstrap._group_draws.cache_clear()
+    rng = np.random.default_rng(1)
+    values, keys = rng.uniform(size=[2, 300]), np.arange(300, dtype=np.uint64)
+    # Parts that have groups in common, and all; then all again, which are kept where there is room.
+    for rows in (slice(0, 40), slice(20, 90), slice(None), slice(None)):
+        found = PoissonBootstrap(replicates=200, seed=4)
+        found.add(*values[:, rows], keys[rows])
+        expected = np.zeros([200, 2])
+        groups, of_row = np.unique(bootstrap._mix(keys[rows]) >> np.uint64(48), return_inverse=True)
+        terms = np.stack([np.bincount(of_row, column) for column in values[:, rows]], axis=1)
+        for start in range(0, len(groups), 9):
+            expected += poisson_draws(groups[start : start + 9], 200, 4).T @ terms[start : start + 9]
+        np.testing.assert_array_equal(found.sums, expected)
+
+
+def test_a_group_is_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    bootstrap._group_draws.cache_clear()
+    drawn: list[int] = []
+
+    def counted(keys: np.ndarray, replicates: int, seed: int) -> np.ndarray:
+        drawn.extend(keys.tolist())
+        return poisson_draws(keys, replicates, seed)
+
+    monkeypatch.setattr(bootstrap, "poisson_draws", counted)
+    keys = request_keys(np.arange(500))
+    for rows in (slice(None), slice(100, 300), slice(None)):
+        PoissonBootstrap(replicates=100, seed=7).add(np.ones(500)[rows], np.ones(500)[rows], keys[rows])
+    assert len(drawn) == len(set(drawn)) > 400
+    PoissonBootstrap(replicates=100, seed=8).add(np.ones(500), np.ones(500), keys)  # other draws
+    assert len(drawn) == 2 * len(set(drawn))
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
