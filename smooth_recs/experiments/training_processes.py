@@ -12,6 +12,7 @@ killed.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import importlib.util
 import json
@@ -32,7 +33,14 @@ import numpy as np
 from smooth_recs._processes import child_environment
 
 PROGRAM = ("-m", "smooth_recs.bin.train")
-_PRELOADED = ("smooth_recs.training", "smooth_recs.reports.run_report", "scipy.optimize")  # the last for measuring
+# What every training imports sooner or later; the last three for measuring, for its curves and for requests to exports.
+_PRELOADED = (
+    "smooth_recs.training",
+    "smooth_recs.reports.run_report",
+    "scipy.optimize",
+    "tensorboard.summary.v2",
+    "tensorflow_serving.apis.prediction_log_pb2",
+)
 _MOST_BYTES, _MOST_DESCRIPTORS = 1 << 16, 16
 
 Train = Callable[[str, str], int]
@@ -157,6 +165,7 @@ def _wait(command: socket.socket, train: Train) -> None:
     for module in _PRELOADED:
         with contextlib.suppress(ImportError):  # an extra that is not installed
             importlib.import_module(module)
+    gc.freeze()  # no training looks for cycles in what all of them share
     running: dict[int, tuple[int, socket.socket]] = {}  # by pidfd
     while True:
         ready: list[int] = select.select([command.fileno(), *running], [], [])[0]

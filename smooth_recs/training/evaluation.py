@@ -107,7 +107,7 @@ def metrics(held_out: HeldOut, source: Source, evaluation: config.Evaluation) ->
         held_out.columns,
         evaluation=evaluation,
         slice_columns={name: held_out.raw[name] for name in evaluation.slices if name in held_out.raw},
-        frequency=frequencies(source, held_out.ids),
+        frequency=frequencies(source, held_out.ids) if "frequency" in evaluation.slices else {},
         multiplier=held_out.raw[evaluation.order_by] if evaluation.order_by else None,
     )
 
