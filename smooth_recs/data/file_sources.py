@@ -22,9 +22,10 @@ from smooth_recs._locks import made_once
 from smooth_recs.data import feature_statistics, files, splits
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.feature_statistics import Statistics
-from smooth_recs.data.files import progress, untuned
+from smooth_recs.data.files import progress
 from smooth_recs.data.first_pass import FirstPass
-from smooth_recs.data.raw_rows import CHUNK_ROWS, GOOD, Reader, chunks, distinct_features, select
+from smooth_recs.data.held_rows import chunks_of, in_memory, kept_arrays, load
+from smooth_recs.data.raw_rows import GOOD, Reader, chunks, distinct_features, select
 from smooth_recs.data.sources import Rows, Source
 from smooth_recs.data.splits import Part
 from smooth_recs.data.survey import FORMAT, Survey, kept_survey, outside_shares, warnings
@@ -196,7 +197,7 @@ def open_files(data: config.Data, origin: Origin, cache_dir: str) -> Source:
         summary["validation_rows"] = validation[2].rows
     if timed:
         loaded = first_pass.rows(encoder) if first_pass else None
-        return SortedSource(encoder, reader, found, *orders, fingerprint, summary, validation, loaded)
+        return SortedSource(encoder, reader, found, *orders, fingerprint, summary, validation, loaded, cached=cached)
     tested_in = (origin.evaluation, held_out_survey) if origin.evaluation else (reader, found)
     return StreamedSource(encoder, (reader, found, training), (*tested_in, held_out), fingerprint, summary, validation)
 
@@ -367,6 +368,7 @@ class SortedSource(_FileSource):
       fingerprint, summary: see `Source`.
       validation: see `StreamedSource`.
       rows: all good rows, encoded, in reading order; None: they are read here.
+      cached: begins the path of the file that keeps the raw features of held-out rows.
     """
 
     def __init__(
@@ -380,61 +382,40 @@ class SortedSource(_FileSource):
         summary: dict[str, Any],
         validation: FilePart | None = None,
         rows: Rows | None = None,
+        *,
+        cached: str,
     ) -> None:
         super().__init__(encoder, fingerprint, summary, validation)
         self.train_rows, self.eval_rows = training.size, held_out.size
         if rows is None:
             everything = Part(survey.good, 0, survey.good)
-            rows = _load(encoded(part_of(reader, survey, everything), encoder))
-        self._training, self._held_out = _part(rows, training), _part(rows, held_out)
-        self._reader, self._survey = reader, survey
+            rows = load(encoded(part_of(reader, survey, everything), encoder))
+        self._training, self._held_out = in_memory(rows, training), in_memory(rows, held_out)
+        self._reader, self._survey, self._cached = reader, survey, cached
         self._training_numbers, self._held_out_numbers = training, held_out
 
     def train(self, start_row: int = 0, *, raw: bool = False) -> Any:
-        return _chunks(self._raw_training if raw else self._training, start_row, self.train_rows)
+        return chunks_of(self._raw_training if raw else self._training, start_row, self.train_rows)
 
     def holdout(self, *, raw: bool = False) -> Any:
-        return _chunks(self._raw(self._held_out_numbers) if raw else self._held_out, 0, self.eval_rows)
+        return chunks_of(self._raw_held_out() if raw else self._held_out, 0, self.eval_rows)
 
     @functools.cached_property
     def _raw_training(self) -> Rows:
-        return self._raw(self._training_numbers)  # kept, because whoever asks for it does so in every epoch
+        return in_memory(self._raw(self._training_numbers))  # whoever asks for it does so in every epoch
+
+    def _raw_held_out(self) -> Rows:
+        """The held-out rows with their raw features, some of which are in every export as requests."""
+        numbers = self._held_out_numbers
+        if self.schema.copied:  # columns that a fingerprint does not tell
+            return in_memory(self._raw(numbers))
+        path = f"{self._cached}raw-{hashlib.sha256(numbers.tobytes()).hexdigest()[:16]}.npz"
+        return {**self._held_out, "raw": in_memory(kept_arrays(path, lambda: self._raw(numbers)["raw"]))}
 
     def _raw(self, numbers: np.ndarray) -> Rows:
-        """Rows with their raw features, read anew: hardly any run needs these."""
+        """Rows with their raw features, read anew."""
         part = splits.listed(numbers, self._survey.good)
-        rows = _load(encoded(part_of(self._reader, self._survey, part), self.encoder, raw=True))
+        rows = load(encoded(part_of(self._reader, self._survey, part), self.encoder, raw=True))
         place = np.searchsorted(np.sort(numbers), numbers)
-        return _part(rows, place)
-
-
-def _load(chunks: Any) -> Rows:
-    """All rows of a dataset of chunks, as NumPy arrays."""
-    pieces = []
-    with progress("loading", " rows") as bar:
-        for piece in chunks.as_numpy_iterator():
-            pieces.append(piece)
-            bar.update(piece["label"].size)
-    rows: Rows = tf.nest.map_structure(lambda *parts: np.concatenate(parts), *pieces)
-    return rows
-
-
-def _part(rows: Rows, numbers: np.ndarray) -> Rows:
-    """The rows with these numbers, as tensors in the memory of this machine."""
-    with tf.device("CPU:0"):
-        part: Rows = tf.nest.map_structure(lambda values: tf.convert_to_tensor(values[numbers]), rows)
-        return part
-
-
-def _chunks(rows: Rows, first: int, stop: int) -> Any:
-    """A dataset of chunks of rows that are in memory."""
-
-    @tf.autograph.experimental.do_not_convert
-    def chunk(start: Any) -> Rows:
-        size = tf.minimum(tf.constant(CHUNK_ROWS, tf.int64), stop - start)
-        bounds = {1: ([start], [size]), 2: ([start, 0], [size, -1])}
-        bounds = {rank: tuple(map(tf.stack, both)) for rank, both in bounds.items()}
-        # One operation a column: each takes time to make.
-        return tf.nest.map_structure(lambda tensor: tf.slice(tensor, *bounds[tensor.shape.rank]), rows)
-
-    return untuned(tf.data.Dataset.range(first, stop, CHUNK_ROWS)).map(chunk)
+        found: Rows = tf.nest.map_structure(lambda values: values[place], rows)
+        return found

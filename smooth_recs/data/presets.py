@@ -16,6 +16,7 @@ from smooth_recs import _files, config
 from smooth_recs.data import files, public_logs, splits
 from smooth_recs.data.file_sources import Origin, open_files, part_of, read_as
 from smooth_recs.data.files import expand
+from smooth_recs.data.held_rows import MOST_HELD_ROWS, HeldSource
 from smooth_recs.data.public_logs import AsRead, whole
 from smooth_recs.data.raw_rows import Reader, column_position
 from smooth_recs.data.readers.csv import CsvReader, header_names
@@ -27,7 +28,7 @@ from smooth_recs.schema import PredictionSchema, Schema
 
 
 def open_source(data: config.Data, cache_dir: str) -> Source:
-    """The source of examples that `data` describes; what a first pass over files finds is kept in `cache_dir`.
+    """The source of examples that `data` describes; what takes long to find out or to make is kept in `cache_dir`.
 
     Raises:
       InputError: `data.source` is unknown, a setting is wrong, or the files are not what they should be.
@@ -44,7 +45,11 @@ def open_source(data: config.Data, cache_dir: str) -> Source:
     if data.source == "synthetic":
         from smooth_recs.data.synthetic import SyntheticSource
 
-        return SyntheticSource(data)
+        source = SyntheticSource(data)
+        # The cells of a sweep find a folder that they share; a single run has none, and makes rows as it needs them.
+        if _files.isdir(cache_dir) and source.train_rows <= MOST_HELD_ROWS:
+            return HeldSource(source, os.path.join(cache_dir, f"{source.fingerprint}-"))
+        return source
     return open_files(data, origin(data), cache_dir)
 
 

@@ -6,7 +6,7 @@ A folder holds, for each configuration, named by a hash of it:
     cells/HASH.json    the configuration, as `--config` of the train binary takes it
     cells/HASH.lock    the number of the process that trains it, and a lock that this process holds
     cells/HASH.log     what that process said
-    cache/             what the first pass over files finds, for all of them
+    cache/             what is found out about the data, and rows that take long to make, for all of them
 
 The lock is the kernel's, on a file that the training process inherits: it is free again the moment that process ends,
 in whatever way. So several commands may share a folder, and where a command is killed and its training goes on, the
@@ -191,9 +191,11 @@ class Folder:
                             return
                         if held := [cell for cell in ready if not self.is_finished(cell)]:
                             holder = holder_of(self._file(held[0], "lock"))
-                            progress.tick(f"waiting for process {holder}: {held[0].label}")
+                            progress.show(f"waiting for process {holder}: {held[0].label}")
+                            time.sleep(_TICK_SECONDS)
                         continue
-                progress.tick("; ".join(running.labels.values()))
+                progress.show("; ".join(running.labels.values()))
+                running.wait(_TICK_SECONDS)
 
     def _start(self, cell: Cell, running: _Trainings) -> None:
         """Starts the training of `cell`, but where another process is at it, or has just ended it."""
@@ -209,9 +211,8 @@ class Folder:
                 lock.say(str(process.pid))
 
     def _process(self, cell: Cell, lock: Lock, held: contextlib.ExitStack) -> training_processes.Process:
-        if cell.config.data.path:
-            # What a first pass over files finds is named by all that it depends on: one folder serves every cell.
-            _files.share_folder(os.path.join(self._folder, "cache"), os.path.join(self.workdir(cell), "cache"))
+        # What is kept there is named by all that it depends on: one folder serves every cell.
+        _files.share_folder(os.path.join(self._folder, "cache"), os.path.join(self.workdir(cell), "cache"))
         config = self._file(cell, "json")
         _files.write_json(config, self.config(cell))
         log = held.enter_context(_files.appending(self._file(cell, "log")))
@@ -272,6 +273,12 @@ class _Trainings:
     def add(self, cell: Cell, process: training_processes.Process, held: contextlib.ExitStack) -> None:
         self._running.append(_Training(cell, process, held))
 
+    def wait(self, seconds: float) -> None:
+        """Waits so long, or until one of them has ended: a core that no cell uses is lost to the whole grid."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and all(training.process.poll() is None for training in self._running):
+            time.sleep(_POLL_SECONDS)
+
     def ended(self) -> list[_Training]:
         """Takes out those whose process has ended, and lets go of their locks."""
         found = [training for training in self._running if training.process.poll() is not None]
@@ -308,6 +315,7 @@ def _hash(content: Mapping[str, Any]) -> str:
 
 
 _TICK_SECONDS = 0.5  # far less than any run takes; a bar that moves twice a second looks alive
+_POLL_SECONDS = 0.02  # between two looks whether a training has ended, which take microseconds
 _BAR = "{percentage:3.0f}%|{bar:20}| {n_fmt} of {total_fmt} cells, {elapsed} so far{postfix}"
 
 
@@ -328,13 +336,12 @@ class CellProgress:
     def __exit__(self, *_: object) -> None:
         self._bar.close()
 
-    def tick(self, doing: str) -> None:
-        """Shows what is being done, then waits a moment."""
+    def show(self, doing: str) -> None:
+        """Shows what is being done."""
         # Without a terminal the bar is off, and what it would show need not be computed.
         if not self._bar.disable:
             self._bar.n, _, left = self._state()
             self._bar.set_postfix_str(", ".join(filter(None, (left, doing))))
-        time.sleep(_TICK_SECONDS)
 
     def say(self, label: str, metrics: Mapping[str, Any]) -> None:
         """A line for a run that has ended."""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smooth_recs.data import file_sources, raw_rows
+from smooth_recs.data import held_rows, raw_rows
 from smooth_recs.data.readers import parquet
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -34,7 +34,7 @@ def real_data() -> Callable[[str], str]:
 def small_chunks() -> Iterator[int]:
     """Chunks of 7 rows, so that small files have many."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (raw_rows, parquet, file_sources):
+        for module in (raw_rows, parquet, held_rows):
             patch.setattr(module, "CHUNK_ROWS", 7)
         yield 7
 

@@ -150,6 +150,14 @@ def test_parts_are_disjoint_and_complete_and_nothing_is_learnt_from_held_out_row
     assert (held_out["features"]["word"] == len(words)).all()  # every one out of vocabulary
 
 
+def test_models_are_told_how_wide_the_features_in_memory_are(opened):
+    features = (Categorical("tags", "vocabulary", max_values=2), Numeric("price", "log", "indicator"))
+    source = opened(split="time", schema=Schema(features, timestamp="time"))
+    for rows in (source.train(), source.train(raw=True), source.holdout(), source.holdout(raw=True)):
+        widths = {name: spec.shape.as_list() for name, spec in rows.element_spec["features"].items()}
+        assert widths == {"tags": [None, 2], "price": [None, 2]}
+
+
 def test_rows_are_encoded_as_their_schema_says(one):
     _, source, training, _ = one
     expected = {name: values[rows_of(training)] for name, values in table(0, ROWS).items()}
@@ -262,6 +270,7 @@ def test_a_second_run_takes_all_that_it_needs_from_the_cache(opened, gather, mon
     kept = sorted(os.listdir(tmp_path / "cache"))
     names = [name.removeprefix(first.fingerprint)[:12] for name in kept]
     assert names == ["-3-rows.npz", "-3-statistic", "-3-survey-tr"]
+    raw = gather(first.holdout(raw=True))  # as exports have it
 
     def refuse(*arguments, **more):
         raise AssertionError("the files were read again")
@@ -271,6 +280,9 @@ def test_a_second_run_takes_all_that_it_needs_from_the_cache(opened, gather, mon
     assert second.summary == first.summary
     assert second.encoder.statistics == first.encoder.statistics
     tf.nest.map_structure(np.testing.assert_array_equal, gather(second.train(50)), gather(first.train(50)))
+    tf.nest.map_structure(np.testing.assert_array_equal, gather(second.holdout(raw=True)), raw)
+    with pytest.raises(AssertionError, match="read again"):  # other held-out rows, which nobody has asked for
+        opened(split="user_time", eval_examples=5).holdout(raw=True)
     # Rows of which others are trained on are the same rows.
     assert opened(split="user_time", train_fraction=0.5).train_rows < first.train_rows
     with pytest.raises(AssertionError, match="read again"):

@@ -172,6 +172,15 @@ def test_every_cell_is_trained_once_and_never_again(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_the_next_cell_begins_when_one_has_ended(tmp_path, monkeypatch):
+    """Not when the bar, which here moves once in ten minutes, is drawn again."""
+    monkeypatch.setattr(cells, "_TICK_SECONDS", 600.0)
+    folder, begun = Folder(str(tmp_path / "grid"), jobs=2), time.monotonic()
+    folder.run(grid(1, 2, 3))
+    assert time.monotonic() - begun < 60
+    assert all(map(folder.is_finished, grid(1, 2, 3)))
+
+
 def test_a_cell_keeps_the_configuration_it_was_trained_with(tmp_path):
     (cell,) = grid(1)
     Folder(str(tmp_path)).run([cell])
