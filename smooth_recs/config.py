@@ -45,6 +45,7 @@ Average = Literal["probability", "logit"]
 Initialization = Literal["different", "same"]
 Deployed = Literal["average", "first"]
 Differ = Literal["order", "init", "both", "nothing"]
+EmbeddingPrecision = Literal["float32", "float16"]
 Optimizer = Literal["adagrad", "adam", "sgd"]
 Strategy = Literal["auto", "one_device", "mirrored", "multi_worker_mirrored", "parameter_server", "tpu"]
 
@@ -169,6 +170,9 @@ class Model:
       task_weights: of several labels, the weight of each one's loss in what is minimised; none = 1 each.
       precision: `float32`, or `bfloat16` for products of matrices and activations in the stacks; weights, their norms,
         embeddings and logits are in float32 all the same.
+      embedding_precision: how embeddings and the linear part's weights are stored: `float32`, or `float16` for half the
+        memory of tables; updated rows are rounded stochastically. All that is computed with them, gradients, the
+        optimizer's sums and averages (`train.average`) are in float32 all the same.
       compile_dense: whether XLA compiles the row norms, activations and clips of training steps; the last bits of the
         weights differ. `auto` = on processors, where layers and batches are so large that it is faster; `always`;
         `never`.
@@ -191,6 +195,7 @@ class Model:
     linear: bool = False
     task_weights: Annotated[tuple[float, ...], above(0)] = ()
     precision: Literal["float32", "bfloat16"] = "float32"
+    embedding_precision: EmbeddingPrecision = "float32"
     compile_dense: Literal["auto", "always", "never"] = "auto"
 
 

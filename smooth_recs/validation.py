@@ -35,6 +35,11 @@ def validate(config: config_lib.Config) -> None:
             raise InputError(f"model.{name} must have one number for each of the {layers} hidden layers, got {width}")
     if beta is not None and relative is not None:
         raise InputError(f"model.beta must be null where model.relative_beta sets the width, got {beta} and {relative}")
+    if config.model.embedding_l2 and config.model.embedding_precision != "float32":
+        raise InputError(
+            "model.embedding_l2 must be 0 with model.embedding_precision float16, which is for updates of single rows, "
+            f"got {config.model.embedding_l2}"
+        )
     ensemble = config.ensemble
     if ensemble.components == 1 and ensemble != config_lib.Ensemble():
         name = _first_changed(ensemble, config_lib.Ensemble())

@@ -13,6 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import fields, keras_generation
+from smooth_recs.config import EmbeddingPrecision
 from smooth_recs.layers import embedding_tables
 from smooth_recs.layers.admission import SPECIAL_ROWS, Admission
 from smooth_recs.schema import Combiner
@@ -52,14 +53,17 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
         out-of-vocabulary row of its feature, the one before the last (`admission.Admission`). 0, the default, gives
         every id its row at once. A layer with admission has to know which calls train: `embed(inputs, training=True)`.
       embeddings_regularizer: a penalty on the whole table, every row of it in each step; None, the default, for none.
+      embeddings_dtype: the type in which the table is stored: `float32`, the default, or `float16`, half the memory.
+        Lookups and gradients are in float32 all the same. The optimizers of `models.generation` round updated rows
+        stochastically (`stochastic_rounding`) and keep their own numbers in float32; others do not take such a table.
 
     Inputs: {name: int64 [batch] or [batch, max_values]}. In the second, -1 is padding; the vector of an example without
       any value is 0.
     Output: [batch, number of features, dim].
 
     Raises:
-      ValueError: dim below 1, an unknown combiner, negative admission, or admission where a feature has fewer than 3
-        rows.
+      ValueError: dim below 1, an unknown combiner, negative admission, admission where a feature has fewer than 3
+        rows, an unknown type, or a regularizer of a table in float16.
 
     ```python
     embed = StackedEmbedding([EmbeddedFeature("user", 100), EmbeddedFeature("tags", 20, max_values=3)], dim=8)
@@ -74,9 +78,13 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
         embeddings_initializer: Any = "uniform",
         admission: int = 0,
         embeddings_regularizer: Any = None,
+        embeddings_dtype: EmbeddingPrecision = "float32",
         **kwargs: Any,
     ) -> None:
         checked = checked_features(features, dim)
+        fields.check("embeddings_dtype", embeddings_dtype, EmbeddingPrecision)
+        if embeddings_regularizer is not None and embeddings_dtype != "float32":
+            raise ValueError(f"embeddings_dtype must be float32 with a regularizer, got {embeddings_dtype!r}")
         if admission < 0:
             raise ValueError(f"admission must be at least 0, got {admission!r}")
         for feature in checked:
@@ -90,6 +98,7 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
         self.dim = int(dim)
         self.embeddings_initializer = keras_generation.keras().initializers.get(embeddings_initializer)
         self.embeddings_regularizer = keras_generation.keras().regularizers.get(embeddings_regularizer)
+        self.embeddings_dtype = embeddings_dtype
         self.admission = int(admission)
         self.admitted = Admission(self.admission, [f.rows for f in self.features]) if admission else None
         # Both for `models.averaging.RowAverage`: what is told the rows that a training step is about to change, and
@@ -103,6 +112,7 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
             shape=(sum(feature.rows for feature in self.features), self.dim),
             initializer=embedding_tables.in_place(self.embeddings_initializer),
             regularizer=self.embeddings_regularizer,
+            dtype=self.embeddings_dtype if self.embeddings_dtype != "float32" else None,
             **keras_generation.keeping_dtype(),  # casting the rows of a batch is cheaper than casting the table
         )
         if self.admitted is not None and not self.admitted.built:  # they may be those of another layer
@@ -165,6 +175,7 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
             "embeddings_initializer": keras_generation.keras().initializers.serialize(self.embeddings_initializer),
             "admission": self.admission,
             "embeddings_regularizer": keras_generation.keras().regularizers.serialize(self.embeddings_regularizer),
+            "embeddings_dtype": self.embeddings_dtype,
         }
 
 
@@ -231,7 +242,8 @@ class Columns(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         else:  # a TPUStackedEmbedding has a table a feature
             parts = [tf.convert_to_tensor(self.shared.tables[feature.name]) for feature in features]
             table = tf.concat(parts, axis=0)
-        layer = StackedEmbedding(features, self.dim, "zeros", name=self.shared.name)
+        dtype: EmbeddingPrecision = getattr(self.shared, "embeddings_dtype", "float32")
+        layer = StackedEmbedding(features, self.dim, "zeros", name=self.shared.name, embeddings_dtype=dtype)
         # Before `build`, after which a layer of Keras 3 takes no other layers.
         layer.admission, layer.admitted = getattr(self.shared, "admission", 0), getattr(self.shared, "admitted", None)
         layer.build(None)

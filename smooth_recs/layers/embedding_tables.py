@@ -16,6 +16,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import keras_generation
+from smooth_recs.layers import stochastic_rounding
 
 
 def local(weight: Any) -> Any:
@@ -27,13 +28,14 @@ def local(weight: Any) -> Any:
 
 
 def lookup(table: Any, ids: tf.Tensor) -> tf.Tensor:
-    """Gathers the rows `ids` [n] of a weight [rows, ...]: [n, ...].
+    """Gathers the rows `ids` [n] of a weight [rows, ...]: [n, ...], in float32 where it is stored in 16 bits.
 
     A table that is sharded over parameter servers takes flat ids only, so all tables get flat ones.
     """
     stored = local(table)
     shards = getattr(stored, "variables", None)
-    return tf.gather(stored, ids) if shards is None else tf.nn.embedding_lookup(shards, ids)
+    found = tf.gather(stored, ids) if shards is None else tf.nn.embedding_lookup(shards, ids)
+    return stochastic_rounding.in_float32(found) if stochastic_rounding.is_rounded(found.dtype) else found
 
 
 def in_place(initializer: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
@@ -49,8 +51,17 @@ def in_place(initializer: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
         # over its input. Constant folding would compute the whole table a second time while the graph is optimised.
         options = tf.config.optimizer.get_experimental_options()
         tf.config.optimizer.set_experimental_options({"constant_folding": False})
+        # A table in 16 bits begins with the numbers of one in float32, rounded to the nearest. Together they take six
+        # bytes a number, as the table and Adagrad's sums do later.
+        rounds = dtype is not None and stochastic_rounding.is_rounded(dtype)
+
+        def values() -> tf.Tensor:
+            if rounds:
+                return tf.cast(initializer(shape, dtype="float32", **kwargs), dtype)
+            return initializer(shape, dtype=dtype, **kwargs)
+
         try:
-            graph = tf.function(lambda: initializer(shape, dtype=dtype, **kwargs), autograph=False)
+            graph = tf.function(values, autograph=False)
             return graph.get_concrete_function()()
         finally:
             folding = options.get("constant_folding", True)

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import keras_generation
-from smooth_recs.layers import embedding_tables
+from smooth_recs.layers import embedding_tables, stochastic_rounding
 from smooth_recs.models import row_updates
 
 keras_generation.require_tensorflow("a ranking model")
@@ -53,7 +53,7 @@ class RowOptimizer(_keras.optimizers.Optimizer):  # type: ignore[name-defined]
 
     Gradients are summed over the devices first, and those of a row over its occurrences in the batch; then each device
     updates its own copies, which stay equal. Its slots are in checkpoints as those of Keras' legacy optimizers are, by
-    variable and name.
+    variable and name. Those of tables in 16 bits are in float32.
 
     Args:
       learning_rate: a number or a schedule.
@@ -91,10 +91,18 @@ class RowOptimizer(_keras.optimizers.Optimizer):  # type: ignore[name-defined]
         raise NotImplementedError
 
     def update_rows(
-        self, variable: Any, slots: Sequence[Any], rate: tf.Tensor, gradient: tf.Tensor, rows: tf.Tensor
+        self, variable: Any, slots: Sequence[Any], rate: tf.Tensor, gradient: tf.Tensor, rows: tf.Tensor, seed: Any
     ) -> None:
-        """Updates the rows [n], which are all different, of a variable by their gradients [n, ...]."""
+        """Updates the rows [n], which are all different, of a variable by their gradients [n, ...].
+
+        `seed` is that of the rounding of a table in 16 bits: the step, and the table's number; None elsewhere.
+        """
         raise NotImplementedError
+
+    def add_variable(self, shape: Any, initializer: Any = "zeros", dtype: Any = None, **kwargs: Any) -> Any:
+        """Makes a variable of the optimizer, in float32 for one of 16 bits."""
+        dtype = "float32" if dtype is not None and stochastic_rounding.is_rounded(dtype) else dtype
+        return super().add_variable(shape, initializer, dtype, **kwargs)
 
     def build(self, variables: list[Any]) -> None:
         if self.built:
@@ -106,13 +114,18 @@ class RowOptimizer(_keras.optimizers.Optimizer):  # type: ignore[name-defined]
             self._slots[name] = self.add_optimizer_variables(variables, name, initializer)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        slots = [embedding_tables.local(self._slots[n][self._get_variable_index(variable)]) for n in self.slot_names]
+        number = self._get_variable_index(variable)
+        slots = [embedding_tables.local(self._slots[name][number]) for name in self.slot_names]
         stored = embedding_tables.local(variable)
-        rate = tf.cast(learning_rate, stored.dtype)
+        rounds = stochastic_rounding.is_rounded(stored.dtype)
+        rate = tf.cast(learning_rate, tf.float32 if rounds else stored.dtype)
         if isinstance(gradient, tf.IndexedSlices):
             rows, positions = tf.unique(gradient.indices)
             summed = tf.math.unsorted_segment_sum(gradient.values, positions, tf.shape(rows)[0])
-            self.update_rows(stored, slots, rate, summed, rows)
+            seed = None
+            if rounds:
+                seed = tf.stack([tf.cast(tf.convert_to_tensor(self._iterations), tf.int64), number])
+            self.update_rows(stored, slots, rate, summed, rows, seed)
         else:
             self.update_whole(stored, slots, rate, gradient)
 
@@ -181,9 +194,9 @@ class Adagrad(RowOptimizer):
         )
 
     def update_rows(
-        self, variable: Any, slots: Sequence[Any], rate: tf.Tensor, gradient: tf.Tensor, rows: tf.Tensor
+        self, variable: Any, slots: Sequence[Any], rate: tf.Tensor, gradient: tf.Tensor, rows: tf.Tensor, seed: Any
     ) -> None:
-        row_updates.adagrad(variable, slots[0], rows, gradient, rate, tf.cast(EPSILON, rate.dtype))
+        row_updates.adagrad(variable, slots[0], rows, gradient, rate, tf.cast(EPSILON, rate.dtype), seed)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "initial_accumulator_value": self.initial_accumulator_value}
@@ -227,7 +240,7 @@ class RowAdam(RowOptimizer):
         )
 
     def update_rows(
-        self, variable: Any, slots: Sequence[Any], rate: tf.Tensor, gradient: tf.Tensor, rows: tf.Tensor
+        self, variable: Any, slots: Sequence[Any], rate: tf.Tensor, gradient: tf.Tensor, rows: tf.Tensor, seed: Any
     ) -> None:
         beta_1, beta_2, power_1, power_2 = self._coefficients(rate.dtype)
         m, v = slots
@@ -237,7 +250,7 @@ class RowAdam(RowOptimizer):
         step = rate * first / (tf.sqrt(second) + tf.cast(EPSILON, rate.dtype))
         m.scatter_update(tf.IndexedSlices(first, rows))
         v.scatter_update(tf.IndexedSlices(second, rows))
-        row_updates.descend(variable, rows, step)
+        row_updates.descend(variable, rows, step, seed)
 
 
 Adam = RowAdam
@@ -250,9 +263,12 @@ class SGD(RowOptimizer):
         tf.raw_ops.ResourceApplyGradientDescent(var=variable.handle, alpha=rate, delta=gradient)
 
     def update_rows(
-        self, variable: Any, slots: Sequence[Any], rate: tf.Tensor, gradient: tf.Tensor, rows: tf.Tensor
+        self, variable: Any, slots: Sequence[Any], rate: tf.Tensor, gradient: tf.Tensor, rows: tf.Tensor, seed: Any
     ) -> None:
-        row_updates.descend(variable, rows, rate * gradient)
+        row_updates.descend(variable, rows, rate * gradient, seed)
+
+
+ROUNDING = (Adagrad, RowAdam, SGD)
 
 
 class CompositeOptimizer(_keras.optimizers.Optimizer):  # type: ignore[name-defined]

@@ -79,8 +79,9 @@ class WeightAverage:
 
     Args:
       model: a Keras model with its variables; of siblings, all replicas.
-      averaged: a model of the same variables, which receives the averages. Variables that it shares with `model`, such
-        as the counts of admission, are left alone.
+      averaged: a model of the same variables, which receives the averages; its tables must be in float32, also where
+        those of `model` are in 16 bits. Variables that it shares with `model`, such as the counts of admission, are
+        left alone.
       half_life: H, in steps; see `share`.
       by_row: tables (`StackedEmbedding`) are kept by row (`RowAverage`) instead of in passes: on one device or several
         that are in step, where the model gets `training=True` once a step.
@@ -90,7 +91,7 @@ class WeightAverage:
       checkpoint: what a checkpoint has to hold.
 
     Raises:
-      InputError: the half-life is not above 0.
+      InputError: the half-life is not above 0, or the averages of tables would be in 16 bits.
       ValueError: the two models have different variables.
 
     ```python
@@ -104,7 +105,13 @@ class WeightAverage:
         check_half_life(half_life)
         self._strategy = tf.distribute.get_strategy()
         weights, averages = weights_of(model), weights_of(averaged)
-        if [(w.shape, w.dtype) for w in weights] != [(a.shape, a.dtype) for a in averages]:
+        if any(layer.embeddings_dtype != "float32" for layer in _embeddings(averaged)):
+            raise InputError(
+                "averaged must have tables in float32 (give build_fn one that makes such a model): float16 cannot hold "
+                "what an average moves by"
+            )
+        of_averages = [(a.shape, _type_of_average(a)) for a in averages]
+        if [(w.shape, _type_of_average(w)) for w in weights] != of_averages:
             shapes = [[list(each.shape) for each in part] for part in (averages, weights)]
             raise ValueError(f"averaged must have the variables of the model, got {shapes[0]} for {shapes[1]}")
         self.tables = [RowAverage(*pair, half_life) for pair in _tables(averaged, model)] if by_row else []
@@ -130,7 +137,7 @@ class WeightAverage:
     def reset(self) -> None:
         """Begins anew: the averages are the weights, and nothing has been counted."""
         for average, weight in self._pairs:
-            average.assign(tf.convert_to_tensor(weight))
+            average.assign(tf.cast(tf.convert_to_tensor(weight), average.dtype))
         for table in self.tables:
             table.reset()
         self.steps.assign(0)
@@ -197,7 +204,8 @@ class RowAverage:
         self.settle = tf.function(self._settle, autograph=False)
 
     def reset(self) -> None:
-        self.average.embeddings.assign(tf.convert_to_tensor(self._trained.embeddings))
+        trained = tf.convert_to_tensor(self._trained.embeddings)
+        self.average.embeddings.assign(tf.cast(trained, self.average.embeddings.dtype))
         for variable in self.state.values():
             variable.assign(tf.zeros_like(variable))
 
@@ -230,11 +238,17 @@ class RowAverage:
 
 def _tables(averaged: Any, model: Any) -> Iterator[tuple[StackedEmbedding, StackedEmbedding]]:
     """The tables of two models of the same layers, side by side."""
-    tables = (
-        [layer for layer in keras_generation.all_layers(each) if isinstance(layer, StackedEmbedding)]
-        for each in (averaged, model)
-    )
-    return zip(*tables, strict=True)
+    return zip(_embeddings(averaged), _embeddings(model), strict=True)
+
+
+def _embeddings(model: Any) -> list[StackedEmbedding]:
+    return [layer for layer in keras_generation.all_layers(model) if isinstance(layer, StackedEmbedding)]
+
+
+def _type_of_average(weight: Any) -> tf.DType:
+    """The type of a weight, and float32 for one of 16 bits, whose average may be either."""
+    dtype = tf.as_dtype(weight.dtype)
+    return tf.float32 if dtype == tf.float16 else dtype
 
 
 def weights_of(model: Any) -> list[Any]:
@@ -267,12 +281,13 @@ def _approach(average: Any, weight: Any, weight_of_new: tf.Tensor) -> None:
     weight_of_new = tf.cast(weight_of_new, average.dtype)
     rows = average.shape[0] if average.shape.rank else 0
     if rows <= CHUNK:
-        average.assign_sub(weight_of_new * (average - weight))
+        average.assign_sub(weight_of_new * (average - tf.cast(weight, average.dtype)))
         return
 
     def chunk(ids: tf.Tensor) -> None:
         old = tf.gather(average, ids)  # of a variable it reads these rows alone
-        average.scatter_update(tf.IndexedSlices(old - weight_of_new * (old - tf.gather(weight, ids)), ids))
+        new = tf.cast(tf.gather(weight, ids), old.dtype)
+        average.scatter_update(tf.IndexedSlices(old - weight_of_new * (old - new), ids))
 
     _by_chunks(rows, chunk)
 

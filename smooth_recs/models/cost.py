@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from smooth_recs import activations
 from smooth_recs import config as config_lib
 from smooth_recs.data.encoding import Encoder
@@ -87,8 +89,13 @@ def cost(config: config_lib.Config, encoder: Encoder) -> Cost:
         dense_parameters=components * sum(part.parameters for part in network) + linear * tasks * numeric,
         multiply_adds=components * sum(part.multiply_adds for part in network) + linear * tasks * numeric,
         lookups=values * (tables + linear),
-        lookup_bytes=values * width * FLOAT,
+        lookup_bytes=values * width * stored_bytes(model),
     )
+
+
+def stored_bytes(model: config_lib.Model) -> int:
+    """Bytes of a number in a table, as `model.embedding_precision` says."""
+    return np.dtype(model.embedding_precision).itemsize
 
 
 def single(config: config_lib.Config) -> config_lib.Config:

@@ -117,9 +117,13 @@ def compiles_dense(config: config_lib.Config) -> tuple[bool, str]:
 
 
 def averaged(config: config_lib.Config, encoder: Encoder) -> RankingModel | EnsembleModel:
-    """Makes an uncompiled model that predicts as `model` does, for the averages of its weights: it does not train."""
+    """Makes an uncompiled model that predicts as `model` does, for the averages of its weights: it does not train.
+
+    Its tables are in float32, since an average moves by less than 16 bits can hold.
+    """
     ensemble = dataclasses.replace(config.ensemble, decorrelation=0.0, codistillation=0.0, stale_steps=0)
-    return model(dataclasses.replace(config, ensemble=ensemble), encoder)
+    network = dataclasses.replace(config.model, embedding_precision="float32")
+    return model(dataclasses.replace(config, model=network, ensemble=ensemble), encoder)
 
 
 def ranking_model(model: config_lib.Model, encoder: Encoder, distillation: Any = None, tpu: Any = None) -> RankingModel:
@@ -144,7 +148,9 @@ def _networks(
     # Half of it: the square's derivative is 2 w.
     penalty = tf.keras.regularizers.L2(model.embedding_l2 / 2) if model.embedding_l2 else None
     tasks = len(schema.labels) if len(schema.labels) > 1 else 1
-    linear = Linear(features, numeric, penalty, tasks, name="linear") if model.linear else None
+    linear = None
+    if model.linear:
+        linear = Linear(features, numeric, penalty, tasks, model.embedding_precision, name="linear")
 
     def table(dim: int) -> Any:
         if tpu is not None:
@@ -152,7 +158,12 @@ def _networks(
 
             return TPUStackedEmbedding(features, dim, optimizer=tpu, name="embeddings")
         return StackedEmbedding(
-            features, dim, admission=model.admission, embeddings_regularizer=penalty, name="embeddings"
+            features,
+            dim,
+            admission=model.admission,
+            embeddings_regularizer=penalty,
+            embeddings_dtype=model.embedding_precision,
+            name="embeddings",
         )
 
     def tower(units: tuple[int, ...], activation: Any, name: str, dropout_seed: int) -> Tower:

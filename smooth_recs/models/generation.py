@@ -33,6 +33,8 @@ Adagrad: Any = _found.Adagrad
 Adam: Any = _found.Adam
 RowAdam: Any = _found.RowAdam
 SGD: Any = _found.SGD
+# Those of them that update tables in 16 bits (`layers.stochastic_rounding`).
+ROUNDING: Any = _found.ROUNDING
 # One optimizer of pairs of (optimizer, function that returns its variables), which it lists as `optimizers`.
 CompositeOptimizer: Any = _found.CompositeOptimizer
 # Makes the variables (slots) of an optimizer for the variables that it is given.

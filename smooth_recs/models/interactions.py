@@ -12,6 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from smooth_recs.config import EmbeddingPrecision
 from smooth_recs.layers import EmbeddedFeature, StackedEmbedding
 
 
@@ -132,6 +133,7 @@ class Linear(tf.keras.layers.Layer):
       numeric: names of the numeric features, float [batch, width] each.
       regularizer: a penalty on the weights of all categorical values; None, the default, for none.
       outputs: how many labels are predicted, each with weights of its own; 1 by default.
+      embeddings_dtype: the type in which the weights of categorical values are stored; see `StackedEmbedding`.
     """
 
     def __init__(
@@ -140,12 +142,13 @@ class Linear(tf.keras.layers.Layer):
         numeric: Sequence[str] = (),
         regularizer: Any = None,
         outputs: int = 1,
+        embeddings_dtype: EmbeddingPrecision = "float32",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self._numeric = tuple(numeric)
-        table = StackedEmbedding(features, outputs, "zeros", embeddings_regularizer=regularizer, name="weights")
-        self.table = table if features else None
+        stored: Any = {"embeddings_regularizer": regularizer, "embeddings_dtype": embeddings_dtype}
+        self.table = StackedEmbedding(features, outputs, "zeros", **stored, name="weights") if features else None
         slopes = tf.keras.layers.Dense(outputs, use_bias=False, kernel_initializer="zeros", name="slopes")
         self._slopes = slopes if self._numeric else None
 

@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import keras_generation, losses
+from smooth_recs.errors import InputError
 from smooth_recs.layers import compiled
 from smooth_recs.models import generation
 
@@ -69,8 +70,21 @@ class Ranker(generation.Model):
         return tf.sigmoid(self.logits(features, training=training))
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Does what `tf.keras.Model.compile` does."""
+        """Does what `tf.keras.Model.compile` does.
+
+        Raises:
+          InputError: a table is in 16 bits, and the optimizer is none of those that round.
+        """
         super().compile(*args, **kwargs)
+        tables = [getattr(layer, "shared", layer) for layer in self.embedding_layers]
+        stored = {getattr(table, "embeddings_dtype", "float32") for table in tables} - {"float32"}
+        optimizers = getattr(self.optimizer, "optimizers", [self.optimizer])
+        if stored and not any(isinstance(each, generation.ROUNDING) for each in optimizers):
+            names = ", ".join(kind.__name__ for kind in generation.ROUNDING)
+            raise InputError(
+                f"optimizer must be one of {names} of smooth_recs.models.generation, or a CompositeOptimizer with one, "
+                f"where embeddings_dtype is {stored.pop()}, got a {type(self.optimizer).__name__}"
+            )
         # Legacy optimizers (tf_keras 2.21) make the variable that counts steps when it is first read: inside a step of
         # one device that would be too late.
         _ = self.optimizer.iterations

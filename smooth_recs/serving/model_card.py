@@ -53,6 +53,7 @@ def build(
             "name": activation_label(config),
             "activations": activations(model),
             "variables": int(sum(np.prod(variable.shape) for variable in model.trainable_variables)),
+            "tables": sorted({getattr(v.dtype, "name", v.dtype) for v in getattr(model, "embedding_variables", ())}),
         },
         "data": {"source": config["data"]["source"], **run.manifest["data"]},
         "training": {

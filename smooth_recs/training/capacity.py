@@ -24,7 +24,8 @@ class Capacity:
       replicas: R, how many siblings are trained side by side.
       table_rows: of all features together.
       cost: of one sibling, all its components and a linear part included.
-      table_slots: numbers kept per embedding weight besides it: the optimizer's, and copies.
+      table_slots: numbers kept per embedding weight besides it: the optimizer's, and copies. They are in float32, but
+        for `stored_copies` of them.
       moments: those of them that the optimizer keeps, such as Adagrad's sum of squares.
       whole_tables: each step reads and writes every row, because of a penalty on them.
       dense_slots: the same per other weight: what the dense optimizer keeps, copies, and an anchor.
@@ -32,6 +33,8 @@ class Capacity:
       batch_size: examples a step and sibling, over all devices.
       devices: that share a batch, each with a copy of everything that is mirrored.
       servers: parameter servers; 0 = none.
+      stored: bytes of an embedding weight, as `model.embedding_precision` says.
+      stored_copies: copies of embedding weights that are stored as these are.
     """
 
     replicas: int
@@ -45,6 +48,8 @@ class Capacity:
     whole_tables: bool = False
     devices: int = 1
     servers: int = 0
+    stored: int = FLOAT
+    stored_copies: int = 0
 
     @property
     def table_width(self) -> int:
@@ -59,7 +64,8 @@ class Capacity:
     @property
     def row_bytes(self) -> int:
         """Bytes that one row takes in one sibling's tables."""
-        return self.table_width * (1 + self.table_slots) * FLOAT + self.counted_tables * 2 * COUNT
+        a_weight = (1 + self.stored_copies) * self.stored + (self.table_slots - self.stored_copies) * FLOAT
+        return self.table_width * a_weight + self.counted_tables * 2 * COUNT
 
     @property
     def dense_bytes(self) -> int:
@@ -69,10 +75,10 @@ class Capacity:
     @property
     def touched_bytes(self) -> int:
         """Bytes of tables that one step moves, for all siblings: weights and moments, each read and written."""
-        weights = self.batch_size * self.cost.lookup_bytes
+        weights = self.batch_size * self.cost.lookup_bytes // self.stored
         if self.whole_tables:
-            weights = self.cost.table_parameters * FLOAT
-        return self.replicas * weights * (1 + self.moments) * 2
+            weights = self.cost.table_parameters
+        return self.replicas * weights * (self.stored + self.moments * FLOAT) * 2
 
     @property
     def device_bytes(self) -> int:
@@ -92,7 +98,7 @@ class Capacity:
         their ids to every other device. Parameter servers: the looked-up rows, their gradients and ids, the dense
         weights and their gradients.
         """
-        an_example = self.cost.lookup_bytes + self.cost.lookups * ID
+        an_example = self.cost.lookup_bytes // self.stored * FLOAT + self.cost.lookups * ID
         rows = self.replicas * self.batch_size * an_example // self.devices
         dense = self.replicas * self.cost.dense_parameters * FLOAT
         if self.servers:
@@ -110,7 +116,8 @@ def capacity(config: config_lib.Config, encoder: Encoder, *, devices: int = 1, s
     ensemble = config.ensemble
     averages = config.train.average != 0
     # Older weights, the average, and the best of both.
-    copies = (ensemble.stale_steps > 0) + averages + (config.train.patience > 0) * (1 + averages)
+    stored_copies = (ensemble.stale_steps > 0) + (config.train.patience > 0)
+    copies = stored_copies + averages * (1 + (config.train.patience > 0))
     tables = ensemble.components if ensemble.tables == "separate" else 1
     return Capacity(
         replicas=config.siblings.replicas,
@@ -124,15 +131,18 @@ def capacity(config: config_lib.Config, encoder: Encoder, *, devices: int = 1, s
         batch_size=config.train.batch_size,
         devices=devices,
         servers=servers,
+        stored=cost_lib.stored_bytes(config.model),
+        stored_copies=stored_copies,
     )
 
 
 def lines(needed: Capacity) -> Sequence[str]:
     """What a person wants to know of it."""
     row_bytes = needed.replicas * needed.row_bytes
+    stored = f"of {needed.stored} bytes"
     tables, others = needed.cost.table_parameters, needed.cost.dense_parameters
     found = [
-        f"embeddings        {needed.table_rows:,} rows x {needed.table_width} = {tables:,} parameters",
+        f"embeddings        {needed.table_rows:,} rows x {needed.table_width} = {tables:,} parameters {stored}",
         f"all others        {others:,} parameters",
         f"an example        {needed.cost.multiply_adds:,} multiplications, {needed.cost.lookups:,} lookups",
         f"siblings          {needed.replicas}",

@@ -66,6 +66,11 @@ def check(config: Config, source: Source, role: Role) -> None:
                 f"model.embedding_l2 must be 0 under {role.strategy_name}, where no step reads whole tables, "
                 f"got {config.model.embedding_l2}"
             )
+        if config.model.embedding_precision != "float32":
+            raise InputError(
+                f"model.embedding_precision must be float32 under {role.strategy_name}, which does not round "
+                f"updated rows, got {config.model.embedding_precision}"
+            )
     if role.coordinates and config.ensemble.stale_steps:
         raise InputError(
             "ensemble.stale_steps must be 0 under parameter_server, whose workers have no steps in common, "

@@ -271,7 +271,8 @@ class _Taking:
             return
         assert node is not None
         if pairs is None:
-            variable.assign(self._stored.value(node))
+            # Tables may be in 16 bits here and not there.
+            variable.assign(np.asarray(self._stored.value(node), tf.as_dtype(variable.dtype).as_numpy_dtype))
             self._found.taken.append(name)
         else:
             variable.assign(_merged(np.array(tf.convert_to_tensor(variable)), self._stored.value(node), pairs))
