@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -70,6 +71,7 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
     """
 
     train_function: Any
+    steps_per_execution: Any
 
     def __init__(
         self,
@@ -200,6 +202,11 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
         if keras_generation.is_legacy():
             return super().make_train_function(force)
         if self._executions is None or force:
+            # The first step would make the optimizers' variables in its graph, which fails on several devices.
+            with self.distribute_strategy.scope():
+                for replica in self.replicas:
+                    if getattr(replica, "optimizer", None) is not None:
+                        replica.optimizer.build(replica.trainable_variables)
             super().make_train_function(force=True)
             self._executions = Executions(self, self.train_function)
         self._executions.steps, self._executions.done = self._steps_per_epoch or 0, 0
@@ -213,12 +220,28 @@ class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
 
     def evaluate(self, x: Any = None, *args: Any, return_dict: bool = False, **kwargs: Any) -> Any:
         """Does what `tf.keras.Model.evaluate` does: means over the replicas."""
-        logs = super().evaluate(self._prepared(x), *args, return_dict=True, **kwargs)
+        with self._one_step_a_call():
+            logs = super().evaluate(self._prepared(x), *args, return_dict=True, **kwargs)
         return logs if return_dict else self._listed(logs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Does what `tf.keras.Model.predict` does: a column a replica."""
-        return super().predict(self._prepared(x), *args, **kwargs)
+        with self._one_step_a_call():
+            return super().predict(self._prepared(x), *args, **kwargs)
+
+    @contextlib.contextmanager
+    def _one_step_a_call(self) -> Iterator[None]:
+        """Has Keras 3 (3.15) evaluate and predict one batch a call on several devices: of more it fails there."""
+        if keras_generation.is_legacy() or self.distribute_strategy.num_replicas_in_sync == 1:
+            yield
+            return
+        before, self.steps_per_execution = self.steps_per_execution, 1
+        if getattr(self, "_eval_epoch_iterator", None) is not None:  # that of `fit` with validation data
+            self._eval_epoch_iterator.steps_per_execution = 1
+        try:
+            yield
+        finally:
+            self.steps_per_execution = before
 
     def train_on_batch(self, x: Any, *args: Any, return_dict: bool = False, **kwargs: Any) -> Any:
         """Does what `tf.keras.Model.train_on_batch` does; where orders differ, x is a `SiblingBatches`.

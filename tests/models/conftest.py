@@ -13,11 +13,14 @@ import pytest
 
 @pytest.fixture
 def in_fresh_process() -> Callable[[str], Any]:
-    """Runs Python code, which prints one line of JSON last, in a process of its own; returns what it printed."""
+    """Runs Python code, which prints one line of JSON last, in a process of its own, in the same generation of Keras.
+
+    It returns what was printed.
+    """
 
     def run(code: str) -> Any:
         root = Path(__file__).parents[2]
-        environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1", "PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
         done = subprocess.run(
             [sys.executable, "-X", "warm", "-c", code], env=environment, capture_output=True, text=True, check=False
         )

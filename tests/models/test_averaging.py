@@ -258,6 +258,7 @@ import tensorflow as tf
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from smooth_recs import keras_generation
 from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, embedding_tables
 from smooth_recs.models.averaging import WeightAverage
 
@@ -287,7 +288,8 @@ def averages(strategy):
         of_device = strategy.experimental_distribute_values_from_function if devices > 1 else lambda f: ids[0]
         step(of_device(lambda at: ids[at.replica_id_in_sync_group]))
     average.finish()
-    copies = strategy.experimental_local_results(layers[1].embeddings)
+    table = layers[1].embeddings
+    copies = strategy.experimental_local_results(table if keras_generation.is_legacy() else table.value)
     return [np.asarray(copy).tolist() for copy in copies]
 
 (one,) = averages(tf.distribute.get_strategy())
