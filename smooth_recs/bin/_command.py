@@ -36,7 +36,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from smooth_recs import fields, keras_generation
+from smooth_recs import _memory, fields, keras_generation
 from smooth_recs.bin import _configurations, _flags
 from smooth_recs.config import Config
 from smooth_recs.errors import Diverged, GateNotMet, InputError, Interrupted, one_line, shortened
@@ -47,6 +47,13 @@ _KERAS = flags.DEFINE_enum(
     ["2", "3"],
     f"the generation of Keras: 2 is tf_keras, 3 Keras 3 on TensorFlow; else as {keras_generation.LEGACY_VARIABLE} says "
     "(0 is Keras 3), and without it 2",
+)
+_MEMORY = flags.DEFINE_float(
+    "memory_gib",
+    None,
+    "memory that this process may take, in GiB, where the system says something else: what cannot fit into it is "
+    f"refused; else as {_memory.VARIABLE} says",
+    lower_bound=0,
 )
 
 
@@ -118,7 +125,7 @@ Exit status: 0 done; 1 the run failed; 2 wrong flags, configuration or input; 3 
 def help_text(docstring: str, takes_config: bool) -> str:
     """The docstring of a binary, its own flags without absl's, the fields of a configuration, the exit statuses."""
     own = [(f"--{flag.name}", flag.help) for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
-    common = [("--keras", str(flags.FLAGS["keras"].help))]
+    common = [(f"--{name}", str(flags.FLAGS[name].help)) for name in ("keras", "memory_gib")]
     common += [("--verbosity=1", "adds the traceback where a run fails"), ("--helpfull", "every flag of absl too")]
     about = inspect.cleandoc(docstring).replace("python -m smooth_recs.bin.", called_as)
     parts = [about, "\n".join(["Flags:", *(_entry(name, text) for name, text in own + common)])]
@@ -211,6 +218,8 @@ def _call(main: Callable[[], None], tensorflow: bool, trains: bool, _: None) -> 
             )
         if _KERAS.value:
             keras_generation.choose(int(_KERAS.value))
+        if _MEMORY.value is not None:
+            os.environ[_memory.VARIABLE] = str(_MEMORY.value)  # also for the processes that this one starts
         if tensorflow and flags.FLAGS.verbosity < 1:
             # Standard error is this program's: what TensorFlow logs about a failure, its exception says too.
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -20,6 +20,7 @@ from smooth_recs.callbacks.keep_best import KeepBest
 from smooth_recs.cluster.preemption import Preemption
 from smooth_recs.errors import InputError
 from smooth_recs.interruption import Interruption
+from smooth_recs.layers import embedding_tables
 from smooth_recs.layers.dropout import DropoutState
 from smooth_recs.models.trackable import trackable
 
@@ -232,9 +233,10 @@ def restore_newest(
       InputError: there are checkpoints, but none can be read; or one lacks a variable, so it is of another model or
         version.
     """
-    paths = newest_first(directory)
+    paths, given_up = newest_first(directory), False
     for path in paths:
         try:
+            given_up |= _give_up_tables(model, path)
             _restore(os.path.join(_paths.literal_folder(directory), os.path.basename(path)), model, parts)
         except _OTHERS_GONE:
             raise
@@ -245,7 +247,7 @@ def restore_newest(
             raise InputError(f"checkpoint {path} is not of {called}: {error}") from error
         else:
             return path
-    if paths and _files.exists(os.path.join(directory, _COMPLETED)):
+    if given_up or (paths and _files.exists(os.path.join(directory, _COMPLETED))):
         raise InputError(f"no checkpoint in {directory} can be read: repair it, or take another workdir")
     return None
 
@@ -254,6 +256,34 @@ def _with_average(model: Any) -> dict[str, Any]:
     """The model and the average of its weights, if it keeps one, as parts of a checkpoint."""
     average, parts = getattr(model, "weight_average", None), {"model": trackable(model)}
     return parts if average is None else {**parts, "average": average.checkpoint}
+
+
+def _give_up_tables(model: Any, path: str) -> bool:
+    """Frees the memory of large tables, and of what optimizers keep of them, before values are read; whether it did.
+
+    TensorFlow (2.21) reads all values of a checkpoint before it gives the first variable its own. With the values from
+    before that would take the memory of two models.
+    """
+    if isinstance(tf.distribute.get_strategy(), tf.distribute.ParameterServerStrategy):
+        return False  # on each server a part, which is a variable of its own
+    try:
+        reader(path)
+    except (*_UNREADABLE, RuntimeError, ValueError):  # one that was never completed: the values from before may stay
+        return False
+    given_up = False
+    for replica in getattr(model, "replicas", [model]):
+        for table in getattr(replica, "embedding_variables", ()):
+            for each in (table, *_slots(getattr(replica, "optimizer", None), table)):
+                given_up |= embedding_tables.give_up(each)
+    return given_up
+
+
+def _slots(optimizer: Any, variable: Any) -> Iterator[Any]:
+    """What an optimizer, or each of those that it consists of, keeps for a variable."""
+    for one in getattr(optimizer, "optimizers", ()):
+        for name in one.get_slot_names():
+            with contextlib.suppress(KeyError, AttributeError):  # another optimizer's variable
+                yield one.get_slot(variable, name)
 
 
 def _restore(path: str, model: Any, parts: dict[str, Any]) -> None:

@@ -70,6 +70,19 @@ def in_place(initializer: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
     return initialize
 
 
+def give_up(weight: Any) -> bool:
+    """Frees the memory of a large weight, which must be assigned a value before it is read; whether it is large."""
+    stored = keras_generation.stored(weight)
+    size = stored.shape.num_elements() * stored.dtype.size
+    if size < LARGE_BYTES or hasattr(stored, "variables"):
+        return False
+    for each in stored.values if isinstance(stored, tf.distribute.DistributedValues) else [stored]:
+        with tf.device(each.device):
+            nothing = tf.zeros([0, *each.shape[1:]], each.dtype)
+            tf.raw_ops.AssignVariableOp(resource=each.handle, value=nothing)
+    return True
+
+
 LARGE_BYTES = 64 << 20
 _SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 _HUGE, _COLLAPSE = 14, 25  # advice to madvise(2); the second, since Linux 6.1, moves what lies in small pages already

@@ -13,7 +13,7 @@ import numpy as np
 
 from smooth_recs import activations
 from smooth_recs import config as config_lib
-from smooth_recs.data.encoding import Encoder
+from smooth_recs.data.encoding import Encoder, Encoding
 from smooth_recs.errors import InputError
 
 FLOAT = 4  # bytes
@@ -56,7 +56,7 @@ class _Part(NamedTuple):
     outputs: int
 
 
-def cost(config: config_lib.Config, encoder: Encoder) -> Cost:
+def cost(config: config_lib.Config, encoder: Encoder | Encoding) -> Cost:
     """Counts what the model of `config` costs, for rows that `encoder` encodes, without making it.
 
     ```python
@@ -103,7 +103,7 @@ def single(config: config_lib.Config) -> config_lib.Config:
     return dataclasses.replace(config, ensemble=config_lib.Ensemble())
 
 
-def narrowed(config: config_lib.Config, encoder: Encoder) -> config_lib.Config:
+def narrowed(config: config_lib.Config, encoder: Encoder | Encoding) -> config_lib.Config:
     """Gives the `model` of a configuration the widths that `ensemble.equal_cost` asks for, which becomes `none`.
 
     The components share the width of the embeddings. All hidden layers, those over the numeric features included, are
@@ -152,7 +152,7 @@ def narrowed(config: config_lib.Config, encoder: Encoder) -> config_lib.Config:
     return with_ratio(ratios[found - 1])
 
 
-def equal_cost_line(config: config_lib.Config, encoder: Encoder) -> str:
+def equal_cost_line(config: config_lib.Config, encoder: Encoder | Encoding) -> str:
     """Describes the narrowed ensemble of a configuration with `ensemble.equal_cost` in one line, with its cost."""
     narrow = narrowed(config, encoder)
     ours, of_single = cost(narrow, encoder), cost(single(config), encoder)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from smooth_recs import activations
 from smooth_recs import config as config_lib
-from smooth_recs.data.encoding import Encoder
+from smooth_recs.data.encoding import Encoder, Encoding
 from smooth_recs.errors import InputError
 from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower, compiled
 from smooth_recs.layers.embedding import Columns
@@ -209,7 +209,7 @@ def _networks(
     return networks
 
 
-def check(model: config_lib.Model, encoder: Encoder) -> None:
+def check(model: config_lib.Model, encoder: Encoder | Encoding) -> None:
     """Raises InputError where the activation, the interaction or the weights of tasks are not possible."""
     layer_activations(model)
     labels = encoder.schema.labels

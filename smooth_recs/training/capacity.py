@@ -1,12 +1,25 @@
-"""What a run needs, counted before anything is allocated: parameters, memory per device, bytes per step."""
+"""What a run needs, counted before anything is allocated: parameters, memory per device, bytes per step.
+
+`check_memory` refuses what cannot fit into the memory that this process may take.
+"""
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
-from collections.abc import Sequence
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+import tensorflow as tf
+
+from smooth_recs import _memory
 from smooth_recs import config as config_lib
-from smooth_recs.data.encoding import Encoder
+from smooth_recs.data import synthetic
+from smooth_recs.data.encoding import Encoder, Encoding
+from smooth_recs.data.feature_statistics import Statistics
+from smooth_recs.errors import InputError
 from smooth_recs.models import cost as cost_lib
 from smooth_recs.models import from_config
 from smooth_recs.models.cost import Cost
@@ -29,6 +42,7 @@ class Capacity:
       moments: those of them that the optimizer keeps, such as Adagrad's sum of squares.
       whole_tables: each step reads and writes every row, because of a penalty on them.
       dense_slots: the same per other weight: what the dense optimizer keeps, copies, and an anchor.
+      read_back: of both, the copies that a run has once it is read back, to predict.
       counted_tables: tables whose ids are counted, in two integers a row.
       batch_size: examples a step and sibling, over all devices.
       devices: that share a batch, each with a copy of everything that is mirrored.
@@ -44,6 +58,7 @@ class Capacity:
     dense_slots: int
     counted_tables: int
     batch_size: int
+    read_back: int = 0
     moments: int = 1
     whole_tables: bool = False
     devices: int = 1
@@ -91,6 +106,13 @@ class Capacity:
         return (self.table_bytes + self.dense_bytes) // self.servers if self.servers else 0
 
     @property
+    def predicting_bytes(self) -> int:
+        """Memory of a process that reads a finished run back, without what its optimizers kept."""
+        tables = self.cost.table_parameters * (1 + self.read_back) * self.stored  # averages may take more
+        others = self.cost.dense_parameters * (1 + self.read_back) * FLOAT
+        return self.replicas * (tables + others + self.table_rows * self.counted_tables * 2 * COUNT)
+
+    @property
     def network_bytes(self) -> int:
         """Sent by one device in one step.
 
@@ -106,7 +128,7 @@ class Capacity:
         return 2 * dense * (self.devices - 1) // self.devices + rows * (self.devices - 1)
 
 
-def capacity(config: config_lib.Config, encoder: Encoder, *, devices: int = 1, servers: int = 0) -> Capacity:
+def capacity(config: config_lib.Config, encoder: Encoder | Encoding, *, devices: int = 1, servers: int = 0) -> Capacity:
     """Counts what a run of `config` needs, for rows that `encoder` encodes.
 
     Raises:
@@ -128,12 +150,125 @@ def capacity(config: config_lib.Config, encoder: Encoder, *, devices: int = 1, s
         whole_tables=config.model.embedding_l2 > 0,
         dense_slots=SLOTS[config.train.dense_optimizer] + copies + (config.train.anchor > 0),
         counted_tables=tables if config.model.admission else 0,
+        read_back=(ensemble.stale_steps > 0) + averages,
         batch_size=config.train.batch_size,
         devices=devices,
         servers=servers,
         stored=cost_lib.stored_bytes(config.model),
         stored_copies=stored_copies,
     )
+
+
+def check_memory(
+    config: config_lib.Config, encoder: Encoder, *, copies: int = 1, servers: int = 0, trains: bool = True
+) -> None:
+    """Refuses what cannot fit into the memory that this process may take, or into that of a GPU.
+
+    What is counted is a lower bound of what is needed: weights, what optimizers and averages keep of them, counts of
+    ids, dense gradients.
+
+    Args:
+      config: of the run, for rows that `encoder` encodes.
+      copies: how many devices of this process have their own, where they are no GPUs.
+      servers: parameter servers, which hold what is trained; the chief reads it back to measure and export it.
+      trains: False where a finished run is read back.
+
+    Raises:
+      InputError: it does not fit; the line says what would.
+    """
+    here, gpus = _memory.available(), _memory_of_gpus()
+    if here is not None:  # with GPUs this memory holds all weights once, while a checkpoint is written
+        _check_room(config, encoder, here, servers=servers, trains=trains, copies=1 if gpus else copies)
+    if gpus:
+        _check_room(config, encoder, min(gpus), servers=servers, trains=trains, whose="a GPU has")
+
+
+def check_memory_before_reading(config: config_lib.Config) -> None:
+    """Refuses what `check_memory` would, before any row is read, where the configuration alone tells the schema.
+
+    Vocabularies, which rows tell, count as empty. TensorFlow is not asked for devices, so that its threads can still be
+    set.
+
+    Raises:
+      InputError: it does not fit.
+    """
+    data, here = config.data, _memory.available()
+    schema = synthetic.schema(data.synthetic) if data.source == "synthetic" else data.schema
+    if here is None or schema is None:
+        return
+    schema.validate()
+    schema = schema.select(data.features, data.labels)
+    known = Encoding(schema, Statistics(vocabularies={feature.name: () for feature in schema.categorical}))
+    # No activation, since one that learns is a layer with variables.
+    model = dataclasses.replace(config.model, activation="relu", beta=None, relative_beta=None)
+    _check_room(dataclasses.replace(config, model=model), known, here)
+
+
+def _check_room(
+    config: config_lib.Config,
+    encoder: Encoder | Encoding,
+    room: int,
+    *,
+    servers: int = 0,
+    trains: bool = True,
+    copies: int = 1,
+    whose: str = "this process may take",
+) -> None:
+    def needs(changed: config_lib.Config, **of_tables: Any) -> int:
+        found = dataclasses.replace(capacity(changed, encoder, servers=servers), **of_tables)
+        return copies * (found.device_bytes if trains and not servers else found.predicting_bytes)
+
+    needed, counted = needs(config), capacity(config, encoder)
+    if needed <= room:
+        return
+    fitting = []
+    if trains:
+        without = needs(config, table_rows=0, cost=dataclasses.replace(counted.cost, table_parameters=0))
+        rows = counted.table_rows * (room - without) // max(needed - without, 1)
+        fitting = [*_fitting(config, needs, room), *([f"at most {rows:,} rows"] if rows > 0 else ())]
+    if not servers:
+        fitting.append("parameter servers" if trains else "a machine with more memory")
+    several = {"sibling": counted.replicas, "device": copies}
+    whole = [f"{count} {what}{'s' * (count > 1)}" for what, count in several.items() if count > 1 or what == "sibling"]
+    what = f"{counted.table_rows:,} rows x {counted.table_width} of {' on '.join(whole)}"
+    raise InputError(
+        f"model.embedding_dim must be such that tables fit: {what} need {size(needed)}"
+        f"{f' with {config.train.embedding_optimizer}' if trains and not servers else ''}, {whose} {size(room)}: "
+        f"take {', '.join(fitting)}, or say --memory_gib={math.ceil(needed / 2**30)} if there is more"
+    )
+
+
+def _fitting(config: config_lib.Config, needs: Callable[[config_lib.Config], int], room: int) -> Iterator[str]:
+    """Changes each of which would make it fit alone."""
+    model, train = config.model, config.train
+
+    def with_dim(dim: int) -> config_lib.Config:
+        return dataclasses.replace(config, model=dataclasses.replace(model, embedding_dim=dim))
+
+    least = config.ensemble.components if config.ensemble.equal_cost != "none" else 1
+    dims = range(least, model.embedding_dim)
+    found = bisect.bisect_right(dims, room, key=lambda dim: needs(with_dim(dim)))
+    if found:
+        yield f"model.embedding_dim={dims[found - 1]}"
+    others: dict[str, dict[str, Any]] = {
+        "siblings.replicas=1": {"siblings": dataclasses.replace(config.siblings, replicas=1)},
+        "train.embedding_optimizer=adagrad": {"train": dataclasses.replace(train, embedding_optimizer="adagrad")},
+        "train.average=0": {"train": dataclasses.replace(train, average=0)},
+    }
+    for words, change in others.items():
+        changed = dataclasses.replace(config, **change)
+        if changed != config and needs(changed) <= room:
+            yield words
+
+
+def _memory_of_gpus() -> list[int]:
+    """Bytes that TensorFlow may take of each GPU; none where the user says what this process may take."""
+    if os.environ.get(_memory.VARIABLE) or not tf.config.list_physical_devices("GPU"):
+        return []
+    # TensorFlow (2.21) has no public name for it.
+    from tensorflow.python.client import device_lib
+
+    return [device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU"]
 
 
 def lines(needed: Capacity) -> Sequence[str]:

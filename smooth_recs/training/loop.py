@@ -189,8 +189,12 @@ def _fit(batches: Batches, siblings: SiblingModel, interruption: Interruption) -
     return Fitted(batches.rows_in(checkpoints.steps_done), examples_per_second, curve.entries)
 
 
-def build(batches: Batches) -> SiblingModel:
+def build(batches: Batches, *, trains: bool = True) -> SiblingModel:
     """The siblings of a run with their variables, before the first step; under a strategy, in its scope.
+
+    Args:
+      batches: of the run.
+      trains: False leaves out the optimizers, whose variables are as large as tables or larger.
 
     Raises:
       InputError: a model that is not possible, or a teacher that does not take the rows of these batches.
@@ -200,17 +204,19 @@ def build(batches: Batches) -> SiblingModel:
 
     def build_fn() -> Any:
         model: Any = from_config.model(config, encoder, total_steps=total_steps, distillation=teacher)
-        model.compile(optimizer=from_config.optimizer(model, config.train, total_steps))
-        model.train_step = _traced_once(model.train_step)
+        if trains:
+            model.compile(optimizer=from_config.optimizer(model, config.train, total_steps))
+            model.train_step = _traced_once(model.train_step)
         return model
 
     _, why_not = from_config.compiles_dense(config)
     if why_not and batches.role.is_chief:
         STATUS.say(f"model.compile_dense: nothing is compiled, since {why_not}")
     siblings = SiblingModel(build_fn, config.siblings.replicas, config.siblings.differ)
-    siblings.compile(progressive=config.train.progressive, steps_per_execution=batches.steps_per_execution)
+    if trains:
+        siblings.compile(progressive=config.train.progressive, steps_per_execution=batches.steps_per_execution)
     siblings.build_replicas(example(batches.source.train().element_spec))
-    for replica in siblings.replicas:
+    for replica in siblings.replicas if trains else ():
         replica.make_slots()
     if batches.half_life:
         copy = functools.partial(from_config.averaged, config, encoder)
@@ -233,10 +239,12 @@ def _traced_once(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def restored(config: Config, workdir: str, source: Source) -> SiblingModel:
     """The siblings of a run on this machine alone, as its newest checkpoint has them, whatever trained them.
 
+    They predict; what would train them is not read.
+
     Raises:
       InputError: there is no checkpoint, none can be read, or it is not of this model.
     """
-    siblings, folder = build(Batches(config, workdir, source)), checkpoint_reader.folder(workdir)
+    siblings, folder = build(Batches(config, workdir, source), trains=False), checkpoint_reader.folder(workdir)
     if restore_newest(siblings, folder, "the model in config.json") is None:
         raise InputError(f"workdir {workdir} must hold the checkpoints of its run, got none in {folder}")
     if siblings.weight_average is not None:

@@ -15,7 +15,7 @@ from smooth_recs.errors import InputError
 from smooth_recs.models import cost
 from smooth_recs.models.siblings import SiblingModel
 from smooth_recs.serving import assets, saved_model
-from smooth_recs.training import evaluation, loop, monitoring, pd_estimate
+from smooth_recs.training import capacity, evaluation, loop, monitoring, pd_estimate
 from smooth_recs.training.evaluation import HeldOut
 from smooth_recs.training.loop import Fitted
 from smooth_recs.workdir import manifest
@@ -182,4 +182,5 @@ def load(workdir: str) -> Trained:
         data = config.data
         place = f"data.path {data.path!r}" if data.path else f"data.source {data.source!r}"
         raise InputError(f"workdir {workdir} holds a run on other data: those at {place} have changed since")
+    capacity.check_memory(config, source.encoder, trains=False)
     return Trained(config, source, loop.restored(config, workdir, source).deployed_model())

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from smooth_recs import _files, extras, validation
+from smooth_recs import _files, _memory, extras, validation
 from smooth_recs._status import STATUS
 from smooth_recs.config import Config
 from smooth_recs.data import encoding, stream, survey
@@ -56,6 +56,9 @@ def train_and_evaluate(config: Config, workdir: str) -> dict[str, Any]:
     if role.serves:
         role.serve()
         return {}
+    finished = _files.exists(os.path.join(workdir, "metrics.json"))
+    if role.task is None and config.distribution.strategy != "tpu" and not finished:
+        capacity.check_memory_before_reading(config)
     # What the other processes of a cluster write lies apart, and is of no use afterwards.
     with manifest.owned(workdir) if role.is_chief else contextlib.nullcontext(), STATUS.clock():
         return _run(config, workdir, role)
@@ -132,6 +135,8 @@ def plan(config: Config, workdir: str) -> str:
             f"{batches.steps_between_passes:,}: {capacity.size(needed.replicas * extra)} more"
         )
     found = [f"warning           {warning}" for warning in source.summary.get("warnings", ())]
+    if (room := _memory.available()) is not None:
+        found.insert(0, f"memory here       {capacity.size(room)} that this process may take")
     return "\n".join([*lines, *capacity.lines(needed), *found])
 
 
@@ -201,6 +206,9 @@ def _check(config: Config, workdir: str, source: Source, role: Role) -> None:
     evaluation.check(source, config.evaluation)
     loop.check(config, source, role)
     cost.narrowed(config, source.encoder)
+    if role.strategy_name != "tpu":  # whose memory is not this machine's
+        copies = role.devices if role.task is None else 1
+        capacity.check_memory(config, source.encoder, copies=copies, servers=role.servers)
     if warm_start.is_due(config, workdir):
         CheckpointReader(config.train.warm_start)
 

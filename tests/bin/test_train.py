@@ -287,3 +287,32 @@ def test_keras_3_on_another_backend_is_refused(config, workdir, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     said = refused("--keras=3", config(), workdir)
     assert said == "--keras=3 is Keras 3 on TensorFlow: unset KERAS_BACKEND, which is jax"
+
+
+@pytest.mark.slow
+def test_tables_that_cannot_fit_are_refused_before_rows_are_read(config, workdir, tmp_path):
+    """1,000,000 rows x 16 with Adagrad's sums are 128,000,000 bytes a sibling, all others 577,548; no rows exist."""
+    text = CUSTOM.replace("Numeric", "Categorical").replace('("price")', '("user", "hash", 999_998)')
+    said = refused(config(text), workdir, "--config.data.path=nowhere.csv", "--memory_gib=0.125")
+    assert said == (
+        "model.embedding_dim must be such that tables fit: 1,000,000 rows x 16 of 2 siblings need 245 MiB with adagrad"
+        ", this process may take 128 MiB: take model.embedding_dim=8, siblings.replicas=1, at most 519,775 rows, "
+        "parameter servers, or say --memory_gib=1 if there is more"
+    )
+    assert not (tmp_path / "work").exists()
+    with_enough = refused(config(text), workdir, "--config.data.path=nowhere.csv", "--memory_gib=1")
+    assert "nowhere.csv" in with_enough
+
+
+@pytest.mark.slow
+def test_a_vocabulary_that_cannot_fit_is_refused_once_it_is_known(config, workdir, tmp_path):
+    """802 rows of 128 bytes; the other weights of the model take 876, which fit."""
+    text = CUSTOM.replace("Numeric", "Categorical").replace('("price")', '("price", "vocabulary")')
+    log = tmp_path / "log.csv"
+    log.write_text("price,label\n" + "".join(f"v{n},{n % 2}\n" for n in range(1_000)))
+    small = (f"--config.data.path={log}", "--config.model.hidden_units=4", "--config.siblings.replicas=1")
+    said = refused(config(text), workdir, *small, "--memory_gib=0.00005")
+    assert said.startswith("model.embedding_dim must be such that tables fit: 802 rows x 16 of 1 sibling need 101 KiB")
+    done = train(config(text), workdir, *small, "--memory_gib=0.0001", "--dry_run")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\nmemory here       105 KiB that this process may take" in done.stdout

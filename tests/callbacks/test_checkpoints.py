@@ -9,9 +9,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from smooth_recs import config
+from smooth_recs.callbacks import checkpoints as checkpoints_module
 from smooth_recs.callbacks.checkpoints import Checkpoints
+from smooth_recs.data.encoding import Encoder
 from smooth_recs.errors import InputError
-from smooth_recs.models import generation
+from smooth_recs.layers import embedding_tables
+from smooth_recs.models import from_config, generation
+from smooth_recs.schema import Categorical, Schema
 
 pytestmark = pytest.mark.both_generations
 
@@ -148,3 +153,65 @@ def test_a_limit_on_the_size_of_files_ends_the_training_and_is_named(tmp_path):
             made.fit(X, Y, batch_size=32, verbose=0, callbacks=[checkpoints])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+ROWS = tf.data.Dataset.from_tensor_slices(({"user": tf.range(64) % 7}, Y[:, 0])).batch(16)
+
+
+def ranking(optimizer: str, embedding_dim: int = 4):
+    """A ranking model, built, with what its optimizers keep."""
+    settings = config.Config(
+        model=config.Model(hidden_units=(4,), embedding_dim=embedding_dim),
+        train=config.Train(embedding_optimizer=optimizer),
+    )
+    made = from_config.model(settings, Encoder(Schema((Categorical("user", "identity", 1_000, "int64"),))))
+    made.compile(optimizer=from_config.optimizer(made, settings.train, 10))
+    made({"user": tf.zeros([1], tf.int64)})
+    made.make_slots()
+    return made
+
+
+def kept_rows(made) -> list[tuple[int, ...]]:
+    """The shapes of the table and its slots as they are in memory."""
+    (table,) = made.embedding_variables
+    variables = [embedding_tables.local(each) for each in (table, *checkpoints_module._slots(made.optimizer, table))]
+    return [tuple(tf.raw_ops.ReadVariableOp(resource=v.handle, dtype=v.dtype).shape) for v in variables]
+
+
+@pytest.mark.parametrize(("optimizer", "variables"), [("adagrad", 2), ("adam", 3), ("sgd", 1)])
+def test_large_tables_give_up_their_memory_while_a_checkpoint_is_read(tmp_path, monkeypatch, optimizer, variables):
+    first, second = ranking(optimizer), ranking(optimizer)
+    first.fit(ROWS, verbose=0, callbacks=[Checkpoints(first, str(tmp_path))])
+    found, restored = [], checkpoints_module._restore
+
+    def restore(*arguments):
+        found.append(kept_rows(second))
+        restored(*arguments)
+
+    monkeypatch.setattr(checkpoints_module, "_restore", restore)
+    monkeypatch.setattr(embedding_tables, "LARGE_BYTES", 1_002 * 4 * 4)
+    assert Checkpoints(second, str(tmp_path)).restore() == 4
+    assert found == [[(0, 4)] * variables]
+    for made in (first, second):
+        made.fit(ROWS, verbose=0)
+    for one, other in zip(first.weights, second.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    monkeypatch.setattr(embedding_tables, "LARGE_BYTES", 1_002 * 4 * 4 + 1)
+    assert Checkpoints(second, str(tmp_path)).restore() == 4
+    assert found[1] == [(1_002, 4)] * variables
+
+
+def test_a_model_without_its_tables_is_not_trained(tmp_path, monkeypatch):
+    """Where the only checkpoint cannot be read although it has an index, nothing is left to begin with."""
+    made = ranking("adagrad")
+    made.fit(ROWS, verbose=0, callbacks=[Checkpoints(made, str(tmp_path))])
+    (tmp_path / "checkpoint").unlink()
+    flip(tmp_path / "ckpt-4.data-00000-of-00001")
+    assert Checkpoints(ranking("adagrad"), str(tmp_path)).restore() == 0
+    monkeypatch.setattr(embedding_tables, "LARGE_BYTES", 1)
+    with pytest.raises(InputError, match=r"no checkpoint in .* can be read"):
+        Checkpoints(ranking("adagrad"), str(tmp_path)).restore()
+    (tmp_path / "ckpt-4.index").unlink()
+    fresh = ranking("adagrad")
+    assert Checkpoints(fresh, str(tmp_path)).restore() == 0
+    assert kept_rows(fresh) == [(1_002, 4)] * 2

@@ -15,6 +15,7 @@ EXCEPTIONS = {
         "os.stat": "",
         "os.remove": "",
     },
+    "smooth_recs._memory": {"pathlib": "what the kernel says under /proc and /sys"},
     "smooth_recs.bin._command": {
         "tempfile": "what a process writes to standard error goes through a file without a name",
         **dict.fromkeys(("open", "os.open", "shutil"), ""),

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from smooth_recs import config
+from smooth_recs import _memory, config
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.errors import InputError
 from smooth_recs.models.cost import Cost, cost
@@ -134,3 +134,90 @@ def test_what_cannot_be_made_is_refused():
     narrow = dataclasses.replace(run(), ensemble=config.Ensemble(components=6, equal_cost="parameters"))
     with pytest.raises(InputError, match=r"^model\.embedding_dim"):
         capacity.capacity(narrow, ENCODER)
+
+
+def refused(monkeypatch, settings, room: int, encoder=ENCODER, **options) -> str:
+    """What `check_memory` says where this process may take so many bytes; empty where it says nothing."""
+    monkeypatch.setenv(_memory.VARIABLE, str(room / 2**30))
+    try:
+        capacity.check_memory(settings, encoder, **options)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+SIBLINGS = 2 * 150 * 5 * 2 * 4 + 2 * ((12 + 1) * 8 + (8 + 1) * 4 + 4 + 1) * (1 + 1 + 1) * 4
+"""Bytes of two siblings of `run()`: tables and dense weights with Adagrad's sums, and dense gradients."""
+
+
+def test_what_just_fits_is_not_refused_and_what_does_not_is(monkeypatch):
+    assert refused(monkeypatch, run(), SIBLINGS) == ""
+    assert "150 rows x 5" in refused(monkeypatch, run(), SIBLINGS - 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "more"),
+    [
+        ({"siblings": config.Siblings(replicas=3)}, SIBLINGS // 2),
+        ({"train": config.Train(embedding_optimizer="adam")}, 2 * 750 * 4),
+        ({"train": config.Train(average=10)}, 2 * (750 + 145) * 4),
+        ({"train": config.Train(patience=1)}, 2 * (750 + 145) * 4),
+        ({"model": run(admission=2).model}, 2 * 150 * 8),
+        ({"ensemble": config.Ensemble(components=3)}, 2 * SIBLINGS),
+    ],
+)
+def test_whatever_is_kept_beside_the_weights_counts(monkeypatch, changes, more):
+    settings = dataclasses.replace(run(), **changes)
+    assert refused(monkeypatch, settings, SIBLINGS + more) == ""
+    assert refused(monkeypatch, settings, SIBLINGS + more - 1) != ""
+
+
+def test_devices_of_one_process_have_copies_of_their_own(monkeypatch):
+    assert refused(monkeypatch, run(), 2 * SIBLINGS, copies=2) == ""
+    assert refused(monkeypatch, run(), 2 * SIBLINGS - 1, copies=2) != ""
+
+
+def test_who_predicts_needs_weights_alone(monkeypatch):
+    weights = 2 * (750 + 145) * 4
+    for options in ({"trains": False}, {"servers": 2}):  # a chief reads back what parameter servers hold
+        assert refused(monkeypatch, run(), weights, **options) == ""
+        assert refused(monkeypatch, run(), weights - 1, **options) != ""
+    averaged = dataclasses.replace(run(), train=config.Train(average=10, patience=2))
+    assert refused(monkeypatch, averaged, 2 * weights, trains=False) == ""
+    assert refused(monkeypatch, averaged, 2 * weights - 1, trains=False) != ""
+
+
+def test_the_line_says_what_would_fit(monkeypatch):
+    """Of 10^8 rows x 16 two siblings with Adam and averages need 4 x 12.8e9 bytes, 47.7 GiB; a quarter fits."""
+    huge = Encoder(Schema((Categorical("id", "hash", 10**8 - 2),)))
+    settings = config.Config(
+        model=config.Model(hidden_units=(8,)), train=config.Train(embedding_optimizer="adam", average=100)
+    )
+    dense = 2 * ((16 + 1) * 8 + 8 + 1) * (1 + 1 + 1 + 1) * 4  # weights, gradients, sums, averages
+    line = refused(monkeypatch, settings, 12_800_000_000 + dense, huge)
+    assert line == (
+        "model.embedding_dim must be such that tables fit: 100,000,000 rows x 16 of 2 siblings need 47.7 GiB with adam"
+        ", this process may take 11.9 GiB: take model.embedding_dim=4, at most 25,000,000 rows, parameter servers, "
+        "or say --memory_gib=48 if there is more"
+    )
+    narrow = dataclasses.replace(settings, model=dataclasses.replace(settings.model, embedding_dim=4))
+    assert refused(monkeypatch, narrow, 12_800_000_000 + dense, huge) == ""
+
+
+def test_a_change_that_is_enough_alone_is_offered(monkeypatch):
+    assert "siblings.replicas=1, " in refused(monkeypatch, run(), SIBLINGS // 2)
+    assert "siblings.replicas=1" not in refused(monkeypatch, run(), SIBLINGS // 2 - 1)
+    adam = dataclasses.replace(run(), train=config.Train(embedding_optimizer="adam"))
+    assert "train.embedding_optimizer=adagrad, " in refused(monkeypatch, adam, SIBLINGS)
+    none = refused(monkeypatch, run(), 100)
+    assert ": take parameter servers, or say --memory_gib=1 if there is more" in none
+
+
+def test_the_smallest_gpu_counts_unless_the_user_says_more(monkeypatch):
+    monkeypatch.delenv(_memory.VARIABLE, raising=False)
+    monkeypatch.setattr(_memory, "available", lambda: None)
+    monkeypatch.setattr(capacity, "_memory_of_gpus", lambda: [SIBLINGS, SIBLINGS])
+    capacity.check_memory(run(), ENCODER, copies=2)
+    monkeypatch.setattr(capacity, "_memory_of_gpus", lambda: [SIBLINGS, SIBLINGS - 1])
+    with pytest.raises(InputError, match=r", a GPU has 15\.1 KiB: take"):
+        capacity.check_memory(run(), ENCODER, copies=2)
