@@ -9,6 +9,7 @@ from source_imports import imports, modules
 # Packages and modules at the top, from the bottom up; each imports what is in its own layer or below.
 LAYERS = (
     (
+        "_memory",
         "_paths",
         "_files",
         "_locks",
