@@ -44,6 +44,13 @@ CATEGORIES = frozenset((
     "genre", "c",
 ))  # fmt: skip
 
+# What has an id; a number in a column of that name is one.
+ENTITIES = frozenset((
+    *USERS, "item", "video", "movie", "film", "song", "track", "artist", "album", "book", "article", "news", "story",
+    "post", "document", "doc", "ad", "advert", "creative", "advertiser", "banner", "product", "sku", "shop", "store",
+    "seller", "merchant", "vendor", "hotel", "author", "playlist", "query", "request", "session",
+))  # fmt: skip
+
 
 def words(name: str) -> list[str]:
     """The words in a name, in lower case, without digits.
@@ -62,6 +69,16 @@ def is_id(name: str) -> bool:
     """
     last = (words(name) or [""])[-1]
     return last in ("id", "ids", "uid", "uuid", "guid", "gid", "qid") or last in ("userid", "itemid", "adid", "videoid")
+
+
+def is_entity(name: str) -> bool:
+    """Whether the name, or its last word behind a first one that counts nothing, is that of what has an id.
+
+    >>> is_entity("user"), is_entity("movie"), is_entity("clicked_item"), is_entity("n_user"), is_entity("item_price")
+    (True, True, True, False, False)
+    """
+    found = words(name)
+    return found[-1:] != [] and found[-1] in ENTITIES and not {*AMOUNTS, *HISTORY} & set(found)
 
 
 def is_amount(name: str) -> bool | None:

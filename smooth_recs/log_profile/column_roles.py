@@ -119,7 +119,8 @@ class Roles:
     Attributes:
       label, query, time, weight: names of columns; empty = none.
       label_threshold: None where the label's column holds 0 and 1.
-      reasons: of these roles, by `label`, `query`, `time` and `weight`.
+      reasons: of these roles, by `label`, `query`, `time` and `weight`; where there is no time, why a column that is
+        named as one is none.
       features: all other columns, those that are left out as well.
     """
 
@@ -173,6 +174,8 @@ def roles_of(profile: Profile, given: Given) -> Roles:
     time = chosen("time", time_candidates(profile), "")
     if time:
         reasons["time"] += time_range(profile.columns[time])
+    elif given.time != NONE:
+        reasons["time"] = _nearly_a_time(profile)
     weight = chosen("weight", weight_candidates(profile), "its name says so")
     query = chosen("query", query_candidates(profile), "")
     if query:
@@ -208,7 +211,7 @@ def _label(profile: Profile, given: Given) -> tuple[str, float | None, dict[str,
         what = (
             f"one of {', '.join(candidates)}, which all hold 0 and 1"
             if candidates
-            else "the label: no column holds 0 and 1"
+            else f"the label: no column holds 0 and 1{_nearly_a_label(profile)}"
         )
         raise InputError(f"--label must name {what}")
     (name,) = candidates
@@ -228,6 +231,22 @@ def _label(profile: Profile, given: Given) -> tuple[str, float | None, dict[str,
     if threshold is not None:
         why += f", those from {threshold:g} on, of {shown(column.low)} to {shown(column.high)}"
     return name, threshold, {"label": why}
+
+
+def _nearly_a_label(profile: Profile) -> str:
+    """Why the first column that is named as a label is none, to follow a sentence; empty where no column is."""
+    named = [name for name in profile.columns if name.lower() in column_names.LABELS]
+    named += [name for name in profile.columns if column_names.is_outcome(name)]
+    for name in named:
+        column = profile.columns[name]
+        if column.kind not in ("integer", "number"):
+            return f"; {name} holds {_examples(profile, name)}" if column.kind != "none" else ""
+        if column.low < 0 or column.high > 1:
+            values = f"{shown(column.low)} to {shown(column.high)}"
+            return f"; {name} is {values}: --label={name} --label_threshold=X makes it 1 from X on"
+        if column.missing:
+            return f"; {name} has no value in {column.missing:.1%} of the rows: --label={name} leaves these out"
+    return ""
 
 
 def _labels(profile: Profile, name: str, threshold: float | None) -> Any:
@@ -263,6 +282,14 @@ def time_candidates(profile: Profile) -> list[str]:
 
     scores = {name: score(column) for name, column in profile.columns.items()}
     return [name for name in sorted(scores, key=lambda each: -scores[each]) if scores[name] >= 3]
+
+
+def _nearly_a_time(profile: Profile) -> str:
+    """Why the first column that is named as a time is none; empty where no column is."""
+    for name, column in profile.columns.items():
+        if name.lower() in (*column_names.TIMES, "date") and column.kind == "text" and not column.listed:
+            return f"{name} holds {_examples(profile, name, 1)}: neither numbers nor ISO 8601"
+    return ""
 
 
 def time_range(column: Column) -> str:
@@ -389,7 +416,7 @@ def _input(profile: Profile, column: Column) -> tuple[Numeric | Categorical | No
             ),
             f"up to {most} values a row, about {items:,} different ones",
         )
-    if _is_numeric(column):
+    if _is_numeric(profile, column):
         log = column.low >= 0 and column.skewness[0] > 1 and abs(column.skewness[1]) < column.skewness[0]
         missing = "indicator" if column.missing else "zero"
         reason = f"from {shown(column.low)} to {shown(column.high)}, mean {shown(column.mean)}"
@@ -400,6 +427,8 @@ def _input(profile: Profile, column: Column) -> tuple[Numeric | Categorical | No
     dtype: Any = "int64" if integer else "string"
     if integer and column.high < _LARGEST_RANGE and column.high < 2 * column.distinct + 1:
         return Categorical(name, "identity", size=int(column.high) + 1, dtype=dtype), f"{values}, integers from 0 on"
+    if _has_decimal_commas(profile, column):
+        values += "; read as texts: numbers are written with a point, not with a comma"
     if column.distinct <= LARGEST_VOCABULARY:
         if column.distinct <= _RARE:
             return Categorical(name, "vocabulary", dtype=dtype), values
@@ -413,13 +442,27 @@ def _input(profile: Profile, column: Column) -> tuple[Numeric | Categorical | No
     ), f"{values}, hashed into {size / column.distinct:.1f} times as many buckets"
 
 
-def _is_numeric(column: Column) -> bool:
+def _is_numeric(profile: Profile, column: Column) -> bool:
     if column.kind in ("text", "time") or _is_binary(column):
         return False
-    named = column_names.is_amount(column.name)
+    if column_names.is_id(column.name) or column_names.is_entity(column.name) or _beyond_int64(profile, column):
+        return False
     if column.kind == "number":
-        return not column_names.is_id(column.name)
+        return True
+    named = column_names.is_amount(column.name)
     return column.distinct > _FEW if named is None else named
+
+
+def _beyond_int64(profile: Profile, column: Column) -> bool:
+    """Whether the numbers are whole, as far as the sample shows, and too large for an int64: ids."""
+    return column.high >= 2.0**63 and all(text.isdigit() for text in profile.sample[column.name] if text)
+
+
+def _has_decimal_commas(profile: Profile, column: Column) -> bool:
+    """Whether the texts are numbers with a decimal comma, as Excel writes them in much of Europe."""
+    texts = [text for text in profile.sample[column.name] if text]
+    commas = [text for text in texts if re.fullmatch(rb"\s*[-+]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+\s*", text)]
+    return column.kind == "text" and len(commas) > 0 and len(commas) > 0.5 * len(texts)
 
 
 def _table_size(values: int) -> int:
@@ -453,9 +496,9 @@ def _several(profile: Profile, column: Column) -> tuple[str, int, int] | None:
     return None
 
 
-def _examples(profile: Profile, name: str) -> str:
+def _examples(profile: Profile, name: str, most: int = 3) -> str:
     found = dict.fromkeys(text for text in profile.sample[name] if text)
-    return ", ".join(text.decode("utf-8", "replace")[:20] for text in list(found)[:3]) or "nothing"
+    return ", ".join(text.decode("utf-8", "replace")[:20] for text in list(found)[:most]) or "nothing"
 
 
 def _named_apart(features: Sequence[Feature]) -> tuple[Feature, ...]:

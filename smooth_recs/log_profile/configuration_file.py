@@ -164,7 +164,8 @@ def _data_lines(profile: Profile, roles: Roles) -> list[str]:
     if roles.time and profile.good <= _ROWS_IN_MEMORY:
         lines += _commented("", 'split="time",', "the latest fifth of the rows is held out, as a model meets it")
     else:
-        reason = "too many rows to sort by time in memory" if roles.time else "no column tells when a row was"
+        reason = "too many rows to sort by time in memory" if roles.time else roles.reasons.get("time")
+        reason = reason or "no column tells when a row was"
         lines += _commented("", 'split="tail",', f"{reason}: the last fifth as the rows lie is held out")
     columns = profile.columns
     needed = [

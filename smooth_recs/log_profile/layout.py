@@ -16,7 +16,7 @@ from smooth_recs import _files, config, extras, fields
 from smooth_recs.data import presets
 from smooth_recs.data.files import check_complete, compression, expand, with_content
 from smooth_recs.data.raw_rows import Reader
-from smooth_recs.data.readers.csv import header_names
+from smooth_recs.data.readers.csv import check_text, header_names
 from smooth_recs.data.readers.tfrecord import column_kinds, most_values
 from smooth_recs.data.values import ISO_8601, NUMBER
 from smooth_recs.errors import InputError, shortened
@@ -134,12 +134,15 @@ def _unnamed_format(file: str) -> str:
 
 
 def _text(path: str, files: tuple[str, ...], given: GivenLayout) -> Layout:
+    check_text(files[0])
     lines = list(tf.data.TextLineDataset(files[0], compression(files[0])).take(_PEEK_LINES).as_numpy_iterator())
     if any(b"\0" in line for line in lines):
         raise InputError(f"--data: {files[0]} is no text, and neither TFRecord nor Parquet")
     texts = [line.decode("utf-8", "replace").removeprefix("\ufeff") for line in lines if line.strip()]
     if not texts:
         raise InputError(f"--data: {files[0]} holds nothing but blank lines")
+    if re.match(r'\{\s*"', texts[0]) or texts[0].strip() in ("[", "{", "[{"):
+        raise InputError(f"--data: {files[0]} is JSON, not CSV, TSV, TFRecord or Parquet: convert it")
     delimiter = "\t" if given.delimiter == r"\t" else given.delimiter
     delimiter = delimiter or max(_DELIMITERS, key=lambda each: _columns(texts, each))
     try:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from smooth_recs.config import Data
-from smooth_recs.data.files import progress
+from smooth_recs.data.files import compression, progress
 from smooth_recs.data.raw_rows import GOOD, without_places
 from smooth_recs.data.values import to_float, to_int64, to_time
 from smooth_recs.errors import InputError
@@ -68,6 +68,7 @@ class Profile:
     Attributes:
       layout: its files.
       rows, malformed: how many rows there are, and how many of these have the wrong number of fields.
+      first_malformed: the file and the line of the first of these, and what is to be seen there; empty = none.
       columns: in the order of the files.
       sample: for each column the texts of evenly spaced rows, `b""` where there is none.
     """
@@ -77,6 +78,7 @@ class Profile:
     malformed: int
     columns: Mapping[str, Column]
     sample: Mapping[str, npt.NDArray[Any]]
+    first_malformed: str = ""
 
     @property
     def good(self) -> int:
@@ -206,6 +208,7 @@ def profile_of(layout: Layout) -> Profile:
     passes = [_ColumnPass(name, name in layout.lists) for name in layout.columns]
     sample = _Sample(len(passes))
     rows = malformed = 0
+    first = ""
     with progress("reading", " rows", layout.rows()) as bar:
         for chunk in _chunks(layout.reader().read()):
             good = tf.equal(chunk["problem"], GOOD)
@@ -217,11 +220,23 @@ def profile_of(layout: Layout) -> Profile:
             sample.add(texts, numbers)
             rows += int(tf.size(good))
             malformed += int(tf.size(good)) - new
+            if malformed and not first and layout.source == "csv":
+                place = int(tf.argmin(tf.cast(good, tf.int32)))
+                first = _seen_at(layout.files[int(chunk["file"])], int(chunk["line"][place]))
             bar.update(int(tf.size(good)))
     if rows == malformed:
-        raise InputError(f"--data: none of the {rows:,} rows of {layout.files[0]} has {len(layout.columns)} fields")
+        what = f"none of the {rows:,} rows of {layout.files[0]} has {len(layout.columns)} fields"
+        raise InputError(f"--data: {what}{first and '; '}{first}")
     columns = {each.name: each.column(rows - malformed) for each in passes}
-    return Profile(layout, rows, malformed, columns, dict(zip(columns, sample.columns(len(passes)), strict=True)))
+    samples = dict(zip(columns, sample.columns(len(passes)), strict=True))
+    return Profile(layout, rows, malformed, columns, samples, first)
+
+
+def _seen_at(file: str, line: int) -> str:
+    """The place of a malformed line, and the commonest reason for it."""
+    found = list(tf.data.TextLineDataset(file, compression(file)).skip(line - 1).take(1).as_numpy_iterator())
+    broken = any(text.count(b'"') % 2 for text in found)
+    return f"the first is {file}:{line}" + ", where a field in quotes goes on in the next line" * broken
 
 
 def _as_numbers(read: Any, texts: Any) -> tuple[Floats, npt.NDArray[np.bool_]]:

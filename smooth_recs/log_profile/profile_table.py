@@ -22,11 +22,14 @@ def lines(profile: Profile, roles: Roles | None = None) -> Iterator[str]:
     yield f"{files}: {format_}"
     malformed = f", {profile.malformed:,} of them with a wrong number of fields" if profile.malformed else ""
     yield f"{profile.rows:,} rows{malformed}, {len(profile.columns):,} columns"
+    if profile.first_malformed:
+        yield profile.first_malformed
     yield ""
     if roles:
         for role in _ROLES:
             name = getattr(roles, role)
-            yield _cut(f"{role:8}{name or 'none'}{': ' if name else ''}{roles.reasons.get(role, '')}", _WIDTH)
+            reason = roles.reasons.get(role, "")
+            yield _cut(f"{role:8}{name or 'none'}{': ' if name or reason else ''}{reason}", _WIDTH)
         yield ""
     header = f"{'column':{_NAME}} {'type':7} {'missing':>7} {'distinct':>9}  {'values':{_VALUES}}"
     yield f"{header}  becomes" if roles else header.rstrip()

@@ -215,6 +215,17 @@ def test_one_pass_finds_what_three_find(kind, folder, tmp_path, gather):
             )
 
 
+@pytest.mark.parametrize("kind", ["tail", "random", "time", "user_time", "validation_path", "time validation_fraction"])
+def test_a_dataset_names_the_widths_of_numbers(kind, opened):
+    """Models are made for the widths that it names: a number with an indicator of missing values has two columns."""
+    numbers = (Numeric("row", transform="identity"), Numeric("price", transform="standardize", missing="indicator"))
+    schema = dataclasses.replace(SCHEMA, features=(SCHEMA.features[0], *numbers))
+    source = opened(schema=schema, **KINDS[kind])
+    for dataset in (source.train(), source.holdout(), source.validation(), source.train(7)):
+        features = dataset.element_spec["features"]
+        assert {name: features[name].shape[1:].as_list() for name in ("row", "price")} == {"row": [1], "price": [2]}
+
+
 TIME = table(0, ROWS)["time"]
 BY_TIME = np.argsort(TIME, kind="stable").tolist()
 ORDER = {

@@ -45,3 +45,21 @@ def test_amounts_and_categories(name, amount):
 )
 def test_outcomes_are_not_what_was_before(name, outcome):
     assert column_names.is_outcome(name) is outcome
+
+
+@pytest.mark.parametrize(
+    ("name", "entity"),
+    [
+        ("user", True),
+        ("UID", True),
+        ("movie", True),
+        ("clicked_item", True),
+        ("n_items", False),
+        ("num_user", False),
+        ("item_price", False),
+        ("prev_item_count", False),
+        ("2", False),
+    ],
+)
+def test_what_has_an_id(name, entity):
+    assert column_names.is_entity(name) is entity

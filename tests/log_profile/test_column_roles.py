@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from smooth_recs.errors import InputError
+from smooth_recs.log_profile import configuration_file, profile_table
 from smooth_recs.log_profile.column_roles import Given, roles_of, time_range
 from smooth_recs.log_profile.layout import layout_of
 from smooth_recs.log_profile.profile import Column, Profile, profile_of
@@ -145,6 +146,69 @@ def test_a_log_without_a_label(tmp_path):
     found = log(tmp_path, {"x": lambda row: row % 7, "y2": lambda row: row})
     with pytest.raises(InputError, match="--label must name the label: no column holds 0 and 1"):
         roles_of(found, Given())
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (["no", "yes"], "; click holds no, yes"),
+        ([0, 3], "; click is 0 to 3: --label=click --label_threshold=X makes it 1 from X on"),
+        ([-1, 1], "; click is -1 to 1: --label=click --label_threshold=X makes it 1 from X on"),
+        ([0, 1, ""], "; click has no value in 33.3% of the rows: --label=click leaves these out"),
+        (["", ""], ""),
+    ],
+)
+def test_a_column_named_as_a_label_that_is_none_is_told_why(tmp_path, values, said):
+    found = log(tmp_path, {"x": lambda row: row % 7, "click": lambda row: values[row % len(values)]})
+    with pytest.raises(InputError) as raised:
+        roles_of(found, Given())
+    assert str(raised.value) == f"--label must name the label: no column holds 0 and 1{said}"
+
+
+def test_a_column_named_as_a_time_that_is_none_is_told_why(tmp_path, clicked):
+    found = log(
+        tmp_path, {"x": lambda row: row % 7, "date": lambda row: f"01/{1 + row % 28:02}/2024", "label": clicked}
+    )
+    roles = roles_of(found, Given())
+    assert roles.time == ""
+    assert roles.reasons["time"] == "date holds 01/01/2024: neither numbers nor ISO 8601"
+    assert "time    none: date holds 01/01/2024: neither numbers nor ISO 8601" in profile_table.lines(found, roles)
+    lines = configuration_file.text_of(found, roles, "log.py")
+    assert "# date holds 01/01/2024: neither numbers nor ISO 8601: the last fifth as the rows lie is held out" in lines
+    assert "time" not in roles_of(found, Given(time="none")).reasons
+
+
+def test_integers_named_as_what_has_an_id_or_beyond_int64_are_categories(tmp_path, clicked):
+    columns = {
+        "user": lambda row: row * 7919 % 90,
+        "item": lambda row: row * 7919 % 91 - 1,
+        "movie": lambda row: 10**19 + row * 7919 % 92,
+        "hashed": lambda row: 2**63 - 50 + row * 7919 % 93,  # some fit an int64
+        "user_age": lambda row: row * 7919 % 94,
+        "vast": lambda row: f"{(row * 7919 % 95) * 1e18:.3e}",
+        "label": clicked,
+    }
+    features = {each.column: each.feature for each in roles_of(log(tmp_path, columns), Given()).features}
+    assert features["user"] == Categorical("user", "identity", size=90, dtype="int64")
+    assert features["item"] == Categorical("item", "vocabulary")
+    assert features["movie"] == Categorical("movie", "vocabulary")
+    assert features["hashed"] == Categorical("hashed", "vocabulary")
+    assert isinstance(features["user_age"], Numeric)
+    assert isinstance(features["vast"], Numeric)
+
+
+def test_numbers_with_a_decimal_comma_are_told_of(tmp_path, clicked):
+    columns = {
+        "price": lambda row: f"{row % 90},5",
+        "sum": lambda row: f"1.{row % 90:03},0",
+        "place": lambda row: ["a,b", "1,5"][row % 5 == 0],
+    }
+    found = {
+        each.column: each.reason for each in roles_of(log(tmp_path, {**columns, "label": clicked}), Given()).features
+    }
+    assert found["price"].startswith("90 values; read as texts: numbers are written with a point, not with a comma")
+    assert "not with a comma" in found["sum"]
+    assert "not with a comma" not in found["place"]
 
 
 def test_a_rating_becomes_a_label_by_a_threshold(tmp_path):

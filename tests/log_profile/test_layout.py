@@ -64,11 +64,17 @@ def test_the_index_that_pandas_writes_is_no_column(tmp_path):
 
 
 def test_lists_are_seen_and_what_no_feature_can_be(tmp_path):
-    rows = [{"tags": ["a", "b"], "place": {"x": 1}, "label": 1}, {"tags": [], "place": {"x": 2}, "label": 0}]
+    rows = [
+        {"tags": ["a", "b"], "place": {"x": 1}, "seen": {"x": "a"}, "label": 1},
+        {"tags": [], "place": {"x": 2}, "seen": {"x": "b"}, "label": 0},
+    ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
     found = layout_of(str(tmp_path / "a.parquet"))
     assert (found.columns, found.lists) == (("tags", "label"), {"tags"})
-    assert found.unreadable == {"place": "struct<x: int64> is no kind of a feature"}
+    assert found.unreadable == {
+        "place": "struct<x: int64> is no kind of a feature",
+        "seen": "struct<x: string> is no kind of a feature",
+    }
     records = log_cases.write(tmp_path, "tfrecord", [{"tags": ["a", "b"], "label": 1}, {"tags": ["a"], "label": 0}])
     assert layout_of(str(records)).lists == {"tags"}
 
@@ -85,6 +91,10 @@ def test_lists_are_seen_and_what_no_feature_can_be(tmp_path):
         ("a.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * 99, mtime=0)[:-9], "is no whole gzip file"),
         ("a.parquet", b"PAR1 and then nothing", "is no Parquet file"),
         ("a.csv", b"BZh91AY", "must be plain or compressed by gzip, got bzip2"),
+        ("a.csv", "a\tb\r\n1\t0\r\n".encode("utf-16"), "must be UTF-8, got UTF-16: iconv -f UTF-16 -t UTF-8"),
+        ("a.csv", b"a,b\r1,0\r2,1\r", "lines must end in LF or CRLF, got CR alone in "),
+        ("a.json", b'{"user": 3, "click": 0}\n{"user": 4, "click": 1}\n', "is JSON, not CSV, TSV, TFRecord or Parquet"),
+        ("a.txt", b'[\n  {"user": 3, "click": 0},\n  {"user": 4, "click": 1}\n]\n', "is JSON, not CSV"),
     ],
 )
 def test_what_is_no_log_is_one_line(tmp_path, name, content, said):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import log_cases
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from smooth_recs.errors import InputError
 from smooth_recs.log_profile import profile as profile_lib
 from smooth_recs.log_profile.layout import GivenLayout, layout_of
 from smooth_recs.log_profile.profile import Column, profile_of
+from smooth_recs.log_profile.profile_table import lines
 
 
 def profile(path, **given):
@@ -70,9 +73,17 @@ def test_a_kind_that_only_later_rows_show(tmp_path, monkeypatch):
 def test_rows_with_a_wrong_number_of_fields_are_counted_and_left_out(tmp_path):
     found = of_text(tmp_path, "a,label\n1,0\n2\n3,1\n4,5,6\n7,0\n")
     assert (found.rows, found.malformed, found.columns["a"].distinct) == (5, 2, 3)
+    assert re.fullmatch(r"the first is \S+:3", found.first_malformed)
     (tmp_path / "bad.csv").write_text("a,b\n1\n2\n")
     with pytest.raises(InputError, match=r"none of the 2 rows of .* has 2 fields"):
         profile(tmp_path / "bad.csv", delimiter=",")
+
+
+def test_a_field_that_goes_on_in_the_next_line_is_told_of(tmp_path):
+    found = of_text(tmp_path, 'a,b,label\n1,"x ""y""",0\n2,"x\ny",1\n3,z,0\n')
+    assert (found.rows, found.malformed) == (4, 2)
+    assert found.first_malformed.endswith(":3, where a field in quotes goes on in the next line")
+    assert found.first_malformed in list(lines(found))[:3]
 
 
 def test_a_column_that_is_there_twice_is_named(tmp_path):

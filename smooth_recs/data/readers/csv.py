@@ -6,6 +6,7 @@ cluster. `SideTable` joins attributes of users or items that lie in a file of th
 
 from __future__ import annotations
 
+import codecs
 import collections
 import csv
 import functools
@@ -46,6 +47,7 @@ _LARGEST_REPETITION = 50  # RE2 takes 1000, counted with those inside
 _NUMBER_COST, _UNUSED_COST, _TEXT_COST, _LARGEST_PATTERN = 25, 40, 250, 24_000
 _CHUNK_FIELDS = CHUNK_ROWS * 256  # a chunk of lines with more fields than 256 has fewer lines
 _DELIMITERS = ",;\t|"
+_START = 1 << 16  # bytes that show how a file is written
 _TYPED = r"\t"  # a tab as a shell passes it
 # Numbers as nearly every file writes them: what the patterns of `values` accept, and mean the same.
 _PLAIN = {tf.float32: r"(?:-?\d+(?:\.\d+)?(?:[eE][-+]?\d\d?)?)?", tf.int64: r"(?:-?\d{1,18})?"}
@@ -105,12 +107,23 @@ def read_fields(file: str, delimiter: bytes, fields: int, *, header: bool) -> li
     return rows[int(header) :]
 
 
+def check_text(file: str) -> None:
+    """Raises InputError where the first bytes of a file show that it cannot be read line by line."""
+    with _files.reading(file) as stored, gzip.open(stored) if compression(file) else stored as stream:
+        start = stream.read(_START)
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputError(f"data.path: {file} must be UTF-8, got UTF-16: iconv -f UTF-16 -t UTF-8 converts it")
+    if b"\r" in start and b"\n" not in start:  # TensorFlow (2.21) would drop the CRs, and see one line
+        raise InputError(f"data.path: lines must end in LF or CRLF, got CR alone in {file}: tr '\\r' '\\n' converts it")
+
+
 def first_fields(file: str, delimiter: str) -> tuple[str, ...]:
     """The fields of the first line of a file, without white space around them; none where it is blank.
 
     Raises:
-      InputError: the file is damaged.
+      InputError: the file is damaged, or no text that can be read line by line.
     """
+    check_text(file)
     try:
         first = list(tf.data.TextLineDataset(file, compression(file)).take(1).as_numpy_iterator())
     except tf.errors.DataLossError as error:
@@ -133,7 +146,9 @@ def header_names(files: Sequence[str], delimiter: str) -> tuple[str, ...]:
         if not headers[-1]:
             raise InputError(f"data.path: a header must name the columns, got none in the first line of {file}")
         if headers[-1] != headers[0]:
-            raise InputError(f"data.path: the header of {file} differs from that of {files[0]}")
+            new, gone = sorted(set(headers[-1]) - set(headers[0])), sorted(set(headers[0]) - set(headers[-1]))
+            how = f"has {new[0]!r}" if new else f"lacks {gone[0]!r}" if gone else "has another order"
+            raise InputError(f"data.path: the header of {file} differs from that of {files[0]}: it {how}")
     return headers[0]
 
 

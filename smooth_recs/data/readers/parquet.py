@@ -61,7 +61,7 @@ def kind_of(dtype: Any) -> str:
         return TIME
     # Texts by their names, because pyarrow has more types of them (large_string, string_view, ...) than predicates that
     # every version knows.
-    if any(name in str(dtype) for name in ("string", "binary")):
+    if not types.is_nested(dtype) and any(name in str(dtype) for name in ("string", "binary")):
         return TEXT
     raise InputError(f"data.path: a column must hold numbers, texts, times or lists of them, got {dtype}")
 

@@ -246,6 +246,8 @@ def test_a_key_twice_in_a_side_table_is_refused():
         ("", "a header must name the columns, got none in the first line of .*log.csv"),
         ("\nshop,price,label\n", "a header must name the columns, got none in the first line of .*log.csv"),
         ("a,1,0\nb,2,1\n", "the column 'shop' is not in .*log.csv"),
+        ("shop,price,label\na,1,0\n".encode("utf-16"), "data.path: .*log.csv must be UTF-8, got UTF-16"),
+        ("shop,price,label\ra,1,0\r", "lines must end in LF or CRLF, got CR alone in .*log.csv"),
     ],
 )
 def test_a_wrong_header_is_refused_before_anything_is_read(tmp_path, content, message):
@@ -254,9 +256,18 @@ def test_a_wrong_header_is_refused_before_anything_is_read(tmp_path, content, me
     assert "\n" not in str(raised.value)
 
 
-def test_headers_must_agree(tmp_path):
-    files = [write(tmp_path / "a.csv", "shop,price,label\n"), write(tmp_path / "b.csv", "price,shop,label\n")]
-    with pytest.raises(InputError, match=r"the header of .*b\.csv differs from that of .*a\.csv"):
+@pytest.mark.parametrize(
+    ("other", "how"),
+    [
+        ("price,shop,label", "has another order"),
+        ("shop,price,label,city", "has 'city'"),
+        ("shop,cost,label", "has 'cost'"),
+        ("shop,label", "lacks 'price'"),
+    ],
+)
+def test_headers_must_agree(tmp_path, other, how):
+    files = [write(tmp_path / "a.csv", "shop,price,label\n"), write(tmp_path / "b.csv", f"{other}\n")]
+    with pytest.raises(InputError, match=rf"the header of .*b\.csv differs from that of .*a\.csv: it {how}$"):
         CsvReader(files, SCHEMA)
 
 

@@ -147,6 +147,14 @@ def test_the_converted_files_hold_the_same_rows(tmp_path, gather):
             "the column 'user' must hold what goes with integer as before, got string in .*b.parquet",
         ),
         ({"price": pa.array([{"a": 1}] * 3)}, "a column must hold numbers, texts, times or lists of them, got struct"),
+        (
+            {"price": pa.array([[("a", 1)]] * 3, pa.map_(pa.string(), pa.int64()))},
+            "a column must hold numbers, texts, times or lists of them, got map<string, int64",
+        ),
+        (
+            {"price": pa.array([{"a": "b"}] * 3)},
+            "a column must hold numbers, texts, times or lists of them, got struct<a: string>",
+        ),
     ],
 )
 def test_unsuitable_columns_are_refused(tmp_path, columns, message):
