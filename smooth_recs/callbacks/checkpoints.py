@@ -22,7 +22,7 @@ from smooth_recs.errors import InputError
 from smooth_recs.interruption import Interruption
 from smooth_recs.layers import embedding_tables
 from smooth_recs.layers.dropout import DropoutState
-from smooth_recs.models.trackable import trackable
+from smooth_recs.models.trackable import make_optimizer_variables, trackable
 
 _UNREADABLE = (tf.errors.OpError, IndexError)  # IndexError is what TensorFlow 2.21 raises for a file that is too short
 # A process of the cluster is gone: the file is not to blame.
@@ -288,9 +288,7 @@ def _slots(optimizer: Any, variable: Any) -> Iterator[Any]:
 
 def _restore(path: str, model: Any, parts: dict[str, Any]) -> None:
     """Restores a checkpoint; AssertionError where it lacks something other than the average."""
-    for each in () if keras_generation.is_legacy() else getattr(model, "replicas", [model]):
-        if getattr(each, "optimizer", None) is not None and not each.optimizer.built:
-            each.optimizer.build(each.trainable_variables)  # Keras 3 restores the slots that are there
+    make_optimizer_variables(model)
     saved = _with_average(model)
     try:
         _matched(tf.train.Checkpoint(**saved, **parts), path)

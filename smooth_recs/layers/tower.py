@@ -43,6 +43,8 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
     ```
     """
 
+    _self_hidden: Any = None
+
     def __init__(
         self,
         hidden_units: Sequence[int],
@@ -136,6 +138,18 @@ class Tower(keras_generation.keras().layers.Layer):  # type: ignore[misc]
         for part in self.hidden:
             outputs = part(outputs, training=training) if isinstance(part, takes_training) else part(outputs)
         return outputs
+
+    def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
+        """Shows `hidden` to `tf.train.Checkpoint` in Keras 3 as well, which (3.15) leaves out what lies in lists."""
+        children: dict[str, Any] = super()._trackable_children(save_type, **kwargs)
+        if save_type == "checkpoint" and not keras_generation.is_legacy():
+            import tensorflow as tf  # other backends have no checkpoints
+
+            if self._self_hidden is None:  # the same object each time; Keras leaves the attribute alone
+                parts = {str(place): part for place, part in enumerate(self.hidden)}
+                object.__setattr__(self, "_self_hidden", tf.train.Checkpoint(**parts))
+            children["hidden"] = self._self_hidden
+        return children
 
     def get_config(self) -> dict[str, Any]:
         def plain(f: Any) -> Any:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from smooth_recs import keras_generation
 from smooth_recs.layers import embedding_tables, stochastic_rounding
 from smooth_recs.models import row_updates
+from smooth_recs.models.trackable import Checkpointed
 
 keras_generation.require_tensorflow("a ranking model")
 _keras = keras_generation.keras()
@@ -23,7 +24,7 @@ EPSILON = 1e-7
 Pairs = list[tuple[Any, Any]]
 
 
-class Model(_keras.Model):  # type: ignore[name-defined]
+class Model(Checkpointed, _keras.Model):  # type: ignore[name-defined]
     """A model whose first call makes its variables."""
 
     @property
@@ -31,6 +32,13 @@ class Model(_keras.Model):  # type: ignore[name-defined]
         """The metrics, but for the mean of the loss that Keras keeps for `compute_loss` of its own."""
         # With it (3.15) there would be two that are called `loss`, and `evaluate` would return both.
         return [metric for metric in super().metrics if metric is not getattr(self, "_loss_tracker", None)]
+
+    def get_config(self) -> dict[str, Any]:
+        """Raises NotImplementedError, in one line (Keras 3.15 has twenty): parts of a ranking model are objects."""
+        raise NotImplementedError(
+            f"a {type(self).__name__} has no configuration to save or to copy it by: save_weights('x.weights.h5') and "
+            "tf.train.Checkpoint save what it has learnt, the SavedModels of a run serve it"
+        )
 
     def build(self, input_shape: Any = None) -> None:
         """Does nothing: Keras' own (3.15) warns of layers without variables, such as those that an export replaces."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -70,11 +71,20 @@ class Ranker(generation.Model):
         return tf.sigmoid(self.logits(features, training=training))
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Does what `tf.keras.Model.compile` does.
+        """Does what `tf.keras.Model.compile` does, with the loss and the metric that the model has.
 
         Raises:
+          ValueError: a loss or metrics, which would be computed nowhere.
           InputError: a table is in 16 bits, and the optimizer is none of those that round.
         """
+        given = inspect.signature(super().compile).bind(*args, **kwargs).arguments
+        given = {**given, **given.get("kwargs", {})}
+        for name in ("loss", "metrics", "weighted_metrics", "loss_weights"):
+            if given.get(name):
+                raise ValueError(
+                    f"{name} must be left out: a ranking model has its own loss, and reports it alone; "
+                    "callbacks.PredictionDifference measures the AUC of held-out rows"
+                )
         super().compile(*args, **kwargs)
         tables = [getattr(layer, "shared", layer) for layer in self.embedding_layers]
         stored = {getattr(table, "embeddings_dtype", "float32") for table in tables} - {"float32"}
@@ -94,6 +104,7 @@ class Ranker(generation.Model):
         generation.make_slots(self.optimizer, self.trainable_variables)
 
     def train_step(self, inputs: Any) -> dict[str, tf.Tensor]:
+        self.built = True  # by the first step: nobody calls the model itself, which is what Keras 3 would see
         with tf.GradientTape() as tape, compiled.passes(self.compile_dense):
             loss = self.compute_loss(inputs, training=True)
             penalties = list(self.losses)
@@ -107,6 +118,7 @@ class Ranker(generation.Model):
         return {"loss": self.loss_mean.result()}
 
     def test_step(self, inputs: Any) -> dict[str, tf.Tensor]:
+        self.built = True
         self.compute_loss(inputs, training=False)
         return {"loss": self.loss_mean.result()}
 

@@ -23,12 +23,13 @@ from smooth_recs.models.averaging import WeightAverage, share_admission
 from smooth_recs.models.execution import Executions
 from smooth_recs.models.progressive import ProgressiveMetrics, new_rows
 from smooth_recs.models.sibling_optimizer import SiblingOptimizer, copied
+from smooth_recs.models.trackable import Checkpointed
 
 WINDOW = 64
 
 
 @keras_generation.serializable
-class SiblingModel(keras_generation.keras().Model):  # type: ignore[misc]
+class SiblingModel(Checkpointed, keras_generation.keras().Model):  # type: ignore[misc]
     """R replicas of one model in one `fit`: one training step trains them all.
 
     Args:

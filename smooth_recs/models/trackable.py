@@ -14,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from smooth_recs import keras_generation
+from smooth_recs.errors import InputError
 
 # Attributes in which Keras 3 keeps what other attributes name.
 _BOOKKEEPING = {"_layers", "_metrics", "_trainable_variables", "_non_trainable_variables", "_seed_generators"}
@@ -34,6 +35,13 @@ def trackable(model: Any, without: Collection[Any] = ()) -> Any:
     return model if keras_generation.is_legacy() else _View(without).of(model)
 
 
+def make_optimizer_variables(model: Any) -> None:
+    """Makes, in Keras 3, the variables of the optimizers that have none: it (3.15) restores those that are there."""
+    for each in () if keras_generation.is_legacy() else getattr(model, "replicas", [model]):
+        if getattr(each, "optimizer", None) is not None and not each.optimizer.built:
+            each.optimizer.build(each.trainable_variables)
+
+
 def predicting_variables(model: Any) -> list[Any]:
     """TensorFlow's own variables of a model, without those of optimizers and metrics."""
     if keras_generation.is_legacy():
@@ -42,6 +50,43 @@ def predicting_variables(model: Any) -> list[Any]:
     keras = keras_generation.keras()
     node = _View(kinds=(keras.metrics.Metric, keras.optimizers.Optimizer)).of(model)
     return [each for each in tf.train.TrackableView(node).descendants() if isinstance(each, tf.Variable)]
+
+
+class Checkpointed:
+    """Shows a model of Keras 3 to `tf.train.Checkpoint(model=model)` as `trackable` does: for classes of models.
+
+    Raises:
+      InputError: in Keras 3 the model has no variables yet. What is restored then would be lost in silence: Keras 3
+        (3.15) does not tell TensorFlow of variables that are made later, as tf_keras does.
+    """
+
+    _self_shown: Any = (None, None)  # Keras and `_View` leave the attribute alone
+
+    def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
+        if keras_generation.is_legacy() or save_type != "checkpoint":
+            found: dict[str, Any] = super()._trackable_children(save_type, **kwargs)  # type: ignore[misc]
+            return found
+        if not self.trainable_variables:  # type: ignore[attr-defined]
+            raise InputError(
+                "a model must have its variables before a checkpoint of it is written or restored in Keras 3: call it "
+                "once, on a batch of features"
+            )
+        make_optimizer_variables(self)
+        # TensorFlow asks several times, and takes what it is given for other parts unless they are the same objects.
+        node = _View().of(self)
+        leaves = list(_leaves(node))
+        if self._self_shown[0] != leaves:
+            object.__setattr__(self, "_self_shown", (leaves, tf.train.TrackableView.children(node)))
+        return dict(self._self_shown[1])
+
+
+def _leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Where the parts of a node are that are no nodes themselves, and which objects they are."""
+    for name, part in tf.train.TrackableView.children(node).items():
+        if type(part) is tf.train.Checkpoint:
+            yield from _leaves(part, (*path, name))
+        else:
+            yield (*path, name), id(part)
 
 
 class _View:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from smooth_recs import config
+from smooth_recs import config, keras_generation
 from smooth_recs.data.encoding import Encoder
 from smooth_recs.errors import InputError
 from smooth_recs.layers import EmbeddedFeature, StackedEmbedding, Tower
@@ -106,6 +107,39 @@ def test_fit_evaluate_and_predict_with_a_last_batch_of_one(interaction: str) -> 
     assert np.isfinite(losses).all()
     assert np.isfinite(model.evaluate(dataset, verbose=0))
     assert model.predict(encoded(features, 1), verbose=0).shape == (1,)
+
+
+@pytest.mark.both_generations
+def test_weights_are_saved_after_a_fit_alone(tmp_path: Path) -> None:
+    model, again = (model_of((USER, PRICE)) for _ in range(2))
+    for each in (model, again):
+        each.compile(optimizer=tf.keras.optimizers.SGD(0.1))
+        each.fit(tf.data.Dataset.from_tensor_slices(labelled((USER, PRICE), 8)).batch(4), verbose=0)
+    model.save_weights(str(tmp_path / "a.weights.h5"))
+    again.load_weights(str(tmp_path / "a.weights.h5"))
+    x = encoded((USER, PRICE), 9, seed=2)
+    np.testing.assert_array_equal(model(x), again(x))
+
+
+@pytest.mark.both_generations
+@pytest.mark.parametrize("given", [{"loss": "mse"}, {"metrics": ["AUC"]}, {"weighted_metrics": ["AUC"]}])
+def test_what_would_be_computed_nowhere_is_refused(given: dict[str, Any]) -> None:
+    (name,) = given
+    with pytest.raises(ValueError, match=f"{name} must be left out: a ranking model has its own loss") as raised:
+        model_of((USER, PRICE)).compile(optimizer="sgd", **given)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.both_generations
+@pytest.mark.skipif(keras_generation.is_legacy(), reason="tf_keras says it in its own words")
+def test_a_whole_model_in_a_keras_file_is_refused_in_a_line(tmp_path: Path) -> None:
+    model = model_of((USER, PRICE))
+    model(encoded((USER, PRICE), 2))
+    with pytest.raises(
+        NotImplementedError, match="a RankingModel has no configuration to save or to copy it by"
+    ) as raised:
+        model.save(str(tmp_path / "a.keras"))
+    assert "\n" not in str(raised.value)
 
 
 def test_neither_embeddings_nor_numbers_are_refused() -> None:
