@@ -13,6 +13,7 @@ from smooth_recs import keras_generation
 from smooth_recs.activations.layers import find
 from smooth_recs.activations.registry import transition_region
 from smooth_recs.backends import ops
+from smooth_recs.errors import InputError
 
 NEARLY_ALL = 0.99  # of a layer's inputs: then the transition region is too narrow, or perhaps too wide
 STRAIGHT = 0.98  # the linear share from which a layer is linear; ReLU has 0.73 over inputs spread normally around 0
@@ -79,6 +80,9 @@ def probe(model: Any, inputs: Any) -> list[PreActivation]:
     Returns:
       A `PreActivation` for each layer.
 
+    Raises:
+      InputError: a dataset in place of a batch, or a batch without rows.
+
     ```python
     for layer in sr.activations.probe(model, batch):
         print(layer.name, layer.rms, layer.transition_share, layer.warning)
@@ -87,12 +91,16 @@ def probe(model: Any, inputs: Any) -> list[PreActivation]:
     seen: list[PreActivation] = []
 
     def measure(layer: Any, activation: Any, x: Any, y: Any) -> None:
+        if not np.size(x):
+            raise InputError("inputs must have at least one row, got none")
         rms = float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
         region = transition_region(activation)
         share = None if region is None else float(np.mean((x > region[0]) & (x < region[1])))
         half = None if region is None else float(np.mean(np.subtract(region[1], region[0])) / 2)
         seen.append(PreActivation(layer.name, int(x.shape[-1]), rms, share, _linear_share(x, y), half))
 
+    if hasattr(inputs, "element_spec"):
+        raise InputError("inputs must be a batch for the model, such as x of `for x, y in dataset`, got a dataset")
     with recorded(model, measure):
         model(inputs, training=False)
     return seen

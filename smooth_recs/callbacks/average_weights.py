@@ -6,6 +6,7 @@ from typing import Any
 
 from smooth_recs import keras_generation
 from smooth_recs.callbacks.periodic import Periodic
+from smooth_recs.errors import InputError
 from smooth_recs.models.averaging import WeightAverage, check_half_life, steps_between_passes
 
 
@@ -84,7 +85,14 @@ class AverageWeights(Periodic):
             self.weight_average, self.averaged = model.weight_average, model.deployed_model()
             return
         if self.averaged is None:
-            self.averaged = keras_generation.keras().models.clone_model(model)
-            if not self.averaged.built:
-                self.averaged.build(model.input_shape)
+            try:
+                self.averaged = keras_generation.keras().models.clone_model(model)
+                if not self.averaged.built:
+                    self.averaged.build(model.input_shape)
+            except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                raise InputError(
+                    f"averaged must be given, another model of the same variables, where Keras cannot copy the model: "
+                    f"{reason}"
+                ) from error
         self.weight_average = WeightAverage(model, self.averaged, self.half_life)

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from smooth_recs import fields, keras_generation
 from smooth_recs.config import EmbeddingPrecision
+from smooth_recs.errors import InputError
 from smooth_recs.layers import embedding_tables
 from smooth_recs.layers.admission import SPECIAL_ROWS, Admission
 from smooth_recs.schema import Combiner
@@ -143,9 +144,14 @@ class StackedEmbedding(keras_generation.keras().layers.Layer):  # type: ignore[m
         """Rows of the table, int64: [batch, features] of the single-valued ones, then [batch, values] of each other."""
         starts = itertools.accumulate((feature.rows for feature in self.features), initial=0)
         offsets = {feature.name: start for feature, start in zip(self.features, starts, strict=False)}
+        if lacking := [feature.name for feature in self.features if feature.name not in inputs]:
+            raise InputError(f"inputs must have all features, got none for {', '.join(map(repr, lacking))}")
         parts = []
         if self.single:
             columns = [tf.cast(inputs[feature.name], tf.int64) for feature in self.single]
+            for feature, column in zip(self.single, columns, strict=True):
+                if column.shape.rank not in (1, None):
+                    raise InputError(f"{feature.name} must be [batch], an id a row, got the shape {column.shape}")
             parts.append(tf.stack(columns, axis=1) + [offsets[feature.name] for feature in self.single])
         for feature in self.multiple:
             ids = tf.cast(inputs[feature.name], tf.int64)

@@ -59,6 +59,8 @@ class Limits:
             if increase:
                 # The difference of two values that both lie within the bounds.
                 low, high = low - high, high - low
+            if isinstance(limit, str):
+                raise InputError(f"{name} must be a fraction from {low} to {high}, got {limit!r}")
             # NaN is refused too: it compares as False with everything.
             if not low <= limit <= high:
                 raise InputError(f"{name} must be a fraction from {low} to {high}, got {limit:g}")

@@ -82,6 +82,13 @@ class SiblingModel(Checkpointed, keras_generation.keras().Model):  # type: ignor
         window: int = WINDOW,
         **kwargs: Any,
     ) -> None:
+        model_class = keras_generation.keras().Model
+        if isinstance(build_fn, model_class) or not callable(build_fn):
+            raise ValueError(
+                f"build_fn must be a function that returns a new model each time, got a {type(build_fn).__name__}"
+            )
+        if not isinstance(replicas, int):
+            raise ValueError(f"replicas must be a whole number, got {replicas!r}")
         if replicas < 1:
             raise ValueError(f"replicas must be at least 1, got {replicas!r}")
         if not isinstance(window, int) or window < 1:
@@ -89,7 +96,11 @@ class SiblingModel(Checkpointed, keras_generation.keras().Model):  # type: ignor
         fields.check("differ", differ, Differ)
         super().__init__(**kwargs)
         self._compiling = self._init_checked = False
-        self.replicas = [build_fn() for _ in range(replicas)]
+        built = [build_fn() for _ in range(replicas)]
+        for replica in built:
+            if not isinstance(replica, model_class):
+                raise ValueError(f"build_fn must return a Keras model, got {type(replica).__name__}")
+        self.replicas = built
         self.differ = differ
         self.window = window
         self.weight_average: WeightAverage | None = None

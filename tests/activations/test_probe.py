@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 import smooth_recs as sr
+from smooth_recs.errors import InputError
 
 pytestmark = pytest.mark.both_generations
 
@@ -108,3 +109,11 @@ def test_recurrent_layers_are_left_out_and_the_others_measured(kind):
         np.sqrt(np.mean(np.square(model.layers[1](model.layers[0](steps)) @ model.layers[2].kernel))), rel=1e-5
     )
     np.testing.assert_array_equal(model(steps), before)
+
+
+def test_what_is_no_batch_is_refused_in_a_line():
+    model = tf.keras.Sequential([tf.keras.layers.Dense(2, activation="smelu")])
+    with pytest.raises(InputError, match=r"inputs must be a batch for the model, such as x of .*, got a dataset"):
+        sr.activations.probe(model, tf.data.Dataset.from_tensors(np.ones((4, 3), "float32")))
+    with pytest.raises(InputError, match="inputs must have at least one row, got none"):
+        sr.activations.probe(model, np.ones((0, 3), "float32"))

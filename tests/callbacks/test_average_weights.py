@@ -114,3 +114,25 @@ def test_a_copy_of_another_model_is_refused():
     other.build((None, 4))
     with pytest.raises(ValueError, match="averaged must have the variables of the model"):
         sr.callbacks.AverageWeights(10, averaged=other).build(model())
+
+
+class Unregistered(tf.keras.Model):
+    """A model of a user's own that Keras cannot make again from a configuration."""
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.dense = tf.keras.layers.Dense(units)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return self.dense(inputs)
+
+
+def test_a_model_that_keras_cannot_copy_is_told_of_in_a_line() -> None:
+    made = Unregistered(1)
+    made.compile("sgd", "mse")
+    made(X[:2])
+    with pytest.raises(
+        InputError, match="averaged must be given, another model of the same variables, where"
+    ) as raised:
+        made.fit(X, Y, verbose=0, callbacks=[sr.callbacks.AverageWeights(half_life=5)])
+    assert "\n" not in str(raised.value)

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from smooth_recs import keras_generation
+from smooth_recs.errors import InputError
 from smooth_recs.layers import EmbeddedFeature, StackedEmbedding
 
 pytestmark = pytest.mark.both_generations
@@ -248,3 +249,16 @@ def test_bad_settings_are_named() -> None:
         StackedEmbedding(FEATURES, 0)
     with pytest.raises(ValueError, match="combiner of 'tags' must be mean, sum or sqrtn, got 'max'"):
         StackedEmbedding([EmbeddedFeature("tags", 5, 3, "max")], DIM)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ({"users": [1, 2], "item": [0, 1]}, "inputs must have all features, got none for 'user'"),
+        ({"user": [[1], [2]], "item": [0, 1]}, r"user must be \[batch\], an id a row, got the shape \(2, 1\)"),
+    ],
+)
+def test_inputs_of_another_kind_are_named(inputs: dict[str, Any], said: str) -> None:
+    layer = StackedEmbedding([EmbeddedFeature("user", 7), EmbeddedFeature("item", 4)], dim=2)
+    with pytest.raises(InputError, match=said):
+        layer({name: tf.constant(ids, tf.int64) for name, ids in inputs.items()})

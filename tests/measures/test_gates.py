@@ -47,6 +47,7 @@ def test_one_line_names_every_gate_that_is_not_met():
     [
         (Limits(max_pd=10), "max_pd must be a fraction from 0 to 2, got 10"),
         (Limits(max_pd=-0.1), "max_pd must be a fraction from 0 to 2, got -0.1"),
+        (Limits(max_pd="5%"), "max_pd must be a fraction from 0 to 2, got '5%'"),  # type: ignore[arg-type]
         (Limits(max_pd=math.nan), "max_pd must be a fraction from 0 to 2, got nan"),
         (Limits(max_swap_rate=5), "max_swap_rate must be a fraction from 0 to 1, got 5"),
         (Limits(max_auc_loss_increase=math.inf), "max_auc_loss_increase must be a fraction from -1 to 1, got inf"),

@@ -388,6 +388,21 @@ def test_moving_statistics_start_equal_too() -> None:
     assert equal(*(weights(replica) for replica in siblings.replicas))
 
 
+@pytest.mark.parametrize(
+    ("build_fn", "replicas", "message"),
+    [
+        (tf.keras.Sequential(), 2, "build_fn must be a function that returns a new model each time, got a Sequential"),
+        ("model", 2, "build_fn must be a function that returns a new model each time, got a str"),
+        (lambda: None, 2, "build_fn must return a Keras model, got NoneType"),
+        (tf.keras.Sequential, 2.0, "replicas must be a whole number, got 2.0"),
+        (tf.keras.Sequential, "2", "replicas must be a whole number, got '2'"),
+    ],
+)
+def test_what_makes_no_siblings_is_refused_in_a_line(build_fn: Any, replicas: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        SiblingModel(build_fn, replicas)
+
+
 def test_bad_settings_are_named() -> None:
     with pytest.raises(ValueError, match="replicas must be at least 1, got 0"):
         SiblingModel(build_plain, replicas=0)
