@@ -255,6 +255,9 @@ def _fitting(config: config_lib.Config, needs: Callable[[config_lib.Config], int
         "train.embedding_optimizer=adagrad": {"train": dataclasses.replace(train, embedding_optimizer="adagrad")},
         "train.average=0": {"train": dataclasses.replace(train, average=0)},
     }
+    if not model.embedding_l2:  # which needs float32
+        half = dataclasses.replace(model, embedding_precision="float16")
+        others = {"model.embedding_precision=float16": {"model": half}} | others
     for words, change in others.items():
         changed = dataclasses.replace(config, **change)
         if changed != config and needs(changed) <= room:

@@ -209,6 +209,10 @@ def test_a_change_that_is_enough_alone_is_offered(monkeypatch):
     assert "siblings.replicas=1" not in refused(monkeypatch, run(), SIBLINGS // 2 - 1)
     adam = dataclasses.replace(run(), train=config.Train(embedding_optimizer="adam"))
     assert "train.embedding_optimizer=adagrad, " in refused(monkeypatch, adam, SIBLINGS)
+    halved = SIBLINGS - 2 * 750 * 2  # the tables, of 16 bits instead of 32
+    assert ", model.embedding_precision=float16, " in refused(monkeypatch, run(), halved)
+    assert "float16" not in refused(monkeypatch, run(), halved - 1)
+    assert "float16" not in refused(monkeypatch, run(embedding_l2=1e-6), halved), "which that is not possible with"
     none = refused(monkeypatch, run(), 100)
     assert ": take parameter servers, or say --memory_gib=1 if there is more" in none
 
