@@ -112,6 +112,6 @@ def test_killed_and_started_again_it_repeats_nothing(tmp_path):
     measured = [json.loads((path / "metrics.json").read_text())["pd"]["relative"] for path in (first, second)]
     assert [pair["pd"]["value"] for pair in table["causes"][0]["pairs"]] == measured
     assert "| Everything (windows of 4,000 rows) |" in done.stdout
-    assert {"causes.json", "causes.md", "causes.html", "causes.png", "cells"} == set(os.listdir(workdir))
+    assert {"causes.json", "causes.md", "causes.html", "causes.png", "cells", "cache"} == set(os.listdir(workdir))
     again = causes(*SMALL, f"--workdir={workdir}")
     assert again.stdout == done.stdout.split("\n", 1)[1]

@@ -82,7 +82,9 @@ def test_a_single_model_is_chosen_on_all_validation_rows_and_reported_on_all_oth
         label.append(rows["label"].numpy())
     p, y = np.concatenate(predicted).astype(np.float64), np.concatenate(label)
     assert -np.mean(np.where(y == 1, np.log(p), np.log(1 - p))) == pytest.approx(losses[best], rel=1e-6)
-    rates = [float(one.learning_rate) for one in trained.siblings.replicas[0].optimizer.optimizers]
+    again = loop.build(loop.Batches(trained.config, str(folder / "run"), trained.source))
+    assert loop.restore_newest(again, loop.checkpoint_reader.folder(str(folder / "run")), "the run")
+    rates = [float(one.learning_rate) for one in again.replicas[0].optimizer.optimizers]
     assert rates == pytest.approx([0.01 * 0.5 ** cuts(losses)] * 2)
 
 

@@ -14,6 +14,7 @@ import gzip
 import itertools
 import re
 import weakref
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -109,8 +110,11 @@ def read_fields(file: str, delimiter: bytes, fields: int, *, header: bool) -> li
 
 def check_text(file: str) -> None:
     """Raises InputError where the first bytes of a file show that it cannot be read line by line."""
-    with _files.reading(file) as stored, gzip.open(stored) if compression(file) else stored as stream:
-        start = stream.read(_START)
+    try:
+        with _files.reading(file) as stored, gzip.open(stored) if compression(file) else stored as stream:
+            start = stream.read(_START)
+    except (EOFError, gzip.BadGzipFile, zlib.error):  # a damaged file, which who reads its lines names
+        return
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise InputError(f"data.path: {file} must be UTF-8, got UTF-16: iconv -f UTF-16 -t UTF-8 converts it")
     if b"\r" in start and b"\n" not in start:  # TensorFlow (2.21) would drop the CRs, and see one line
