@@ -13,13 +13,11 @@ import tensorflow as tf
 
 from smooth_recs._locks import made_once
 from smooth_recs._processes import read_arrays, write_arrays
-from smooth_recs.data.encoding import Encoder
 from smooth_recs.data.files import progress, untuned
 from smooth_recs.data.first_pass import MOST_BYTES
 from smooth_recs.data.raw_rows import CHUNK_ROWS
 from smooth_recs.data.sources import Rows, Source
 from smooth_recs.errors import InputError
-from smooth_recs.schema import Schema
 
 MOST_HELD_ROWS = 2_500_000  # of a synthetic log, of 92 bytes each
 
@@ -94,14 +92,6 @@ class HeldSource:
       source: of the rows. Its raw training rows, which hardly any run asks for, are made anew.
       prefix: of the paths of the files.
     """
-
-    schema: Schema
-    encoder: Encoder
-    train_rows: int
-    eval_rows: int
-    validation_rows: int
-    fingerprint: str
-    summary: dict[str, Any]
 
     def __init__(self, source: Source, prefix: str) -> None:
         self.schema, self.encoder = source.schema, source.encoder
